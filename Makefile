@@ -1,0 +1,33 @@
+# The two commands of the README. Each makes .venv if there is none, installs what it needs, and runs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.demo
+	$(BIN)/python examples/quickstart.py
+
+test: .venv/.test lint
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf .mypy_src && mkdir .mypy_src && ln -s ../dagdp .mypy_src/dagdp_tree && $(BIN)/python tests/typecheck.py
+
+bench: .venv/.test
+	$(BIN)/python tests/bench/bench_engine.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples]"
+	touch $@
+
+.venv/.test: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@ .venv/.demo
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_src .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,154 @@
+"""CompiledDAG: what compile() makes and every run reads. Frozen arrays, no behaviour but explaining itself."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.errors import InputError
+from dagdp.graph import Graph, Potential
+
+Numbers = NDArray[np.int64]
+
+
+class Wiring(NamedTuple):
+    """A compiled graph as kernels see it: int32 arrays over N nodes, E edges, L levels, internal numbers."""
+
+    level_ptr: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
+    level_slots: np.ndarray  # [L+1] slots of a level
+    slot_first: np.ndarray  # [slots] the slot's first edge in `parent`
+    slot_width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
+    parent: np.ndarray  # [E] incoming edges, slot by slot
+    entry: np.ndarray  # [K, E] their entries in the K potentials on edges, -1 for none
+    out_ptr: np.ndarray  # [N+1] outgoing edges of a node are consecutive
+    out_parent: np.ndarray  # [E]
+    out_child: np.ndarray  # [E]
+    out_slot: np.ndarray  # [E] the edge's slot at its child
+    out_entry: np.ndarray  # [K, E]
+    edge_blocks: np.ndarray  # [K] which potentials are read on edges
+    node_blocks: np.ndarray  # [H] which were hoisted to nodes
+    hoist_ptr: np.ndarray  # [H+1] a hoisted potential's rows in the two arrays below
+    hoist_node: np.ndarray
+    hoist_entry: np.ndarray  # rising within a potential: the user's array is read in its own order
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CompiledDAG:
+    """A graph made ready to run: immutable, reusable, safe to share between threads.
+
+    `print(dag.explain())` shows what compilation found.
+    """
+
+    graph: Graph
+    potentials: tuple[Potential, ...]
+    wiring: Wiring
+    origin: Numbers  # [nodes] the user's number of each internal node, -1 for the extra end
+    rank: Numbers  # [user's nodes] the internal number, -1 for a pruned node
+    edges: Numbers  # [E] the user's number of each outgoing edge, -1 for edges into the extra end
+    end: int
+    starts: Numbers
+    ends: Numbers
+    hoisted: tuple[int, ...]
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes that take part, the extra end of a graph with several ends included."""
+        return int(self.origin.size)
+
+    @property
+    def num_edges(self) -> int:
+        """Edges that take part, those into the extra end included."""
+        return int(self.edges.size)
+
+    @property
+    def num_levels(self) -> int:
+        """Levels: the longest path has one edge fewer."""
+        return int(self.wiring.level_ptr.size - 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all index arrays that runs read."""
+        return sum(array.nbytes for array in self.wiring)
+
+    @cached_property
+    def numbers(self) -> dict[Hashable, int] | None:
+        """Node name -> the user's number, or None where names are the numbers."""
+        names = self.graph.nodes
+        return None if names is None else {name: k for k, name in enumerate(names)}
+
+    def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
+        """Internal numbers [items] of the end of each batch item, from the user's `end=`."""
+        items = int(np.prod(batch, dtype=np.int64))
+        if end is None:
+            return np.full(items, self.end, np.int32)
+        chosen = self._user_numbers(end)
+        try:
+            chosen = np.broadcast_to(chosen, batch).ravel()
+        except ValueError:
+            raise InputError(
+                f"end has shape {chosen.shape}; expected one node, or one for each batch item, shape {batch}"
+            ) from None
+        wrong = np.flatnonzero((chosen < 0) | (chosen >= self.rank.size))
+        if wrong.size:
+            raise InputError(f"end {chosen[wrong[0]]} is no node; expected 0 <= end < {self.rank.size}")
+        ranks = self.rank[chosen]
+        lost = np.flatnonzero((ranks < 0) | np.isin(chosen, self.starts))
+        if lost.size:
+            names = self.graph.nodes
+            node = chosen[lost[0]] if names is None else names[chosen[lost[0]]]
+            why = "a start" if ranks[lost[0]] >= 0 else "on no path from a start to an end"
+            raise InputError(f"end {node!r} is {why}; expected a node that a path reaches. Name it in ends= to keep it")
+        return ranks.astype(np.int32)
+
+    def _user_numbers(self, end: Any) -> Numbers:
+        if self.numbers is None:
+            array = np.asarray(end)
+            if array.dtype.kind not in "iu":
+                raise InputError(f"end has dtype {array.dtype}; expected node numbers (integers)")
+            return array.astype(np.int64)
+        if isinstance(end, Hashable) and end in self.numbers:
+            return np.array(self.numbers[end])
+        names = end.tolist() if isinstance(end, np.ndarray) else end
+        if not isinstance(names, list | tuple):
+            raise InputError(f"end {end!r} is no node of the graph")
+        numbers = np.array([self._user_numbers(name) for name in names], np.int64)
+        return numbers
+
+    def explain(self) -> str:
+        """Levels, widths, fan-in, dead nodes, bytes and what was specialised, as a few lines of text."""
+        wiring = self.wiring
+        widths = np.diff(wiring.level_ptr)
+        fan_in = np.bincount(wiring.out_child, minlength=self.num_nodes)[wiring.level_ptr[1] :]
+        dead_nodes = int((self.rank < 0).sum())
+        dead_edges = self.graph.num_edges - int((self.edges >= 0).sum())
+        lines = [
+            f"CompiledDAG: {self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels",
+            f"  given     {self.graph.num_nodes} nodes, {self.graph.num_edges} edges; "
+            f"dead (on no start-end path): {dead_nodes} nodes, {dead_edges} edges",
+            f"  ends      {self._describe_ends()}",
+            f"  width     {widths.min()} to {widths.max()} nodes a level, {widths.mean():.1f} on average",
+            f"  fan-in    {fan_in.min()} to {fan_in.max()} edges, {fan_in.mean():.1f} on average",
+            f"  arrays    {self.nbytes} bytes of int32 indices",
+        ]
+        for k, potential in enumerate(self.potentials):
+            name = "theta" if potential.name is None else potential.name
+            where = "hoisted to nodes: read once a node" if k in self.hoisted else "read on each edge"
+            uses = np.bincount(potential.index[potential.index >= 0], minlength=1).max()
+            tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
+            lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
+        lines.append("  kernels   cpu: tiles of nodes x samples; forward over slots, backward by pulling")
+        return "\n".join(lines)
+
+    def _describe_ends(self) -> str:
+        if self.ends.size == 1:
+            return "1, no extra node"
+        return f"{self.ends.size}, joined by one extra node (the maximum over them)"
+
+    def __repr__(self) -> str:
+        return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
+

@@ -1,0 +1,75 @@
+"""RENUMBER: level by level, and inside a level by falling fan-in, so that equal shapes are neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagdp.compiler.arrays import group, lay_slots
+from dagdp.compiler.level import Levelled
+from dagdp.compiler.validate import Numbers
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """Internal numbers, and the edges in both orders. `edges` arrays hold the user's edge numbers."""
+
+    levelled: Levelled
+    origin: Numbers  # [nodes] the user's number, -1 for the extra end
+    rank: Numbers  # [user's nodes] the internal number, -1 for a pruned node
+    end: int
+    level_ptr: Numbers
+    level_slots: Numbers
+    slot_first: Numbers
+    slot_width: Numbers
+    parent: Numbers  # incoming edges, slot by slot
+    child: Numbers
+    in_edges: Numbers
+    out_ptr: Numbers  # outgoing edges, node by node
+    out_parent: Numbers
+    out_child: Numbers
+    out_slot: Numbers
+    out_edges: Numbers
+
+
+def renumber(levelled: Levelled) -> Renumbered:
+    """Nodes sorted by (level, -fan-in, user's number); edges by child and slot, and again by parent."""
+    size = levelled.level.size
+    fan_in = np.bincount(levelled.children, minlength=size)
+    visible = np.where(levelled.origin < 0, np.iinfo(np.int64).max, levelled.origin)
+    order = np.lexsort((visible, -fan_in, levelled.level))
+    new = np.empty(size, np.int64)
+    new[order] = np.arange(size)
+    origin = levelled.origin[order]
+    rank = np.full(levelled.sound.graph.num_nodes, -1, np.int64)
+    rank[origin[origin >= 0]] = np.flatnonzero(origin >= 0)
+    level_ptr = np.concatenate([[0], np.cumsum(np.bincount(levelled.level))])
+
+    parents, children = new[levelled.parents], new[levelled.children]
+    in_ptr, by_child = group(children, size)  # stable: a node's edges stay in the user's order
+    level_slots, slot_first, slot_width, place = lay_slots(level_ptr, in_ptr)
+    incoming = np.empty_like(by_child)
+    incoming[place] = by_child
+    slot = np.empty(by_child.size, np.int64)
+    slot[by_child] = np.arange(by_child.size) - np.repeat(in_ptr[:-1], np.diff(in_ptr))
+
+    out_ptr, outgoing = group(parents, size)
+    return Renumbered(
+        levelled=levelled,
+        origin=origin,
+        rank=rank,
+        end=int(new[levelled.end]),
+        level_ptr=level_ptr,
+        level_slots=level_slots,
+        slot_first=slot_first,
+        slot_width=slot_width,
+        parent=parents[incoming],
+        child=children[incoming],
+        in_edges=levelled.edges[incoming],
+        out_ptr=out_ptr,
+        out_parent=parents[outgoing],
+        out_child=children[outgoing],
+        out_slot=slot[outgoing],
+        out_edges=levelled.edges[outgoing],
+    )

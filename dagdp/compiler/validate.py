@@ -1,0 +1,163 @@
+"""VALIDATE: is this a graph that a dynamic program can run on, and which part of it takes part?"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiler.arrays import group, reach, topological_order
+from dagdp.errors import GraphError
+from dagdp.graph import Graph, Potential
+
+LARGEST = 2**31 - 1  # node and edge numbers inside one graph are int32
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A graph without faults. Node numbers are the user's; `edges` are those on some start-end path."""
+
+    graph: Graph
+    parents: Numbers
+    children: Numbers
+    potentials: tuple[Potential, ...]
+    starts: Numbers
+    ends: Numbers
+    sequence: Numbers  # live nodes in topological order
+    edges: Numbers  # live edges, rising
+
+
+def validate(graph: Graph) -> Sound:
+    """The faultless graph and its live part, or a GraphError that names the fault in the user's words."""
+    parents, children = graph.edges()
+    _check_ranges(graph, parents, children)
+    size = graph.num_nodes
+    out_ptr, out_order = group(parents, size)
+    sequence = topological_order(parents, children, size, out_ptr, out_order)
+    if sequence.size < size:
+        raise GraphError(_describe_cycle(graph, parents, children, sequence))
+    starts, ends = _terminals(graph, parents, children)
+    from_start = reach(parents, children, out_ptr, out_order, sequence, starts, size)
+    lost = ends[~from_start[ends]]
+    if lost.size:
+        raise GraphError(
+            f"end {name_of(graph, lost[0])!r} is reached from no start ({_some(graph, starts)}); "
+            "add an edge towards it, or leave it out of ends="
+        )
+    in_ptr, in_order = group(children, size)
+    to_end = reach(children, parents, in_ptr, in_order, sequence[::-1], ends, size)
+    alive = from_start & to_end
+    _check_starts(graph, parents, children, starts, alive)
+    return Sound(
+        graph=graph,
+        parents=parents,
+        children=children,
+        potentials=graph.potentials(),
+        starts=starts[alive[starts]],
+        ends=ends,
+        sequence=sequence[alive[sequence]],
+        edges=np.flatnonzero(alive[parents] & alive[children]),
+    )
+
+
+def name_of(graph: Graph, node: int) -> Hashable:
+    """The user's own name of a node."""
+    names = graph.nodes
+    return int(node) if names is None else names[node]
+
+
+def _some(graph: Graph, nodes: Numbers) -> str:
+    names = ", ".join(repr(name_of(graph, node)) for node in nodes[:3])
+    return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
+
+
+def _check_ranges(graph: Graph, parents: Numbers, children: Numbers) -> None:
+    if parents.size == 0:
+        raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
+    if parents.size > LARGEST or graph.num_nodes >= LARGEST:
+        raise GraphError(
+            f"the graph has {graph.num_nodes} nodes and {parents.size} edges; expected fewer than 2^31 of each. "
+            "Split it: a batch of smaller graphs has no such limit"
+        )
+    for what, nodes in (("parent", parents), ("child", children)):
+        wrong = np.flatnonzero((nodes < 0) | (nodes >= graph.num_nodes))
+        if wrong.size:
+            raise GraphError(
+                f"edge {wrong[0]} has {what} {nodes[wrong[0]]}; expected 0 <= {what} < num_nodes = {graph.num_nodes}"
+            )
+    for what, terminals in zip(("start", "end"), graph.terminals(), strict=True):
+        if terminals is None:
+            continue
+        if terminals.size == 0:
+            raise GraphError(f"{what}s is empty; name at least one node, or leave {what}s out")
+        if np.unique(terminals).size != terminals.size:
+            raise GraphError(f"{what}s names a node twice; name each once")
+        wrong = np.flatnonzero((terminals < 0) | (terminals >= graph.num_nodes))
+        if wrong.size:
+            raise GraphError(
+                f"{what} {terminals[wrong[0]]} is no node; expected 0 <= {what} < num_nodes = {graph.num_nodes}"
+            )
+    for potential in graph.potentials():
+        wrong = np.flatnonzero((potential.index < -1) | (potential.index >= potential.size))
+        if wrong.size:
+            raise GraphError(
+                f"edge {wrong[0]} reads entry {potential.index[wrong[0]]} of potential {potential.name!r}; expected "
+                f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
+            )
+
+
+def _terminals(graph: Graph, parents: Numbers, children: Numbers) -> tuple[Numbers, Numbers]:
+    starts, ends = graph.terminals()
+    touched = np.zeros(graph.num_nodes, bool)
+    touched[parents] = touched[children] = True
+    if starts is None:
+        has_parent = np.zeros(graph.num_nodes, bool)
+        has_parent[children] = True
+        starts = np.flatnonzero(touched & ~has_parent)
+    if ends is None:
+        has_child = np.zeros(graph.num_nodes, bool)
+        has_child[parents] = True
+        ends = np.flatnonzero(touched & ~has_child)
+    return starts, ends
+
+
+def _check_starts(graph: Graph, parents: Numbers, children: Numbers, starts: Numbers, alive: NDArray[np.bool_]) -> None:
+    is_start = np.zeros(graph.num_nodes, bool)
+    is_start[starts] = True
+    inside = np.flatnonzero(is_start[children] & alive[parents] & alive[children])
+    if inside.size:
+        parent, child = (name_of(graph, nodes[inside[0]]) for nodes in (parents, children))
+        raise GraphError(
+            f"start {child!r} is also reached from another start, over the edge {parent!r} -> {child!r}, so its value "
+            "cannot be 0; add one new start with an edge to every place where a path may begin"
+        )
+    both = np.intersect1d(starts, graph.terminals()[1] if graph.terminals()[1] is not None else [])
+    if both.size:
+        raise GraphError(
+            f"node {name_of(graph, both[0])!r} is both a start and an end; expected a path of at least one edge. "
+            "Leave it out of starts= or ends="
+        )
+
+
+def _describe_cycle(graph: Graph, parents: Numbers, children: Numbers, ordered: Numbers) -> str:
+    """Walk backwards among nodes that were never freed: each has a parent there, so the walk must close."""
+    stuck = np.ones(graph.num_nodes, bool)
+    stuck[ordered] = False
+    inside = np.flatnonzero(stuck[parents] & stuck[children])
+    parent_of = np.full(graph.num_nodes, -1, np.int64)
+    parent_of[children[inside]] = parents[inside]
+    node = int(children[inside[0]])
+    seen: dict[int, int] = {}
+    walk: list[int] = []
+    while node not in seen:
+        seen[node] = len(walk)
+        walk.append(node)
+        node = int(parent_of[node])
+    cycle = [*walk[seen[node] :], node][::-1]
+    names = [repr(name_of(graph, node)) for node in cycle]
+    if len(names) > 24:
+        names = [*names[:12], f"... {len(names) - 24} more ...", *names[-12:]]
+    return f"the graph has a cycle: {' -> '.join(names)}; remove one of these edges"

@@ -1,0 +1,65 @@
+"""Which entry was it? Kernels only notice that something out of range was read; this finds and names it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled import CompiledDAG
+from dagdp.compiler.arrays import group, reach
+from dagdp.errors import InputError
+from dagdp.inputs import Weights
+
+
+def raise_first_fault(
+    dag: CompiledDAG, weights: Weights, ends: NDArray[np.int32], what: str, lowest: float, sign: float
+) -> None:
+    """Raise InputError for the first entry that is out of range and lies on a path of some item.
+
+    Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
+    the function returns, and the results stand.
+    """
+    in_ptr, in_order = group(dag.wiring.out_child, dag.num_nodes)
+    for k, (potential, block) in enumerate(zip(dag.potentials, weights.blocks, strict=True)):
+        wrong = ~((sign * block >= lowest) & (sign * block < np.inf))
+        if not wrong.any():
+            continue
+        one_row = weights.shared[k] or block.shape[0] == 1
+        for end in np.unique(ends):
+            rows = np.array([0]) if one_row else np.flatnonzero(ends == end)
+            hits = np.argwhere(wrong[rows] & _entries_before(dag, potential.index, potential.size, end, in_ptr, in_order))
+            if hits.size:
+                row, entry = int(rows[hits[0][0]]), int(hits[0][1])
+                raise InputError(_message(weights, k, potential.name, row, entry, what, sign))
+
+
+def _entries_before(
+    dag: CompiledDAG, index: NDArray[np.int64], size: int, end: int, in_ptr: NDArray[np.int64], in_order: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """[entries] whether an edge on a path to `end` reads the entry."""
+    wiring = dag.wiring
+    falling = np.arange(dag.num_nodes)[::-1].copy()
+    root = np.array([end], np.int64)
+    above = reach(wiring.out_child, wiring.out_parent, in_ptr, in_order, falling, root, dag.num_nodes)
+    edges = dag.edges[above[wiring.out_child]]
+    entries = index[edges[edges >= 0]]
+    read = np.zeros(size, bool)
+    read[entries[entries >= 0]] = True
+    return read
+
+
+def _message(weights: Weights, k: int, name: str | None, row: int, entry: int, what: str, sign: float) -> str:
+    given = weights.given[k]
+    shape = given.shape[given.ndim - len(weights.entry_shapes[k]) :]
+    batch = given.shape[: given.ndim - len(shape)]
+    place = (*np.unravel_index(row, batch), *np.unravel_index(entry, shape))
+    label = f"{what}[{name!r}]" if weights.keyed else what
+    value = weights.blocks[k][row, entry]
+    at = f"{label}[{', '.join(str(int(i)) for i in place)}] is {value}"
+    if what != "theta":
+        return f"{at}; expected a finite direction"
+    if np.isnan(value):
+        return f"{at}; expected a number. Padding may hold NaN only behind the node given by end="
+    forbidden = "-inf" if sign > 0 else "+inf"
+    verb = "maximising" if sign > 0 else "minimising"
+    return f"{at}; expected less than infinity: when {verb}, an edge is forbidden by {forbidden}"

@@ -1,0 +1,284 @@
+"""DESCRIBE: what a user says about a dynamic program. Nothing is checked or ordered here but sizes.
+
+A graph is a list of edges, each from a parent to a child, in the user's order; that order is the order
+of theta, of every gradient, and of HardMax ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dagdp.errors import GraphError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A named array of weights that edges read: edge e reads `flat[index[e]]`, or nothing where index is -1."""
+
+    name: str | None
+    shape: Shape
+    index: NDArray[np.int64]
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class Graph:
+    """A directed acyclic graph with weighted edges, built edge by edge over any hashable nodes.
+
+    Parameters
+    ----------
+    starts, ends : nodes where a path may begin and end. Default: nodes without parents, without children.
+    potentials : `{name: shape}` of the arrays whose entries edges will name; without it every edge has
+        a weight of its own and theta is one array `[*batch, edges]` in the order of `add_edge`.
+
+    Example
+    -------
+    >>> graph = Graph()
+    >>> graph.add_edge("home", "work"), graph.add_edge("home", "cafe"), graph.add_edge("cafe", "work")
+    (0, 1, 2)
+    >>> shared = Graph(potentials={"step": (2,)})
+    >>> shared.add_edge(0, 1, step=0), shared.add_edge(1, 2, step=0), shared.add_edge(0, 2, step=1)
+    (0, 1, 2)
+    """
+
+    def __init__(
+        self,
+        starts: Iterable[Hashable] | None = None,
+        ends: Iterable[Hashable] | None = None,
+        potentials: Mapping[str, int | Sequence[int]] | None = None,
+    ) -> None:
+        self._starts = None if starts is None else list(starts)
+        self._ends = None if ends is None else list(ends)
+        self._shapes = None if potentials is None else {k: _shape(k, v) for k, v in potentials.items()}
+        self._numbers: dict[Hashable, int] = {}
+        self._parents: list[int] = []
+        self._children: list[int] = []
+        self._entries: dict[str, list[int]] = {name: [] for name in self._shapes or ()}
+
+    def add_node(self, node: Hashable) -> int:
+        """The node's number, new or known. Only needed to fix the order of nodes: edges add theirs."""
+        try:
+            return self._numbers.setdefault(node, len(self._numbers))
+        except TypeError:
+            raise GraphError(f"node {node!r} is not hashable; use a string, a number or a tuple of them") from None
+
+    def add_edge(self, parent: Hashable, child: Hashable, **entries: int | Sequence[int]) -> int:
+        """Add an edge and return its number; parallel edges are kept apart.
+
+        `entries` name, for each potential the edge reads, the place in it: an index or a tuple of indices.
+        The edge's weight is the sum of those entries.
+        """
+        shapes = self._shapes or {}
+        unknown = [name for name in entries if name not in shapes]
+        if unknown:
+            raise GraphError(
+                f"edge {parent!r} -> {child!r} reads potential {unknown[0]!r}, which the graph does not have; "
+                f"it has {list(shapes) or 'none'}. Name it in Graph(potentials={{{unknown[0]!r}: shape}})"
+            )
+        places = {name: _entry(name, shapes[name], place) for name, place in entries.items()}
+        self._parents.append(self.add_node(parent))
+        self._children.append(self.add_node(child))
+        for name, column in self._entries.items():
+            column.append(places.get(name, -1))
+        return len(self._parents) - 1
+
+    @classmethod
+    def from_edges(
+        cls,
+        parents: ArrayLike,
+        children: ArrayLike,
+        num_nodes: int | None = None,
+        starts: ArrayLike | None = None,
+        ends: ArrayLike | None = None,
+        potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
+    ) -> Graph:
+        """A graph from integer arrays: the fast door, without a Python loop over edges.
+
+        Parameters
+        ----------
+        parents, children : [edges] node numbers, 0 <= number < num_nodes.
+        num_nodes : default 1 + the largest number.
+        starts, ends : node numbers.
+        potentials : `{name: (shape, index)}`, index [edges] into the flattened array, -1 for "none".
+
+        Example
+        -------
+        >>> graph = Graph.from_edges([0, 0, 1], [1, 2, 2])
+        >>> graph.num_nodes, graph.num_edges
+        (3, 3)
+        """
+        return _ArrayGraph(parents, children, num_nodes, starts, ends, potentials)
+
+    @property
+    def num_nodes(self) -> int:
+        """How many nodes have been named."""
+        return len(self._numbers)
+
+    @property
+    def num_edges(self) -> int:
+        """How many edges have been added."""
+        return len(self._parents)
+
+    @property
+    def nodes(self) -> list[Hashable] | None:
+        """The user's own names by number, or None where names are the numbers."""
+        return list(self._numbers)
+
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(parents, children), each [edges], as node numbers."""
+        return np.array(self._parents, np.int64), np.array(self._children, np.int64)
+
+    def terminals(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        """(starts, ends) as node numbers; None where the default applies."""
+        return self._numbered("start", self._starts), self._numbered("end", self._ends)
+
+    def potentials(self) -> tuple[Potential, ...]:
+        """The arrays that edges read, in the order in which they were named."""
+        if self._shapes is None:
+            return (Potential(None, (self.num_edges,), np.arange(self.num_edges)),)
+        return tuple(
+            Potential(name, shape, np.array(self._entries[name], np.int64)) for name, shape in self._shapes.items()
+        )
+
+    def _numbered(self, what: str, nodes: list[Hashable] | None) -> NDArray[np.int64] | None:
+        if nodes is None:
+            return None
+        for node in nodes:
+            if node not in self._numbers:
+                raise GraphError(f"{what} {node!r} is on no edge of the graph; add an edge that reaches it")
+        return np.array([self._numbers[node] for node in nodes], np.int64)
+
+
+class _ArrayGraph(Graph):
+    """A graph whose nodes are numbers and whose edges are arrays from the beginning."""
+
+    def __init__(
+        self,
+        parents: ArrayLike,
+        children: ArrayLike,
+        num_nodes: int | None,
+        starts: ArrayLike | None,
+        ends: ArrayLike | None,
+        potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None,
+    ) -> None:
+        self._edges = _integers("parents", parents), _integers("children", children)
+        if self._edges[0].shape != self._edges[1].shape:
+            raise GraphError(
+                f"parents has {self._edges[0].size} entries and children {self._edges[1].size}; "
+                "expected one of each for every edge"
+            )
+        largest = max((int(a.max()) for a in self._edges if a.size), default=-1)
+        self._num_nodes = largest + 1 if num_nodes is None else int(num_nodes)
+        self._terminals = (
+            None if starts is None else _integers("starts", starts),
+            None if ends is None else _integers("ends", ends),
+        )
+        if potentials is None:
+            self._potentials: tuple[Potential, ...] = (
+                Potential(None, (self.num_edges,), np.arange(self.num_edges)),
+            )
+        else:
+            self._potentials = tuple(self._potential(name, *spec) for name, spec in potentials.items())
+
+    def _potential(self, name: str, shape: int | Sequence[int], index: ArrayLike) -> Potential:
+        potential = Potential(name, _shape(name, shape), _integers(f"the index of potential {name!r}", index))
+        if potential.index.size != self.num_edges:
+            raise GraphError(
+                f"the index of potential {name!r} has {potential.index.size} entries; "
+                f"expected one for each of the {self.num_edges} edges (-1 for an edge that does not read it)"
+            )
+        return potential
+
+    def add_node(self, node: Hashable) -> int:
+        raise GraphError("a graph made by Graph.from_edges is complete; build with Graph() to add nodes one by one")
+
+    def add_edge(self, parent: Hashable, child: Hashable, **entries: int | Sequence[int]) -> int:
+        raise GraphError("a graph made by Graph.from_edges is complete; build with Graph() to add edges one by one")
+
+    @property
+    def num_nodes(self) -> int:
+        return self._num_nodes
+
+    @property
+    def num_edges(self) -> int:
+        return int(self._edges[0].size)
+
+    @property
+    def nodes(self) -> list[Hashable] | None:
+        return None
+
+    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self._edges
+
+    def terminals(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        return self._terminals
+
+    def potentials(self) -> tuple[Potential, ...]:
+        return self._potentials
+
+
+def _integers(what: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values).ravel()
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "iu":
+        raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
+    return array.astype(np.int64, copy=True)
+
+
+def _shape(name: str, shape: int | Sequence[int]) -> Shape:
+    made = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if any(not isinstance(n, int | np.integer) or n < 1 for n in made):
+        raise GraphError(f"potential {name!r} has shape {shape!r}; expected positive integers")
+    return tuple(int(n) for n in made)
+
+
+def _entry(name: str, shape: Shape, place: int | Sequence[int]) -> int:
+    indices = (place,) if isinstance(place, int | np.integer) else tuple(place)
+    if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
+        raise GraphError(f"{name}={place!r} is no entry of potential {name!r}, whose shape is {shape}")
+    return int(np.ravel_multi_index(indices, shape)) if shape else 0
+
+
+def from_networkx(G: Any, weight: str = "weight") -> tuple[Graph, NDArray[np.float64]]:
+    """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta [edges] follows the edges of `G`.
+
+    Edge number e is the e-th of `G.edges` (with keys for a MultiDiGraph: parallel edges stay apart),
+    so `dict(zip(G.edges, dp_grad(compile(graph), theta)))` is the expected path on G's own edges.
+    Nodes without edges take no part. Raises GraphError naming the edge that lacks the attribute.
+
+    Example
+    -------
+    >>> import networkx
+    >>> G = networkx.DiGraph()
+    >>> G.add_weighted_edges_from([("a", "b", 1.0), ("b", "c", 2.0), ("a", "c", 2.5)])
+    >>> graph, theta = from_networkx(G)
+    >>> theta.tolist(), list(G.edges)[1]
+    ([1.0, 2.5, 2.0], ('a', 'c'))
+    """
+    if not hasattr(G, "is_directed") or not G.is_directed():
+        raise GraphError(f"from_networkx was given {type(G).__name__}; expected a DiGraph or a MultiDiGraph")
+    graph = Graph()
+    theta = np.empty(G.number_of_edges())
+    triples = G.edges(keys=True, data=weight) if G.is_multigraph() else G.edges(data=weight)
+    for e, (*edge, value) in enumerate(triples):
+        try:
+            theta[e] = value
+        except (TypeError, ValueError):
+            problem = "has no attribute" if value is None else f"has {value!r}, not a number, as"
+            raise GraphError(
+                f"edge {tuple(edge)!r} {problem} {weight!r}; set it on every edge, "
+                "or name another attribute with weight="
+            ) from None
+        graph.add_edge(edge[0], edge[1])
+    return graph, theta

@@ -1,0 +1,139 @@
+"""CHECK: from what the user handed over to the plain arrays that kernels read, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
+from dagdp.graph import Potential
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """theta, or a direction, in kernel form: per potential an array [items or 1, entries] of one real type."""
+
+    keyed: bool  # the user gave a dict
+    given: tuple[Array, ...]
+    entry_shapes: tuple[Shape, ...]  # [blocks] shape of the potential, without batch
+    blocks: tuple[Array, ...]
+    shared: NDArray[np.bool_]  # [blocks] no batch dimensions: one row for all items
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What value and derivatives are handed back in: the common type of the floating inputs."""
+        return np.result_type(*(_floating(array.dtype) for array in self.given))
+
+    def like(self, index: int) -> tuple[Shape, np.dtype[Any]]:
+        """Shape and dtype of a gradient with respect to block `index`."""
+        return self.given[index].shape, _floating(self.given[index].dtype)
+
+
+def collect(dag: CompiledDAG, values: Any, what: str = "theta") -> tuple[bool, list[Array], list[Shape]]:
+    """(keyed, arrays, batch shapes), one for each potential; names and trailing shapes checked."""
+    names = [potential.name for potential in dag.potentials]
+    keyed = isinstance(values, Mapping)
+    if not keyed and len(names) > 1:
+        raise InputError(
+            f"{what} is one {type(values).__name__}; the graph has potentials {names}: expected a dict with those keys"
+        )
+    if keyed:
+        if names == [None]:
+            raise InputError(f"{what} is a dict; the graph names no potentials: expected one array [*batch, edges]")
+        if set(values) != set(names):
+            raise InputError(f"{what} has keys {sorted(map(str, values))}; expected exactly {names}")
+    arrays, batches = [], []
+    for potential in dag.potentials:
+        label = f"{what}[{potential.name!r}]" if keyed else what
+        array = _as_array(values[potential.name] if keyed else values, label)
+        arrays.append(array)
+        batches.append(_batch_of(array, potential, label, dag))
+    return keyed, arrays, batches
+
+
+def common_batch(batches: list[Shape], end: Any, dag: CompiledDAG) -> Shape:
+    """The batch shape that all blocks carry or lack; `end` gives it where no block does."""
+    carried = {batch for batch in batches if batch != ()}
+    if len(carried) > 1:
+        raise InputError(
+            f"batch dimensions disagree: {sorted(carried)}; expected every array to carry the same ones, or none"
+        )
+    if carried:
+        return carried.pop()
+    if end is None or (dag.numbers is not None and _is_name(end, dag)):
+        return ()
+    return np.shape(np.empty(len(end))) if isinstance(end, list | tuple) else np.shape(end)
+
+
+def _is_name(end: Any, dag: CompiledDAG) -> bool:
+    try:
+        return dag.numbers is not None and end in dag.numbers
+    except TypeError:
+        return False
+
+
+def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape, real: Any) -> Weights:
+    """Kernel form: two-dimensional, contiguous, one real type. Arrays that already are so are not copied."""
+    items = int(np.prod(batch, dtype=np.int64))
+    blocks = []
+    for array, own in zip(arrays, batches, strict=True):
+        rows = items if own != () else 1
+        plain = np.ascontiguousarray(array, dtype=real).reshape(rows, -1)
+        blocks.append(_unlocked(plain))
+    shared = np.array([own == () and batch != () for own in batches])
+    shapes = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
+    return Weights(keyed, tuple(arrays), shapes, tuple(blocks), shared)
+
+
+def real_type(arrays: list[Array]) -> Any:
+    """float32 where every array fits it, else float64."""
+    common = np.result_type(*(_floating(array.dtype) for array in arrays))
+    return np.float64 if common.itemsize > 4 else np.float32
+
+
+def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _as_array(value: Any, label: str) -> Array:
+    if type(value).__module__.split(".")[0] == "torch":
+        raise InputError(
+            f"{label} is a torch tensor; this version of dagdp runs on NumPy arrays: pass "
+            f"{label}.detach().cpu().numpy()"
+        )
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise InputError(f"{label} has dtype {array.dtype}; expected float64, float32, float16 or integers")
+    return array
+
+
+def _batch_of(array: Array, potential: Potential, label: str, dag: CompiledDAG) -> Shape:
+    keep = array.ndim - len(potential.shape)
+    if keep < 0 or array.shape[keep:] != potential.shape:
+        meaning = f" (one entry for each of the {dag.graph.num_edges} edges)" if potential.name is None else ""
+        raise InputError(f"{label} has shape {array.shape}; expected [*batch, {_dims(potential.shape)}]{meaning}")
+    return array.shape[:keep]
+
+
+def _dims(shape: Shape) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _unlocked(array: Array) -> Array:
+    """The same memory without NumPy's read-only mark, which is part of Numba's types. Kernels only read it."""
+    if array.flags.writeable:
+        return array
+
+    class _Alias:
+        __array_interface__ = {**array.__array_interface__, "data": (array.__array_interface__["data"][0], False)}
+        keep = array
+
+    return np.asarray(_Alias())

@@ -1,0 +1,162 @@
+"""How plain Python becomes compiled code: every decision about Numba is made in this file.
+
+Two kinds of function exist. A *point* function is scalar text that any target can take (CPU lanes, CUDA
+threads, the simulator, plain Python); its literals take the precision of its arguments. A *kernel* is a
+CPU entry point, callable from Python without the GIL, cached on disk for the bundled operators.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.core import caching
+from numba.extending import overload
+
+# Not nnan/ninf: infinities carry meaning here. Not reassoc: it folds the rounding trick of exp away.
+FASTMATH = {"contract", "nsz", "arcp"}
+# With Python's error model the zero check of each division keeps LLVM from vectorising the loop (8x).
+OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
+
+# Reached from kernels only: the wrappers for Python and C would cost a third of the compile time.
+inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+logger = logging.getLogger("dagdp")
+
+
+def narrow(function: Callable[..., Any], real: Any, math: Any = None) -> FunctionType:
+    """`function` with its numeric literals as `real` scalars and, where given, its `math` replaced.
+
+    Numba types a bare 0.5 as float64, which would widen every float32 expression it touches.
+    """
+    assert isinstance(function, FunctionType)
+    code: CodeType = function.__code__
+    literals = tuple(real(c) if type(c) in (int, float) else c for c in code.co_consts)
+    scope = dict(function.__globals__)
+    if math is not None:
+        scope["math"] = math
+    made = FunctionType(
+        code.replace(co_consts=literals), scope, function.__name__, function.__defaults__, function.__closure__
+    )
+    made.__module__ = function.__module__
+    return made
+
+
+def real_of(*arguments: Any) -> Any:
+    """The NumPy scalar type of the first floating argument among Numba types."""
+    for argument in arguments:
+        if isinstance(argument, types.Float):
+            return np.float32 if argument.bitwidth == 32 else np.float64
+    return np.float64
+
+
+def point(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare scalar text: called from Python it runs as written, from a kernel it is compiled inline."""
+
+    def typer(*arguments: Any) -> FunctionType:
+        return narrow(function, real_of(*arguments))
+
+    typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    overload(function, strict=False, target="generic", jit_options=_generic_options())(typer)
+    return function
+
+
+def _generic_options() -> dict[str, Any]:
+    return {"fastmath": FASTMATH, "error_model": "numpy"}
+
+
+class Kernel:
+    """A CPU entry point in two builds: disk-cached for bundled operators, memory only for a user's.
+
+    The cache key of Numba covers the kernel's own file only; a user's operator may change without it.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.bundled = numba.njit(**OPTIONS)(function)
+        _enable_disk_cache(self.bundled)
+        self.custom = numba.njit(**OPTIONS)(function)
+
+    def __call__(self, omega: Any, *arguments: Any) -> Any:
+        build = self.bundled if type(omega).__module__ == "dagdp.omega" else self.custom
+        return build(omega, *arguments)
+
+
+def helper(function: Callable[..., Any]) -> Any:
+    """An entry point that no operator enters (the compiler's loops): always cached."""
+    compiled = numba.njit(**OPTIONS)(function)
+    _enable_disk_cache(compiled)
+    return compiled
+
+
+@functools.cache
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept, or None where nothing can be written.
+
+    $DAGDP_CACHE_DIR, else $XDG_CACHE_HOME/dagdp, else ~/.cache/dagdp; inside it one folder for each
+    content of the kernel sources, since a cached caller would keep an edited callee's old code.
+    """
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for source in sorted([package / "omega.py", *package.glob("kernels/*.py"), *package.glob("compiler/*.py")]):
+        digest.update(source.read_bytes())
+    try:
+        root = os.environ.get("DAGDP_CACHE_DIR")
+        if not root:
+            base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+            if not os.path.isabs(base):
+                return None
+            root = os.path.join(base, "dagdp")
+        folder = Path(root) / f"{sys.implementation.cache_tag}-{numba.__version__}-{digest.hexdigest()[:16]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        logger.debug("kernels are not cached on disk: %s", error)
+        return None
+
+
+class _Locator(caching._CacheLocator):
+    """Numba's question "where, and is it stale?" answered by the folder, whose name is the content."""
+
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._folder = str(folder)
+        self._line = str(function.__code__.co_firstlineno)
+
+    def get_cache_path(self) -> str:
+        return self._folder
+
+    def get_source_stamp(self) -> str:
+        return self._folder
+
+    def get_disambiguator(self) -> str:
+        return self._line
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> _Locator | None:
+        folder = cache_directory()
+        return None if folder is None else cls(folder, py_func)
+
+
+class _Implementation(caching.CompileResultCacheImpl):
+    _locator_classes = [_Locator]
+
+
+class _DiskCache(caching.FunctionCache):
+    _impl_class = _Implementation
+
+
+def _enable_disk_cache(dispatcher: Any) -> None:
+    if cache_directory() is not None:
+        dispatcher._cache = _DiskCache(dispatcher.py_func)

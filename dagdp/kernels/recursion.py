@@ -1,0 +1,111 @@
+"""The recursion at a node, as scalar steps: the one text of the mathematics that every schedule loops over.
+
+A schedule decides who visits which node when and in how many lanes at once; it contains no formula.
+Letters are the paper's (docs/maths.md): x_e = θ_e + v_j for an edge from parent j to child i.
+
+v is a double-length number hi + lo, because a float32 value of a long path (10^4 at γ = 1, 10^6 at
+γ = 0.01) is rounded more coarsely than the weights that hang on its differences can stand. What a node
+keeps is v and one number κ = Σ_e ω*(y_e - a) = (v - m)/γ - a, and every local weight comes back as
+link((x_e - v_i)/γ + κ_i): nothing is stored on an edge.
+
+Infinities: an edge of weight -inf has weight 0; a node with only such edges has v = -inf and weights 0.
+Both fall out of one rule: a y that is not finite is no edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagdp.kernels.jit import point
+from dagdp.kernels.operator import first_only
+
+
+@point
+def two_sum(a: Any, b: Any) -> Any:
+    """a + b without rounding, as (hi, lo); lo = 0 where hi is infinite."""
+    hi = a + b
+    back = hi - a
+    lo = (a - (hi - back)) + (b - back)
+    return hi, (lo if hi - hi == 0.0 else 0.0)
+
+
+@point
+def enter(theta: Any, v_hi: Any, v_lo: Any) -> Any:
+    """x_e = θ_e + v_j, the one place where it is formed."""
+    hi, lo = two_sum(theta, v_hi)
+    return hi, lo + v_lo
+
+
+@point
+def exceeds(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any) -> Any:
+    """x > m for double-length numbers. No short circuit: that would keep the loop from vectorising."""
+    return (x_hi > m_hi) | ((x_hi == m_hi) & (x_lo > m_lo))
+
+
+@point
+def scaled(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> Any:
+    """y_e = (x_e - m_i)/γ: an exact small difference."""
+    return ((x_hi - m_hi) + (x_lo - m_lo)) * rate
+
+
+@point
+def rejoined(theta: Any, j_hi: Any, j_lo: Any, i_hi: Any, i_lo: Any, rate: Any) -> Any:
+    """(x_e - v_i)/γ in the backward pass; θ stands between the two differences to meet its own size."""
+    return ((theta + (j_hi - i_hi)) + (j_lo - i_lo)) * rate
+
+
+@point
+def weight(omega: Any, y: Any, slot: Any, shift: Any) -> Any:
+    """q_e = link(y_e + shift). For HardMax shift holds the place of the chosen edge among its siblings."""
+    if first_only(omega):
+        return 1.0 if slot == shift else 0.0
+    return omega.link(y + shift) if y - y == 0.0 else 0.0
+
+
+@point
+def curvature(omega: Any, y: Any, shift: Any) -> Any:
+    """s_e = slope(y_e + shift)."""
+    return omega.slope(y + shift) if y - y == 0.0 else 0.0
+
+
+@point
+def energy(omega: Any, y: Any, shift: Any) -> Any:
+    """ω*(y_e + shift), the summand of κ."""
+    return omega.conjugate(y + shift) if y - y == 0.0 else 0.0
+
+
+@point
+def newton_step(total: Any, slope: Any) -> Any:
+    """How far τ/γ climbs; 0 once Σ q = 1, and at a node that no edge reaches (Σ q = 0)."""
+    return (total - 1.0) / slope if total > 1.0 else 0.0
+
+
+@point
+def node_value(c_hi: Any, m_hi: Any, m_lo: Any, a: Any, kappa: Any, gamma: Any) -> Any:
+    """v_i = c_i + m_i + γ(a_i + κ_i), c_i the potentials that all edges into i share, as (hi, lo)."""
+    hi, lo = two_sum(c_hi, m_hi)
+    return two_sum(hi, lo + (m_lo + gamma * (a + kappa)) if hi - hi == 0.0 else 0.0)
+
+
+@point
+def centre(s_dot: Any, s: Any) -> Any:
+    """The mean of ẋ under s, c_i = Σ s_e ẋ_e / Σ s_e; 0 where no edge has curvature."""
+    return s_dot / s if s > 0.0 else 0.0
+
+
+@point
+def weight_tangent(s: Any, x_dot: Any, c: Any, rate: Any) -> Any:
+    """q̇_e = (J ẋ)_e with J = (diag(s) - s sᵀ/Σs)/γ."""
+    return s * (x_dot - c) * rate
+
+
+@point
+def flow(q: Any, e_bar: Any) -> Any:
+    """e_e = q_e ē_i, with q unread where no flow arrives: beyond a sample's end anything may stand."""
+    return q * e_bar if e_bar != 0.0 else 0.0
+
+
+@point
+def flow_tangent(q: Any, q_dot: Any, e_bar: Any, e_bar_dot: Any) -> Any:
+    """ė_e = q̇_e ē_i + q_e ē̇_i, likewise."""
+    return (q_dot * e_bar if e_bar != 0.0 else 0.0) + (q * e_bar_dot if e_bar_dot != 0.0 else 0.0)

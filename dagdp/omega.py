@@ -1,0 +1,232 @@
+"""The max_Ω family: a smoothed maximum is data plus three scalar functions.
+
+For a separable Ω(q) = Σ ω(q_k) and a temperature γ, duality turns the maximum over the simplex into
+a search for one number per node (DESIGN section 3):
+
+    max_γΩ(x) = min_τ τ + γ Σ_k ω*(y_k),   y_k = (x_k - τ)/γ,   q_k = link(y_k),   τ solves Σ_k q_k = 1
+
+`conjugate` is ω*, the conjugate of ω restricted to q >= 0; `link` is its derivative, `slope` its
+second derivative. This text is the only definition of an operator: the CPU kernels, the CUDA device
+functions and the float64 reference are all made from it. A user's operator is a class of the same
+form, and needs no registration; `dagdp.testing.check_omega` verifies it.
+
+Rules for the three functions: plain scalar Python, `math.*` and conditional expressions only, no
+early surprise for large negative y (link must return 0.0 there, or underflow to it). Float literals
+are narrowed to the precision of the data when a kernel is compiled, so write `0.5`, not a dtype.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dagdp.errors import OmegaError
+
+POINT_FUNCTIONS = ("conjugate", "link", "slope")
+_serial = itertools.count()
+
+
+class Omega:
+    """Base of every smoothed maximum. Subclass it as a frozen dataclass of floats; see docs/extending.md.
+
+    Class attributes
+    ----------------
+    corner : ω'(1). One edge alone takes weight 1 at τ = x - γ·corner, which is where Newton starts.
+        May be a property of the fields.
+    solver : how τ is found. "newton" serves every convex link; "exponential" is a closed form, right
+        only if link(y - t) = link(y)·exp(-t) and conjugate = link; "first" takes the first maximal edge.
+
+    Example
+    -------
+    The Tsallis operator with α = 3/2, written by hand:
+
+    >>> from dataclasses import dataclass
+    >>> from dagdp.testing import check_omega
+    >>> @dataclass(frozen=True)
+    ... class Tsallis15(Omega):
+    ...     gamma: float = 1.0
+    ...     corner = 2.0 / 3.0
+    ...
+    ...     def link(self, y):
+    ...         base = 0.5 * y + 2.0 / 3.0
+    ...         return base * base if base > 0.0 else 0.0
+    ...
+    ...     def slope(self, y):
+    ...         base = 0.5 * y + 2.0 / 3.0
+    ...         return base if base > 0.0 else 0.0
+    ...
+    ...     def conjugate(self, y):
+    ...         base = 0.5 * y + 2.0 / 3.0
+    ...         return 2.0 / 3.0 * base * base * base if base > 0.0 else 0.0
+    >>> check_omega(Tsallis15(0.5))
+    """
+
+    gamma: float
+    corner: float = 1.0
+    solver: ClassVar[str] = "newton"
+    Data: ClassVar[type]  #: the NamedTuple in which an instance travels into compiled kernels
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        missing = [name for name in POINT_FUNCTIONS if not callable(getattr(cls, name, None))]
+        if missing:
+            raise OmegaError(
+                f"{cls.__name__} defines no {' and no '.join(missing)}; a max_Ω needs the scalar methods "
+                f"{', '.join(POINT_FUNCTIONS)}, each taking (self, y)"
+            )
+        if cls.solver not in ("newton", "exponential", "first"):
+            raise OmegaError(f"{cls.__name__}.solver is {cls.solver!r}; expected 'newton', 'exponential' or 'first'")
+        cls.Data = _data_type(cls)
+
+    def __post_init__(self) -> None:
+        for name, value in _parameters(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+                raise OmegaError(f"{type(self).__name__}.{name} is {value!r}; expected a number")
+        if not (self.gamma > 0 and math.isfinite(self.gamma)):
+            raise OmegaError(
+                f"{type(self).__name__} was given gamma={self.gamma!r}; expected a finite gamma > 0. "
+                "For the unsmoothed maximum (gamma = 0) use HardMax()"
+            )
+
+    def data(self, real: Callable[[Any], Any] = float) -> Any:
+        """The instance as a NamedTuple of scalars of type `real`: what kernels receive."""
+        values = [getattr(self, name) for name in self.Data._fields]  # type: ignore[attr-defined]
+        return self.Data(*(real(value) for value in values))
+
+
+def _parameters(omega: Omega) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(omega):
+        raise OmegaError(f"{type(omega).__name__} is not a dataclass; decorate it with @dataclass(frozen=True)")
+    return {field.name: getattr(omega, field.name) for field in dataclasses.fields(omega)}
+
+
+def _data_type(cls: type[Omega]) -> type:
+    """A NamedTuple with the operator's fields, properties and three functions, importable as `cls.Data`."""
+    fields: dict[str, None] = {"gamma": None, "corner": None}
+    for base in reversed(cls.__mro__):
+        for name, annotation in base.__dict__.get("__annotations__", {}).items():
+            if "ClassVar" not in str(annotation):
+                fields[name] = None
+        fields.update((name, None) for name, value in base.__dict__.items() if isinstance(value, property))
+    body = {name: getattr(cls, name) for name in POINT_FUNCTIONS}
+    body.update(omega=cls, __slots__=(), __module__=cls.__module__, __qualname__=f"{cls.__qualname__}.Data")
+    # Numba tells tuple types apart by this name alone: a class defined twice must not share kernels
+    name = cls.__name__ if cls.__module__ == __name__ else f"{cls.__name__}_{next(_serial)}"
+    return type(name, (namedtuple(name, list(fields)),), body)
+
+
+@dataclass(frozen=True)
+class HardMax(Omega):
+    """The plain maximum: weight 1 on the first edge, in the user's order, that attains it.
+
+    Its gradient is one best path, its Hessian product is 0. The three functions describe the limit
+    (an edge at the maximum has y = 0) and only the solver "first" ever asks which edge comes first.
+    """
+
+    solver: ClassVar[str] = "first"
+    corner: ClassVar[float] = 0.0
+
+    @property
+    def gamma(self) -> float:  # type: ignore[override]
+        """A temperature that no formula uses; 1 so that scores keep their unit."""
+        return 1.0
+
+    def conjugate(self, y: float) -> float:
+        return 0.0
+
+    def link(self, y: float) -> float:
+        return 1.0 if y >= 0.0 else 0.0
+
+    def slope(self, y: float) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Negentropy(Omega):
+    """Ω(q) = γ Σ q log q, so max_Ω(x) = γ log Σ exp(x_k/γ) and the weights are softmax(x/γ).
+
+    The only operator for which smoothing every node equals smoothing over whole paths (Proposition 2):
+    DP_Ω is γ times the log partition function and the expected path is that of a CRF.
+
+    gamma : temperature, > 0, in the unit of the potentials.
+    """
+
+    gamma: float = 1.0
+    solver: ClassVar[str] = "exponential"
+
+    def conjugate(self, y: float) -> float:
+        return math.exp(y - 1.0)
+
+    def link(self, y: float) -> float:
+        return math.exp(y - 1.0)
+
+    def slope(self, y: float) -> float:
+        return math.exp(y - 1.0)
+
+
+@dataclass(frozen=True)
+class SquaredL2(Omega):
+    """Ω(q) = (γ/2) ||q||², the paper's sparse operator: weights are the projection of x/γ on the simplex.
+
+    Every visited node pays γ/2 even where there is no choice, so splitting an edge or adding a relay
+    node changes the answer; `Tsallis(2.0, gamma)` has the same weights and pays nothing at a corner.
+
+    gamma : temperature, > 0; smaller is sparser.
+    """
+
+    gamma: float = 1.0
+
+    def conjugate(self, y: float) -> float:
+        return 0.5 * y * y if y > 0.0 else 0.0
+
+    def link(self, y: float) -> float:
+        return y if y > 0.0 else 0.0
+
+    def slope(self, y: float) -> float:
+        return 1.0 if y > 0.0 else 0.0
+
+
+@dataclass(frozen=True)
+class Tsallis(Omega):
+    """Ω(q) = γ Σ (q^α - q) / (α (α - 1)): from entropy (α → 1) to squared norm (α = 2), sparse for α > 1.
+
+    Ω is 0 at the corners of the simplex, so a node with one parent passes its score on unchanged.
+
+    alpha : 1 < alpha <= 2.  gamma : temperature, > 0.
+    """
+
+    alpha: float = 1.5
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1.0 < self.alpha <= 2.0:
+            raise OmegaError(
+                f"Tsallis was given alpha={self.alpha!r}; expected 1 < alpha <= 2. "
+                "The limit alpha = 1 is Negentropy(gamma)"
+            )
+
+    @property
+    def corner(self) -> float:  # type: ignore[override]
+        """ω'(1) = 1/α."""
+        return 1.0 / self.alpha
+
+    def link(self, y: float) -> float:
+        base = (self.alpha - 1.0) * y + 1.0 / self.alpha
+        return math.exp(math.log(base) / (self.alpha - 1.0)) if base > 0.0 else 0.0
+
+    def slope(self, y: float) -> float:
+        base = (self.alpha - 1.0) * y + 1.0 / self.alpha
+        return math.exp(math.log(base) * (1.0 / (self.alpha - 1.0) - 1.0)) if base > 0.0 else 0.0
+
+    def conjugate(self, y: float) -> float:
+        # q y - ω(q) with q = base^(1/(α-1)) and ω(q) = q (base - 1)/(α (α-1)), collected
+        base = (self.alpha - 1.0) * y + 1.0 / self.alpha
+        return base * math.exp(math.log(base) / (self.alpha - 1.0)) / self.alpha if base > 0.0 else 0.0

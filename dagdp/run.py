@@ -1,0 +1,312 @@
+"""RUN: the six functions. Each checks, allocates, launches, and hands back in the user's order and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp import pool
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError, OmegaError
+from dagdp.faults import raise_first_fault
+from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, real_type
+from dagdp.kernels.cpu import Batch, Source, gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
+from dagdp.omega import Negentropy, Omega
+
+ROW_BYTES = 64  # samples are worked on in rows of one cache line
+PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
+SMALL = 100_000  # edges x samples below which a second thread costs more than it brings
+
+Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
+
+
+def dp_value(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """DP_Ω(θ), the smoothed highest score of a path: array [*batch], or a scalar without batch.
+
+    v = 0 at the starts, then v_i = max_Ω over parents j of θ_ij + v_j (equation 6); the value is v at
+    the end, max_Ω over the ends where there are several.
+
+    Parameters
+    ----------
+    dag : from `dagdp.compile`.
+    theta : weights, scores to be maximised: array [*batch, *shape], or a dict {name: array} where the graph
+        names its potentials. A block may lack the batch dimensions: then the batch shares it. float32 and
+        float64 are computed as they are, float16 in float32, integers in float64.
+    omega : the smoothed maximum, default `Negentropy(1.0)`; gamma is in the unit of theta.
+    minimize : theta are costs: min_Ω(x) = -max_Ω(-x), so the value is -DP_Ω(-θ).
+    end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph. What lies
+        behind an item's end is never read and may hold NaN.
+    threads : how many threads may share the batch; default: all cores for large work. The result is the same
+        to the bit for every number of threads.
+
+    An edge of weight -inf (+inf when minimising) is forbidden; an item without a path has value -inf (+inf).
+    Raises InputError (shape, dtype, NaN or an infinity of the wrong sign, with its index), OmegaError.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
+    3.0
+    """
+    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    value = np.empty(call.items, call.real)
+    call.launch(value_kernel, lambda part: (call.theta, value))
+    return call.scalars(value)
+
+
+def dp_grad(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Gradient:
+    """∇DP_Ω(θ) = E, the expected path: shaped, keyed and typed like theta (Proposition 3, Algorithm 1).
+
+    E_e is the probability that the random walk over local weights q crosses edge e, in [0, 1]; an entry
+    that several edges read gets their sum, a block that the batch shares the sum over the batch. Under
+    HardMax, E marks one best path. Parameters and errors are those of `dp_value`.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
+
+
+def dp_value_and_grad(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> tuple[Any, Gradient]:
+    """(`dp_value`, `dp_grad`) from one forward and one backward pass.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> value, path = dp_value_and_grad(dag, [1.0, 2.5, 2.0], dagdp.HardMax())
+    >>> float(value), path.tolist()
+    (3.0, [1.0, 0.0, 1.0])
+    """
+    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    value = np.empty(call.items, call.real)
+    out = call.gradient_buffers()
+    call.launch(gradient_kernel, lambda part: (call.theta, value, out))
+    return call.scalars(value), call.gradient(out, 1.0)
+
+
+def dp_jvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """<∇DP_Ω(θ), Z>, the derivative of the value in direction Z: array [*batch] (Algorithm 2, A1).
+
+    z : direction, keyed and shaped like theta; its batch dimensions may be lacking where theta's are not, and
+        the other way round. Must be finite where a path reads it. Other parameters as in `dp_value`.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> float(dp_jvp(dag, [1.0, 2.5, 2.0], [1.0, 10.0, 100.0], dagdp.HardMax()))
+    101.0
+    """
+    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
+    call.launch(jvp_kernel, lambda part: (call.theta, call.z, value, slope))
+    return call.scalars(slope)
+
+
+def dp_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Gradient:
+    """∇²DP_Ω(θ) Z, the derivative of the expected path in direction Z: shaped and keyed like theta (Algorithm 2).
+
+    Parameters are those of `dp_jvp`. When minimising, the Hessian product is -∇²DP_Ω(-θ) Z.
+    Under HardMax it is 0. Third derivatives do not exist in this package.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> dp_hvp(dag, [1.0, 2.5, 2.0], [1.0, 0.0, 0.0], dagdp.SquaredL2(1.0)).tolist()
+    [0.5, -0.5, 0.5]
+    """
+    return dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize, end=end, threads=threads)[1]
+
+
+def dp_jvp_and_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> tuple[Any, Gradient]:
+    """(`dp_jvp`, `dp_hvp`) from one pair of passes.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> slope, change = dp_jvp_and_hvp(dag, [1.0, 2.5, 2.0], [1.0, 0.0, 0.0], dagdp.SquaredL2(1.0))
+    >>> float(slope), change.tolist()
+    (0.5, [0.5, -0.5, 0.5])
+    """
+    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
+    out = call.gradient_buffers()
+    call.launch(hessian_kernel, lambda part: (call.theta, call.z, value, slope, out))
+    return call.scalars(slope), call.gradient(out, call.sign)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One checked call: what to run it on, how to split it, how to hand results back."""
+
+    dag: CompiledDAG
+    omega: Omega
+    weights: Weights
+    direction: Weights | None
+    batch: Shape
+    ends: NDArray[np.int32]
+    sign: float
+    threads: int
+    real: Any
+
+    @property
+    def items(self) -> int:
+        return self.ends.size
+
+    @property
+    def theta(self) -> Source:
+        return self._source(self.weights, self.sign, -np.inf)
+
+    @property
+    def z(self) -> Source:
+        assert self.direction is not None
+        return self._source(self.direction, 1.0, float(np.finfo(self.real).min))
+
+    def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
+        return Source(weights.blocks, weights.shared, self.real(sign), self.real(lowest))
+
+    def lanes(self) -> int:
+        """Samples worked on together: a cache line of them, or the whole batch where it is much smaller."""
+        row = ROW_BYTES // np.dtype(self.real).itemsize
+        return row if self.items > row // 2 else max(1, self.items)
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
+        lanes = self.lanes()
+        blocks = -(-self.items // lanes)
+        pieces = min(blocks, PARTS if self.weights.shared.any() else self.threads)
+        cuts = [lanes * (blocks * k // pieces) for k in range(pieces)] + [self.items]
+        return list(zip(cuts[:-1], cuts[1:], strict=True))
+
+    def launch(self, kernel: Any, arguments: Callable[[int], tuple[Any, ...]]) -> None:
+        """Run the kernel over all items; name the first bad entry if it met one."""
+        if self.items == 0:
+            return
+        data, wiring, lanes = self.omega.data(self.real), self.dag.wiring, self.lanes()
+
+        def work(task: tuple[int, tuple[int, int]]) -> bool:
+            part, (first, last) = task
+            return bool(kernel(data, wiring, Batch(first, last, lanes, part), self.ends, *arguments(part)))
+
+        if any(pool.run(work, list(enumerate(self.ranges())), self.threads)):
+            raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
+            if self.direction is not None:
+                lowest = float(np.finfo(self.real).min)
+                raise_first_fault(self.dag, self.direction, self.ends, "z", lowest, 1.0)
+
+    def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
+        """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
+        parts = len(self.ranges()) if self.items else 0
+        return tuple(
+            np.zeros((parts if shared else self.items if self.batch else 1, block.shape[1]), self.real)
+            for block, shared in zip(self.weights.blocks, self.weights.shared, strict=True)
+        )
+
+    def gradient(self, buffers: tuple[NDArray[Any], ...], sign: float) -> Gradient:
+        """The buffers as the user's arrays."""
+        made = []
+        for k, (buffer, shared) in enumerate(zip(buffers, self.weights.shared, strict=True)):
+            shape, dtype = self.weights.like(k)
+            total = np.add.reduce(buffer, axis=0) if shared else buffer
+            made.append((total if sign > 0 else -total).reshape(shape).astype(dtype, copy=False))
+        if self.weights.keyed:
+            return {potential.name: array for potential, array in zip(self.dag.potentials, made, strict=True)}
+        return made[0]
+
+    def scalars(self, values: NDArray[Any]) -> Any:
+        """[*batch] in the user's dtype; a NumPy scalar without batch."""
+        return values.astype(self.weights.dtype, copy=False).reshape(self.batch)[()]
+
+
+def _prepare(
+    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
+) -> _Call:
+    if not isinstance(dag, CompiledDAG):
+        raise InputError(f"dag is {type(dag).__name__}; expected a CompiledDAG: call dagdp.compile(graph) first")
+    chosen = Negentropy(1.0) if omega is None else omega
+    if not isinstance(chosen, Omega):
+        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
+    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+        raise InputError(f"threads is {threads!r}; expected a positive number, or None for the default")
+    keyed, arrays, batches = collect(dag, theta)
+    z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
+    batch = common_batch(batches + z_batches, end, dag)
+    real = real_type(arrays + z_arrays)
+    weights = arrange(keyed, arrays, batches, batch, real)
+    ends = dag.end_nodes(end, batch)
+    if threads is None:
+        threads = 1 if dag.num_edges * ends.size < SMALL else pool.available()
+    return _Call(
+        dag=dag,
+        omega=chosen,
+        weights=weights,
+        direction=None if z is None else arrange(z_keyed, z_arrays, z_batches, batch, real),
+        batch=batch,
+        ends=ends,
+        sign=-1.0 if minimize else 1.0,
+        threads=int(threads),
+        real=real,
+    )

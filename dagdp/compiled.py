@@ -16,25 +16,53 @@ from dagdp.graph import Graph, Potential
 Numbers = NDArray[np.int64]
 
 
-class Wiring(NamedTuple):
-    """A compiled graph as kernels see it: int32 arrays over N nodes, E edges, L levels, internal numbers."""
+class Incoming(NamedTuple):
+    """Edges by the level they enter, for the forward pass. All arrays int32; L levels, E edges, K edge potentials.
 
-    level_ptr: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
-    level_slots: np.ndarray  # [L+1] slots of a level
-    slot_first: np.ndarray  # [slots] the slot's first edge in `parent`
-    slot_width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
-    parent: np.ndarray  # [E] incoming edges, slot by slot
-    entry: np.ndarray  # [K, E] their entries in the K potentials on edges, -1 for none
-    out_ptr: np.ndarray  # [N+1] outgoing edges of a node are consecutive
-    out_parent: np.ndarray  # [E]
-    out_child: np.ndarray  # [E]
-    out_slot: np.ndarray  # [E] the edge's slot at its child
-    out_entry: np.ndarray  # [K, E]
-    edge_blocks: np.ndarray  # [K] which potentials are read on edges
-    node_blocks: np.ndarray  # [H] which were hoisted to nodes
-    hoist_ptr: np.ndarray  # [H+1] a hoisted potential's rows in the two arrays below
-    hoist_node: np.ndarray
-    hoist_entry: np.ndarray  # rising within a potential: the user's array is read in its own order
+    A slot holds the d-th incoming edge of every node of a level that has one. A run is a stretch of a slot
+    whose parents advance by a constant step: 1 (a shifted level, as in a grid), 0 (a dense level, as in a
+    trellis), or -1 for none, where `parent` is read.
+    """
+
+    levels: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
+    slots: np.ndarray  # [L+1] slots of a level
+    first: np.ndarray  # [slots] the slot's first edge
+    width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
+    slot_runs: np.ndarray  # [slots+1] runs of a slot
+    runs: np.ndarray  # [runs, 3] first edge, number of edges, step
+    parent: np.ndarray  # [E]
+    entry: np.ndarray  # [K, E] entries in the potentials that are read on edges, -1 for none
+    blocks: np.ndarray  # [K] which potentials these are
+
+
+class Outgoing(NamedTuple):
+    """Edges by the level they leave, for the backward pass; runs here need both ends to advance in step."""
+
+    level_runs: np.ndarray  # [L+1] runs of a level
+    runs: np.ndarray  # [runs, 4] first edge, number of edges, the parents' step, the children's step
+    parent: np.ndarray  # [E] each node's first edge, then each one's second, and so on
+    child: np.ndarray  # [E]
+    slot: np.ndarray  # [E] the edge's slot at its child
+    entry: np.ndarray  # [K, E]
+    blocks: np.ndarray  # [K]
+
+
+class Hoisted(NamedTuple):
+    """Potentials that all edges into a node share: H of them, each a list of (node, entry)."""
+
+    blocks: np.ndarray  # [H] which potentials these are
+    ptr: np.ndarray  # [H+1] a potential's stretch of the two arrays below
+    node: np.ndarray
+    entry: np.ndarray  # rising within a potential: the user's array is read in its own order
+    even: np.ndarray  # [H] whether the entries are consecutive, each read by one node
+
+
+class Wiring(NamedTuple):
+    """A compiled graph as kernels see it, in internal numbers."""
+
+    incoming: Incoming
+    outgoing: Outgoing
+    hoisted: Hoisted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,12 +96,12 @@ class CompiledDAG:
     @property
     def num_levels(self) -> int:
         """Levels: the longest path has one edge fewer."""
-        return int(self.wiring.level_ptr.size - 1)
+        return int(self.wiring.incoming.levels.size - 1)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all index arrays that runs read."""
-        return sum(array.nbytes for array in self.wiring)
+        return sum(array.nbytes for part in self.wiring for array in part)
 
     @cached_property
     def numbers(self) -> dict[Hashable, int] | None:
@@ -121,9 +149,9 @@ class CompiledDAG:
 
     def explain(self) -> str:
         """Levels, widths, fan-in, dead nodes, bytes and what was specialised, as a few lines of text."""
-        wiring = self.wiring
-        widths = np.diff(wiring.level_ptr)
-        fan_in = np.bincount(wiring.out_child, minlength=self.num_nodes)[wiring.level_ptr[1] :]
+        levels = self.wiring.incoming.levels
+        widths = np.diff(levels)
+        fan_in = np.bincount(self.wiring.outgoing.child, minlength=self.num_nodes)[levels[1] :]
         dead_nodes = int((self.rank < 0).sum())
         dead_edges = self.graph.num_edges - int((self.edges >= 0).sum())
         lines = [
@@ -133,6 +161,7 @@ class CompiledDAG:
             f"  ends      {self._describe_ends()}",
             f"  width     {widths.min()} to {widths.max()} nodes a level, {widths.mean():.1f} on average",
             f"  fan-in    {fan_in.min()} to {fan_in.max()} edges, {fan_in.mean():.1f} on average",
+            f"  edges     {self._describe_runs()}",
             f"  arrays    {self.nbytes} bytes of int32 indices",
         ]
         for k, potential in enumerate(self.potentials):
@@ -143,6 +172,15 @@ class CompiledDAG:
             lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
         lines.append("  kernels   cpu: tiles of nodes x samples; forward over slots, backward by pulling")
         return "\n".join(lines)
+
+    def _describe_runs(self) -> str:
+        _, counts, steps = self.wiring.incoming.runs.T
+        shares = []
+        for step, word in ((1, "shifted"), (0, "dense"), (-1, "read by index")):
+            edges = int(counts[steps == step].sum())
+            if edges:
+                shares.append(f"{100 * edges / self.num_edges:.0f} % {word}")
+        return ", ".join(shares) + " (forward)"
 
     def _describe_ends(self) -> str:
         if self.ends.size == 1:

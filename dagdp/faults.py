@@ -19,7 +19,7 @@ def raise_first_fault(
     Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
     the function returns, and the results stand.
     """
-    in_ptr, in_order = group(dag.wiring.out_child, dag.num_nodes)
+    in_ptr, in_order = group(dag.wiring.outgoing.child, dag.num_nodes)
     for k, (potential, block) in enumerate(zip(dag.potentials, weights.blocks, strict=True)):
         wrong = ~((sign * block >= lowest) & (sign * block < np.inf))
         if not wrong.any():
@@ -37,11 +37,11 @@ def _entries_before(
     dag: CompiledDAG, index: NDArray[np.int64], size: int, end: int, in_ptr: NDArray[np.int64], in_order: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """[entries] whether an edge on a path to `end` reads the entry."""
-    wiring = dag.wiring
+    outgoing = dag.wiring.outgoing
     falling = np.arange(dag.num_nodes)[::-1].copy()
     root = np.array([end], np.int64)
-    above = reach(wiring.out_child, wiring.out_parent, in_ptr, in_order, falling, root, dag.num_nodes)
-    edges = dag.edges[above[wiring.out_child]]
+    above = reach(outgoing.child, outgoing.parent, in_ptr, in_order, falling, root, dag.num_nodes)
+    edges = dag.edges[above[outgoing.child]]
     entries = index[edges[edges >= 0]]
     read = np.zeros(size, bool)
     read[entries[entries >= 0]] = True

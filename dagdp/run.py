@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,9 @@ from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, real_type
-from dagdp.kernels.cpu import Batch, Source, gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
+from dagdp.kernels.exchange import Batch, Source
+from dagdp.kernels.jit import Kernel
+from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
@@ -63,7 +64,7 @@ def dp_value(
     """
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     value = np.empty(call.items, call.real)
-    call.launch(value_kernel, lambda part: (call.theta, value))
+    call.launch(value_kernel, call.theta, value)
     return call.scalars(value)
 
 
@@ -114,7 +115,7 @@ def dp_value_and_grad(
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     value = np.empty(call.items, call.real)
     out = call.gradient_buffers()
-    call.launch(gradient_kernel, lambda part: (call.theta, value, out))
+    call.launch(gradient_kernel, call.theta, value, out)
     return call.scalars(value), call.gradient(out, 1.0)
 
 
@@ -142,7 +143,7 @@ def dp_jvp(
     """
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
-    call.launch(jvp_kernel, lambda part: (call.theta, call.z, value, slope))
+    call.launch(jvp_kernel, call.theta, call.z, value, slope)
     return call.scalars(slope)
 
 
@@ -194,7 +195,7 @@ def dp_jvp_and_hvp(
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     out = call.gradient_buffers()
-    call.launch(hessian_kernel, lambda part: (call.theta, call.z, value, slope, out))
+    call.launch(hessian_kernel, call.theta, call.z, value, slope, out)
     return call.scalars(slope), call.gradient(out, call.sign)
 
 
@@ -241,15 +242,17 @@ class _Call:
         cuts = [lanes * (blocks * k // pieces) for k in range(pieces)] + [self.items]
         return list(zip(cuts[:-1], cuts[1:], strict=True))
 
-    def launch(self, kernel: Any, arguments: Callable[[int], tuple[Any, ...]]) -> None:
+    def launch(self, kernel: Kernel, *arguments: Any) -> None:
         """Run the kernel over all items; name the first bad entry if it met one."""
         if self.items == 0:
             return
-        data, wiring, lanes = self.omega.data(self.real), self.dag.wiring, self.lanes()
+        data, lanes = self.omega.data(self.real), self.lanes()
+        incoming, outgoing, hoisted = self.dag.wiring
+        wiring = (incoming, hoisted, outgoing) if kernel.pulls else (incoming, hoisted)
 
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task
-            return bool(kernel(data, wiring, Batch(first, last, lanes, part), self.ends, *arguments(part)))
+            return bool(kernel(data, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
 
         if any(pool.run(work, list(enumerate(self.ranges())), self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)

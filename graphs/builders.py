@@ -77,9 +77,9 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     One potential `cost` (N_A, N_B), paid on entering a cell, the first included. Moves into a cell stand in
     the order down (from i-1), right (from j-1), diagonal, which decides ties under HardMax.
 
-    band : keep only cells with |i - j·N_A/N_B| <= band or |j - i·N_B/N_A| <= band, a Sakoe-Chiba band along the
-        diagonal of the grid; `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`. Both corners
-        always belong to it, and every band of at least 1 is connected.
+    band : keep only cells at most `band` cells away from the line between the two corners, counted along the
+        longer series (Sakoe-Chiba, slanted for unequal lengths). Both corners always belong to it, every band of
+        at least 1 is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`.
 
     >>> dtw_grid(3, 4).num_edges
     29

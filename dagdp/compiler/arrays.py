@@ -102,3 +102,42 @@ def lay_slots(level_ptr: Any, in_ptr: Any) -> Any:
             for d in range(in_ptr[node + 1] - in_ptr[node]):
                 place[in_ptr[node] + d] = slot_first[s0 + d] + (node - level_ptr[lev])
     return level_slots, slot_first, slot_width, place
+
+
+@helper
+def cut_runs(ptr: Any, heads: Any, tails: Any, least: int) -> Any:
+    """Cut each group of edges [ptr[g], ptr[g+1]) into runs where heads and tails both advance by 0 or by 1.
+
+    Returns (run_ptr, runs [., 4]: first, count, head step, tail step). What lies between runs of at least
+    `least` edges becomes a run of steps -1, to be read by index.
+    """
+    groups = ptr.shape[0] - 1
+    run_ptr = np.zeros(groups + 1, np.int32)
+    runs = np.empty((heads.shape[0], 4), np.int32)
+    made = 0
+    for g in range(groups):
+        i = ptr[g]
+        pending = i
+        while i < ptr[g + 1]:
+            j = i + 1
+            a = 1
+            b = 1
+            if j < ptr[g + 1]:
+                a = heads[j] - heads[i]
+                b = tails[j] - tails[i]
+            if 0 <= a <= 1 and 0 <= b <= 1:
+                while j < ptr[g + 1] and heads[j] - heads[j - 1] == a and tails[j] - tails[j - 1] == b:
+                    j += 1
+                if j - i >= least or (i == ptr[g] and j == ptr[g + 1]):
+                    if pending < i:
+                        runs[made, 0], runs[made, 1], runs[made, 2], runs[made, 3] = pending, i - pending, -1, -1
+                        made += 1
+                    runs[made, 0], runs[made, 1], runs[made, 2], runs[made, 3] = i, j - i, a, b
+                    made += 1
+                    pending = j
+            i = j
+        if pending < ptr[g + 1]:
+            runs[made, 0], runs[made, 1], runs[made, 2], runs[made, 3] = pending, ptr[g + 1] - pending, -1, -1
+            made += 1
+        run_ptr[g + 1] = made
+    return run_ptr, runs[:made].copy()

@@ -26,7 +26,7 @@ class Renumbered:
     parent: Numbers  # incoming edges, slot by slot
     child: Numbers
     in_edges: Numbers
-    out_ptr: Numbers  # outgoing edges, node by node
+    out_ptr: Numbers  # [levels+1] outgoing edges of a level's nodes, each node's first, then each one's second, ...
     out_parent: Numbers
     out_child: Numbers
     out_slot: Numbers
@@ -54,7 +54,10 @@ def renumber(levelled: Levelled) -> Renumbered:
     slot = np.empty(by_child.size, np.int64)
     slot[by_child] = np.arange(by_child.size) - np.repeat(in_ptr[:-1], np.diff(in_ptr))
 
-    out_ptr, outgoing = group(parents, size)
+    out_ptr, by_parent = group(parents, size)
+    rank_out = np.empty(by_parent.size, np.int64)
+    rank_out[by_parent] = np.arange(by_parent.size) - np.repeat(out_ptr[:-1], np.diff(out_ptr))
+    outgoing = np.lexsort((parents, rank_out, levelled.level[levelled.parents]))
     return Renumbered(
         levelled=levelled,
         origin=origin,
@@ -67,7 +70,7 @@ def renumber(levelled: Levelled) -> Renumbered:
         parent=parents[incoming],
         child=children[incoming],
         in_edges=levelled.edges[incoming],
-        out_ptr=out_ptr,
+        out_ptr=out_ptr[level_ptr],
         out_parent=parents[outgoing],
         out_child=children[outgoing],
         out_slot=slot[outgoing],

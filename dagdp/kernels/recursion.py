@@ -49,29 +49,35 @@ def scaled(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> Any:
 
 
 @point
-def rejoined(theta: Any, j_hi: Any, j_lo: Any, i_hi: Any, i_lo: Any, rate: Any) -> Any:
-    """(x_e - v_i)/γ in the backward pass; θ stands between the two differences to meet its own size."""
-    return ((theta + (j_hi - i_hi)) + (j_lo - i_lo)) * rate
+def rejoined(theta: Any, hi_difference: Any, lo_difference: Any, rate: Any) -> Any:
+    """(x_e - v_i)/γ in the backward pass, from v_j - v_i; θ stands between to meet its own size."""
+    return ((theta + hi_difference) + lo_difference) * rate
 
 
 @point
-def weight(omega: Any, y: Any, slot: Any, shift: Any) -> Any:
-    """q_e = link(y_e + shift). For HardMax shift holds the place of the chosen edge among its siblings."""
+def argument(omega: Any, y: Any, slot: Any, shift: Any) -> Any:
+    """What link is asked at. For HardMax, shift holds the place of the chosen edge among its siblings."""
     if first_only(omega):
-        return 1.0 if slot == shift else 0.0
-    return omega.link(y + shift) if y - y == 0.0 else 0.0
+        return 0.0 if slot == shift else -1.0
+    return y + shift
 
 
 @point
-def curvature(omega: Any, y: Any, shift: Any) -> Any:
-    """s_e = slope(y_e + shift)."""
-    return omega.slope(y + shift) if y - y == 0.0 else 0.0
+def weight(omega: Any, u: Any) -> Any:
+    """q_e = link(u_e)."""
+    return omega.link(u) if u - u == 0.0 else 0.0
 
 
 @point
-def energy(omega: Any, y: Any, shift: Any) -> Any:
-    """ω*(y_e + shift), the summand of κ."""
-    return omega.conjugate(y + shift) if y - y == 0.0 else 0.0
+def curvature(omega: Any, u: Any) -> Any:
+    """s_e = slope(u_e)."""
+    return omega.slope(u) if u - u == 0.0 else 0.0
+
+
+@point
+def energy(omega: Any, u: Any) -> Any:
+    """ω*(u_e), the summand of κ."""
+    return omega.conjugate(u) if u - u == 0.0 else 0.0
 
 
 @point

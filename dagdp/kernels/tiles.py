@@ -14,6 +14,7 @@ from numba.extending import overload
 
 from dagdp.kernels.jit import OPTIONS, inner
 from dagdp.kernels.recursion import (
+    argument,
     centre,
     curvature,
     energy,
@@ -57,19 +58,19 @@ def scale(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> None:
 @inner
 def add_weights(omega: Any, total: Any, y: Any, slot: Any, shift: Any) -> None:
     for w in range(y.shape[0]):
-        total[w] += weight(omega, y[w], slot, shift[w])
+        total[w] += weight(omega, argument(omega, y[w], slot, shift[w]))
 
 
 @inner
 def add_curvatures(omega: Any, total: Any, y: Any, shift: Any) -> None:
     for w in range(y.shape[0]):
-        total[w] += curvature(omega, y[w], shift[w])
+        total[w] += curvature(omega, y[w] + shift[w])
 
 
 @inner
 def add_energies(omega: Any, total: Any, y: Any, shift: Any) -> None:
     for w in range(y.shape[0]):
-        total[w] += energy(omega, y[w], shift[w])
+        total[w] += energy(omega, y[w] + shift[w])
 
 
 @inner
@@ -179,14 +180,14 @@ def set_maxima(v_hi: Any, v_lo: Any, m_hi: Any, m_lo: Any) -> None:
 def add_products(omega: Any, total: Any, y: Any, slot: Any, shift: Any, x_dot: Any) -> None:
     """Σ q ẋ."""
     for w in range(y.shape[0]):
-        total[w] += weight(omega, y[w], slot, shift[w]) * x_dot[w]
+        total[w] += weight(omega, argument(omega, y[w], slot, shift[w])) * x_dot[w]
 
 
 @inner
 def add_curved_products(omega: Any, total: Any, y: Any, shift: Any, x_dot: Any) -> None:
     """Σ s ẋ."""
     for w in range(y.shape[0]):
-        total[w] += curvature(omega, y[w], shift[w]) * x_dot[w]
+        total[w] += curvature(omega, y[w] + shift[w]) * x_dot[w]
 
 
 @inner
@@ -199,10 +200,3 @@ def set_centres(c: Any, s: Any) -> None:
 def add(total: Any, term: Any) -> None:
     for w in range(total.shape[0]):
         total[w] += term[w]
-
-
-@inner
-def subtract(total: Any, term: Any) -> None:
-    for w in range(total.shape[0]):
-        total[w] -= term[w]
-

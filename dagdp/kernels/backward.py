@@ -1,0 +1,174 @@
+"""The backward pass, pulling over outgoing edges: a level's nodes read the children at the other ends.
+
+Every edge's weight is made anew from the numbers its two ends keep, in flat loops over (edge, sample).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.kernels import tiles
+from dagdp.kernels.exchange import Batch, Source, read_run, write_hoisted, write_run
+from dagdp.kernels.forward import TILE_BYTES
+from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.operator import first_only
+from dagdp.kernels.recursion import argument, curvature, flow_tangent, rejoined, weight, weight_tangent
+from dagdp.kernels.recursion import flow as edge_flow
+from dagdp.kernels.rows import add_rows, fetch, view
+
+ROWS = 8
+
+
+@inner
+def edge_rows(like: Any, lanes: int) -> Any:
+    """Rows of (edge, sample), sized to stay in L1 together."""
+    size = max(lanes, TILE_BYTES // (ROWS * like.itemsize) // lanes * lanes)
+    return np.empty((ROWS, size), like.dtype)
+
+
+@inlined
+def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any) -> None:
+    """ē = 1 at each sample's end, unless no path reaches it."""
+    real = bar.dtype.type
+    tiles.fill(bar, real(0))
+    for b in range(batch.lanes):
+        at = ends[min(b0 + b, batch.last - 1)] * batch.lanes + b
+        bar[at] = real(1) if v_hi[at] > real(-np.inf) else real(0)
+
+
+@inner
+def add_difference(y: Any, j: Any, i: Any) -> None:
+    """y grows by v_j - v_i."""
+    for w in range(y.shape[0]):
+        y[w] += j[w] - i[w]
+
+
+@inner
+def rejoin(y: Any, j_lo: Any, i_lo: Any, rate: Any) -> None:
+    for w in range(y.shape[0]):
+        y[w] = rejoined(y[w], y.dtype.type(0), j_lo[w] - i_lo[w], rate)
+
+
+@inner
+def add_shifts(omega: Any, y: Any, shift: Any, slots: Any, first: int, lanes: int) -> None:
+    """y becomes what link is asked at. Only HardMax needs to know slots."""
+    real = y.dtype.type
+    if first_only(omega):
+        for k in range(y.shape[0] // lanes):
+            for b in range(lanes):
+                w = k * lanes + b
+                y[w] = argument(omega, y[w], real(slots[first + k]), shift[w])
+    else:
+        for w in range(y.shape[0]):
+            y[w] = argument(omega, y[w], real(0), shift[w])
+
+
+@inlined
+def arguments_of_run(
+    omega: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, steps: Any, theta: Source, state: Any, rows: Any
+) -> None:
+    """rows[0] = what link is asked at, for the edges of (part of) a run."""
+    v_hi, v_lo, kappa, _, _ = state
+    real = v_hi.dtype.type
+    lanes = batch.lanes
+    size = count * lanes
+    up, down = steps
+    y = rows[0][:size]
+    tiles.fill(y, real(0))
+    read_run(y, theta, outgoing, batch, b0, first, count)
+    j = view(rows[1], v_hi, outgoing.parent, first, count, up, lanes)
+    i = view(rows[2], v_hi, outgoing.child, first, count, down, lanes)
+    add_difference(y, j, i)
+    j = view(rows[1], v_lo, outgoing.parent, first, count, up, lanes)
+    i = view(rows[2], v_lo, outgoing.child, first, count, down, lanes)
+    rejoin(y, j, i, real(1) / omega.gamma)
+    shift = view(rows[1], kappa, outgoing.child, first, count, down, lanes)
+    add_shifts(omega, y, shift, outgoing.slot, first, lanes)
+
+
+@inner
+def pour(omega: Any, out: Any, u: Any, bar: Any) -> None:
+    """e = q ē."""
+    for w in range(u.shape[0]):
+        out[w] = edge_flow(weight(omega, u[w]), bar[w])
+
+
+@inlined
+def backward(
+    omega: Any, outgoing: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any, out: Any, rows: Any
+) -> None:
+    """E, and ē at every node (Algorithm 1)."""
+    lanes = batch.lanes
+    chunk = max(1, rows.shape[1] // lanes)
+    for level in range(top - 1, -1, -1):
+        for run in range(outgoing.level_runs[level], outgoing.level_runs[level + 1]):
+            steps = (outgoing.runs[run, 2], outgoing.runs[run, 3])
+            last = outgoing.runs[run, 0] + outgoing.runs[run, 1]
+            for first in range(outgoing.runs[run, 0], last, chunk):
+                count = min(chunk, last - first)
+                size = count * lanes
+                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
+                flow = rows[4][:size]
+                pour(omega, flow, rows[0][:size], view(rows[1], bar, outgoing.child, first, count, steps[1], lanes))
+                add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
+                write_run(out, theta.shared, outgoing, batch, b0, first, count, flow)
+    write_hoisted(out, theta.shared, hoisted, batch, b0, bar)
+
+
+@inner
+def bend(omega: Any, q_dot: Any, u: Any, x_dot: Any, c: Any, rate: Any) -> None:
+    """q̇, from s and ẋ."""
+    for w in range(u.shape[0]):
+        q_dot[w] = weight_tangent(curvature(omega, u[w]), x_dot[w], c[w], rate)
+
+
+@inner
+def mix(omega: Any, out: Any, u: Any, q_dot: Any, bar: Any, bar_dot: Any) -> None:
+    """ė = q̇ ē + q ē̇."""
+    for w in range(u.shape[0]):
+        out[w] = flow_tangent(weight(omega, u[w]), q_dot[w], bar[w], bar_dot[w])
+
+
+@inlined
+def backward_tangent(
+    omega: Any,
+    outgoing: Any,
+    hoisted: Any,
+    batch: Batch,
+    b0: int,
+    top: int,
+    theta: Source,
+    z: Source,
+    state: Any,
+    bar: Any,
+    bar_dot: Any,
+    out: Any,
+    rows: Any,
+) -> None:
+    """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
+    _, _, _, v_dot, c = state
+    lanes = batch.lanes
+    chunk = max(1, rows.shape[1] // lanes)
+    rate = v_dot.dtype.type(1) / omega.gamma
+    for level in range(top - 1, -1, -1):
+        for run in range(outgoing.level_runs[level], outgoing.level_runs[level + 1]):
+            steps = (outgoing.runs[run, 2], outgoing.runs[run, 3])
+            last = outgoing.runs[run, 0] + outgoing.runs[run, 1]
+            for first in range(outgoing.runs[run, 0], last, chunk):
+                count = min(chunk, last - first)
+                size = count * lanes
+                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
+                u, flow, flow_dot, q_dot, x_dot = rows[0][:size], rows[4][:size], rows[5][:size], rows[6][:size], rows[7][:size]
+                fetch(rows[7], 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
+                read_run(x_dot, z, outgoing, batch, b0, first, count)
+                bend(omega, q_dot, u, x_dot, view(rows[1], c, outgoing.child, first, count, steps[1], lanes), rate)
+                above = view(rows[1], bar, outgoing.child, first, count, steps[1], lanes)
+                above_dot = view(rows[2], bar_dot, outgoing.child, first, count, steps[1], lanes)
+                mix(omega, flow_dot, u, q_dot, above, above_dot)
+                pour(omega, flow, u, above)
+                add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
+                add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
+                write_run(out, theta.shared, outgoing, batch, b0, first, count, flow_dot)
+    write_hoisted(out, theta.shared, hoisted, batch, b0, bar_dot)

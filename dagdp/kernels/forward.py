@@ -1,0 +1,154 @@
+"""The forward pass over incoming edges: v and κ at every node, and the tangents v̇ and c."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.kernels import tiles
+from dagdp.kernels.exchange import Batch, Source, read_hoisted, read_tile
+from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.operator import first_only
+from dagdp.kernels.rows import copy, fetch
+
+TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
+LEAST_LANES = 64
+
+
+@inner
+def tile_lanes(depth: int, lanes: int, itemsize: int) -> int:
+    """Lanes of a tile of this fan-in: a multiple of `lanes` that keeps the tile in L1, or about 64."""
+    fits = TILE_BYTES // (itemsize * (2 * depth + 6))
+    return max(lanes, max(LEAST_LANES, fits) // lanes * lanes)
+
+
+@inlined
+def tile_buffers(like: Any, incoming: Any, lanes: int, tangent: bool) -> Any:
+    """x_hi, x_lo, x_dot [fan-in, lanes]; m_hi, m_lo, shift, κ, spare [lanes]; widths [fan-in]. For every tile."""
+    elements = 0
+    most = 0
+    deepest = 1
+    for level in range(1, incoming.levels.shape[0] - 1):
+        depth = incoming.slots[level + 1] - incoming.slots[level]
+        width = (incoming.levels[level + 1] - incoming.levels[level]) * lanes
+        pitch = min(width, tile_lanes(depth, lanes, like.itemsize))
+        elements = max(elements, depth * pitch)
+        most = max(most, pitch)
+        deepest = max(deepest, depth)
+    extra = elements if tangent or incoming.blocks.shape[0] > 0 else 0
+    x = (np.empty(elements, like.dtype), np.empty(elements, like.dtype), np.empty(extra, like.dtype))
+    rows = np.empty(5 * most, like.dtype)
+    return x, rows, most, np.empty(deepest, np.int64)
+
+
+@inlined
+def fetch_tile(x: Any, pitch: int, state: Any, incoming: Any, slot: int, skip: int, width: Any, lanes: int) -> None:
+    """x[d, lane] = state of the parent, for every slot d of the tile."""
+    for d in range(width.shape[0]):
+        first = incoming.first[slot + d] + skip
+        last = first + width[d] // lanes
+        for run in range(incoming.slot_runs[slot + d], incoming.slot_runs[slot + d + 1]):
+            i = max(first, incoming.runs[run, 0])
+            j = min(last, incoming.runs[run, 0] + incoming.runs[run, 1])
+            if i < j:
+                fetch(x, d * pitch + (i - first) * lanes, state, incoming.parent, i, j - i, incoming.runs[run, 2], lanes)
+
+
+@inner
+def find_maxima(x_hi: Any, x_lo: Any, pitch: int, width: Any, m_hi: Any, m_lo: Any, rate: Any) -> None:
+    """m = max x, and x becomes y."""
+    real = m_hi.dtype.type
+    tiles.fill(m_hi, real(-np.inf))
+    tiles.fill(m_lo, real(0))
+    for d in range(width.shape[0]):
+        row = slice(d * pitch, d * pitch + width[d])
+        tiles.keep_larger(m_hi[: width[d]], m_lo[: width[d]], x_hi[row], x_lo[row])
+    for d in range(width.shape[0]):
+        row = slice(d * pitch, d * pitch + width[d])
+        tiles.scale(x_hi[row], x_lo[row], m_hi[: width[d]], m_lo[: width[d]], rate)
+
+
+@inner
+def tangent_tile(
+    omega: Any, y: Any, x_dot: Any, pitch: int, width: Any, shift: Any, spare: Any, v_dot: Any, c: Any
+) -> None:
+    """v̇ = Σ q ẋ (A1), and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
+    real = y.dtype.type
+    for d in range(width.shape[0]):
+        row = slice(d * pitch, d * pitch + width[d])
+        tiles.add_products(omega, v_dot[: width[d]], y[row], real(d), shift[: width[d]], x_dot[row])
+    if c.shape[0] > 0:
+        tiles.fill(c, real(0))
+        tiles.fill(spare, real(0))
+        for d in range(width.shape[0]):
+            row = slice(d * pitch, d * pitch + width[d])
+            tiles.add_curved_products(omega, c[: width[d]], y[row], shift[: width[d]], x_dot[row])
+            tiles.add_curvatures(omega, spare[: width[d]], y[row], shift[: width[d]])
+        tiles.set_centres(c, spare)
+
+
+@inlined
+def forward(
+    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, z: Source, state: Any, buffers: Any
+) -> bool:
+    """v over levels 1..top; κ, v̇ and c where their arrays have room. Whether an input was out of range."""
+    v_hi, v_lo, kappa, v_dot, c = state
+    real = v_hi.dtype.type
+    lanes = batch.lanes
+    (x_hi, x_lo, x_dot), rows, most, widths = buffers
+    tangent = v_dot.shape[0] > 0
+    rate = real(1) / omega.gamma
+    tolerance = real(4 * np.finfo(real).eps)
+    on_edges = incoming.blocks.shape[0] > 0
+    tiles.fill(v_hi, real(0))
+    tiles.fill(v_lo[: incoming.levels[1] * lanes], real(0))
+    bad = read_hoisted(v_hi, theta, hoisted, batch, b0)
+    if tangent:
+        tiles.fill(v_dot, real(0))
+        bad |= read_hoisted(v_dot, z, hoisted, batch, b0)
+    for level in range(1, top + 1):
+        n0 = incoming.levels[level]
+        n1 = incoming.levels[level + 1]
+        slot = incoming.slots[level]
+        slots = incoming.slots[level + 1] - slot
+        step = tile_lanes(slots, lanes, v_hi.itemsize) // lanes
+        for k0 in range(n0, n1, step):
+            k1 = min(k0 + step, n1)
+            pitch = (k1 - k0) * lanes
+            depth = 0
+            while depth < slots and incoming.width[slot + depth] > k0 - n0:
+                widths[depth] = (min(k1 - n0, incoming.width[slot + depth]) - (k0 - n0)) * lanes
+                depth += 1
+            width = widths[:depth]
+            row = slice(k0 * lanes, k1 * lanes)
+            m_hi, m_lo, shift, energy, spare = (
+                rows[:pitch],
+                rows[most : most + pitch],
+                rows[2 * most : 2 * most + pitch],
+                rows[3 * most : 3 * most + pitch],
+                rows[4 * most : 4 * most + pitch],
+            )
+            fetch_tile(x_hi, pitch, v_hi, incoming, slot, k0 - n0, width, lanes)
+            fetch_tile(x_lo, pitch, v_lo, incoming, slot, k0 - n0, width, lanes)
+            if on_edges:  # x_dot is free until the tangent: it holds the sum of an edge's potentials
+                tiles.fill(x_dot[: depth * pitch], real(0))
+                bad |= read_tile(x_dot, pitch, theta, incoming, batch, b0, level, (k0, k1))
+                for d in range(depth):
+                    of_slot = slice(d * pitch, d * pitch + width[d])
+                    tiles.enter_edges(x_hi[of_slot], x_lo[of_slot], x_dot[of_slot])
+            find_maxima(x_hi, x_lo, pitch, width, m_hi, m_lo, rate)
+            tiles.solve(omega, x_hi, pitch, width, shift, energy, spare, tolerance)
+            if first_only(omega):
+                tiles.set_maxima(v_hi[row], v_lo[row], m_hi, m_lo)
+            else:
+                tiles.set_values(v_hi[row], v_lo[row], m_hi, m_lo, shift, energy, omega.gamma)
+            if kappa.shape[0] > 0:
+                copy(kappa[row], shift if first_only(omega) else energy)
+            if tangent:
+                fetch_tile(x_dot, pitch, v_dot, incoming, slot, k0 - n0, width, lanes)
+                if on_edges:
+                    bad |= read_tile(x_dot, pitch, z, incoming, batch, b0, level, (k0, k1))
+                c_row = c[row] if c.shape[0] > 0 else c
+                tangent_tile(omega, x_hi, x_dot, pitch, width, shift, spare, v_dot[row], c_row)
+    return bad

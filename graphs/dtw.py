@@ -1,0 +1,113 @@
+"""DTW shortcuts: the engine on the alignment grid, theta[i, j] costs to be minimised (paper, B.3)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from dagdp import CompiledDAG, HardMax, InputError, Omega, compile, dp_grad, dp_hvp, dp_value
+from dagdp.graphs.builders import dtw_grid
+from dagdp.graphs.viterbi import checked_lengths
+
+
+def dtw_value(
+    theta: Any, omega: Omega | None = None, *, lengths: Any = None, band: int | None = None, threads: int | None = None
+) -> Any:
+    """DTW_Ω(θ), the smoothed least cost of an alignment: [*batch]. A sum over cells, never rooted or divided.
+
+    v_ij = θ_ij + min_Ω(v_i-1,j , v_i,j-1 , v_i-1,j-1), the first cell included.
+
+    theta : [*batch, N_A, N_B] costs of matching i with j.
+    omega : default Negentropy(1.0): the soft-DTW of Cuturi and Blondel, which may be negative.
+    lengths : (n_a, n_b), each a number or [*batch]: the size of each item's own corner; cells outside it are never
+        read and may hold NaN.
+    band : see `dtw_grid`. The band runs between the corners of the full grid: not to be combined with `lengths`.
+
+    Raises InputError (shape, dtype, NaN or -inf, lengths out of range).
+
+    >>> import numpy as np
+    >>> from dagdp import HardMax
+    >>> float(dtw_value(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]]), HardMax()))
+    1.0
+    """
+    dag, end = _prepared(theta, lengths, band)
+    return dp_value(dag, theta, omega, minimize=True, end=end, threads=threads)
+
+
+def dtw_grad(
+    theta: Any, omega: Omega | None = None, *, lengths: Any = None, band: int | None = None, threads: int | None = None
+) -> Any:
+    """∇DTW_Ω(θ) = E, the expected alignment: [*batch, N_A, N_B], each cell's probability (Algorithm 5).
+
+    >>> import numpy as np
+    >>> from dagdp import SquaredL2
+    >>> dtw_grad(np.array([[0.0, 5.0], [5.0, 0.0]]), SquaredL2(1.0)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    dag, end = _prepared(theta, lengths, band)
+    return dp_grad(dag, theta, omega, minimize=True, end=end, threads=threads)
+
+
+def dtw_hvp(
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    band: int | None = None,
+    threads: int | None = None,
+) -> Any:
+    """∇²DTW_Ω(θ) Z: [*batch, N_A, N_B] (Algorithm 6). z : a direction, shaped like theta.
+
+    >>> import numpy as np
+    >>> dtw_hvp(np.zeros((2, 2)), np.array([[0.0, 1.0], [0.0, 0.0]])).round(4).tolist()
+    [[0.0, -0.2222], [0.1111, 0.0]]
+    """
+    dag, end = _prepared(theta, lengths, band)
+    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, threads=threads)
+
+
+def dtw_path(
+    theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
+
+    Among equal costs a move down (from i-1) is preferred to right (from j-1) and diagonal.
+
+    >>> import numpy as np
+    >>> dtw_path(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]])).tolist()
+    [[0, 0], [1, 1], [1, 2], [-1, -1]]
+    """
+    dag, end = _prepared(theta, lengths, band)
+    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, threads=threads) > 0.5
+    *batch, N_A, N_B = visited.shape
+    flat = visited.reshape(-1, N_A * N_B)
+    pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
+    item, cell = np.nonzero(flat)  # row-major order is path order: both indices only grow along a path
+    counts = np.bincount(item, minlength=flat.shape[0])
+    step = np.arange(item.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    pairs[item, step] = np.stack(np.divmod(cell, N_B), -1)
+    return pairs.reshape(*batch, N_A + N_B - 1, 2)
+
+
+@lru_cache(maxsize=32)
+def _compiled(N_A: int, N_B: int, band: int | None) -> CompiledDAG:
+    return compile(dtw_grid(N_A, N_B, band))
+
+
+def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, Any]:
+    shape = np.shape(theta)
+    if len(shape) < 2:
+        raise InputError(f"theta has shape {shape}; expected costs [*batch, N_A, N_B]")
+    N_A, N_B = shape[-2:]
+    if lengths is None:
+        return _compiled(N_A, N_B, band), None
+    if band is not None:
+        raise InputError("both band= and lengths= were given; the band belongs to the full grid: call per length")
+    if not isinstance(lengths, list | tuple) or len(lengths) != 2:
+        raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
+    n_a = checked_lengths("lengths[0]", lengths[0], N_A)
+    n_b = checked_lengths("lengths[1]", lengths[1], N_B)
+    return _compiled(N_A, N_B, None), np.broadcast_to(1 + (n_a - 1) * N_B + (n_b - 1), shape[:-2])

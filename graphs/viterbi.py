@@ -1,0 +1,109 @@
+"""Viterbi shortcuts: the engine on a trellis, theta[t, to, from] scores to be maximised (paper, B.2)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from dagdp import CompiledDAG, HardMax, InputError, Omega, compile, dp_grad, dp_hvp, dp_value
+from dagdp.graphs.builders import trellis
+
+
+def viterbi_value(
+    theta: Any, omega: Omega | None = None, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+) -> Any:
+    """Vit_Ω(θ), the smoothed best score of a state sequence: [*batch].
+
+    theta : [*batch, T, S, S] as [t, to, from]; scores. With initial="single" only theta[0, :, 0] is used at
+        t = 0; with initial="all", the paper's Algorithm 3 (v_0 = 0_S), all of it.
+    omega : default Negentropy(1.0): then the value is the log partition function of a CRF.
+    lengths : [*batch] how many steps of each item count, 1 to T; steps behind are never read and may hold NaN.
+
+    Raises InputError (shape, dtype, NaN or +inf, lengths out of range).
+
+    >>> import numpy as np
+    >>> bool(np.isclose(viterbi_value(np.zeros((3, 2, 2))), 3 * np.log(2)))
+    True
+    """
+    dag, end = _prepared(theta, lengths, initial)
+    return dp_value(dag, theta, omega, end=end, threads=threads)
+
+
+def viterbi_grad(
+    theta: Any, omega: Omega | None = None, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+) -> Any:
+    """∇Vit_Ω(θ) = E, the probability of each transition: [*batch, T, S, S], in [0, 1] (Algorithm 3).
+
+    E[t].sum(-1) are the state marginals at step t. Parameters and errors as in `viterbi_value`.
+
+    >>> import numpy as np
+    >>> viterbi_grad(np.zeros((2, 2, 2)))[1].tolist()
+    [[0.25, 0.25], [0.25, 0.25]]
+    """
+    dag, end = _prepared(theta, lengths, initial)
+    return dp_grad(dag, theta, omega, end=end, threads=threads)
+
+
+def viterbi_hvp(
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    initial: str = "single",
+    threads: int | None = None,
+) -> Any:
+    """∇²Vit_Ω(θ) Z: [*batch, T, S, S] (Algorithm 4). z : a direction, shaped like theta.
+
+    >>> import numpy as np
+    >>> float(viterbi_hvp(np.zeros((2, 2, 2)), np.ones((2, 2, 2))).max())
+    0.0
+    """
+    dag, end = _prepared(theta, lengths, initial)
+    return dp_hvp(dag, theta, z, omega, end=end, threads=threads)
+
+
+def viterbi_decode(
+    theta: Any, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The best state sequence: int64 [*batch, T], -1 behind an item's length. Ties go to the lower state.
+
+    >>> import numpy as np
+    >>> viterbi_decode(np.array([[[0.0, 9.0], [1.0, 9.0]], [[0.0, 0.0], [2.0, 0.0]]])).tolist()
+    [1, 0]
+    """
+    dag, end = _prepared(theta, lengths, initial)
+    visited = dp_grad(dag, theta, HardMax(), end=end, threads=threads).sum(-1)
+    states: np.ndarray[Any, np.dtype[np.int64]] = visited.argmax(-1)
+    states[visited.max(-1) < 0.5] = -1
+    return states
+
+
+@lru_cache(maxsize=32)
+def _compiled(T: int, S: int, initial: str, ragged: bool) -> CompiledDAG:
+    return compile(trellis(T, S, initial, ragged))
+
+
+def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any]:
+    shape = np.shape(theta)
+    if len(shape) < 3 or shape[-1] != shape[-2]:
+        raise InputError(f"theta has shape {shape}; expected [*batch, T, S, S], indexed [t, to, from]")
+    T, S = shape[-3], shape[-1]
+    dag = _compiled(T, S, initial, lengths is not None)
+    if lengths is None:
+        return dag, None
+    return dag, dag.graph.num_nodes - T + checked_lengths("lengths", lengths, T) - 1
+
+
+def checked_lengths(what: str, lengths: Any, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The lengths as integers in [1, most], or an InputError that names the first that is not."""
+    array = np.asarray(lengths)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{what} has dtype {array.dtype}; expected integers")
+    wrong = np.argwhere((array < 1) | (array > most))
+    if wrong.size:
+        place = tuple(int(i) for i in wrong[0])
+        raise InputError(f"{what}{list(place) if place else ''} is {array[place]}; expected 1 to {most}")
+    return array.astype(np.int64)

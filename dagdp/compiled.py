@@ -31,7 +31,8 @@ class Incoming(NamedTuple):
     slot_runs: np.ndarray  # [slots+1] runs of a slot
     runs: np.ndarray  # [runs, 3] first edge, number of edges, step
     parent: np.ndarray  # [E]
-    entry: np.ndarray  # [K, E] entries in the potentials that are read on edges, -1 for none
+    edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots
+    entry: np.ndarray  # [K, E] in that order: entries in the potentials that are read on edges, -1 for none
     blocks: np.ndarray  # [K] which potentials these are
 
 

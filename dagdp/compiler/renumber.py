@@ -25,7 +25,9 @@ class Renumbered:
     slot_width: Numbers
     parent: Numbers  # incoming edges, slot by slot
     child: Numbers
-    in_edges: Numbers
+    in_ptr: Numbers  # [nodes+1]
+    in_edges: Numbers  # incoming edges, node by node
+    in_child: Numbers
     out_ptr: Numbers  # [levels+1] outgoing edges of a level's nodes, each node's first, then each one's second, ...
     out_parent: Numbers
     out_child: Numbers
@@ -69,7 +71,9 @@ def renumber(levelled: Levelled) -> Renumbered:
         slot_width=slot_width,
         parent=parents[incoming],
         child=children[incoming],
-        in_edges=levelled.edges[incoming],
+        in_ptr=in_ptr,
+        in_edges=levelled.edges[by_child],
+        in_child=children[by_child],
         out_ptr=out_ptr[level_ptr],
         out_parent=parents[outgoing],
         out_child=children[outgoing],

@@ -16,14 +16,14 @@ from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.validate import Numbers
 from dagdp.graph import Potential
 
-LEAST_RUN = 8  # edges: a shorter run costs more to start than its indices cost to read
+LEAST_RUN = 32  # edges: a shorter run costs more to start than its indices cost to read
 
 
 def specialise(done: Renumbered) -> CompiledDAG:
     """Choose for each potential where it is read, and freeze the arrays."""
     sound = done.levelled.sound
     entries = [_entries(potential, done.in_edges) for potential in sound.potentials]
-    shared = [_shared_entry(entry, done.child, done.origin.size) for entry in entries]
+    shared = [_shared_entry(entry, done.in_child, done.origin.size) for entry in entries]
     on_nodes = [k for k, node_entry in enumerate(shared) if node_entry is not None]
     on_edges = [k for k, node_entry in enumerate(shared) if node_entry is None]
     hoisted = [_rows(node_entry) for node_entry in shared if node_entry is not None]
@@ -39,6 +39,7 @@ def specialise(done: Renumbered) -> CompiledDAG:
         slot_runs=_frozen(slot_runs),
         runs=_frozen(runs[:, :3]),
         parent=_frozen(done.parent),
+        edges=_frozen(done.in_ptr),
         entry=_stacked([entries[k] for k in on_edges], done.parent.size),
         blocks=blocks,
     )

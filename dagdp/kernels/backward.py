@@ -77,7 +77,7 @@ def arguments_of_run(
     up, down = steps
     y = rows[0][:size]
     tiles.fill(y, real(0))
-    read_run(y, theta, outgoing, batch, b0, first, count)
+    read_run(y, rows[3], theta, outgoing, batch, b0, first, count)
     j = view(rows[1], v_hi, outgoing.parent, first, count, up, lanes)
     i = view(rows[2], v_hi, outgoing.child, first, count, down, lanes)
     add_difference(y, j, i)
@@ -113,7 +113,7 @@ def backward(
                 flow = rows[4][:size]
                 pour(omega, flow, rows[0][:size], view(rows[1], bar, outgoing.child, first, count, steps[1], lanes))
                 add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
-                write_run(out, theta.shared, outgoing, batch, b0, first, count, flow)
+                write_run(out, rows[3], theta.shared, outgoing, batch, b0, first, count, flow)
     write_hoisted(out, theta.shared, hoisted, batch, b0, bar)
 
 
@@ -162,7 +162,7 @@ def backward_tangent(
                 arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
                 u, flow, flow_dot, q_dot, x_dot = rows[0][:size], rows[4][:size], rows[5][:size], rows[6][:size], rows[7][:size]
                 fetch(rows[7], 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
-                read_run(x_dot, z, outgoing, batch, b0, first, count)
+                read_run(x_dot, rows[3], z, outgoing, batch, b0, first, count)
                 bend(omega, q_dot, u, x_dot, view(rows[1], c, outgoing.child, first, count, steps[1], lanes), rate)
                 above = view(rows[1], bar, outgoing.child, first, count, steps[1], lanes)
                 above_dot = view(rows[2], bar_dot, outgoing.child, first, count, steps[1], lanes)
@@ -170,5 +170,5 @@ def backward_tangent(
                 pour(omega, flow, u, above)
                 add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
                 add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
-                write_run(out, theta.shared, outgoing, batch, b0, first, count, flow_dot)
+                write_run(out, rows[3], theta.shared, outgoing, batch, b0, first, count, flow_dot)
     write_hoisted(out, theta.shared, hoisted, batch, b0, bar_dot)

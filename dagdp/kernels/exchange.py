@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import ROW_BYTES, add_row, move_row, turn, turn_rows
+from dagdp.kernels.rows import ROW_BYTES, add_row, move_row, turn
 
 
 class Batch(NamedTuple):
@@ -97,7 +97,9 @@ def write_hoisted(out: Any, shared: Any, hoisted: Any, batch: Batch, b0: int, ba
             if squares(hoisted.even[h], once, r0, r1, b0, batch, whole):
                 for r in range(whole):
                     move_row(square, r * whole, bar, hoisted.node[r0 + r] * whole)
-                turn_rows(block, b0, hoisted.entry[r0], square)
+                turn(square, square, 0, whole)
+                for r in range(whole):
+                    add_row(block[b0 + r], hoisted.entry[r0], square, r * whole)
                 continue
             for b in range(min(batch.lanes, batch.last - b0)):
                 row = block[batch.part if once else b0 + b]
@@ -105,59 +107,105 @@ def write_hoisted(out: Any, shared: Any, hoisted: Any, batch: Batch, b0: int, ba
                     row[hoisted.entry[r]] += bar[hoisted.node[r] * batch.lanes + b]
 
 
+@inner
+def consecutive(entry: Any, first: int, count: int) -> bool:
+    """Whether entries [first, first + count) rise by one."""
+    broken = entry[first] < 0
+    for e in range(1, count):
+        broken |= entry[first + e] != entry[first] + e
+    return not broken
+
+
 @inlined
-def read_tile(x: Any, pitch: int, source: Source, incoming: Any, batch: Batch, b0: int, level: int, nodes: Any) -> bool:
-    """Add edge potentials to x[slot, node, sample], sample by sample; whether one is out of range."""
+def read_tile(
+    x: Any, pitch: int, spots: Any, source: Source, incoming: Any, batch: Batch, b0: int, node0: int, node1: int
+) -> bool:
+    """Add edge potentials to x[slot, node, sample] for nodes [node0, node1); whether one is out of range."""
     inf = x.dtype.type(np.inf)
+    whole = ROW_BYTES // x.itemsize
+    square = np.empty(whole * whole, x.dtype)
+    first = incoming.edges[node0]
+    last = incoming.edges[node1]
+    full = batch.lanes == whole and b0 + whole <= batch.last
     bad = False
-    s0 = incoming.slots[level]
-    skip = nodes[0] - incoming.levels[level]
     for k in range(incoming.blocks.shape[0]):
         block = source.blocks[incoming.blocks[k]]
         once = source.shared[incoming.blocks[k]]
         entry = incoming.entry[k]
-        depth = incoming.slots[level + 1] - s0
-        for n in range(nodes[1] - nodes[0]):
-            while incoming.width[s0 + depth - 1] <= skip + n:
-                depth -= 1
+        flat = block.reshape(block.size)
+        node = node0
+        for e0 in range(first, last, whole):
+            e1 = min(e0 + whole, last)
+            for e in range(e0, e1):
+                while e >= incoming.edges[node + 1]:
+                    node += 1
+                spots[e - e0] = (e - incoming.edges[node]) * pitch + (node - node0) * batch.lanes
+            if full and not once and e1 - e0 == whole and consecutive(entry, e0, whole):
+                turn(square, flat, b0 * block.shape[1] + entry[e0], block.shape[1])
+                bad |= take_signed(square, source.sign, source.lowest)
+                for r in range(whole):
+                    add_row(x, spots[r], square, r * whole)
+                continue
             for b in range(batch.lanes):
                 row = block[0 if once else sample_of(batch, b0, b)]
-                at = n * batch.lanes + b
-                for d in range(depth):
-                    e = entry[incoming.first[s0 + d] + skip + n]
-                    if e >= 0:
-                        value = source.sign * row[e]
+                for e in range(e0, e1):
+                    if entry[e] >= 0:
+                        value = source.sign * row[entry[e]]
                         bad |= not ((value >= source.lowest) & (value < inf))
-                        x[d * pitch + at] += value
+                        x[spots[e - e0] + b] += value
     return bad
 
 
 @inlined
-def read_run(w: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, count: int) -> None:
+def read_run(w: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, count: int) -> None:
     """Add the potentials of outgoing edges to w[edge, sample]."""
+    whole = ROW_BYTES // w.itemsize
+    full = batch.lanes == whole and b0 + whole <= batch.last
     for k in range(outgoing.blocks.shape[0]):
         block = source.blocks[outgoing.blocks[k]]
         once = source.shared[outgoing.blocks[k]]
         entry = outgoing.entry[k]
-        for b in range(batch.lanes):
-            row = block[0 if once else sample_of(batch, b0, b)]
-            for e in range(count):
-                if entry[first + e] >= 0:
-                    w[e * batch.lanes + b] += source.sign * row[entry[first + e]]
+        flat = block.reshape(block.size)
+        for e0 in range(0, count, whole):
+            e1 = min(e0 + whole, count)
+            if full and not once and e1 - e0 == whole and consecutive(entry, first + e0, whole):
+                turn(square, flat, b0 * block.shape[1] + entry[first + e0], block.shape[1])
+                add_signed(w[e0 * whole : e1 * whole], square, source.sign)
+                continue
+            for b in range(batch.lanes):
+                row = block[0 if once else sample_of(batch, b0, b)]
+                for e in range(e0, e1):
+                    if entry[first + e] >= 0:
+                        w[e * batch.lanes + b] += source.sign * row[entry[first + e]]
+
+
+@inner
+def add_signed(total: Any, term: Any, sign: Any) -> None:
+    for w in range(total.shape[0]):
+        total[w] += sign * term[w]
 
 
 @inlined
-def write_run(out: Any, shared: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, flow: Any) -> None:
+def write_run(out: Any, square: Any, shared: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, flow: Any) -> None:
     """Hand the flow on outgoing edges back to the blocks, in the order of samples."""
+    whole = ROW_BYTES // flow.itemsize
+    full = batch.lanes == whole and b0 + whole <= batch.last
     for k in range(outgoing.blocks.shape[0]):
         block = out[outgoing.blocks[k]]
         once = shared[outgoing.blocks[k]]
         entry = outgoing.entry[k]
-        for b in range(min(batch.lanes, batch.last - b0)):
-            row = block[batch.part if once else b0 + b]
-            for e in range(count):
-                if entry[first + e] >= 0:
-                    row[entry[first + e]] += flow[e * batch.lanes + b]
+        for e0 in range(0, count, whole):
+            e1 = min(e0 + whole, count)
+            if full and not once and e1 - e0 == whole and consecutive(entry, first + e0, whole):
+                turn(square, flow, e0 * whole, whole)
+                for r in range(whole):
+                    add_row(block[b0 + r], entry[first + e0], square, r * whole)
+                continue
+            for b in range(min(batch.lanes, batch.last - b0)):
+                row = block[batch.part if once else b0 + b]
+                for e in range(e0, e1):
+                    if entry[first + e] >= 0:
+                        row[entry[first + e]] += flow[e * batch.lanes + b]
 
 
 @inlined

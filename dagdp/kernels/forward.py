@@ -10,7 +10,7 @@ from dagdp.kernels import tiles
 from dagdp.kernels.exchange import Batch, Source, read_hoisted, read_tile
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import copy, fetch
+from dagdp.kernels.rows import ROW_BYTES, copy, fetch
 
 TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
 LEAST_LANES = 64
@@ -97,6 +97,7 @@ def forward(
     real = v_hi.dtype.type
     lanes = batch.lanes
     (x_hi, x_lo, x_dot), rows, most, widths = buffers
+    spots = np.empty(ROW_BYTES, np.int64)
     tangent = v_dot.shape[0] > 0
     rate = real(1) / omega.gamma
     tolerance = real(4 * np.finfo(real).eps)
@@ -133,7 +134,7 @@ def forward(
             fetch_tile(x_lo, pitch, v_lo, incoming, slot, k0 - n0, width, lanes)
             if on_edges:  # x_dot is free until the tangent: it holds the sum of an edge's potentials
                 tiles.fill(x_dot[: depth * pitch], real(0))
-                bad |= read_tile(x_dot, pitch, theta, incoming, batch, b0, level, (k0, k1))
+                bad |= read_tile(x_dot, pitch, spots, theta, incoming, batch, b0, k0, k1)
                 for d in range(depth):
                     of_slot = slice(d * pitch, d * pitch + width[d])
                     tiles.enter_edges(x_hi[of_slot], x_lo[of_slot], x_dot[of_slot])
@@ -148,7 +149,7 @@ def forward(
             if tangent:
                 fetch_tile(x_dot, pitch, v_dot, incoming, slot, k0 - n0, width, lanes)
                 if on_edges:
-                    bad |= read_tile(x_dot, pitch, z, incoming, batch, b0, level, (k0, k1))
+                    bad |= read_tile(x_dot, pitch, spots, z, incoming, batch, b0, k0, k1)
                 c_row = c[row] if c.shape[0] > 0 else c
                 tangent_tile(omega, x_hi, x_dot, pitch, width, shift, spare, v_dot[row], c_row)
     return bad

@@ -164,7 +164,37 @@ def add_rows(dst: Any, nodes: Any, first: int, count: int, step: int, src: Any, 
 
 @inner
 def turn(dst: Any, src: Any, at: int, src_step: int) -> None:
-    """The square src[at + r*src_step + c] into dst, transposed and dense."""
+    """The square src[at + r*src_step + c] into dst, transposed and dense; src may be dst."""
+    size = ROW_BYTES // dst.itemsize
+    _transpose(dst, 0, size, src, at, src_step)
+
+
+@inner
+def add_rows(dst: Any, nodes: Any, first: int, count: int, step: int, src: Any, lanes: int) -> None:
+    """dst's row of the run's k-th node grows by row k of src, in the order of k."""
+    whole = ROW_BYTES // dst.itemsize
+    if step == 1:
+        total = dst[nodes[first] * lanes : (nodes[first] + count) * lanes]
+        for w in range(count * lanes):
+            total[w] += src[w]
+    elif lanes == 1:
+        for k in range(count):
+            dst[nodes[first + k]] += src[k]
+    elif lanes % whole == 0:
+        for k in range(count):
+            row = nodes[first + k] * lanes
+            for b in range(0, lanes, whole):
+                _add(dst, row + b, src, k * lanes + b)
+    else:
+        for k in range(count):
+            row = nodes[first + k] * lanes
+            for b in range(lanes):
+                dst[row + b] += src[k * lanes + b]
+
+
+@inner
+def turn(dst: Any, src: Any, at: int, src_step: int) -> None:
+    """The square src[at + r*src_step + c] into dst, transposed and dense; src may be dst."""
     size = ROW_BYTES // dst.itemsize
     _transpose(dst, 0, size, src, at, src_step)
 

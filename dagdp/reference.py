@@ -1,0 +1,260 @@
+"""The same functions as `dagdp.dp_*`, in float64 plain loops, to be read with the paper in hand.
+
+Algorithms 1 and 2 are followed line by line: every local weight q_ij and its tangent is stored, nodes
+are taken one at a time, and max_Ω is found by bisection, not by the kernels' solvers. Slow and clear.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled import CompiledDAG
+from dagdp.faults import raise_first_fault
+from dagdp.inputs import Weights, arrange, collect, common_batch
+from dagdp.omega import Negentropy, Omega
+
+Row = list[float]
+
+
+def max_omega(x: Row, omega: Omega) -> tuple[float, Row, Row]:
+    """(max_Ω(x), q = ∇max_Ω(x), s) for one row, where the Jacobian is (diag(s) - s sᵀ/Σs)/γ.
+
+    τ solves Σ link((x_k - τ)/γ) = 1 (DESIGN section 3). A row of only -inf has value -inf and weights 0.
+
+    >>> value, q, s = max_omega([0.0, 0.0], Negentropy(1.0))
+    >>> round(value, 12) == round(math.log(2.0), 12), [round(k, 12) for k in q]
+    (True, [0.5, 0.5])
+    """
+    m = max(x)
+    if m == -math.inf:
+        return m, [0.0] * len(x), [0.0] * len(x)
+    if omega.solver == "first":
+        first = x.index(m)
+        return m, [1.0 if k == first else 0.0 for k in range(len(x))], [0.0] * len(x)
+    gamma = omega.gamma
+    live = [k for k in range(len(x)) if x[k] > -math.inf]
+
+    def total(a: float) -> float:
+        return sum(omega.link((x[k] - m) / gamma - a) for k in live)  # type: ignore[attr-defined]
+
+    low, high = -omega.corner, -omega.corner + 1.0
+    while total(high) > 1.0:
+        high += high - low
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if total(middle) > 1.0 else (low, middle)
+    a = 0.5 * (low + high)
+    y = {k: (x[k] - m) / gamma - a for k in live}
+    q = [omega.link(y[k]) if k in y else 0.0 for k in range(len(x))]  # type: ignore[attr-defined]
+    s = [omega.slope(y[k]) if k in y else 0.0 for k in range(len(x))]  # type: ignore[attr-defined]
+    value = m + gamma * (a + sum(omega.conjugate(y[k]) for k in live))  # type: ignore[attr-defined]
+    return value, q, s
+
+
+def jacobian_product(s: Row, x_dot: Row, gamma: float) -> Row:
+    """q̇ = J_Ω ẋ = (diag(s) - s sᵀ/Σs) ẋ / γ (section B.1)."""
+    if sum(s) == 0.0:
+        return [0.0] * len(s)
+    mean = sum(a * b for a, b in zip(s, x_dot, strict=True)) / sum(s)
+    return [a * (b - mean) / gamma for a, b in zip(s, x_dot, strict=True)]
+
+
+class _Item:
+    """One batch item: the live edges as (parent, child, weight), nodes in topological order."""
+
+    def __init__(self, dag: CompiledDAG, theta: NDArray[Any], omega: Omega, end: int) -> None:
+        outgoing = dag.wiring.outgoing
+        by_user = np.argsort(dag.edges, kind="stable")  # the extra end's edges (-1) all go to one node
+        self.edges = [(int(dag.edges[k]), int(outgoing.parent[k]), int(outgoing.child[k])) for k in by_user]
+        self.into: dict[int, list[int]] = {i: [] for i in range(dag.num_nodes)}
+        for k, (_, _, child) in enumerate(self.edges):
+            self.into[child].append(k)
+        self.theta, self.omega, self.end, self.nodes = theta, omega, end, dag.num_nodes
+
+    def weight(self, k: int, of: NDArray[Any]) -> float:
+        edge = self.edges[k][0]
+        return float(of[edge]) if edge >= 0 else 0.0
+
+    def forward(self) -> None:
+        """Algorithm 1, first loop."""
+        self.v = [0.0] * self.nodes
+        self.q, self.s = [0.0] * len(self.edges), [0.0] * len(self.edges)
+        for i in range(self.nodes):
+            if self.into[i]:
+                x = [self.weight(k, self.theta) + self.v[self.edges[k][1]] for k in self.into[i]]
+                self.v[i], q, s = max_omega(x, self.omega)
+                for place, k in enumerate(self.into[i]):
+                    self.q[k], self.s[k] = q[place], s[place]
+
+    def backward(self) -> None:
+        """Algorithm 1, second loop: e_ij = q_ij ē_i, ē_j = Σ_i e_ij."""
+        self.e_bar = [0.0] * self.nodes
+        self.e = [0.0] * len(self.edges)
+        self.e_bar[self.end] = 1.0 if self.v[self.end] > -math.inf else 0.0
+        for i in reversed(range(self.nodes)):
+            if self.e_bar[i] != 0.0:
+                for k in self.into[i]:
+                    self.e[k] = self.q[k] * self.e_bar[i]
+                    self.e_bar[self.edges[k][1]] += self.e[k]
+
+    def forward_tangent(self, z: NDArray[Any]) -> None:
+        """Algorithm 2, (A1) and (A2)."""
+        self.v_dot = [0.0] * self.nodes
+        self.q_dot = [0.0] * len(self.edges)
+        for i in range(self.nodes):
+            rows = self.into[i]
+            x_dot = [self.weight(k, z) + self.v_dot[self.edges[k][1]] for k in rows]
+            self.v_dot[i] = sum(self.q[k] * x for k, x in zip(rows, x_dot, strict=True) if self.q[k] != 0.0)
+            for k, q_dot in zip(rows, jacobian_product([self.s[k] for k in rows], x_dot, self.omega.gamma), strict=True):
+                self.q_dot[k] = q_dot
+
+    def backward_tangent(self) -> None:
+        """Algorithm 2, (A3): ė_ij = q̇_ij ē_i + q_ij ē̇_i."""
+        e_bar_dot = [0.0] * self.nodes
+        self.e_dot = [0.0] * len(self.edges)
+        for i in reversed(range(self.nodes)):
+            if self.e_bar[i] != 0.0 or e_bar_dot[i] != 0.0:
+                for k in self.into[i]:
+                    self.e_dot[k] = self.q_dot[k] * self.e_bar[i] + self.q[k] * e_bar_dot[i]
+                    e_bar_dot[self.edges[k][1]] += self.e_dot[k]
+
+    def per_edge(self, values: Row, num_edges: int) -> NDArray[np.float64]:
+        """Values of live edges in the user's order; 0 on dead ones."""
+        made = np.zeros(num_edges)
+        for (edge, _, _), value in zip(self.edges, values, strict=True):
+            if edge >= 0:
+                made[edge] = value
+        return made
+
+
+def _edge_weights(dag: CompiledDAG, weights: Weights, item: int) -> NDArray[np.float64]:
+    """[edges] the sum over potentials of the entry that each edge reads."""
+    total = np.zeros(dag.graph.num_edges)
+    for potential, block in zip(dag.potentials, weights.blocks, strict=True):
+        reads = potential.index >= 0
+        total[reads] += block[item if block.shape[0] > 1 else 0][potential.index[reads]]
+    return total
+
+
+def _run(
+    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any
+) -> tuple[Any, Any, Any, Any]:
+    """(value, gradient, jvp, hvp), the last two None without z."""
+    omega = Negentropy(1.0) if omega is None else omega
+    keyed, arrays, batches = collect(dag, theta)
+    z_parts = (False, [], []) if z is None else collect(dag, z, "z")
+    batch = common_batch(batches + z_parts[2], end, dag)
+    weights = arrange(keyed, arrays, batches, batch, np.float64)
+    direction = None if z is None else arrange(*z_parts, batch, np.float64)
+    ends = dag.end_nodes(end, batch)
+    sign = -1.0 if minimize else 1.0
+    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign)
+    if direction is not None:
+        raise_first_fault(dag, direction, ends, "z", float(np.finfo(np.float64).min), 1.0)
+    value, slope = np.empty(ends.size), np.empty(ends.size)
+    E, H = [np.zeros(a.shape) for a in arrays], [np.zeros(a.shape) for a in arrays]
+    for b, at in enumerate(ends):
+        item = _Item(dag, sign * _edge_weights(dag, weights, b), omega, int(at))
+        item.forward()
+        item.backward()
+        value[b] = sign * item.v[item.end]
+        _scatter(dag, weights, b, item.per_edge(item.e, dag.graph.num_edges), E)
+        if direction is not None:
+            item.forward_tangent(_edge_weights(dag, direction, b))
+            item.backward_tangent()
+            slope[b] = item.v_dot[item.end]
+            _scatter(dag, weights, b, sign * item.per_edge(item.e_dot, dag.graph.num_edges), H)
+
+    def shaped(arrays: list[NDArray[np.float64]]) -> Any:
+        return {p.name: a for p, a in zip(dag.potentials, arrays, strict=True)} if keyed else arrays[0]
+
+    value, slope = value.reshape(batch)[()], slope.reshape(batch)[()]
+    return (value, shaped(E), None, None) if z is None else (value, shaped(E), slope, shaped(H))
+
+
+def _scatter(
+    dag: CompiledDAG, weights: Weights, item: int, edges: NDArray[np.float64], out: list[NDArray[np.float64]]
+) -> None:
+    for potential, block, array in zip(dag.potentials, weights.blocks, out, strict=True):
+        rows = array.reshape(block.shape)
+        reads = potential.index >= 0
+        np.add.at(rows[item if block.shape[0] > 1 else 0], potential.index[reads], edges[reads])
+
+
+def dp_value(
+    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None, threads: int | None = None
+) -> Any:
+    """DP_Ω(θ): see `dagdp.dp_value`.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
+    3.0
+    """
+    return _run(dag, theta, omega, None, minimize, end)[0]
+
+
+def dp_grad(
+    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None, threads: int | None = None
+) -> Any:
+    """E = ∇DP_Ω(θ): see `dagdp.dp_grad`.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.HardMax()).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    return _run(dag, theta, omega, None, minimize, end)[1]
+
+
+def dp_value_and_grad(
+    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None, threads: int | None = None
+) -> tuple[Any, Any]:
+    """(value, E): see `dagdp.dp_value_and_grad`."""
+    return _run(dag, theta, omega, None, minimize, end)[:2]
+
+
+def dp_jvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """<E, Z>: see `dagdp.dp_jvp`."""
+    return _run(dag, theta, omega, z, minimize, end)[2]
+
+
+def dp_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Any:
+    """∇²DP_Ω(θ) Z: see `dagdp.dp_hvp`."""
+    return _run(dag, theta, omega, z, minimize, end)[3]
+
+
+def dp_jvp_and_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> tuple[Any, Any]:
+    """(<E, Z>, ∇²DP_Ω(θ) Z): see `dagdp.dp_jvp_and_hvp`."""
+    return _run(dag, theta, omega, z, minimize, end)[2:]

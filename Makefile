@@ -13,7 +13,7 @@ test: .venv/.test lint
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf .mypy_src && mkdir .mypy_src && ln -s ../dagdp .mypy_src/dagdp_tree && $(BIN)/python tests/typecheck.py
+	$(BIN)/python tests/typecheck.py
 
 bench: .venv/.test
 	$(BIN)/python tests/bench/bench_engine.py

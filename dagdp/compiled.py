@@ -190,4 +190,3 @@ class CompiledDAG:
 
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
-

@@ -27,14 +27,21 @@ def raise_first_fault(
         one_row = weights.shared[k] or block.shape[0] == 1
         for end in np.unique(ends):
             rows = np.array([0]) if one_row else np.flatnonzero(ends == end)
-            hits = np.argwhere(wrong[rows] & _entries_before(dag, potential.index, potential.size, end, in_ptr, in_order))
+            hits = np.argwhere(
+                wrong[rows] & _entries_before(dag, potential.index, potential.size, end, in_ptr, in_order)
+            )
             if hits.size:
                 row, entry = int(rows[hits[0][0]]), int(hits[0][1])
                 raise InputError(_message(weights, k, potential.name, row, entry, what, sign))
 
 
 def _entries_before(
-    dag: CompiledDAG, index: NDArray[np.int64], size: int, end: int, in_ptr: NDArray[np.int64], in_order: NDArray[np.int64]
+    dag: CompiledDAG,
+    index: NDArray[np.int64],
+    size: int,
+    end: int,
+    in_ptr: NDArray[np.int64],
+    in_order: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """[entries] whether an edge on a path to `end` reads the entry."""
     outgoing = dag.wiring.outgoing

@@ -184,9 +184,7 @@ class _ArrayGraph(Graph):
             None if ends is None else _integers("ends", ends),
         )
         if potentials is None:
-            self._potentials: tuple[Potential, ...] = (
-                Potential(None, (self.num_edges,), np.arange(self.num_edges)),
-            )
+            self._potentials: tuple[Potential, ...] = (Potential(None, (self.num_edges,), np.arange(self.num_edges)),)
         else:
             self._potentials = tuple(self._potential(name, *spec) for name, spec in potentials.items())
 

@@ -86,7 +86,8 @@ def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape
     blocks = []
     for array, own in zip(arrays, batches, strict=True):
         rows = items if own != () else 1
-        plain = np.ascontiguousarray(array, dtype=real).reshape(rows, -1)
+        entries = int(np.prod(array.shape[len(own) :], dtype=np.int64))
+        plain = np.ascontiguousarray(array, dtype=real).reshape(rows, entries)
         blocks.append(_unlocked(plain))
     shared = np.array([own == () and batch != () for own in batches])
     shapes = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
@@ -132,8 +133,13 @@ def _unlocked(array: Array) -> Array:
     if array.flags.writeable:
         return array
 
-    class _Alias:
-        __array_interface__ = {**array.__array_interface__, "data": (array.__array_interface__["data"][0], False)}
-        keep = array
+    return np.asarray(_Alias(array))
 
-    return np.asarray(_Alias())
+
+class _Alias:
+    """An array's memory, offered again as writable."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}

@@ -18,6 +18,7 @@ are narrowed to the precision of the data when a kernel is compiled, so write `0
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 import math
 from collections import namedtuple
@@ -111,7 +112,7 @@ def _data_type(cls: type[Omega]) -> type:
     """A NamedTuple with the operator's fields, properties and three functions, importable as `cls.Data`."""
     fields: dict[str, None] = {"gamma": None, "corner": None}
     for base in reversed(cls.__mro__):
-        for name, annotation in base.__dict__.get("__annotations__", {}).items():
+        for name, annotation in inspect.get_annotations(base).items():
             if "ClassVar" not in str(annotation):
                 fields[name] = None
         fields.update((name, None) for name, value in base.__dict__.items() if isinstance(value, property))
@@ -131,7 +132,7 @@ class HardMax(Omega):
     """
 
     solver: ClassVar[str] = "first"
-    corner: ClassVar[float] = 0.0
+    corner = 0.0
 
     @property
     def gamma(self) -> float:  # type: ignore[override]

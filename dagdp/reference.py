@@ -109,7 +109,9 @@ class _Item:
             rows = self.into[i]
             x_dot = [self.weight(k, z) + self.v_dot[self.edges[k][1]] for k in rows]
             self.v_dot[i] = sum(self.q[k] * x for k, x in zip(rows, x_dot, strict=True) if self.q[k] != 0.0)
-            for k, q_dot in zip(rows, jacobian_product([self.s[k] for k in rows], x_dot, self.omega.gamma), strict=True):
+            for k, q_dot in zip(
+                rows, jacobian_product([self.s[k] for k in rows], x_dot, self.omega.gamma), strict=True
+            ):
                 self.q_dot[k] = q_dot
 
     def backward_tangent(self) -> None:
@@ -186,7 +188,13 @@ def _scatter(
 
 
 def dp_value(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None, threads: int | None = None
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
 ) -> Any:
     """DP_Ω(θ): see `dagdp.dp_value`.
 
@@ -199,7 +207,13 @@ def dp_value(
 
 
 def dp_grad(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None, threads: int | None = None
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
 ) -> Any:
     """E = ∇DP_Ω(θ): see `dagdp.dp_grad`.
 
@@ -212,7 +226,13 @@ def dp_grad(
 
 
 def dp_value_and_grad(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None, threads: int | None = None
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
 ) -> tuple[Any, Any]:
     """(value, E): see `dagdp.dp_value_and_grad`."""
     return _run(dag, theta, omega, None, minimize, end)[:2]

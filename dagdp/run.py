@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,9 @@ from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, real_type
+from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
-from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
@@ -240,7 +241,7 @@ class _Call:
         blocks = -(-self.items // lanes)
         pieces = min(blocks, PARTS if self.weights.shared.any() else self.threads)
         cuts = [lanes * (blocks * k // pieces) for k in range(pieces)] + [self.items]
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(itertools.pairwise(cuts))
 
     def launch(self, kernel: Kernel, *arguments: Any) -> None:
         """Run the kernel over all items; name the first bad entry if it met one."""

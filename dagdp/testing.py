@@ -99,9 +99,7 @@ def _check_row(omega: Omega, x: Vector, z: Vector, rng: np.random.Generator) -> 
         _fail(omega, "float32 weights differ from float64 weights", x=x, float32=single, float64=q)
 
 
-def _check_hessian(
-    omega: Omega, dag: CompiledDAG, x: Vector, z: Vector, h: Vector, rng: np.random.Generator
-) -> None:
+def _check_hessian(omega: Omega, dag: CompiledDAG, x: Vector, z: Vector, h: Vector, rng: np.random.Generator) -> None:
     step = 1e-6 * omega.gamma
     ahead, behind = dp_grad(dag, x + step * z, omega), dp_grad(dag, x - step * z, omega)
     here = dp_grad(dag, x, omega)
@@ -109,7 +107,14 @@ def _check_hessian(
     difference = (ahead - behind) / (2 * step)
     bound = 1e-3 * (1.0 + np.abs(h).max())
     if omega.solver != "first" and one_sided < bound and np.abs(difference - h).max() > bound:
-        _fail(omega, "the Hessian product is not the derivative of the gradient", x=x, z=z, product=h, difference=difference)
+        _fail(
+            omega,
+            "the Hessian product is not the derivative of the gradient",
+            x=x,
+            z=z,
+            product=h,
+            difference=difference,
+        )
     other = rng.normal(size=x.size)
     if abs(other @ h - z @ dp_hvp(dag, x, other, omega)) > 1e-8 * (1.0 + np.abs(h).max()):
         _fail(omega, "the Hessian must be symmetric", x=x)

@@ -8,7 +8,10 @@ step 0 a trellis'. A graph of the user's own that has such structure profits as 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring
 from dagdp.compiler.arrays import cut_runs
@@ -102,12 +105,12 @@ def _stacked(rows: list[Numbers], size: int) -> Numbers:
     return _frozen(np.array(rows, np.int32).reshape(len(rows), size))
 
 
-def _frozen(array: Numbers) -> Numbers:
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     """int32, contiguous, read-only: what a kernel gets."""
     made = np.ascontiguousarray(array, np.int32)
     return _locked(made)
 
 
-def _locked(array: Numbers) -> Numbers:
+def _locked(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array

@@ -50,7 +50,7 @@ def validate(graph: Graph) -> Sound:
     in_ptr, in_order = group(children, size)
     to_end = reach(children, parents, in_ptr, in_order, sequence[::-1], ends, size)
     alive = from_start & to_end
-    _check_starts(graph, parents, children, starts, alive)
+    _check_starts(graph, parents, children, starts, ends, alive)
     return Sound(
         graph=graph,
         parents=parents,
@@ -124,7 +124,9 @@ def _terminals(graph: Graph, parents: Numbers, children: Numbers) -> tuple[Numbe
     return starts, ends
 
 
-def _check_starts(graph: Graph, parents: Numbers, children: Numbers, starts: Numbers, alive: NDArray[np.bool_]) -> None:
+def _check_starts(
+    graph: Graph, parents: Numbers, children: Numbers, starts: Numbers, ends: Numbers, alive: NDArray[np.bool_]
+) -> None:
     is_start = np.zeros(graph.num_nodes, bool)
     is_start[starts] = True
     inside = np.flatnonzero(is_start[children] & alive[parents] & alive[children])
@@ -134,7 +136,7 @@ def _check_starts(graph: Graph, parents: Numbers, children: Numbers, starts: Num
             f"start {child!r} is also reached from another start, over the edge {parent!r} -> {child!r}, so its value "
             "cannot be 0; add one new start with an edge to every place where a path may begin"
         )
-    both = np.intersect1d(starts, graph.terminals()[1] if graph.terminals()[1] is not None else [])
+    both = np.intersect1d(starts, ends)
     if both.size:
         raise GraphError(
             f"node {name_of(graph, both[0])!r} is both a start and an end; expected a path of at least one edge. "

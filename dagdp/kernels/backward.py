@@ -16,7 +16,7 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import argument, curvature, flow_tangent, rejoined, weight, weight_tangent
 from dagdp.kernels.recursion import flow as edge_flow
-from dagdp.kernels.rows import add_rows, fetch, view
+from dagdp.kernels.rows import add_rows, copy, fetch, view
 
 ROWS = 8
 
@@ -67,16 +67,28 @@ def add_shifts(omega: Any, y: Any, shift: Any, slots: Any, first: int, lanes: in
 
 @inlined
 def arguments_of_run(
-    omega: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, steps: Any, theta: Source, state: Any, rows: Any
+    omega: Any,
+    outgoing: Any,
+    batch: Batch,
+    b0: int,
+    first: int,
+    count: int,
+    steps: Any,
+    theta: Source,
+    state: Any,
+    rows: Any,
 ) -> None:
     """rows[0] = what link is asked at, for the edges of (part of) a run."""
-    v_hi, v_lo, kappa, _, _ = state
+    v_hi, v_lo, kappa, _, _, own = state
     real = v_hi.dtype.type
     lanes = batch.lanes
     size = count * lanes
     up, down = steps
     y = rows[0][:size]
-    tiles.fill(y, real(0))
+    if own.shape[0] > 0:
+        copy(y, view(rows[1], own, outgoing.child, first, count, down, lanes))
+    else:
+        tiles.fill(y, real(0))
     read_run(y, rows[3], theta, outgoing, batch, b0, first, count)
     j = view(rows[1], v_hi, outgoing.parent, first, count, up, lanes)
     i = view(rows[2], v_hi, outgoing.child, first, count, down, lanes)
@@ -97,7 +109,17 @@ def pour(omega: Any, out: Any, u: Any, bar: Any) -> None:
 
 @inlined
 def backward(
-    omega: Any, outgoing: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any, out: Any, rows: Any
+    omega: Any,
+    outgoing: Any,
+    hoisted: Any,
+    batch: Batch,
+    b0: int,
+    top: int,
+    theta: Source,
+    state: Any,
+    bar: Any,
+    out: Any,
+    rows: Any,
 ) -> None:
     """E, and ē at every node (Algorithm 1)."""
     lanes = batch.lanes
@@ -148,7 +170,7 @@ def backward_tangent(
     rows: Any,
 ) -> None:
     """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
-    _, _, _, v_dot, c = state
+    _, _, _, v_dot, c, _ = state
     lanes = batch.lanes
     chunk = max(1, rows.shape[1] // lanes)
     rate = v_dot.dtype.type(1) / omega.gamma
@@ -160,7 +182,13 @@ def backward_tangent(
                 count = min(chunk, last - first)
                 size = count * lanes
                 arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
-                u, flow, flow_dot, q_dot, x_dot = rows[0][:size], rows[4][:size], rows[5][:size], rows[6][:size], rows[7][:size]
+                u, flow, flow_dot, q_dot, x_dot = (
+                    rows[0][:size],
+                    rows[4][:size],
+                    rows[5][:size],
+                    rows[6][:size],
+                    rows[7][:size],
+                )
                 fetch(rows[7], 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
                 read_run(x_dot, rows[3], z, outgoing, batch, b0, first, count)
                 bend(omega, q_dot, u, x_dot, view(rows[1], c, outgoing.child, first, count, steps[1], lanes), rate)

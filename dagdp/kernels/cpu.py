@@ -9,7 +9,6 @@ Each entry point returns whether a NaN, or an infinity of the wrong sign, was re
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
-# ruff: noqa: ANN001, ANN202
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -41,19 +40,20 @@ def last_level(incoming, batch, b0, ends):
 
 
 @inner
-def new_state(like, size, keep, tangent, bend):
-    """v_hi, v_lo, κ, v̇, c; the last three only where a later pass reads them."""
+def new_state(like, size, keep, tangent, bend, hoists):
+    """v_hi, v_lo; and where a later pass reads them κ, v̇, c and the hoisted potentials."""
     return (
         np.empty(size, like.dtype),
         np.empty(size, like.dtype),
         np.zeros(size if keep else 0, like.dtype),
         np.empty(size if tangent else 0, like.dtype),
         np.zeros(size if bend else 0, like.dtype),
+        np.empty(size if keep and hoists else 0, like.dtype),
     )
 
 
 def _value(omega, incoming, hoisted, batch, ends, theta, value):
-    state = new_state(value, incoming.levels[-1] * batch.lanes, False, False, False)
+    state = new_state(value, incoming.levels[-1] * batch.lanes, False, False, False, hoisted.blocks.shape[0] > 0)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
     bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
@@ -65,7 +65,7 @@ def _value(omega, incoming, hoisted, batch, ends, theta, value):
 
 def _gradient(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out):
     size = incoming.levels[-1] * batch.lanes
-    state = new_state(value, size, True, False, False)
+    state = new_state(value, size, True, False, False, hoisted.blocks.shape[0] > 0)
     bar = np.empty(size, value.dtype)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
     rows = edge_rows(value, batch.lanes)
@@ -80,7 +80,7 @@ def _gradient(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out
 
 
 def _jvp(omega, incoming, hoisted, batch, ends, theta, z, value, slope):
-    state = new_state(value, incoming.levels[-1] * batch.lanes, False, True, False)
+    state = new_state(value, incoming.levels[-1] * batch.lanes, False, True, False, hoisted.blocks.shape[0] > 0)
     buffers = tile_buffers(value, incoming, batch.lanes, True)
     bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
@@ -93,7 +93,7 @@ def _jvp(omega, incoming, hoisted, batch, ends, theta, z, value, slope):
 
 def _hessian(omega, incoming, hoisted, outgoing, batch, ends, theta, z, value, slope, out):
     size = incoming.levels[-1] * batch.lanes
-    state = new_state(value, size, True, True, True)
+    state = new_state(value, size, True, True, True, hoisted.blocks.shape[0] > 0)
     bar = np.empty(size, value.dtype)
     bar_dot = np.empty(size, value.dtype)
     buffers = tile_buffers(value, incoming, batch.lanes, True)

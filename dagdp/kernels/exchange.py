@@ -186,7 +186,9 @@ def add_signed(total: Any, term: Any, sign: Any) -> None:
 
 
 @inlined
-def write_run(out: Any, square: Any, shared: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, flow: Any) -> None:
+def write_run(
+    out: Any, square: Any, shared: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, flow: Any
+) -> None:
     """Hand the flow on outgoing edges back to the blocks, in the order of samples."""
     whole = ROW_BYTES // flow.itemsize
     full = batch.lanes == whole and b0 + whole <= batch.last

@@ -52,7 +52,9 @@ def fetch_tile(x: Any, pitch: int, state: Any, incoming: Any, slot: int, skip: i
             i = max(first, incoming.runs[run, 0])
             j = min(last, incoming.runs[run, 0] + incoming.runs[run, 1])
             if i < j:
-                fetch(x, d * pitch + (i - first) * lanes, state, incoming.parent, i, j - i, incoming.runs[run, 2], lanes)
+                fetch(
+                    x, d * pitch + (i - first) * lanes, state, incoming.parent, i, j - i, incoming.runs[run, 2], lanes
+                )
 
 
 @inner
@@ -90,10 +92,20 @@ def tangent_tile(
 
 @inlined
 def forward(
-    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, z: Source, state: Any, buffers: Any
+    omega: Any,
+    incoming: Any,
+    hoisted: Any,
+    batch: Batch,
+    b0: int,
+    top: int,
+    theta: Source,
+    z: Source,
+    state: Any,
+    buffers: Any,
 ) -> bool:
     """v over levels 1..top; κ, v̇ and c where their arrays have room. Whether an input was out of range."""
-    v_hi, v_lo, kappa, v_dot, c = state
+    v_hi, v_lo, kappa, v_dot, c, apart = state
+    own = apart if apart.shape[0] > 0 else v_hi  # the hoisted potentials c_i; v takes their place if nobody asks again
     real = v_hi.dtype.type
     lanes = batch.lanes
     (x_hi, x_lo, x_dot), rows, most, widths = buffers
@@ -102,9 +114,10 @@ def forward(
     rate = real(1) / omega.gamma
     tolerance = real(4 * np.finfo(real).eps)
     on_edges = incoming.blocks.shape[0] > 0
-    tiles.fill(v_hi, real(0))
+    tiles.fill(v_hi[: incoming.levels[1] * lanes], real(0))
     tiles.fill(v_lo[: incoming.levels[1] * lanes], real(0))
-    bad = read_hoisted(v_hi, theta, hoisted, batch, b0)
+    tiles.fill(own, real(0))
+    bad = read_hoisted(own, theta, hoisted, batch, b0)
     if tangent:
         tiles.fill(v_dot, real(0))
         bad |= read_hoisted(v_dot, z, hoisted, batch, b0)
@@ -141,9 +154,9 @@ def forward(
             find_maxima(x_hi, x_lo, pitch, width, m_hi, m_lo, rate)
             tiles.solve(omega, x_hi, pitch, width, shift, energy, spare, tolerance)
             if first_only(omega):
-                tiles.set_maxima(v_hi[row], v_lo[row], m_hi, m_lo)
+                tiles.set_maxima(v_hi[row], v_lo[row], own[row], m_hi, m_lo)
             else:
-                tiles.set_values(v_hi[row], v_lo[row], m_hi, m_lo, shift, energy, omega.gamma)
+                tiles.set_values(v_hi[row], v_lo[row], own[row], m_hi, m_lo, shift, energy, omega.gamma)
             if kappa.shape[0] > 0:
                 copy(kappa[row], shift if first_only(omega) else energy)
             if tangent:

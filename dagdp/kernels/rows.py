@@ -24,7 +24,9 @@ def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
     for place in (k for k, kind in enumerate(signature.args) if isinstance(kind, types.Array)):
         array = context.make_array(signature.args[place])(context, builder, arguments[place])
         index = [arguments[place + 1]]
-        pointers.append(cgutils.get_item_pointer(context, builder, signature.args[place], array, index, wraparound=False))
+        pointers.append(
+            cgutils.get_item_pointer(context, builder, signature.args[place], array, index, wraparound=False)
+        )
     return pointers, signature.args[0].dtype.bitwidth // 8
 
 
@@ -167,46 +169,6 @@ def turn(dst: Any, src: Any, at: int, src_step: int) -> None:
     """The square src[at + r*src_step + c] into dst, transposed and dense; src may be dst."""
     size = ROW_BYTES // dst.itemsize
     _transpose(dst, 0, size, src, at, src_step)
-
-
-@inner
-def add_rows(dst: Any, nodes: Any, first: int, count: int, step: int, src: Any, lanes: int) -> None:
-    """dst's row of the run's k-th node grows by row k of src, in the order of k."""
-    whole = ROW_BYTES // dst.itemsize
-    if step == 1:
-        total = dst[nodes[first] * lanes : (nodes[first] + count) * lanes]
-        for w in range(count * lanes):
-            total[w] += src[w]
-    elif lanes == 1:
-        for k in range(count):
-            dst[nodes[first + k]] += src[k]
-    elif lanes % whole == 0:
-        for k in range(count):
-            row = nodes[first + k] * lanes
-            for b in range(0, lanes, whole):
-                _add(dst, row + b, src, k * lanes + b)
-    else:
-        for k in range(count):
-            row = nodes[first + k] * lanes
-            for b in range(lanes):
-                dst[row + b] += src[k * lanes + b]
-
-
-@inner
-def turn(dst: Any, src: Any, at: int, src_step: int) -> None:
-    """The square src[at + r*src_step + c] into dst, transposed and dense; src may be dst."""
-    size = ROW_BYTES // dst.itemsize
-    _transpose(dst, 0, size, src, at, src_step)
-
-
-@inner
-def turn_rows(block: Any, row: int, column: int, src: Any) -> None:
-    """The dense square src, transposed, is added to block[row:, column:]."""
-    size = ROW_BYTES // src.itemsize
-    _transpose(src, 0, size, src, 0, size)
-    for r in range(size):
-        line = block[row + r]
-        _add(line, column, src, r * size)
 
 
 @inner

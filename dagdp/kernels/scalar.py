@@ -71,7 +71,12 @@ def exp_f8(x: Any) -> Any:
 
 
 # log: the classic series in s = f/(2 + f), with f = mantissa - 1 in [sqrt(1/2) - 1, sqrt(2) - 1]
-LG1, LG2, LG3, LG4 = 6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01
+LG1, LG2, LG3, LG4 = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+)
 LG5, LG6, LG7 = 1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01
 LH1, LH2, LH3, LH4 = f4(0.66666662693), f4(0.40000972152), f4(0.28498786688), f4(0.24279078841)
 SQRT_HALF_4, SQRT_HALF_8 = i4(0x3F3504F3), i8(0x3FE6A09E667F3BCD)
@@ -144,4 +149,6 @@ def _log(x: Any) -> Any:
 
 #: What the name `math` means inside an operator's functions when they are compiled for the CPU.
 LANE_MATH = ModuleType("dagdp.kernels.scalar.LANE_MATH")
-LANE_MATH.__dict__.update({name: getattr(math, name) for name in dir(math) if not name.startswith("_")}, exp=exp, log=log)
+LANE_MATH.__dict__.update(
+    {name: getattr(math, name) for name in dir(math) if not name.startswith("_")}, exp=exp, log=log
+)

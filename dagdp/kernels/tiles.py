@@ -135,9 +135,7 @@ def solve_exponential(
 
 
 @inner
-def solve_first(
-    omega: Any, y: Any, pitch: int, width: Any, shift: Any, kappa: Any, spare: Any, tolerance: Any
-) -> None:
+def solve_first(omega: Any, y: Any, pitch: int, width: Any, shift: Any, kappa: Any, spare: Any, tolerance: Any) -> None:
     real = y.dtype.type
     fill(shift, real(-1))
     for d in range(width.shape[0]):
@@ -162,18 +160,18 @@ def _solve(omega, y, pitch, width, shift, kappa, spare, tolerance):  # type: ign
 
 
 @inner
-def set_values(v_hi: Any, v_lo: Any, m_hi: Any, m_lo: Any, shift: Any, kappa: Any, gamma: Any) -> None:
-    """v, from the hoisted potentials that v_hi holds until now."""
+def set_values(v_hi: Any, v_lo: Any, own: Any, m_hi: Any, m_lo: Any, shift: Any, kappa: Any, gamma: Any) -> None:
+    """v, with the hoisted potentials `own`, which may lie where v_hi goes."""
     for w in range(v_hi.shape[0]):
-        v_hi[w], v_lo[w] = node_value(v_hi[w], m_hi[w], m_lo[w], -shift[w], kappa[w], gamma)
+        v_hi[w], v_lo[w] = node_value(own[w], m_hi[w], m_lo[w], -shift[w], kappa[w], gamma)
 
 
 @inner
-def set_maxima(v_hi: Any, v_lo: Any, m_hi: Any, m_lo: Any) -> None:
+def set_maxima(v_hi: Any, v_lo: Any, own: Any, m_hi: Any, m_lo: Any) -> None:
     """v under HardMax, whose shift is a slot and no part of the value."""
     zero = v_hi.dtype.type(0)
     for w in range(v_hi.shape[0]):
-        v_hi[w], v_lo[w] = node_value(v_hi[w], m_hi[w], m_lo[w], zero, zero, zero)
+        v_hi[w], v_lo[w] = node_value(own[w], m_hi[w], m_lo[w], zero, zero, zero)
 
 
 @inner

@@ -287,7 +287,9 @@ def measure(name: str, omega: Any, dtype: str, repeats: int) -> list[tuple[str, 
 
 def table(names: list[str], repeats: int) -> list[str]:
     """Markdown rows, printed as they come."""
-    head = "| case | per | operator | dtype | " + " | ".join(f"{w} ns (scalar, ratio)" for w in ("value", "value+grad", "hvp"))
+    head = "| case | per | operator | dtype | " + " | ".join(
+        f"{w} ns (scalar, ratio)" for w in ("value", "value+grad", "hvp")
+    )
     lines = [head + " |", "|---|---|---|---|---|---|---|"]
     print("\n".join(lines))
     for name in names:
@@ -318,14 +320,16 @@ def write(lines: list[str], repeats: int) -> None:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        found = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        found = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         model = found[0] if found else model
     text = f"""# Benchmarks
 
 Written by `tests/bench/bench_engine.py --write`. Nanoseconds per edge (per cell for DTW, which has three edges a
-cell), one thread, medians of {repeats} interleaved repetitions; in brackets a plain scalar Numba loop over the same graph in
-the same run, and its time as a multiple of ours. Machine: {model}, {numba.config.CPU_NAME or "host"} code, Python
-{platform.python_version()}, Numba {numba.__version__}, NumPy {np.__version__}. Machines are shared: read single figures as +-30 %.
+cell), one thread, medians of {repeats} interleaved repetitions; in brackets a plain scalar Numba loop over the same
+graph in the same run, and its time as a multiple of ours. Machine: {model}, Python {platform.python_version()}, Numba
+{numba.__version__}, NumPy {np.__version__}. Machines are shared: read single figures as +-30 %.
 
 """
     Path(__file__).parents[2].joinpath("docs", "benchmarks.md").write_text(text + "\n".join(lines) + "\n")

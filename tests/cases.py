@@ -1,0 +1,92 @@
+"""The two lists that tests are parametrised over: OPERATORS and small GRAPHS, awkward ones included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagdp import Graph, HardMax, Negentropy, Omega, SquaredL2, Tsallis
+from dagdp.graphs import dtw_grid, linear_chain, trellis
+
+
+@dataclass(frozen=True)
+class Cubic(Omega):
+    """A user's operator: Tsallis 3/2 by hand, ω(q) = (4/3)(q^1.5 - q)."""
+
+    gamma: float = 1.0
+    corner = 2.0 / 3.0
+
+    def link(self, y):
+        base = 0.5 * y + 2.0 / 3.0
+        return base * base if base > 0.0 else 0.0
+
+    def slope(self, y):
+        base = 0.5 * y + 2.0 / 3.0
+        return base if base > 0.0 else 0.0
+
+    def conjugate(self, y):
+        base = 0.5 * y + 2.0 / 3.0
+        return 2.0 / 3.0 * base * base * base if base > 0.0 else 0.0
+
+
+OPERATORS: list[Omega] = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8), Tsallis(2.0, 1.3), Cubic(0.6)]
+SMOOTH = OPERATORS[1:]
+IDS = [repr(op) for op in OPERATORS]
+SMOOTH_IDS = IDS[1:]
+
+
+def parallel_edges() -> Graph:
+    """Two edges between the same nodes, twice."""
+    return Graph.from_edges([0, 0, 1, 1, 0], [1, 1, 2, 2, 2])
+
+
+def two_starts_two_ends() -> Graph:
+    """Several starts; two ends, one of which has an outgoing edge."""
+    return Graph.from_edges([0, 1, 0, 2, 2, 3], [2, 2, 3, 3, 4, 4], starts=[0, 1], ends=[3, 4])
+
+
+def with_dead_ends() -> Graph:
+    """Node 4 leads nowhere, node 5 comes from nowhere."""
+    return Graph.from_edges([0, 0, 1, 2, 1, 5], [1, 2, 3, 3, 4, 3], starts=[0], ends=[3])
+
+
+def tied() -> Graph:
+    """A chain of five choices that share two entries, and an edge that reads nothing."""
+    graph = Graph(potentials={"step": (2,), "bias": (1,)})
+    for t in range(5):
+        graph.add_edge(t, t + 1, step=0)
+        graph.add_edge(t, t + 1, step=1, bias=0)
+    graph.add_edge(0, 5)
+    return graph
+
+
+def wide(width: int = 70) -> Graph:
+    """One wide level of unequal fan-in, beyond one tile of a small batch."""
+    rng = np.random.default_rng(3)
+    parents = [np.zeros(width, int), 1 + rng.integers(0, width, 3 * width), width + 1 + np.arange(width)]
+    children = [1 + np.arange(width), width + 1 + rng.integers(0, width, 3 * width), np.full(width, 2 * width + 1)]
+    return Graph.from_edges(np.concatenate(parents), np.concatenate(children), starts=[0], ends=[2 * width + 1])
+
+
+GRAPHS: dict[str, Callable[[], Graph]] = {
+    "one edge": lambda: Graph.from_edges([0], [1]),
+    "parallel edges": parallel_edges,
+    "two starts, two ends": two_starts_two_ends,
+    "dead ends": with_dead_ends,
+    "tied": tied,
+    "wide": wide,
+    "trellis": lambda: trellis(4, 3),
+    "trellis, all": lambda: trellis(3, 4, initial="all"),
+    "chain": lambda: linear_chain(4, 3),
+    "grid": lambda: dtw_grid(4, 5),
+    "banded grid": lambda: dtw_grid(7, 6, band=1),
+}
+SMALL = [name for name in GRAPHS if name != "wide"]
+
+
+def random_theta(graph: Graph, rng: np.random.Generator, batch: tuple[int, ...] = (), dtype: str = "float64"):
+    """Weights for a graph: an array, or a dict where it names several potentials."""
+    arrays = {p.name: rng.normal(size=(*batch, *p.shape)).astype(dtype) for p in graph.potentials()}
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()))

@@ -1,0 +1,165 @@
+"""What the answers must be, by means that share no mathematics with the package.
+
+Paths are enumerated; rows are solved by closed forms, by sorting (simplex projection) or by bisection in
+mpmath; derivatives are finite differences. Nothing here imports dagdp's omega, kernels or reference.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import mpmath
+import numpy as np
+
+Edges = list[tuple[int, int]]
+
+
+def paths(edges: Edges, starts: list[int], ends: list[int]) -> Iterator[tuple[int, ...]]:
+    """Every path as a tuple of edge numbers."""
+    leaving: dict[int, list[int]] = {}
+    for e, (parent, _) in enumerate(edges):
+        leaving.setdefault(parent, []).append(e)
+
+    def walk(node: int, taken: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        if node in ends and taken:
+            yield taken
+        for e in leaving.get(node, []):
+            yield from walk(edges[e][1], (*taken, e))
+
+    for start in starts:
+        yield from walk(start, ())
+
+
+def terminals(edges: Edges) -> tuple[list[int], list[int]]:
+    """Nodes without parents, nodes without children."""
+    parents, children = {p for p, _ in edges}, {c for _, c in edges}
+    return sorted(parents - children), sorted(children - parents)
+
+
+# ---- one row: (max_Ω(x), weights), each by its own route ----
+
+
+def hard(x: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
+    best = int(np.argmax(x))
+    return float(x[best]), np.eye(len(x))[best]
+
+
+def softmax(x: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
+    if np.all(np.isneginf(x)):
+        return -math.inf, np.zeros(len(x))
+    with mpmath.workdps(30):
+        terms = [mpmath.exp(mpmath.mpf(float(k)) / gamma) if k > -math.inf else mpmath.mpf(0) for k in x]
+        total = mpmath.fsum(terms)
+        return float(gamma * mpmath.log(total)), np.array([float(t / total) for t in terms])
+
+
+def projection(x: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
+    """The simplex projection of x/γ by sorting, and <q, x> - γ/2 ||q||²."""
+    live = np.flatnonzero(x > -math.inf)
+    if live.size == 0:
+        return -math.inf, np.zeros(len(x))
+    z = np.sort(x[live] / gamma)[::-1]
+    sums = np.cumsum(z)
+    k = max(j for j in range(len(z)) if 1 + (j + 1) * z[j] > sums[j]) + 1
+    q = np.zeros(len(x))
+    q[live] = np.maximum(x[live] / gamma - (sums[k - 1] - 1) / k, 0)
+    return float(q[live] @ x[live] - gamma / 2 * q @ q), q
+
+
+def tsallis(alpha: float) -> Callable[[np.ndarray, float], tuple[float, np.ndarray]]:
+    """max <q, x> - γ Σ (q^α - q)/(α(α-1)): the threshold by bisection on the KKT conditions."""
+
+    def solve(x: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
+        live = np.flatnonzero(x > -math.inf)
+        if live.size == 0:
+            return -math.inf, np.zeros(len(x))
+        scaled = (alpha - 1) * x[live] / gamma
+        low, high = scaled.max() - 1, scaled.max()
+        for _ in range(200):
+            middle = (low + high) / 2
+            if (np.maximum(scaled - middle, 0) ** (1 / (alpha - 1))).sum() > 1:
+                low = middle
+            else:
+                high = middle
+        q = np.zeros(len(x))
+        q[live] = np.maximum(scaled - (low + high) / 2, 0) ** (1 / (alpha - 1))
+        return float(q[live] @ x[live] - gamma * ((q**alpha - q).sum()) / (alpha * (alpha - 1))), q
+
+    return solve
+
+
+def row_solver(omega) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """The oracle for an operator of tests/cases.py, told by its name only."""
+    name = type(omega).__name__
+    solve = {"HardMax": hard, "Negentropy": softmax, "SquaredL2": projection, "Cubic": tsallis(1.5)}.get(name)
+    solve = tsallis(omega.alpha) if solve is None else solve
+    return lambda x: solve(np.asarray(x, float), float(omega.gamma))
+
+
+def walk_back(edges: Edges, weights: np.ndarray, starts: list[int], ends: list[int], row) -> tuple[float, np.ndarray]:
+    """(value, expected path) where the expectation is summed over ENUMERATED paths of the random walk.
+
+    v by recursion with the oracle's row solver; the probability of a path is the product of its q.
+    Several ends: one more row over them, as equation (6) has it.
+    """
+    into: dict[int, list[int]] = {}
+    for e, (_, child) in enumerate(edges):
+        into.setdefault(child, []).append(e)
+    values: dict[int, float] = {}
+    q = np.zeros(len(edges))
+
+    def value(node: int) -> float:
+        if node in starts:
+            return 0.0
+        if node not in values:
+            rows = into.get(node, [])
+            if not rows:
+                values[node] = -math.inf
+            else:
+                values[node], q[rows] = row(np.array([weights[e] + value(edges[e][0]) for e in rows]))
+        return values[node]
+
+    finals = np.array([value(end) for end in ends])
+    total, end_weight = (finals[0], np.ones(1)) if len(ends) == 1 else row(finals)
+    expected = np.zeros(len(edges))
+    if total > -math.inf:
+        chance = dict(zip(ends, end_weight, strict=True))
+        for path in paths(edges, starts, ends):
+            expected[list(path)] += chance[edges[path[-1]][1]] * math.prod(q[e] for e in path)
+    return float(total), expected
+
+
+def textbook_viterbi(theta: np.ndarray) -> tuple[float, list[int]]:
+    """Best state sequence of theta[t, to, from] with y_0 = 0, by trying all."""
+    T, S, _ = theta.shape
+    best = max(
+        itertools.product(range(S), repeat=T),
+        key=lambda y: theta[0, y[0], 0] + sum(theta[t, y[t], y[t - 1]] for t in range(1, T)),
+    )
+    score = theta[0, best[0], 0] + sum(theta[t, best[t], best[t - 1]] for t in range(1, T))
+    return float(score), list(best)
+
+
+def textbook_dtw(cost: np.ndarray) -> float:
+    """The least cost of an alignment: the double loop of the textbooks."""
+    n, m = cost.shape
+    D = np.full((n + 1, m + 1), np.inf)
+    D[0, 0] = 0
+    for i in range(n):
+        for j in range(m):
+            D[i + 1, j + 1] = cost[i, j] + min(D[i, j], D[i, j + 1], D[i + 1, j])
+    return float(D[n, m])
+
+
+def delannoy(n: int, m: int) -> int:
+    """Number of alignments of series of lengths n and m: Delannoy(n-1, m-1)."""
+    a, b = n - 1, m - 1
+    return sum(math.comb(a + b - k, a) * math.comb(a, k) for k in range(min(a, b) + 1))
+
+
+def central(function: Callable[[float], np.ndarray], step: float = 1e-6) -> np.ndarray:
+    """d function(t)/dt at 0, fourth order."""
+    near, far = function(step) - function(-step), function(2 * step) - function(-2 * step)
+    return (8 * near - far) / (12 * step)

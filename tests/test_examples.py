@@ -1,0 +1,42 @@
+"""Every snippet of the README runs, top to bottom, and so does every example, twice as a user would."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", "docs/extending.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_snippets_run(page, tmp_path, monkeypatch):
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    assert len(blocks) >= 3
+    source = "\n".join(blocks)
+    script = tmp_path / "page.py"
+    script.write_text(source)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_quickstart_runs_and_writes_its_pictures():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "quickstart.py")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    pictures = sorted(path.name for path in (ROOT / "examples" / "out").glob("*.png"))
+    assert len(pictures) >= 3
+    for name in pictures:
+        assert name in done.stdout
+
+
+def test_readme_names_only_commands_that_exist():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make (\w+)", readme)):
+        assert f"\n{target}:" in makefile

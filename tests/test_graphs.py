@@ -1,0 +1,156 @@
+"""Builders and shortcuts against the textbooks."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+
+from dagdp import GraphError, HardMax, InputError, Negentropy, SquaredL2, compile, dp_value
+from dagdp.graphs import (
+    dtw_grad,
+    dtw_grid,
+    dtw_hvp,
+    dtw_path,
+    dtw_value,
+    linear_chain,
+    trellis,
+    viterbi_decode,
+    viterbi_grad,
+    viterbi_hvp,
+    viterbi_value,
+)
+
+
+def test_sizes_are_those_of_the_paper():
+    assert trellis(7, 3).num_edges == 6 * 9 + 2 * 3
+    assert trellis(7, 3, initial="all").num_edges == 7 * 9 + 3
+    assert linear_chain(7, 3).num_edges == 6 * 9 + 2 * 3
+    assert dtw_grid(5, 6).num_nodes == 31
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 2), (3, 3)])
+def test_viterbi_is_the_textbooks(size):
+    T, S = size
+    theta = np.random.default_rng(T).normal(size=(5, T, S, S))
+    values, states = viterbi_value(theta, HardMax()), viterbi_decode(theta)
+    for b in range(5):
+        score, best = oracles.textbook_viterbi(theta[b])
+        assert values[b] == pytest.approx(score, abs=1e-12) and states[b].tolist() == best
+
+
+def test_initial_all_is_algorithm_3():
+    theta = np.random.default_rng(0).normal(size=(4, 3, 3))
+    v = np.zeros(3)
+    for t in range(4):
+        v = np.array([np.logaddexp.reduce(theta[t, i] + v) for i in range(3)])
+    assert viterbi_value(theta, Negentropy(1.0), initial="all") == pytest.approx(np.logaddexp.reduce(v), abs=1e-12)
+    assert viterbi_grad(theta, initial="all").sum((1, 2)) == pytest.approx(np.ones(4), abs=1e-12)
+
+
+def test_linear_chain_is_a_trellis_with_tied_weights():
+    rng, T, S = np.random.default_rng(1), 5, 3
+    theta = {
+        "emission": rng.normal(size=(T, S)),
+        "transition": rng.normal(size=(S, S)),
+        "start": rng.normal(size=S),
+        "end": rng.normal(size=S),
+    }
+    full = theta["emission"][:, :, None] + np.where(
+        np.arange(T)[:, None, None] > 0, theta["transition"], theta["start"][:, None]
+    )
+    full[-1] += theta["end"][:, None]
+    for omega in (Negentropy(0.7), SquaredL2(0.3), HardMax()):
+        expected = viterbi_value(full, omega)
+        if isinstance(
+            omega, Negentropy | HardMax
+        ):  # end scores enter one node later: the same maximum where it associates
+            assert dp_value(compile(linear_chain(T, S)), theta, omega) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("omega", [Negentropy(0.7), SquaredL2(0.5), HardMax()], ids=repr)
+def test_ragged_viterbi_equals_each_sequence_alone(omega):
+    rng, lengths = np.random.default_rng(2), np.array([5, 1, 3, 2] * 5)
+    theta, z = np.full((20, 5, 3, 3), np.nan), np.full((20, 5, 3, 3), np.nan)
+    for b, n in enumerate(lengths):
+        theta[b, :n], z[b, :n] = rng.normal(size=(2, n, 3, 3))
+    value, path = viterbi_value(theta, omega, lengths=lengths), viterbi_grad(theta, omega, lengths=lengths)
+    product, states = viterbi_hvp(theta, z, omega, lengths=lengths), viterbi_decode(theta, lengths=lengths)
+    for b, n in enumerate(lengths):
+        assert value[b] == pytest.approx(viterbi_value(theta[b, :n], omega), abs=1e-12)
+        np.testing.assert_allclose(path[b, :n], viterbi_grad(theta[b, :n], omega), atol=1e-12)
+        np.testing.assert_allclose(product[b, :n], viterbi_hvp(theta[b, :n], z[b, :n], omega), atol=1e-11)
+        assert (path[b, n:] == 0).all() and (product[b, n:] == 0).all()
+        assert states[b].tolist() == [*viterbi_decode(theta[b, :n]), *[-1] * (5 - n)]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 1), (6, 4), (9, 9)])
+def test_dtw_is_the_textbooks(size):
+    cost = np.random.default_rng(3).integers(0, 4, (3, *size)).astype(float)
+    values, paths = dtw_value(cost, HardMax()), dtw_path(cost)
+    for b in range(3):
+        assert values[b] == oracles.textbook_dtw(cost[b])
+        pairs = paths[b][paths[b, :, 0] >= 0]
+        assert pairs[0].tolist() == [0, 0] and pairs[-1].tolist() == [size[0] - 1, size[1] - 1]
+        assert set(map(tuple, np.diff(pairs, axis=0))) <= {(0, 1), (1, 0), (1, 1)}
+        assert cost[b][tuple(pairs.T)].sum() == values[b]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (8, 6), (12, 12)])
+def test_zero_costs_count_alignments(size):
+    """γ log of the number of paths: Delannoy numbers."""
+    value = dtw_value(np.zeros(size), Negentropy(1.0))
+    assert np.exp(-value) == pytest.approx(oracles.delannoy(*size), rel=1e-10)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (4, 9), (9, 4), (2, 30), (1, 5)])
+@pytest.mark.parametrize("band", [1, 2, 5])
+def test_bands_are_feasible_symmetric_and_never_read_outside(size, band):
+    rng = np.random.default_rng(4)
+    cost = rng.random(size)
+    inside = dtw_grad(np.zeros(size), Negentropy(1.0), band=band) > 0
+    assert inside[0, 0] and inside[-1, -1]
+    np.testing.assert_array_equal(inside, (dtw_grad(np.zeros(size[::-1]), Negentropy(1.0), band=band) > 0).T)
+    masked = np.where(inside, cost, np.inf)
+    assert dtw_value(cost, SquaredL2(0.5), band=band) == pytest.approx(dtw_value(masked, SquaredL2(0.5)), abs=1e-12)
+    assert np.isfinite(dtw_value(np.where(inside, cost, np.nan), SquaredL2(0.5), band=band))
+    assert dtw_value(cost, HardMax(), band=100) == dtw_value(cost, HardMax())
+
+
+def test_ragged_dtw_equals_each_pair_alone():
+    rng, sizes = np.random.default_rng(5), [(4, 6), (1, 2), (3, 3)]
+    theta = np.full((3, 4, 6), np.nan)
+    for b, (n, m) in enumerate(sizes):
+        theta[b, :n, :m] = rng.random((n, m))
+    lengths = ([n for n, _ in sizes], [m for _, m in sizes])
+    value, paths = dtw_value(theta, SquaredL2(0.1), lengths=lengths), dtw_path(theta, lengths=lengths)
+    product = dtw_hvp(theta, theta, SquaredL2(0.1), lengths=lengths)
+    for b, (n, m) in enumerate(sizes):
+        own = theta[b, :n, :m]
+        assert value[b] == pytest.approx(dtw_value(own, SquaredL2(0.1)), abs=1e-12)
+        np.testing.assert_allclose(product[b, :n, :m], dtw_hvp(own, own, SquaredL2(0.1)), atol=1e-12)
+        np.testing.assert_array_equal(paths[b, : n + m - 1], dtw_path(own))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: trellis(0, 3), GraphError, "trellis was given T=0; expected a whole number, at least 1"),
+        (lambda: trellis(3, 3, initial="both"), GraphError, "initial='both'; expected 'single'"),
+        (lambda: dtw_grid(3, 3, band=0), GraphError, "band=0; expected a whole number of cells, at least 1"),
+        (lambda: viterbi_value(np.zeros((3, 2, 4))), InputError, r"shape \(3, 2, 4\); expected \[\*batch, T, S, S\]"),
+        (
+            lambda: viterbi_value(np.zeros((2, 3, 2, 2)), lengths=[3, 4]),
+            InputError,
+            r"lengths\[1\] is 4; expected 1 to 3",
+        ),
+        (lambda: viterbi_value(np.zeros((2, 3, 2, 2)), lengths=[3, 1.5]), InputError, "lengths has dtype float64"),
+        (lambda: dtw_value(np.zeros(3)), InputError, r"shape \(3,\); expected costs \[\*batch, N_A, N_B\]"),
+        (lambda: dtw_value(np.zeros((3, 3)), lengths=3), InputError, r"lengths is 3; expected a pair \(n_a, n_b\)"),
+        (lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 0)), InputError, r"lengths\[1\] is 0; expected 1 to 3"),
+        (lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 3), band=1), InputError, "both band= and lengths= were given"),
+    ],
+)
+def test_bad_arguments_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,130 @@
+"""Imports run one way, the packaging lists every folder, and the house rules that a machine can read."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import dagdp
+
+ROOT = Path(dagdp.__file__).resolve().parents[1]
+FILES = sorted([*ROOT.glob("dagdp/**/*.py"), *ROOT.glob("graphs/**/*.py")])
+
+#: What each module may import from the package: DESIGN section 4, in one line a layer.
+ALLOWED = {
+    "errors": set(),
+    "omega": {"errors"},
+    "graph": {"errors"},
+    "compiled": {"errors", "graph"},
+    "kernels.jit": set(),
+    "kernels.scalar": {"kernels.jit"},
+    "kernels.operator": {"omega", "kernels.jit", "kernels.scalar"},
+    "kernels.recursion": {"kernels.jit", "kernels.operator"},
+    "kernels.rows": {"kernels.jit"},
+    "kernels.tiles": {"kernels.jit", "kernels.recursion", "kernels.scalar"},
+    "kernels.exchange": {"kernels.jit", "kernels.rows"},
+    "kernels.forward": {
+        "kernels", "kernels.jit", "kernels.exchange", "kernels.operator", "kernels.rows", "kernels.tiles",
+    },
+    "kernels.backward": {
+        "kernels", "kernels.jit", "kernels.exchange", "kernels.forward", "kernels.operator", "kernels.recursion",
+        "kernels.rows", "kernels.tiles",
+    },
+    "kernels.cpu": {
+        "kernels", "kernels.jit", "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.tiles",
+    },
+    "kernels": set(),
+    "compiler.arrays": {"kernels.jit"},
+    "compiler.validate": {"errors", "graph", "compiler.arrays"},
+    "compiler.level": {"compiler.arrays", "compiler.validate"},
+    "compiler.renumber": {"compiler.arrays", "compiler.level", "compiler.validate"},
+    "compiler.specialise": {"compiled", "graph", "compiler.arrays", "compiler.renumber", "compiler.validate"},
+    "compiler": {
+        "compiled", "graph", "compiler.validate", "compiler.level", "compiler.renumber", "compiler.specialise",
+    },
+    "pool": set(),
+    "inputs": {"compiled", "errors", "graph"},
+    "faults": {"compiled", "errors", "inputs", "compiler.arrays"},
+    "run": {
+        "", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "omega", "pool",
+    },
+    "reference": {"compiled", "faults", "inputs", "omega"},
+    "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},
+    "": {"compiled", "compiler", "errors", "graph", "omega", "run"},
+    "graphs": {"graphs.builders", "graphs.dtw", "graphs.viterbi"},
+    "graphs.builders": {""},
+    "graphs.viterbi": {"", "graphs.builders"},
+    "graphs.dtw": {"", "graphs.builders", "graphs.viterbi"},
+}  # fmt: skip
+
+
+def module_of(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    parts = parts[1:] if parts[0] == "dagdp" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: import from the package by its full name"
+            names = [node.module or ""]
+        found |= {n.removeprefix("dagdp").lstrip(".") for n in names if n == "dagdp" or n.startswith("dagdp.")}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_run_one_way(path):
+    assert imports_of(path) <= ALLOWED[module_of(path)]
+
+
+def test_the_table_is_an_order():
+    """No module reaches itself through what it may import. `from dagdp import pool` reads as the package."""
+    seen: dict[str, bool] = {}
+
+    def visit(module: str) -> None:
+        assert seen.get(module) is not False, f"{module} imports itself in the end"
+        if module not in seen:
+            seen[module] = False
+            for other in ALLOWED[module] - ({""} if module == "run" else set()):
+                visit(other)
+            seen[module] = True
+
+    for module in ALLOWED:
+        visit(module)
+    assert {module_of(path) for path in FILES} == set(ALLOWED)
+
+
+def test_every_folder_is_packaged():
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    folders = {module_of(path) for path in FILES if path.name == "__init__.py"}
+    assert listed == {f"dagdp.{name}".rstrip(".") for name in folders}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_house_rules(path):
+    """No print, no fastmath=True, no foreign framework at the top, files of a readable size."""
+    text, tree = path.read_text(), ast.parse(path.read_text())
+    calls = [n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    assert "print" not in calls
+    assert "fastmath=True" not in text.replace(" ", "")
+    top = [a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names]
+    assert not {"torch", "matplotlib", "networkx"} & {name.split(".")[0] for name in top}
+    assert text.count("\n") <= 400
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno <= 75, f"{node.name} is {node.end_lineno - node.lineno} lines long"
+
+
+def test_public_functions_say_what_they_return():
+    for path in FILES:
+        if "kernels" in path.parts:
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"

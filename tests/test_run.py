@@ -1,0 +1,409 @@
+"""The six functions against enumerated paths, finite differences and algebra."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import oracles
+import pytest
+from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, random_theta
+from hypothesis import given, settings
+from strategies import problems
+
+import dagdp
+from dagdp import (
+    Graph,
+    HardMax,
+    InputError,
+    Negentropy,
+    OmegaError,
+    SquaredL2,
+    Tsallis,
+    compile,
+    dp_grad,
+    dp_hvp,
+    dp_jvp,
+    dp_jvp_and_hvp,
+    dp_value,
+    dp_value_and_grad,
+    reference,
+)
+
+FUNCTIONS = ("dp_value", "dp_grad", "dp_value_and_grad")
+
+
+def graph_of(edges):
+    return Graph.from_edges([p for p, _ in edges], [c for _, c in edges])
+
+
+def flat(theta):
+    """All entries as one vector, blocks in order."""
+    return np.concatenate([np.ravel(a) for a in (theta.values() if isinstance(theta, dict) else [theta])])
+
+
+def shifted(theta, z, t):
+    """theta + t z, array or dict."""
+    return {k: theta[k] + t * z[k] for k in theta} if isinstance(theta, dict) else theta + t * z
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@given(problem=problems())
+def test_value_and_expected_path_equal_enumeration(omega, problem):
+    edges, weights = problem
+    starts, ends = oracles.terminals(edges)
+    value, expected = oracles.walk_back(edges, weights, starts, ends, oracles.row_solver(omega))
+    ours, path = dp_value_and_grad(compile(graph_of(edges)), weights, omega)
+    np.testing.assert_allclose(ours, value, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(path, expected, atol=1e-9)
+
+
+@given(problem=problems())
+def test_negentropy_is_the_log_partition_over_all_paths(problem):
+    edges, weights = problem
+    scores = [sum(weights[e] for e in path) for path in oracles.paths(edges, *oracles.terminals(edges))]
+    expected = oracles.softmax(np.array(scores), 0.7)[0]
+    np.testing.assert_allclose(dp_value(compile(graph_of(edges)), weights, Negentropy(0.7)), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@given(problem=problems(forbidden=False))
+def test_expected_path_is_a_unit_flow(omega, problem):
+    """Rule 3: 1 out of the starts, 1 into the ends, conserved between, every entry in [0, 1]."""
+    edges, weights = problem
+    path = dp_grad(compile(graph_of(edges)), weights, omega)
+    starts, ends = oracles.terminals(edges)
+    out, into = np.zeros(10), np.zeros(10)
+    for (parent, child), flow in zip(edges, path, strict=True):
+        out[parent] += flow
+        into[child] += flow
+    assert path.min() >= 0 and path.max() <= 1 + 1e-12
+    assert out[starts].sum() == pytest.approx(1, abs=1e-12) and into[ends].sum() == pytest.approx(1, abs=1e-12)
+    between = [n for n in range(10) if n not in starts and n not in ends]
+    np.testing.assert_allclose(out[between], into[between], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@pytest.mark.parametrize("batch", [(), (3,), (2, 9), (33,)], ids=str)
+def test_agrees_with_the_reference(name, omega, batch):
+    """Batches below, at and beyond a row of samples, on every graph, maximising and minimising."""
+    graph = GRAPHS[name]()
+    dag, rng = compile(graph), np.random.default_rng(len(name))
+    theta, z = random_theta(graph, rng, batch), random_theta(graph, rng, batch)
+    minimize = name in ("grid", "wide")
+    pairs = zip(
+        (
+            *dp_value_and_grad(dag, theta, omega, minimize=minimize),
+            *dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize),
+        ),
+        (
+            *reference.dp_value_and_grad(dag, theta, omega, minimize=minimize),
+            *reference.dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize),
+        ),
+        strict=True,
+    )
+    for ours, exact in pairs:
+        np.testing.assert_allclose(flat(ours), flat(exact), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("omega", SMOOTH, ids=SMOOTH_IDS)
+@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
+def test_derivatives_match_finite_differences(name, omega, minimize):
+    graph = GRAPHS[name]()
+    dag, rng = compile(graph), np.random.default_rng(7)
+    theta, z = random_theta(graph, rng), random_theta(graph, rng)
+    slope, product = dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize)
+    by_value = oracles.central(lambda t: dp_value(dag, shifted(theta, z, t), omega, minimize=minimize), 1e-5)
+    by_grad = oracles.central(lambda t: flat(dp_grad(dag, shifted(theta, z, t), omega, minimize=minimize)), 1e-5)
+    assert slope == pytest.approx(by_value, abs=1e-7)
+    assert slope == pytest.approx(flat(dp_grad(dag, theta, omega, minimize=minimize)) @ flat(z), abs=1e-10)
+    assert slope == pytest.approx(dp_jvp(dag, theta, z, omega, minimize=minimize), abs=1e-12)
+    np.testing.assert_allclose(flat(product), by_grad, atol=2e-6)
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@given(problem=problems(forbidden=False))
+@settings(max_examples=30)
+def test_hessian_is_symmetric_and_positive(omega, problem):
+    edges, weights = problem
+    dag, rng = compile(graph_of(edges)), np.random.default_rng(0)
+    a, b = rng.normal(size=(2, len(edges)))
+    assert a @ dp_hvp(dag, weights, b, omega) == pytest.approx(b @ dp_hvp(dag, weights, a, omega), abs=1e-9)
+    assert a @ dp_hvp(dag, weights, a, omega) >= -1e-9  # DP_Ω is convex
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@given(problem=problems())
+@settings(max_examples=30)
+def test_relabelling_nodes_and_reordering_edges_changes_nothing(omega, problem):
+    edges, weights = problem
+    rng = np.random.default_rng(1)
+    order, label = rng.permutation(len(edges)), rng.permutation(6)
+    other = [(label[edges[e][0]], label[edges[e][1]]) for e in order]
+    value, path = dp_value_and_grad(compile(graph_of(edges)), weights, omega)
+    again, moved = dp_value_and_grad(compile(graph_of(other)), weights[order], omega)
+    np.testing.assert_allclose(again, value, atol=1e-12)
+    if not isinstance(omega, HardMax):  # whose ties go by the user's order
+        np.testing.assert_allclose(moved, path[order], atol=1e-12)
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+def test_subdividing_an_edge_costs_half_gamma_under_squared_l2_only(omega):
+    direct = dp_value(compile(Graph.from_edges([0], [1])), [1.5], omega)
+    split = dp_value(compile(Graph.from_edges([0, 1], [1, 2])), [1.0, 0.5], omega)
+    cost = omega.gamma / 2 if isinstance(omega, SquaredL2) else 0.0
+    assert direct - split == pytest.approx(cost, abs=1e-12)
+
+
+def test_squared_l2_on_dtw_is_tsallis_2_with_half_gamma_a_cell():
+    cost = np.random.default_rng(0).random((9, 7))
+    a = dagdp.graphs.dtw_value(cost, SquaredL2(0.8)), dagdp.graphs.dtw_grad(cost, SquaredL2(0.8))
+    b = dagdp.graphs.dtw_value(cost + 0.4, Tsallis(2.0, 0.8)), dagdp.graphs.dtw_grad(cost + 0.4, Tsallis(2.0, 0.8))
+    assert a[0] == pytest.approx(b[0], abs=1e-12)
+    np.testing.assert_allclose(a[1], b[1], atol=1e-12)
+
+
+@given(problem=problems(forbidden=False))
+def test_smoothing_paths_and_smoothing_nodes(problem):
+    """LP_Ω >= DP_Ω for SquaredL2, the reverse for Tsallis(2), whose corners are free."""
+    edges, weights = problem
+    scores = np.array([sum(weights[e] for e in path) for path in oracles.paths(edges, *oracles.terminals(edges))])
+    dag = compile(graph_of(edges))
+    assert oracles.projection(scores, 0.5)[0] >= dp_value(dag, weights, SquaredL2(0.5)) - 1e-9
+    assert oracles.tsallis(2.0)(scores, 0.5)[0] <= dp_value(dag, weights, Tsallis(2.0, 0.5)) + 1e-9
+
+
+@pytest.mark.parametrize("kind", [Negentropy, SquaredL2, lambda g: Tsallis(1.5, g)], ids=["entropy", "l2", "tsallis"])
+@given(problem=problems(forbidden=False))
+@settings(max_examples=30)
+def test_vanishing_gamma_is_the_hard_maximum(kind, problem):
+    edges, weights = problem
+    dag = compile(graph_of(edges))
+    assert dp_value(dag, weights, kind(1e-9)) == pytest.approx(dp_value(dag, weights, HardMax()), abs=1e-6)
+
+
+def test_known_values_of_tiny_graphs():
+    """Worked by hand, in exact numbers."""
+    two = compile(Graph.from_edges([0, 0], [1, 1]))
+    assert dp_value(two, [0.0, 0.0], Negentropy(1.0)) == pytest.approx(math.log(2), abs=1e-15)
+    assert dp_value(two, [0.0, 0.0], SquaredL2(1.0)) == -0.25  # <q, x> - 1/2 (1/4 + 1/4)
+    assert dp_value(two, [0.5, 0.0], SquaredL2(1.0)) == pytest.approx(0.5 * 0.75 - 0.5 * (9 + 1) / 16, abs=1e-15)
+    assert dp_grad(two, [0.5, 0.0], SquaredL2(1.0)).tolist() == [0.75, 0.25]
+    assert dp_value(two, [0.0, 0.0], Tsallis(2.0, 1.0)) == pytest.approx(0.25, abs=1e-15)
+    assert dp_grad(two, [1.0, 0.0], SquaredL2(1.0)).tolist() == [1.0, 0.0]
+    assert dp_hvp(two, [0.5, 0.0], [1.0, 0.0], SquaredL2(1.0)).tolist() == [0.5, -0.5]
+    three = compile(Graph.from_edges([0, 0, 0], [1, 1, 1]))
+    # Tsallis 3/2, x = 0: q = 1/3 each, Ω = (4/3)(3·3^(-3/2) - 1)
+    assert dp_value(three, np.zeros(3), Tsallis(1.5, 1.0)) == pytest.approx(-(4 / 3) * (3 * 3**-1.5 - 1), abs=1e-14)
+    chain = compile(Graph.from_edges([0, 1, 2], [1, 2, 3]))
+    assert dp_value(chain, [1.0, 2.0, 3.0], SquaredL2(1.0)) == 6.0 - 1.5
+
+
+def test_the_printed_proposition_2_fails_and_path_lengths_mend_it():
+    """docs/maths.md: source, ten middle nodes, sink, and a direct edge, all weights 0."""
+    edges = [(0, k) for k in range(1, 11)] + [(k, 11) for k in range(1, 11)] + [(0, 11)]
+    dag = compile(graph_of(edges))
+    value = dp_value(dag, np.zeros(21), SquaredL2(1.0))
+    assert value == pytest.approx(-0.386, abs=5e-4)
+    # Lemma 1 for N = 12 entries: 1/(2N) <= Ω(q) <= 1/2, so LP - DP should lie in 11·[1/24, 1/2]
+    low, high = 1 / 24, 1 / 2
+    assert not 11 * low <= 0 - value <= 11 * high
+    # at most `low` a node of a path: the shortest path has one edge; at most `high` a node of the longest, two
+    assert 1 * low <= 0 - value <= 2 * high
+
+
+@given(problem=problems(forbidden=False))
+def test_proposition_2_with_path_lengths(problem):
+    edges, weights = problem
+    starts, ends = oracles.terminals(edges)
+    dag = compile(graph_of(edges))
+    lengths = [len(path) + (len(ends) > 1) for path in oracles.paths(edges, starts, ends)]
+    hard, width = dp_value(dag, weights, HardMax()), 16
+    for omega, low, high in (
+        (SquaredL2(1.0), 1 / (2 * width), 1 / 2),
+        (Negentropy(1.0), -math.log(width), 0.0),
+        (Tsallis(2.0, 1.0), (1 / width - 1) / 2, 0.0),
+    ):
+        gap = hard - dp_value(dag, weights, omega)
+        least = low * (min(lengths) if low > 0 else max(lengths))
+        most = high * (max(lengths) if high > 0 else min(lengths))
+        assert least - 1e-9 <= gap <= most + 1e-9
+
+
+# ------------------------------------------------------------------------------- batches, blocks, ends
+
+
+@pytest.mark.parametrize("omega", [Negentropy(0.7), SquaredL2(0.5), HardMax()], ids=repr)
+def test_each_item_of_a_batch_is_its_own_problem(omega):
+    dag, rng = compile(GRAPHS["wide"]()), np.random.default_rng(2)
+    theta, z = rng.normal(size=(2, 19, dag.graph.num_edges)), rng.normal(size=(2, 19, dag.graph.num_edges))
+    value, path = dp_value_and_grad(dag, theta, omega)
+    product = dp_hvp(dag, theta, z, omega)
+    assert value.shape == (2, 19) and path.shape == theta.shape
+    for item in np.ndindex(2, 19):
+        np.testing.assert_allclose(value[item], dp_value(dag, theta[item], omega), atol=1e-12)
+        np.testing.assert_allclose(path[item], dp_grad(dag, theta[item], omega), atol=1e-12)
+        np.testing.assert_allclose(product[item], dp_hvp(dag, theta[item], z[item], omega), atol=1e-11)
+
+
+@pytest.mark.parametrize("items", [2, 16, 40])
+def test_a_shared_block_gets_the_sum_over_the_batch(items):
+    graph = GRAPHS["chain"]()
+    dag, rng = compile(graph), np.random.default_rng(3)
+    theta = random_theta(graph, rng, (items,))
+    theta["transition"], theta["end"] = theta["transition"][0], theta["end"][0]
+    shared = ("transition", "end")
+    spread = {k: np.broadcast_to(a, (items, *a.shape)) if k in shared else a for k, a in theta.items()}
+    value, path = dp_value_and_grad(dag, theta, SquaredL2(0.5))
+    exact, each = dp_value_and_grad(dag, spread, SquaredL2(0.5))
+    np.testing.assert_allclose(value, exact, atol=1e-12)
+    for name in theta:
+        assert path[name].shape == theta[name].shape
+        total = each[name].sum(0) if name in shared else each[name]
+        np.testing.assert_allclose(path[name], total, atol=1e-11)
+
+
+def test_a_direction_may_carry_the_batch_that_theta_lacks():
+    """The columns of a Hessian in one call."""
+    dag, theta = compile(GRAPHS["parallel edges"]()), np.array([0.3, -0.2, 0.1, 0.4, 0.2])
+    slopes = dp_jvp(dag, theta, np.eye(5), Negentropy(1.0))
+    np.testing.assert_allclose(slopes, dp_grad(dag, theta, Negentropy(1.0)), atol=1e-14)
+
+
+def test_end_picks_a_node_for_each_item_and_nothing_behind_it_is_read():
+    """Rule 1 and 2 of ragged batches: NaN behind an item's end changes nothing."""
+    from dagdp.graphs import dtw_grid
+
+    rng = np.random.default_rng(4)
+    dag, sizes = compile(dtw_grid(6, 5)), [(6, 5), (3, 4), (1, 1), (6, 1), (2, 5)] * 4
+    theta, z = np.full((20, 6, 5), np.nan), np.full((20, 6, 5), np.nan)
+    for b, (n, m) in enumerate(sizes):
+        theta[b, :n, :m], z[b, :n, :m] = rng.random((n, m)), rng.random((n, m))
+    ends = np.array([1 + (n - 1) * 5 + m - 1 for n, m in sizes])
+    for omega in (Negentropy(0.5), SquaredL2(0.5), HardMax(), Tsallis(1.5)):
+        value, path = dp_value_and_grad(dag, theta, omega, minimize=True, end=ends)
+        slope, product = dp_jvp_and_hvp(dag, theta, z, omega, minimize=True, end=ends)
+        for b, (n, m) in enumerate(sizes):
+            small, cut = compile(dtw_grid(n, m)), (theta[b, :n, :m], z[b, :n, :m])
+            assert value[b] == pytest.approx(dp_value(small, cut[0], omega, minimize=True), abs=1e-12)
+            assert slope[b] == pytest.approx(dp_jvp(small, *cut, omega, minimize=True), abs=1e-12)
+            for ours, exact in (
+                (path[b], dp_grad(small, cut[0], omega, minimize=True)),
+                (product[b], dp_hvp(small, *cut, omega, minimize=True)),
+            ):
+                np.testing.assert_allclose(ours[:n, :m], exact, atol=1e-11)
+                rest = ours.copy()
+                rest[:n, :m] = 0
+                assert (rest == 0).all()
+
+
+def test_end_is_named_in_the_users_words():
+    graph = Graph(ends=["b", ("c", 1)])
+    graph.add_edge("a", "b")
+    graph.add_edge("b", ("c", 1))
+    dag = compile(graph)
+    assert dp_value(dag, [1.0, 2.0], HardMax(), end="b") == 1.0
+    assert dp_value(dag, [1.0, 2.0], HardMax(), end=("c", 1)) == 3.0
+    assert dp_value(dag, [[1.0, 2.0], [1.0, 5.0]], HardMax(), end=["b", ("c", 1)]).tolist() == [1.0, 6.0]
+    with pytest.raises(InputError, match="'x' is no node of the graph"):
+        dp_value(dag, [1.0, 2.0], HardMax(), end="x")
+    with pytest.raises(InputError, match="'a' is a start; expected a node that a path reaches"):
+        dp_value(dag, [1.0, 2.0], HardMax(), end="a")
+
+
+def test_empty_batch_and_scalar_results():
+    dag = compile(GRAPHS["parallel edges"]())
+    assert dp_value(dag, np.zeros((0, 5)), SquaredL2(1.0)).shape == (0,)
+    assert dp_grad(dag, np.zeros((0, 3, 5)), SquaredL2(1.0)).shape == (0, 3, 5)
+    assert np.ndim(dp_value(dag, np.zeros(5), SquaredL2(1.0))) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_results_come_back_in_the_inputs_dtype(dtype):
+    dag, theta = compile(GRAPHS["parallel edges"]()), np.linspace(0, 1, 5).astype(dtype)
+    value, path = dp_value_and_grad(dag, theta, Negentropy(1.0))
+    assert value.dtype == dtype and path.dtype == dtype
+    np.testing.assert_allclose(path, dp_grad(dag, np.linspace(0, 1, 5), Negentropy(1.0)), atol=2e-3)
+    assert dp_grad(dag, np.arange(5), Negentropy(1.0)).dtype == np.float64
+
+
+def test_any_memory_layout_is_read_and_inputs_stay_untouched():
+    dag, rng = compile(GRAPHS["grid"]()), np.random.default_rng(5)
+    theta = rng.random((3, 4, 5))
+    exact = dp_grad(dag, theta, SquaredL2(0.5), minimize=True)
+    frozen = theta.copy()
+    frozen.flags.writeable = False
+    for other in (
+        np.asfortranarray(theta),
+        theta[::-1][::-1],
+        np.repeat(theta, 2, -1)[..., ::2],
+        frozen,
+        theta.tolist(),
+    ):
+        before = np.array(other)
+        np.testing.assert_array_equal(dp_grad(dag, other, SquaredL2(0.5), minimize=True), exact)
+        np.testing.assert_array_equal(np.array(other), before)
+
+
+# ------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("theta", "message"),
+    [
+        (np.zeros(4), r"theta has shape \(4,\); expected \[\*batch, 5\] \(one entry for each of the 5 edges\)"),
+        ("five", "theta has dtype <U4; expected float64"),
+        (np.zeros(5, complex), "theta has dtype complex128"),
+        ({"a": np.zeros(5)}, "theta is a dict; the graph names no potentials"),
+        (np.array([0, 0, np.nan, 0, 0]), r"theta\[2\] is nan; expected a number"),
+        (np.array([0, 0, 0, np.inf, 0]), r"theta\[3\] is inf; expected less than infinity: when maximising"),
+        (np.array([[0, 0, 0, 0, 0], [0, np.nan, 0, 0, 0]]), r"theta\[1, 1\] is nan"),
+    ],
+    ids=lambda x: str(x)[:20],
+)
+@pytest.mark.parametrize("omega", [HardMax(), Negentropy(1.0), SquaredL2(1.0)], ids=repr)
+def test_bad_theta_is_named(theta, message, omega):
+    dag = compile(GRAPHS["parallel edges"]())
+    with pytest.raises(InputError, match=message):
+        dp_value(dag, theta, omega)
+    with pytest.raises(InputError, match=message):
+        reference.dp_value(dag, theta, omega)
+
+
+def test_other_bad_arguments_are_named():
+    dag, chain = compile(GRAPHS["parallel edges"]()), compile(GRAPHS["chain"]())
+    with pytest.raises(InputError, match="dag is Graph; expected a CompiledDAG"):
+        dp_value(GRAPHS["one edge"](), np.zeros(1))
+    with pytest.raises(OmegaError, match="omega is 'entropy'; expected an operator"):
+        dp_value(dag, np.zeros(5), "entropy")
+    with pytest.raises(InputError, match="threads is 0; expected a positive number"):
+        dp_value(dag, np.zeros(5), threads=0)
+    with pytest.raises(InputError, match=r"theta\[0\] is -inf; expected less than infinity: when minimising.*\+inf"):
+        dp_value(dag, np.array([-np.inf, 0, 0, 0, 0]), minimize=True)
+    with pytest.raises(InputError, match=r"z\[1\] is inf; expected a finite direction"):
+        dp_hvp(dag, np.zeros(5), np.array([0, np.inf, 0, 0, 0]))
+    with pytest.raises(InputError, match="theta is one ndarray; the graph has potentials"):
+        dp_value(chain, np.zeros(5))
+    with pytest.raises(InputError, match=r"theta has keys \['emission'\]; expected exactly"):
+        dp_value(chain, {"emission": np.zeros((4, 3))})
+    uneven = {**random_theta(chain.graph, np.random.default_rng(0), (2,)), "start": np.zeros((3, 3))}
+    with pytest.raises(InputError, match=r"batch dimensions disagree: \[\(2,\), \(3,\)\]"):
+        dp_value(chain, uneven)
+    with pytest.raises(InputError, match="end 99 is no node"):
+        dp_value(dag, np.zeros(5), end=99)
+    with pytest.raises(InputError, match="end has dtype float64; expected node numbers"):
+        dp_value(dag, np.zeros(5), end=1.0)
+    with pytest.raises(InputError, match=r"end has shape \(3,\); expected one node, or one for each batch item"):
+        dp_value(dag, np.zeros((2, 5)), end=[2, 2, 2])
+    dead = compile(GRAPHS["dead ends"]())
+    with pytest.raises(InputError, match="end 4 is on no path from a start to an end"):
+        dp_value(dead, np.zeros(6), end=4)
+
+
+def test_what_only_dead_edges_read_may_be_nan():
+    dag = compile(GRAPHS["dead ends"]())
+    theta = np.array([1.0, 2.0, 3.0, 4.0, np.nan, np.nan])
+    value, path = dp_value_and_grad(dag, theta, Negentropy(1.0))
+    assert np.isfinite(value) and path[4:].tolist() == [0, 0]

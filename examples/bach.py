@@ -142,12 +142,14 @@ def predicted_features(training: Sequence[Chorale], chorale: Chorale) -> Array:
 
     The regressors say which part sounds which pitch; the ridge is chosen by leaving one training piece out.
     """
-    grams, moments = zip(*(_moments(piece) for piece in training), strict=True)
-    errors = []
-    for ridge in RIDGES:
-        left_out = ((_solve(grams, moments, ridge, k), piece) for k, piece in enumerate(training))
-        errors.append(np.mean([np.square(_frames(p) @ weights - p.features).mean() for weights, p in left_out]))
-    return _regressors(chorale) @ _solve(grams, moments, RIDGES[int(np.argmin(errors))])
+    frames = [_frames(piece) for piece in training]
+    grams = [rows.T @ rows for rows in frames]
+    moments = [rows.T @ piece.features for rows, piece in zip(frames, training, strict=True)]
+    errors = np.zeros(len(RIDGES))
+    for r, ridge in enumerate(RIDGES):
+        for k, piece in enumerate(training):
+            errors[r] += np.square(frames[k] @ _solve(grams, moments, ridge, k) - piece.features).mean()
+    return _regressors(chorale) @ _solve(grams, moments, RIDGES[errors.argmin()])
 
 
 def _regressors(chorale: Chorale) -> Array:
@@ -163,11 +165,6 @@ def _frames(chorale: Chorale) -> Array:
     """[f, regressors] those of the soprano note that is sounding in the middle of each frame."""
     middles = (np.arange(len(chorale.features)) + 0.5) * FRAME
     return _regressors(chorale)[np.searchsorted(chorale.seconds, middles, side="right") - 1]
-
-
-def _moments(chorale: Chorale) -> tuple[Array, Array]:
-    frames = _frames(chorale)
-    return frames.T @ frames, frames.T @ chorale.features
 
 
 def _solve(grams: Sequence[Array], moments: Sequence[Array], ridge: float, without: int = -1) -> Array:

@@ -44,6 +44,7 @@ def phrases(chorales: list[Chorale], best: list[Array], soft: list[Array]) -> st
         ax.title.set_fontsize(10)
     for ax in axes[-1]:
         ax.set_xlabel("soprano note")
+    figure.supylabel("probability that a phrase ends here", fontsize=10)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False)
     figure.suptitle("Where a phrase ends", x=0.03, ha="left")

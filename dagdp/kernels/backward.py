@@ -28,7 +28,7 @@ def edge_rows(like: Any, lanes: int) -> Any:
     return np.empty((ROWS, size), like.dtype)
 
 
-@inlined
+@inner
 def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any) -> None:
     """ē = 1 at each sample's end, unless no path reaches it."""
     real = bar.dtype.type
@@ -107,7 +107,7 @@ def pour(omega: Any, out: Any, u: Any, bar: Any) -> None:
         out[w] = edge_flow(weight(omega, u[w]), bar[w])
 
 
-@inlined
+@inner
 def backward(
     omega: Any,
     outgoing: Any,
@@ -153,7 +153,7 @@ def mix(omega: Any, out: Any, u: Any, q_dot: Any, bar: Any, bar_dot: Any) -> Non
         out[w] = flow_tangent(weight(omega, u[w]), q_dot[w], bar[w], bar_dot[w])
 
 
-@inlined
+@inner
 def backward_tangent(
     omega: Any,
     outgoing: Any,

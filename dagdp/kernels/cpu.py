@@ -19,10 +19,10 @@ from dagdp.kernels import tiles
 from dagdp.kernels.backward import backward, backward_tangent, edge_rows, seed
 from dagdp.kernels.exchange import hand_back
 from dagdp.kernels.forward import forward, tile_buffers
-from dagdp.kernels.jit import Kernel, inlined, inner
+from dagdp.kernels.jit import Kernel, inner
 
 
-@inlined
+@inner
 def last_level(incoming, batch, b0, ends):
     """The level of the last end among the block's samples: nothing beyond it is visited."""
     node = 0

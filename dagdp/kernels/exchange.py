@@ -56,7 +56,7 @@ def squares(even: int, once: bool, r0: int, r1: int, b0: int, batch: Batch, whol
     return even == 1 and not once and r1 - r0 == whole and batch.lanes == whole and b0 + whole <= batch.last
 
 
-@inlined
+@inner
 def read_hoisted(state: Any, source: Source, hoisted: Any, batch: Batch, b0: int) -> bool:
     """Add hoisted potentials to the rows of their nodes; whether one is NaN or out of range."""
     inf = state.dtype.type(np.inf)
@@ -84,7 +84,7 @@ def read_hoisted(state: Any, source: Source, hoisted: Any, batch: Batch, b0: int
     return bad
 
 
-@inlined
+@inner
 def write_hoisted(out: Any, shared: Any, hoisted: Any, batch: Batch, b0: int, bar: Any) -> None:
     """The gradient of a hoisted potential is the adjoint of its node."""
     whole = ROW_BYTES // bar.itemsize
@@ -210,7 +210,7 @@ def write_run(
                         row[entry[first + e]] += flow[e * batch.lanes + b]
 
 
-@inlined
+@inner
 def hand_back(out: Any, state: Any, batch: Batch, b0: int, ends: Any, sign: Any) -> None:
     """The state of each sample's end node."""
     for b in range(min(batch.lanes, batch.last - b0)):

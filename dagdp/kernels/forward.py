@@ -23,7 +23,7 @@ def tile_lanes(depth: int, lanes: int, itemsize: int) -> int:
     return max(lanes, max(LEAST_LANES, fits) // lanes * lanes)
 
 
-@inlined
+@inner
 def tile_buffers(like: Any, incoming: Any, lanes: int, tangent: bool) -> Any:
     """x_hi, x_lo, x_dot [fan-in, lanes]; m_hi, m_lo, shift, κ, spare [lanes]; widths [fan-in]. For every tile."""
     elements = 0
@@ -90,7 +90,7 @@ def tangent_tile(
         tiles.set_centres(c, spare)
 
 
-@inlined
+@inner
 def forward(
     omega: Any,
     incoming: Any,

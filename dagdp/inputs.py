@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,15 @@ from dagdp.graph import Potential
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+
+# A kernel is compiled for a number of blocks: filled up to a multiple of four, one build serves most graphs.
+BLOCKS = 4
+
+
+def filled(blocks: Sequence[Array]) -> tuple[Array, ...]:
+    """The blocks and as many empty ones as make their number a multiple of four."""
+    spare = np.empty((1, 1), blocks[0].dtype)
+    return (*blocks, *[spare] * (-len(blocks) % BLOCKS))
 
 
 @dataclass(frozen=True)

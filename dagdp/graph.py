@@ -271,7 +271,7 @@ def from_networkx(G: Any, weight: str = "weight") -> tuple[Graph, NDArray[np.flo
     triples = G.edges(keys=True, data=weight) if G.is_multigraph() else G.edges(data=weight)
     for e, (*edge, value) in enumerate(triples):
         try:
-            theta[e] = value
+            theta[e] = float(value)
         except (TypeError, ValueError):
             problem = "has no attribute" if value is None else f"has {value!r}, not a number, as"
             raise GraphError(

@@ -74,7 +74,7 @@ class Omega:
     solver: ClassVar[str] = "newton"
     Data: ClassVar[type]  #: the NamedTuple in which an instance travels into compiled kernels
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, bundled: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         missing = [name for name in POINT_FUNCTIONS if not callable(getattr(cls, name, None))]
         if missing:
@@ -84,7 +84,7 @@ class Omega:
             )
         if cls.solver not in ("newton", "exponential", "first"):
             raise OmegaError(f"{cls.__name__}.solver is {cls.solver!r}; expected 'newton', 'exponential' or 'first'")
-        cls.Data = _data_type(cls)
+        cls.Data = _data_type(cls, bundled)
 
     def __post_init__(self) -> None:
         for name, value in _parameters(self).items():
@@ -108,7 +108,7 @@ def _parameters(omega: Omega) -> dict[str, Any]:
     return {field.name: getattr(omega, field.name) for field in dataclasses.fields(omega)}
 
 
-def _data_type(cls: type[Omega]) -> type:
+def _data_type(cls: type[Omega], bundled: bool) -> type:
     """A NamedTuple with the operator's fields, properties and three functions, importable as `cls.Data`."""
     fields: dict[str, None] = {"gamma": None, "corner": None}
     for base in reversed(cls.__mro__):
@@ -117,14 +117,16 @@ def _data_type(cls: type[Omega]) -> type:
                 fields[name] = None
         fields.update((name, None) for name, value in base.__dict__.items() if isinstance(value, property))
     body = {name: getattr(cls, name) for name in POINT_FUNCTIONS}
-    body.update(omega=cls, __slots__=(), __module__=cls.__module__, __qualname__=f"{cls.__qualname__}.Data")
+    body.update(
+        omega=cls, bundled=bundled, __slots__=(), __module__=cls.__module__, __qualname__=f"{cls.__qualname__}.Data"
+    )
     # Numba tells tuple types apart by this name alone: a class defined twice must not share kernels
-    name = cls.__name__ if cls.__module__ == __name__ else f"{cls.__name__}_{next(_serial)}"
+    name = cls.__name__ if bundled else f"{cls.__name__}_{next(_serial)}"
     return type(name, (namedtuple(name, list(fields)),), body)
 
 
 @dataclass(frozen=True)
-class HardMax(Omega):
+class HardMax(Omega, bundled=True):
     """The plain maximum: weight 1 on the first edge, in the user's order, that attains it.
 
     Its gradient is one best path, its Hessian product is 0. The three functions describe the limit
@@ -150,7 +152,7 @@ class HardMax(Omega):
 
 
 @dataclass(frozen=True)
-class Negentropy(Omega):
+class Negentropy(Omega, bundled=True):
     """Ω(q) = γ Σ q log q, so max_Ω(x) = γ log Σ exp(x_k/γ) and the weights are softmax(x/γ).
 
     The only operator for which smoothing every node equals smoothing over whole paths (Proposition 2):
@@ -173,7 +175,7 @@ class Negentropy(Omega):
 
 
 @dataclass(frozen=True)
-class SquaredL2(Omega):
+class SquaredL2(Omega, bundled=True):
     """Ω(q) = (γ/2) ||q||², the paper's sparse operator: weights are the projection of x/γ on the simplex.
 
     Every visited node pays γ/2 even where there is no choice, so splitting an edge or adding a relay
@@ -195,7 +197,7 @@ class SquaredL2(Omega):
 
 
 @dataclass(frozen=True)
-class Tsallis(Omega):
+class Tsallis(Omega, bundled=True):
     """Ω(q) = γ Σ (q^α - q) / (α (α - 1)): from entropy (α → 1) to squared norm (α = 2), sparse for α > 1.
 
     Ω is 0 at the corners of the simplex, so a node with one parent passes its score on unchanged.

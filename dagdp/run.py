@@ -13,6 +13,7 @@ from dagdp import pool
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.faults import raise_first_fault
+from dagdp.graph import Graph
 from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, filled, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
@@ -289,7 +290,8 @@ def _prepare(
     dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
     if not isinstance(dag, CompiledDAG):
-        raise InputError(f"dag is {type(dag).__name__}; expected a CompiledDAG: call dagdp.compile(graph) first")
+        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
+        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
     chosen = Negentropy(1.0) if omega is None else omega
     if not isinstance(chosen, Omega):
         raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")

@@ -82,7 +82,7 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
         at least 1 is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`.
 
     >>> dtw_grid(3, 4).num_edges
-    29
+    24
     """
     _positive("dtw_grid", N_A=N_A, N_B=N_B)
     i, j = (a.ravel() for a in np.indices((N_A, N_B)))

@@ -72,7 +72,7 @@ def viterbi_decode(
 
     >>> import numpy as np
     >>> viterbi_decode(np.array([[[0.0, 9.0], [1.0, 9.0]], [[0.0, 0.0], [2.0, 0.0]]])).tolist()
-    [1, 0]
+    [0, 1]
     """
     dag, end = _prepared(theta, lengths, initial)
     visited = dp_grad(dag, theta, HardMax(), end=end, threads=threads).sum(-1)
@@ -103,7 +103,7 @@ def checked_lengths(what: str, lengths: Any, most: int) -> np.ndarray[Any, np.dt
     if array.dtype.kind not in "iu":
         raise InputError(f"{what} has dtype {array.dtype}; expected integers")
     wrong = np.argwhere((array < 1) | (array > most))
-    if wrong.size:
+    if len(wrong):
         place = tuple(int(i) for i in wrong[0])
         raise InputError(f"{what}{list(place) if place else ''} is {array[place]}; expected 1 to {most}")
     return array.astype(np.int64)

@@ -14,6 +14,7 @@ from numba import cuda
 from dagdp.kernels.recursion import (
     argument,
     curvature,
+    difference,
     energy,
     enter,
     exceeds,
@@ -54,7 +55,8 @@ def solve_rows(omega, theta, parents, values, weights):
         v_hi, v_lo = node_value(zero, m_hi, m_lo, -shift, kappa, omega.gamma)
         values[r] = v_hi
         for e in range(theta.shape[1]):
-            y = rejoined(theta[r, e], parents[r, e] - v_hi, -v_lo, rate)
+            hi, lo = difference(theta[r, e], parents[r, e], v_hi)
+            y = rejoined(hi, lo, zero, v_lo, rate)
             weights[r, e] = flow(weight(omega, argument(omega, y, zero, kappa)), real(1))
 
 

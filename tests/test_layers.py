@@ -49,7 +49,8 @@ ALLOWED = {
     "inputs": {"compiled", "errors", "graph"},
     "faults": {"compiled", "errors", "inputs", "compiler.arrays"},
     "run": {
-        "", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "omega", "pool",
+        "", "compiled", "errors", "faults", "graph", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
+        "omega", "pool",
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},

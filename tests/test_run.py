@@ -374,7 +374,7 @@ def test_bad_theta_is_named(theta, message, omega):
 
 def test_other_bad_arguments_are_named():
     dag, chain = compile(GRAPHS["parallel edges"]()), compile(GRAPHS["chain"]())
-    with pytest.raises(InputError, match="dag is Graph; expected a CompiledDAG"):
+    with pytest.raises(InputError, match="dag is a Graph; expected a CompiledDAG"):
         dp_value(GRAPHS["one edge"](), np.zeros(1))
     with pytest.raises(OmegaError, match="omega is 'entropy'; expected an operator"):
         dp_value(dag, np.zeros(5), "entropy")

@@ -14,9 +14,18 @@ from dagdp.kernels.exchange import Batch, Source, read_run, write_hoisted, write
 from dagdp.kernels.forward import TILE_BYTES
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.recursion import argument, curvature, flow_tangent, rejoined, weight, weight_tangent
+from dagdp.kernels.recursion import (
+    argument,
+    curvature,
+    difference,
+    flow_tangent,
+    rejoined,
+    two_sum,
+    weight,
+    weight_tangent,
+)
 from dagdp.kernels.recursion import flow as edge_flow
-from dagdp.kernels.rows import add_rows, copy, fetch, view
+from dagdp.kernels.rows import add_rows, fetch, view
 
 ROWS = 8
 
@@ -39,16 +48,24 @@ def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any) -> None:
 
 
 @inner
-def add_difference(y: Any, j: Any, i: Any) -> None:
-    """y grows by v_j - v_i."""
+def take_difference(y: Any, low: Any, j: Any, i: Any) -> None:
+    """θ in y becomes θ + v_j - v_i in (y, low)."""
     for w in range(y.shape[0]):
-        y[w] += j[w] - i[w]
+        y[w], low[w] = difference(y[w], j[w], i[w])
 
 
 @inner
-def rejoin(y: Any, j_lo: Any, i_lo: Any, rate: Any) -> None:
+def add_own(y: Any, low: Any, own: Any) -> None:
+    """The potentials that the edge's child has for itself."""
     for w in range(y.shape[0]):
-        y[w] = rejoined(y[w], y.dtype.type(0), j_lo[w] - i_lo[w], rate)
+        y[w], rest = two_sum(y[w], own[w])
+        low[w] += rest
+
+
+@inner
+def rejoin(y: Any, low: Any, j_lo: Any, i_lo: Any, rate: Any) -> None:
+    for w in range(y.shape[0]):
+        y[w] = rejoined(y[w], low[w], j_lo[w], i_lo[w], rate)
 
 
 @inner
@@ -85,17 +102,17 @@ def arguments_of_run(
     size = count * lanes
     up, down = steps
     y = rows[0][:size]
-    if own.shape[0] > 0:
-        copy(y, view(rows[1], own, outgoing.child, first, count, down, lanes))
-    else:
-        tiles.fill(y, real(0))
+    tiles.fill(y, real(0))
     read_run(y, rows[3], theta, outgoing, batch, b0, first, count)
+    low = rows[3][:size]
     j = view(rows[1], v_hi, outgoing.parent, first, count, up, lanes)
     i = view(rows[2], v_hi, outgoing.child, first, count, down, lanes)
-    add_difference(y, j, i)
+    take_difference(y, low, j, i)
+    if own.shape[0] > 0:
+        add_own(y, low, view(rows[1], own, outgoing.child, first, count, down, lanes))
     j = view(rows[1], v_lo, outgoing.parent, first, count, up, lanes)
     i = view(rows[2], v_lo, outgoing.child, first, count, down, lanes)
-    rejoin(y, j, i, real(1) / omega.gamma)
+    rejoin(y, low, j, i, real(1) / omega.gamma)
     shift = view(rows[1], kappa, outgoing.child, first, count, down, lanes)
     add_shifts(omega, y, shift, outgoing.slot, first, lanes)
 

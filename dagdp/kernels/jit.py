@@ -92,7 +92,7 @@ class Kernel:
         self.custom = numba.njit(**OPTIONS)(function)
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
-        build = self.bundled if type(omega).__module__ == "dagdp.omega" else self.custom
+        build = self.bundled if omega.bundled else self.custom
         return build(omega, *arguments)
 
 

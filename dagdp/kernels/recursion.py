@@ -49,9 +49,17 @@ def scaled(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> Any:
 
 
 @point
-def rejoined(theta: Any, hi_difference: Any, lo_difference: Any, rate: Any) -> Any:
-    """(x_e - v_i)/γ in the backward pass, from v_j - v_i; θ stands between to meet its own size."""
-    return ((theta + hi_difference) + lo_difference) * rate
+def difference(theta: Any, j_hi: Any, i_hi: Any) -> Any:
+    """θ_e + v_j - v_i in the backward pass, as (hi, lo): the parts may be large where the whole is small."""
+    hi, lo = two_sum(j_hi, -i_hi)
+    total, rest = two_sum(theta, hi)
+    return total, lo + rest
+
+
+@point
+def rejoined(hi: Any, lo: Any, j_lo: Any, i_lo: Any, rate: Any) -> Any:
+    """(x_e - v_i)/γ from that difference and the low parts of v."""
+    return (hi + (lo + (j_lo - i_lo))) * rate
 
 
 @point

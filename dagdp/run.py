@@ -233,6 +233,8 @@ class _Call:
 
     def lanes(self) -> int:
         """Samples worked on together: a cache line of them, or the whole batch where it is much smaller."""
+        if self.dag.item_by_item:
+            return 1
         row = ROW_BYTES // np.dtype(self.real).itemsize
         return row if self.items > row // 2 else max(1, self.items)
 

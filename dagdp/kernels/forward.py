@@ -112,7 +112,7 @@ def forward(
     spots = np.empty(ROW_BYTES, np.int64)
     tangent = v_dot.shape[0] > 0
     rate = real(1) / omega.gamma
-    tolerance = real(4 * np.finfo(real).eps)
+    tolerance = real(4) * np.finfo(real).eps
     on_edges = incoming.blocks.shape[0] > 0
     tiles.fill(v_hi[: incoming.levels[1] * lanes], real(0))
     tiles.fill(v_lo[: incoming.levels[1] * lanes], real(0))

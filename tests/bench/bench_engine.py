@@ -66,24 +66,25 @@ def solve_squared(x, d, q, s, gamma):
     m = x[0]
     for k in range(1, d):
         m = max(m, x[k])
-    tau = m - gamma
+    a = -real(1)  # tau = m + gamma a: from the maximum, or float32 rounding of large values keeps Newton from ending
     while True:
         total = real(0)
         slope = real(0)
         for k in range(d):
-            if x[k] > tau:
-                total += (x[k] - tau) / gamma
+            y = (x[k] - m) / gamma - a
+            if y > 0:
+                total += y
                 slope += real(1)
-        step = gamma * (total - real(1)) / slope
-        if step <= real(1e-6) * gamma:
+        step = (total - real(1)) / slope
+        if step <= real(1e-6):
             break
-        tau += step
+        a += step
     energy = real(0)
     for k in range(d):
-        q[k] = max((x[k] - tau) / gamma, real(0))
+        q[k] = max((x[k] - m) / gamma - a, real(0))
         s[k] = real(1) if q[k] > 0 else real(0)
         energy += q[k] * q[k]
-    return tau + real(0.5) * gamma * energy
+    return m + gamma * (a + real(0.5) * energy)
 
 
 @numba.njit(**OPTIONS)

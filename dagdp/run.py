@@ -22,7 +22,7 @@ from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
-SMALL = 100_000  # edges x samples below which a second thread costs more than it brings
+SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 

@@ -109,7 +109,7 @@ def test_a_million_nodes_compile_in_about_a_second():
     graph = Graph.from_edges((children * rng.random(children.size)).astype(np.int64), children, starts=[0])
     begin = time.perf_counter()
     dag = compile(graph)
-    assert time.perf_counter() - begin < 6.0  # 1.5 s measured alone; CI shares its cores
+    assert time.perf_counter() - begin < 6.0  # 1.8 to 2.9 s measured; CI shares its cores
     assert dag.graph.num_edges == 3_000_000
 
 

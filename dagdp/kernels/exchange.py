@@ -2,7 +2,7 @@
 
 Nothing is transposed as a whole: potentials on edges are read tile by tile where they lie, potentials
 hoisted to nodes become the first content of the nodes' rows. Squares of one cache line a side are turned
-in registers, since a column of samples is one cache miss each (2 ns an entry against 0.7).
+in registers, since a column of samples is one cache miss each.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Moving rows of samples: a state array holds `lanes` consecutive samples of each node.
 
 A row of 64 bytes is one AVX-512 register (or two AVX2, four NEON), so rows of a multiple of 64 bytes
-are moved whole. The same loop left to LLVM checks for overlap before every row, 5 ns each time.
+are moved whole. The same loop left to LLVM checks for overlap before every row.
 """
 
 from __future__ import annotations

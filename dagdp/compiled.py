@@ -55,7 +55,6 @@ class Hoisted(NamedTuple):
     ptr: np.ndarray  # [H+1] a potential's stretch of the two arrays below
     node: np.ndarray
     entry: np.ndarray  # rising within a potential: the user's array is read in its own order
-    even: np.ndarray  # [H] whether the entries are consecutive, each read by one node
 
 
 class Wiring(NamedTuple):

@@ -20,10 +20,10 @@ Shape = tuple[int, ...]
 BLOCKS = 4
 
 
-def filled(blocks: Sequence[Array]) -> tuple[Array, ...]:
-    """The blocks and as many empty ones as make their number a multiple of four."""
-    spare = np.empty((1, 1), blocks[0].dtype)
-    return (*blocks, *[spare] * (-len(blocks) % BLOCKS))
+def flat(blocks: Sequence[Array]) -> tuple[Array, ...]:
+    """The blocks in one dimension, and as many empty ones as make their number a multiple of four."""
+    spare = np.empty(1, blocks[0].dtype)
+    return (*(block.reshape(-1) for block in blocks), *[spare] * (-len(blocks) % BLOCKS))
 
 
 @dataclass(frozen=True)

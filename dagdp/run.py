@@ -14,7 +14,7 @@ from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.faults import raise_first_fault
 from dagdp.graph import Graph
-from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, filled, real_type
+from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, flat, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
@@ -117,7 +117,7 @@ def dp_value_and_grad(
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     value = np.empty(call.items, call.real)
     out = call.gradient_buffers()
-    call.launch(gradient_kernel, call.theta, value, filled(out))
+    call.launch(gradient_kernel, call.theta, value, flat(out))
     return call.scalars(value), call.gradient(out, 1.0)
 
 
@@ -197,7 +197,7 @@ def dp_jvp_and_hvp(
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     out = call.gradient_buffers()
-    call.launch(hessian_kernel, call.theta, call.z, value, slope, filled(out))
+    call.launch(hessian_kernel, call.theta, call.z, value, slope, flat(out))
     return call.scalars(slope), call.gradient(out, call.sign)
 
 
@@ -229,7 +229,9 @@ class _Call:
         return self._source(self.direction, 1.0, float(np.finfo(self.real).min))
 
     def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
-        return Source(filled(weights.blocks), weights.shared, self.real(sign), self.real(lowest))
+        blocks = flat(weights.blocks)
+        entries = np.array([block.shape[1] for block in weights.blocks], np.int64)
+        return Source(blocks, entries, weights.shared, self.real(sign), self.real(lowest))
 
     def lanes(self) -> int:
         """Samples worked on together: a cache line of them, or the whole batch where it is much smaller."""

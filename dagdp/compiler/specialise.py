@@ -96,7 +96,6 @@ def _hoisted(blocks: list[int], rows: list[tuple[Numbers, Numbers]]) -> Hoisted:
         ptr=_frozen(np.cumsum([0, *(nodes.size for nodes, _ in rows)])),
         node=_frozen(np.concatenate([nothing, *(nodes for nodes, _ in rows)])),
         entry=_frozen(np.concatenate([nothing, *(entries for _, entries in rows)])),
-        even=_frozen(np.array([bool((np.diff(entries) == 1).all()) for _, entries in rows], np.int64)),
     )
 
 

@@ -25,16 +25,16 @@ from dagdp.kernels.recursion import (
     weight_tangent,
 )
 from dagdp.kernels.recursion import flow as edge_flow
-from dagdp.kernels.rows import add_rows, fetch, view
+from dagdp.kernels.rows import add_rows, fetch, lend, part, pick, view
 
 ROWS = 8
 
 
 @inner
 def edge_rows(like: Any, lanes: int) -> Any:
-    """Rows of (edge, sample), sized to stay in L1 together."""
-    size = max(lanes, TILE_BYTES // (ROWS * like.itemsize) // lanes * lanes)
-    return np.empty((ROWS, size), like.dtype)
+    """(rows, pitch): rows of (edge, sample), sized to stay in L1 together, one after the other."""
+    pitch = max(lanes, TILE_BYTES // (ROWS * like.itemsize) // lanes * lanes)
+    return np.empty(ROWS * pitch, like.dtype), pitch
 
 
 @inner
@@ -93,27 +93,29 @@ def arguments_of_run(
     steps: Any,
     theta: Source,
     state: Any,
-    rows: Any,
+    edges: Any,
+    room: Any,
 ) -> None:
-    """rows[0] = what link is asked at, for the edges of (part of) a run."""
+    """Row 0 = what link is asked at, for the edges of (part of) a run."""
     v_hi, v_lo, kappa, _, _, own = state
+    rows, pitch = edges
     real = v_hi.dtype.type
     lanes = batch.lanes
     size = count * lanes
     up, down = steps
-    y = rows[0][:size]
+    y, low = part(rows, 0, size), part(rows, 3 * pitch, size)
+    one, two = part(rows, pitch, size), part(rows, 2 * pitch, size)
     tiles.fill(y, real(0))
-    read_run(y, rows[3], theta, outgoing, batch, b0, first, count)
-    low = rows[3][:size]
-    j = view(rows[1], v_hi, outgoing.parent, first, count, up, lanes)
-    i = view(rows[2], v_hi, outgoing.child, first, count, down, lanes)
+    read_run(y, room, theta, outgoing, batch, b0, first, first + count)
+    j = view(one, v_hi, outgoing.parent, first, count, up, lanes)
+    i = view(two, v_hi, outgoing.child, first, count, down, lanes)
     take_difference(y, low, j, i)
     if own.shape[0] > 0:
-        add_own(y, low, view(rows[1], own, outgoing.child, first, count, down, lanes))
-    j = view(rows[1], v_lo, outgoing.parent, first, count, up, lanes)
-    i = view(rows[2], v_lo, outgoing.child, first, count, down, lanes)
+        add_own(y, low, view(one, own, outgoing.child, first, count, down, lanes))
+    j = view(one, v_lo, outgoing.parent, first, count, up, lanes)
+    i = view(two, v_lo, outgoing.child, first, count, down, lanes)
     rejoin(y, low, j, i, real(1) / omega.gamma)
-    shift = view(rows[1], kappa, outgoing.child, first, count, down, lanes)
+    shift = view(one, kappa, outgoing.child, first, count, down, lanes)
     add_shifts(omega, y, shift, outgoing.slot, first, lanes)
 
 
@@ -136,24 +138,28 @@ def backward(
     state: Any,
     bar: Any,
     out: Any,
-    rows: Any,
+    edges: Any,
+    room: Any,
 ) -> None:
     """E, and ē at every node (Algorithm 1)."""
+    outgoing, theta, out = lend(outgoing), lend(theta), lend(out)
+    state, edges, room, bar = lend(state), lend(edges), lend(room), lend(bar)
+    rows, pitch = edges
     lanes = batch.lanes
-    chunk = max(1, rows.shape[1] // lanes)
-    for level in range(top - 1, -1, -1):
-        for run in range(outgoing.level_runs[level], outgoing.level_runs[level + 1]):
-            steps = (outgoing.runs[run, 2], outgoing.runs[run, 3])
-            last = outgoing.runs[run, 0] + outgoing.runs[run, 1]
-            for first in range(outgoing.runs[run, 0], last, chunk):
-                count = min(chunk, last - first)
-                size = count * lanes
-                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
-                flow = rows[4][:size]
-                pour(omega, flow, rows[0][:size], view(rows[1], bar, outgoing.child, first, count, steps[1], lanes))
-                add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
-                write_run(out, rows[3], theta.shared, outgoing, batch, b0, first, count, flow)
-    write_hoisted(out, theta.shared, hoisted, batch, b0, bar)
+    chunk = pitch // lanes
+    for run in range(outgoing.level_runs[top] - 1, -1, -1):
+        steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
+        start = pick(outgoing.runs, 4 * run)
+        last = start + pick(outgoing.runs, 4 * run + 1)
+        for first in range(start, last, chunk):
+            count = min(chunk, last - first)
+            size = count * lanes
+            arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+            u, one, flow = part(rows, 0, size), part(rows, pitch, size), part(rows, 4 * pitch, size)
+            pour(omega, flow, u, view(one, bar, outgoing.child, first, count, steps[1], lanes))
+            add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
+            write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow)
+    write_hoisted(out, room, theta, hoisted, batch, b0, bar)
 
 
 @inner
@@ -184,36 +190,36 @@ def backward_tangent(
     bar: Any,
     bar_dot: Any,
     out: Any,
-    rows: Any,
+    edges: Any,
+    room: Any,
 ) -> None:
     """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
+    outgoing, theta, z, out = lend(outgoing), lend(theta), lend(z), lend(out)
+    state, edges, room, bar, bar_dot = lend(state), lend(edges), lend(room), lend(bar), lend(bar_dot)
     _, _, _, v_dot, c, _ = state
+    rows, pitch = edges
     lanes = batch.lanes
-    chunk = max(1, rows.shape[1] // lanes)
+    chunk = pitch // lanes
     rate = v_dot.dtype.type(1) / omega.gamma
-    for level in range(top - 1, -1, -1):
-        for run in range(outgoing.level_runs[level], outgoing.level_runs[level + 1]):
-            steps = (outgoing.runs[run, 2], outgoing.runs[run, 3])
-            last = outgoing.runs[run, 0] + outgoing.runs[run, 1]
-            for first in range(outgoing.runs[run, 0], last, chunk):
-                count = min(chunk, last - first)
-                size = count * lanes
-                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
-                u, flow, flow_dot, q_dot, x_dot = (
-                    rows[0][:size],
-                    rows[4][:size],
-                    rows[5][:size],
-                    rows[6][:size],
-                    rows[7][:size],
-                )
-                fetch(rows[7], 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
-                read_run(x_dot, rows[3], z, outgoing, batch, b0, first, count)
-                bend(omega, q_dot, u, x_dot, view(rows[1], c, outgoing.child, first, count, steps[1], lanes), rate)
-                above = view(rows[1], bar, outgoing.child, first, count, steps[1], lanes)
-                above_dot = view(rows[2], bar_dot, outgoing.child, first, count, steps[1], lanes)
-                mix(omega, flow_dot, u, q_dot, above, above_dot)
-                pour(omega, flow, u, above)
-                add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
-                add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
-                write_run(out, rows[3], theta.shared, outgoing, batch, b0, first, count, flow_dot)
-    write_hoisted(out, theta.shared, hoisted, batch, b0, bar_dot)
+    for run in range(outgoing.level_runs[top] - 1, -1, -1):
+        steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
+        start = pick(outgoing.runs, 4 * run)
+        last = start + pick(outgoing.runs, 4 * run + 1)
+        for first in range(start, last, chunk):
+            count = min(chunk, last - first)
+            size = count * lanes
+            arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+            u, one, two = part(rows, 0, size), part(rows, pitch, size), part(rows, 2 * pitch, size)
+            flow, flow_dot = part(rows, 4 * pitch, size), part(rows, 5 * pitch, size)
+            q_dot, x_dot = part(rows, 6 * pitch, size), part(rows, 7 * pitch, size)
+            fetch(x_dot, 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
+            read_run(x_dot, room, z, outgoing, batch, b0, first, first + count)
+            bend(omega, q_dot, u, x_dot, view(one, c, outgoing.child, first, count, steps[1], lanes), rate)
+            above = view(one, bar, outgoing.child, first, count, steps[1], lanes)
+            above_dot = view(two, bar_dot, outgoing.child, first, count, steps[1], lanes)
+            mix(omega, flow_dot, u, q_dot, above, above_dot)
+            pour(omega, flow, u, above)
+            add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
+            add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
+            write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow_dot)
+    write_hoisted(out, room, theta, hoisted, batch, b0, bar_dot)

@@ -17,7 +17,7 @@ import numpy as np
 
 from dagdp.kernels import tiles
 from dagdp.kernels.backward import backward, backward_tangent, edge_rows, seed
-from dagdp.kernels.exchange import hand_back
+from dagdp.kernels.exchange import hand_back, new_room
 from dagdp.kernels.forward import forward, tile_buffers
 from dagdp.kernels.jit import Kernel, inner
 
@@ -55,10 +55,11 @@ def new_state(like, size, keep, tangent, bend, hoists):
 def _value(omega, incoming, hoisted, batch, ends, theta, value):
     state = new_state(value, incoming.levels[-1] * batch.lanes, False, False, False, hoisted.blocks.shape[0] > 0)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
+    room = new_room(value)
     bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top = last_level(incoming, batch, b0, ends)
-        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, theta, state, buffers)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, theta, state, buffers, room)
         hand_back(value, state[0], batch, b0, ends, theta.sign)
     return bad
 
@@ -68,24 +69,26 @@ def _gradient(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out
     state = new_state(value, size, True, False, False, hoisted.blocks.shape[0] > 0)
     bar = np.empty(size, value.dtype)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
+    room = new_room(value)
     rows = edge_rows(value, batch.lanes)
     bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top = last_level(incoming, batch, b0, ends)
-        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, theta, state, buffers)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, theta, state, buffers, room)
         hand_back(value, state[0], batch, b0, ends, theta.sign)
         seed(bar, batch, b0, ends, state[0])
-        backward(omega, outgoing, hoisted, batch, b0, top, theta, state, bar, out, rows)
+        backward(omega, outgoing, hoisted, batch, b0, top, theta, state, bar, out, rows, room)
     return bad
 
 
 def _jvp(omega, incoming, hoisted, batch, ends, theta, z, value, slope):
     state = new_state(value, incoming.levels[-1] * batch.lanes, False, True, False, hoisted.blocks.shape[0] > 0)
     buffers = tile_buffers(value, incoming, batch.lanes, True)
+    room = new_room(value)
     bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top = last_level(incoming, batch, b0, ends)
-        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, z, state, buffers)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, z, state, buffers, room)
         hand_back(value, state[0], batch, b0, ends, theta.sign)
         hand_back(slope, state[3], batch, b0, ends, value.dtype.type(1))
     return bad
@@ -97,16 +100,17 @@ def _hessian(omega, incoming, hoisted, outgoing, batch, ends, theta, z, value, s
     bar = np.empty(size, value.dtype)
     bar_dot = np.empty(size, value.dtype)
     buffers = tile_buffers(value, incoming, batch.lanes, True)
+    room = new_room(value)
     rows = edge_rows(value, batch.lanes)
     bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top = last_level(incoming, batch, b0, ends)
-        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, z, state, buffers)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, z, state, buffers, room)
         hand_back(value, state[0], batch, b0, ends, theta.sign)
         hand_back(slope, state[3], batch, b0, ends, value.dtype.type(1))
         seed(bar, batch, b0, ends, state[0])
         tiles.fill(bar_dot, value.dtype.type(0))
-        backward_tangent(omega, outgoing, hoisted, batch, b0, top, theta, z, state, bar, bar_dot, out, rows)
+        backward_tangent(omega, outgoing, hoisted, batch, b0, top, theta, z, state, bar, bar_dot, out, rows, room)
     return bad
 
 

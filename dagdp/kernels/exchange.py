@@ -1,8 +1,8 @@
 """Between the user's arrays, batch first and in the user's order, and the kernel's rows of samples.
 
 Nothing is transposed as a whole: potentials on edges are read tile by tile where they lie, potentials
-hoisted to nodes become the first content of the nodes' rows. Squares of one cache line a side are turned
-in registers, since a column of samples is one cache miss each.
+hoisted to nodes become the first content of the nodes' rows. A stretch of consecutive entries is turned in
+registers, a square of one cache line a side at a time, since a column of samples is one cache miss each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import ROW_BYTES, add_row, move_row, turn
+from dagdp.kernels.rows import ROW_BYTES, add_row, lend, move_row, part, pick, spread, total, turn
+
+SPOTS = 64  # rows whose places are worked out at once
+LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
 
 
 class Batch(NamedTuple):
@@ -25,9 +28,10 @@ class Batch(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Weights on edges, or a direction: one array [samples or 1, entries] for each potential."""
+    """Weights on edges, or a direction: for each potential one array [samples or 1, entries], laid flat."""
 
     blocks: Any
+    entries: np.ndarray[Any, Any]  # [blocks] length of a row
     shared: np.ndarray[Any, Any]  # [blocks] whether the batch shares the one row
     sign: Any  # -1 to minimise
     lowest: Any  # sign * entry must lie in [lowest, inf)
@@ -50,164 +54,256 @@ def take_signed(square: Any, sign: Any, lowest: Any) -> bool:
     return wrong > 0
 
 
+@inner
+def stretch(entry: Any, first: int, most: int, lanes: int, whole: int) -> int:
+    """How many entries from `first` on can be read at once: rows of samples want them to rise by one."""
+    if lanes % whole != 0:
+        return most
+    start = pick(entry, first)
+    step = 1 if start >= 0 else 0
+    most = min(most, whole)
+    count = 1
+    while count < most and pick(entry, first + count) == start + step * count:
+        count += 1
+    return count
+
+
 @inlined
-def squares(even: int, once: bool, r0: int, r1: int, b0: int, batch: Batch, whole: int) -> bool:
-    """Whether entries [r0, r1) of this block of samples form a full square."""
-    return even == 1 and not once and r1 - r0 == whole and batch.lanes == whole and b0 + whole <= batch.last
+def in_squares(entry: int, count: int, entries: int, lanes: int, whole: int) -> bool:
+    """Whether a stretch is worth turning, and the rows it comes from are long enough to hold a square."""
+    return lanes % whole == 0 and count >= LEAST_STRETCH and entries >= whole and entry >= 0
 
 
 @inner
-def read_hoisted(state: Any, source: Source, hoisted: Any, batch: Batch, b0: int) -> bool:
-    """Add hoisted potentials to the rows of their nodes; whether one is NaN or out of range."""
-    inf = state.dtype.type(np.inf)
-    whole = ROW_BYTES // state.itemsize
-    square = np.empty(whole * whole, state.dtype)
+def read_rows(
+    x: Any, spots: Any, square: Any, count: int, block: Any, entries: int, entry: Any, e: int, sign: Any, lowest: Any,
+    batch: Batch, b0: int,
+) -> bool:  # fmt: skip
+    """Add entry[e : e + count] of each sample to the rows of x at `spots`; whether one is out of range."""
+    inf = x.dtype.type(np.inf)
+    whole = ROW_BYTES // x.itemsize
     bad = False
-    for h in range(hoisted.blocks.shape[0]):
-        block = source.blocks[hoisted.blocks[h]]
-        once = source.shared[hoisted.blocks[h]]
-        flat = block.reshape(block.size)
-        for r0 in range(hoisted.ptr[h], hoisted.ptr[h + 1], whole):
-            r1 = min(r0 + whole, hoisted.ptr[h + 1])
-            if squares(hoisted.even[h], once, r0, r1, b0, batch, whole):
-                turn(square, flat, b0 * block.shape[1] + hoisted.entry[r0], block.shape[1])
-                bad |= take_signed(square, source.sign, source.lowest)
-                for r in range(whole):
-                    add_row(state, hoisted.node[r0 + r] * whole, square, r * whole)
-                continue
-            for b in range(batch.lanes):
-                row = block[0 if once else sample_of(batch, b0, b)]
-                for r in range(r0, r1):
-                    value = source.sign * row[hoisted.entry[r]]
-                    bad |= not ((value >= source.lowest) & (value < inf))
-                    state[hoisted.node[r] * batch.lanes + b] += value
+    if in_squares(pick(entry, e), count, entries, batch.lanes, whole):
+        start = min(pick(entry, e), entries - whole)
+        skip = (pick(entry, e) - start) * whole
+        for s in range(0, batch.lanes, whole):
+            sample = sample_of(batch, b0, s)
+            turn(square, block, sample * entries + start, entries, batch.last - sample)
+            bad |= take_signed(part(square, skip, count * whole), sign, lowest)
+            for r in range(count):
+                add_row(x, pick(spots, r) + s, square, skip + r * whole)
+    else:
+        for b in range(batch.lanes):
+            row = sample_of(batch, b0, b) * entries
+            for r in range(count):
+                if pick(entry, e + r) >= 0:
+                    value = sign * pick(block, row + pick(entry, e + r))
+                    bad |= not ((value >= lowest) & (value < inf))
+                    x[pick(spots, r) + b] += value
     return bad
 
 
 @inner
-def write_hoisted(out: Any, shared: Any, hoisted: Any, batch: Batch, b0: int, bar: Any) -> None:
-    """The gradient of a hoisted potential is the adjoint of its node."""
-    whole = ROW_BYTES // bar.itemsize
-    square = np.empty(whole * whole, bar.dtype)
-    for h in range(hoisted.blocks.shape[0]):
-        block = out[hoisted.blocks[h]]
-        once = shared[hoisted.blocks[h]]
-        for r0 in range(hoisted.ptr[h], hoisted.ptr[h + 1], whole):
-            r1 = min(r0 + whole, hoisted.ptr[h + 1])
-            if squares(hoisted.even[h], once, r0, r1, b0, batch, whole):
-                for r in range(whole):
-                    move_row(square, r * whole, bar, hoisted.node[r0 + r] * whole)
-                turn(square, square, 0, whole)
-                for r in range(whole):
-                    add_row(block[b0 + r], hoisted.entry[r0], square, r * whole)
-                continue
-            for b in range(min(batch.lanes, batch.last - b0)):
-                row = block[batch.part if once else b0 + b]
-                for r in range(r0, r1):
-                    row[hoisted.entry[r]] += bar[hoisted.node[r] * batch.lanes + b]
+def read_shared(
+    x: Any, spots: Any, count: int, block: Any, entry: Any, e: int, sign: Any, lowest: Any, lanes: int
+) -> bool:
+    """The same for a row that all samples share."""
+    inf = x.dtype.type(np.inf)
+    bad = False
+    for r in range(count):
+        if pick(entry, e + r) >= 0:
+            value = sign * pick(block, pick(entry, e + r))
+            bad |= not ((value >= lowest) & (value < inf))
+            spread(x, pick(spots, r), value, lanes)
+    return bad
 
 
 @inner
-def consecutive(entry: Any, first: int, count: int) -> bool:
-    """Whether entries [first, first + count) rise by one."""
-    broken = entry[first] < 0
-    for e in range(1, count):
-        broken |= entry[first + e] != entry[first] + e
-    return not broken
+def write_rows(
+    out: Any, entries: int, entry: Any, e: int, flow: Any, spots: Any, square: Any, count: int, batch: Batch, b0: int
+) -> None:
+    """Add the rows of `flow` at `spots` to entry[e : e + count] of each sample."""
+    whole = ROW_BYTES // flow.itemsize
+    samples = min(batch.lanes, batch.last - b0)
+    if in_squares(pick(entry, e), count, entries, batch.lanes, whole):
+        start = min(pick(entry, e), entries - whole)
+        skip = pick(entry, e) - start
+        for s in range(0, samples, whole):
+            for w in range(whole * whole):
+                square[w] = 0
+            for r in range(count):
+                move_row(square, (skip + r) * whole, flow, pick(spots, r) + s)
+            turn(square, square, 0, whole, whole)
+            for b in range(min(whole, samples - s)):
+                add_row(out, (b0 + s + b) * entries + start, square, b * whole)
+    else:
+        for b in range(samples):
+            row = (b0 + b) * entries
+            for r in range(count):
+                if pick(entry, e + r) >= 0:
+                    out[row + pick(entry, e + r)] += flow[pick(spots, r) + b]
+
+
+@inner
+def write_shared(out: Any, row: int, entry: Any, e: int, flow: Any, spots: Any, count: int, samples: int) -> None:
+    """The same for a row that all samples share: the sum over this block of samples."""
+    for r in range(count):
+        if pick(entry, e + r) >= 0:
+            out[row + pick(entry, e + r)] += total(flow, pick(spots, r), samples)
+
+
+@inlined
+def read(
+    x: Any, spots: Any, square: Any, count: int, source: Source, k: int, entry: Any, e: int, batch: Batch, b0: int
+) -> bool:
+    """Add a stretch of potential k."""
+    if pick(source.shared, k):
+        return read_shared(x, spots, count, source.blocks[k], entry, e, source.sign, source.lowest, batch.lanes)
+    entries = pick(source.entries, k)
+    sign, lowest = source.sign, source.lowest
+    return read_rows(x, spots, square, count, source.blocks[k], entries, entry, e, sign, lowest, batch, b0)
+
+
+@inlined
+def write(
+    out: Any,
+    source: Source,
+    k: int,
+    entry: Any,
+    e: int,
+    flow: Any,
+    spots: Any,
+    square: Any,
+    count: int,
+    batch: Batch,
+    b0: int,
+) -> None:
+    """Hand a stretch's flow back to potential k, in the order of samples."""
+    entries = pick(source.entries, k)
+    if pick(source.shared, k):
+        samples = min(batch.lanes, batch.last - b0)
+        write_shared(out[k], batch.part * entries, entry, e, flow, spots, count, samples)
+    else:
+        write_rows(out[k], entries, entry, e, flow, spots, square, count, batch, b0)
+
+
+@inner
+def new_room(like: Any) -> Any:
+    """(spots, square): room for the places of a stretch's rows, and to turn them in."""
+    whole = ROW_BYTES // like.itemsize
+    return np.empty(SPOTS, np.int64), np.empty(whole * whole, like.dtype)
+
+
+@inner
+def place_nodes(spots: Any, node: Any, first: int, count: int, lanes: int) -> None:
+    for r in range(count):
+        spots[r] = pick(node, first + r) * lanes
+
+
+@inner
+def place_edges(spots: Any, first: int, count: int, lanes: int) -> None:
+    for r in range(count):
+        spots[r] = (first + r) * lanes
+
+
+@inner
+def place_in_tile(spots: Any, edges: Any, e: int, count: int, node: int, node0: int, pitch: int, lanes: int) -> int:
+    """Where the rows of edges [e, e + count) lie in a tile [slot, node, sample]; the node of the last."""
+    for r in range(count):
+        while e + r >= pick(edges, node + 1):
+            node += 1
+        spots[r] = (e + r - pick(edges, node)) * pitch + (node - node0) * lanes
+    return node
+
+
+@inner
+def read_hoisted(state: Any, room: Any, source: Source, hoisted: Any, batch: Batch, b0: int) -> bool:
+    """Add hoisted potentials to the rows of their nodes; whether one is NaN or out of range."""
+    state, source, hoisted = lend(state), lend(source), lend(hoisted)
+    spots, square = lend(room)
+    whole = ROW_BYTES // state.itemsize
+    bad = False
+    for h in range(hoisted.blocks.shape[0]):
+        r = hoisted.ptr[h]
+        last = hoisted.ptr[h + 1]
+        while r < last:
+            count = stretch(hoisted.entry, r, min(SPOTS, last - r), batch.lanes, whole)
+            place_nodes(spots, hoisted.node, r, count, batch.lanes)
+            bad |= read(state, spots, square, count, source, hoisted.blocks[h], hoisted.entry, r, batch, b0)
+            r += count
+    return bad
+
+
+@inner
+def write_hoisted(out: Any, room: Any, source: Source, hoisted: Any, batch: Batch, b0: int, bar: Any) -> None:
+    """The gradient of a hoisted potential is the adjoint of its node."""
+    out, source, hoisted, bar = lend(out), lend(source), lend(hoisted), lend(bar)
+    spots, square = lend(room)
+    whole = ROW_BYTES // bar.itemsize
+    for h in range(hoisted.blocks.shape[0]):
+        r = hoisted.ptr[h]
+        last = hoisted.ptr[h + 1]
+        while r < last:
+            count = stretch(hoisted.entry, r, min(SPOTS, last - r), batch.lanes, whole)
+            place_nodes(spots, hoisted.node, r, count, batch.lanes)
+            write(out, source, hoisted.blocks[h], hoisted.entry, r, bar, spots, square, count, batch, b0)
+            r += count
 
 
 @inlined
 def read_tile(
-    x: Any, pitch: int, spots: Any, source: Source, incoming: Any, batch: Batch, b0: int, node0: int, node1: int
+    x: Any, pitch: int, room: Any, source: Source, incoming: Any, batch: Batch, b0: int, node0: int, node1: int
 ) -> bool:
     """Add edge potentials to x[slot, node, sample] for nodes [node0, node1); whether one is out of range."""
-    inf = x.dtype.type(np.inf)
+    spots, square = room
     whole = ROW_BYTES // x.itemsize
-    square = np.empty(whole * whole, x.dtype)
-    first = incoming.edges[node0]
-    last = incoming.edges[node1]
-    full = batch.lanes == whole and b0 + whole <= batch.last
+    last = pick(incoming.edges, node1)
+    size = incoming.parent.shape[0]
     bad = False
     for k in range(incoming.blocks.shape[0]):
-        block = source.blocks[incoming.blocks[k]]
-        once = source.shared[incoming.blocks[k]]
-        entry = incoming.entry[k]
-        flat = block.reshape(block.size)
+        entry = part(incoming.entry, k * size, size)
+        e = pick(incoming.edges, node0)
         node = node0
-        for e0 in range(first, last, whole):
-            e1 = min(e0 + whole, last)
-            for e in range(e0, e1):
-                while e >= incoming.edges[node + 1]:
-                    node += 1
-                spots[e - e0] = (e - incoming.edges[node]) * pitch + (node - node0) * batch.lanes
-            if full and not once and e1 - e0 == whole and consecutive(entry, e0, whole):
-                turn(square, flat, b0 * block.shape[1] + entry[e0], block.shape[1])
-                bad |= take_signed(square, source.sign, source.lowest)
-                for r in range(whole):
-                    add_row(x, spots[r], square, r * whole)
-                continue
-            for b in range(batch.lanes):
-                row = block[0 if once else sample_of(batch, b0, b)]
-                for e in range(e0, e1):
-                    if entry[e] >= 0:
-                        value = source.sign * row[entry[e]]
-                        bad |= not ((value >= source.lowest) & (value < inf))
-                        x[spots[e - e0] + b] += value
+        while e < last:
+            count = stretch(entry, e, min(SPOTS, last - e), batch.lanes, whole)
+            node = place_in_tile(spots, incoming.edges, e, count, node, node0, pitch, batch.lanes)
+            bad |= read(x, spots, square, count, source, pick(incoming.blocks, k), entry, e, batch, b0)
+            e += count
     return bad
 
 
 @inlined
-def read_run(w: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, count: int) -> None:
+def read_run(w: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, last: int) -> None:
     """Add the potentials of outgoing edges to w[edge, sample]."""
+    spots, square = room
     whole = ROW_BYTES // w.itemsize
-    full = batch.lanes == whole and b0 + whole <= batch.last
+    size = outgoing.parent.shape[0]
     for k in range(outgoing.blocks.shape[0]):
-        block = source.blocks[outgoing.blocks[k]]
-        once = source.shared[outgoing.blocks[k]]
-        entry = outgoing.entry[k]
-        flat = block.reshape(block.size)
-        for e0 in range(0, count, whole):
-            e1 = min(e0 + whole, count)
-            if full and not once and e1 - e0 == whole and consecutive(entry, first + e0, whole):
-                turn(square, flat, b0 * block.shape[1] + entry[first + e0], block.shape[1])
-                add_signed(w[e0 * whole : e1 * whole], square, source.sign)
-                continue
-            for b in range(batch.lanes):
-                row = block[0 if once else sample_of(batch, b0, b)]
-                for e in range(e0, e1):
-                    if entry[first + e] >= 0:
-                        w[e * batch.lanes + b] += source.sign * row[entry[first + e]]
-
-
-@inner
-def add_signed(total: Any, term: Any, sign: Any) -> None:
-    for w in range(total.shape[0]):
-        total[w] += sign * term[w]
+        entry = part(outgoing.entry, k * size, size)
+        e = first
+        while e < last:
+            count = stretch(entry, e, min(SPOTS, last - e), batch.lanes, whole)
+            place_edges(spots, e - first, count, batch.lanes)
+            read(w, spots, square, count, source, pick(outgoing.blocks, k), entry, e, batch, b0)
+            e += count
 
 
 @inlined
 def write_run(
-    out: Any, square: Any, shared: Any, outgoing: Any, batch: Batch, b0: int, first: int, count: int, flow: Any
+    out: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, last: int, flow: Any
 ) -> None:
-    """Hand the flow on outgoing edges back to the blocks, in the order of samples."""
+    """Hand the flow on outgoing edges back to the blocks."""
+    spots, square = room
     whole = ROW_BYTES // flow.itemsize
-    full = batch.lanes == whole and b0 + whole <= batch.last
+    size = outgoing.parent.shape[0]
     for k in range(outgoing.blocks.shape[0]):
-        block = out[outgoing.blocks[k]]
-        once = shared[outgoing.blocks[k]]
-        entry = outgoing.entry[k]
-        for e0 in range(0, count, whole):
-            e1 = min(e0 + whole, count)
-            if full and not once and e1 - e0 == whole and consecutive(entry, first + e0, whole):
-                turn(square, flow, e0 * whole, whole)
-                for r in range(whole):
-                    add_row(block[b0 + r], entry[first + e0], square, r * whole)
-                continue
-            for b in range(min(batch.lanes, batch.last - b0)):
-                row = block[batch.part if once else b0 + b]
-                for e in range(e0, e1):
-                    if entry[first + e] >= 0:
-                        row[entry[first + e]] += flow[e * batch.lanes + b]
+        entry = part(outgoing.entry, k * size, size)
+        e = first
+        while e < last:
+            count = stretch(entry, e, min(SPOTS, last - e), batch.lanes, whole)
+            place_edges(spots, e - first, count, batch.lanes)
+            write(out, source, pick(outgoing.blocks, k), entry, e, flow, spots, square, count, batch, b0)
+            e += count
 
 
 @inner

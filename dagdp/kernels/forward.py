@@ -10,7 +10,7 @@ from dagdp.kernels import tiles
 from dagdp.kernels.exchange import Batch, Source, read_hoisted, read_tile
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import ROW_BYTES, copy, fetch
+from dagdp.kernels.rows import copy, fetch, lend, part, pick
 
 TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
 LEAST_LANES = 64
@@ -46,47 +46,52 @@ def tile_buffers(like: Any, incoming: Any, lanes: int, tangent: bool) -> Any:
 def fetch_tile(x: Any, pitch: int, state: Any, incoming: Any, slot: int, skip: int, width: Any, lanes: int) -> None:
     """x[d, lane] = state of the parent, for every slot d of the tile."""
     for d in range(width.shape[0]):
-        first = incoming.first[slot + d] + skip
+        first = pick(incoming.first, slot + d) + skip
         last = first + width[d] // lanes
-        for run in range(incoming.slot_runs[slot + d], incoming.slot_runs[slot + d + 1]):
-            i = max(first, incoming.runs[run, 0])
-            j = min(last, incoming.runs[run, 0] + incoming.runs[run, 1])
+        for run in range(pick(incoming.slot_runs, slot + d), pick(incoming.slot_runs, slot + d + 1)):
+            start, count, step = (
+                pick(incoming.runs, 3 * run),
+                pick(incoming.runs, 3 * run + 1),
+                pick(incoming.runs, 3 * run + 2),
+            )
+            i = max(first, start)
+            j = min(last, start + count)
             if i < j:
-                fetch(
-                    x, d * pitch + (i - first) * lanes, state, incoming.parent, i, j - i, incoming.runs[run, 2], lanes
-                )
+                fetch(x, d * pitch + (i - first) * lanes, state, incoming.parent, i, j - i, step, lanes)
 
 
-@inner
+@inlined
 def find_maxima(x_hi: Any, x_lo: Any, pitch: int, width: Any, m_hi: Any, m_lo: Any, rate: Any) -> None:
     """m = max x, and x becomes y."""
     real = m_hi.dtype.type
     tiles.fill(m_hi, real(-np.inf))
     tiles.fill(m_lo, real(0))
     for d in range(width.shape[0]):
-        row = slice(d * pitch, d * pitch + width[d])
-        tiles.keep_larger(m_hi[: width[d]], m_lo[: width[d]], x_hi[row], x_lo[row])
+        n = width[d]
+        tiles.keep_larger(part(m_hi, 0, n), part(m_lo, 0, n), part(x_hi, d * pitch, n), part(x_lo, d * pitch, n))
     for d in range(width.shape[0]):
-        row = slice(d * pitch, d * pitch + width[d])
-        tiles.scale(x_hi[row], x_lo[row], m_hi[: width[d]], m_lo[: width[d]], rate)
+        n = width[d]
+        tiles.scale(part(x_hi, d * pitch, n), part(x_lo, d * pitch, n), part(m_hi, 0, n), part(m_lo, 0, n), rate)
 
 
-@inner
+@inlined
 def tangent_tile(
     omega: Any, y: Any, x_dot: Any, pitch: int, width: Any, shift: Any, spare: Any, v_dot: Any, c: Any
 ) -> None:
     """v̇ = Σ q ẋ (A1), and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
     real = y.dtype.type
     for d in range(width.shape[0]):
-        row = slice(d * pitch, d * pitch + width[d])
-        tiles.add_products(omega, v_dot[: width[d]], y[row], real(d), shift[: width[d]], x_dot[row])
+        n = width[d]
+        y_d, x_d = part(y, d * pitch, n), part(x_dot, d * pitch, n)
+        tiles.add_products(omega, part(v_dot, 0, n), y_d, real(d), part(shift, 0, n), x_d)
     if c.shape[0] > 0:
         tiles.fill(c, real(0))
         tiles.fill(spare, real(0))
         for d in range(width.shape[0]):
-            row = slice(d * pitch, d * pitch + width[d])
-            tiles.add_curved_products(omega, c[: width[d]], y[row], shift[: width[d]], x_dot[row])
-            tiles.add_curvatures(omega, spare[: width[d]], y[row], shift[: width[d]])
+            n = width[d]
+            y_d, x_d = part(y, d * pitch, n), part(x_dot, d * pitch, n)
+            tiles.add_curved_products(omega, part(c, 0, n), y_d, part(shift, 0, n), x_d)
+            tiles.add_curvatures(omega, part(spare, 0, n), y_d, part(shift, 0, n))
         tiles.set_centres(c, spare)
 
 
@@ -102,14 +107,16 @@ def forward(
     z: Source,
     state: Any,
     buffers: Any,
+    room: Any,
 ) -> bool:
     """v over levels 1..top; κ, v̇ and c where their arrays have room. Whether an input was out of range."""
-    v_hi, v_lo, kappa, v_dot, c, apart = state
+    incoming, hoisted, theta, z = lend(incoming), lend(hoisted), lend(theta), lend(z)
+    v_hi, v_lo, kappa, v_dot, c, apart = lend(state)
     own = apart if apart.shape[0] > 0 else v_hi  # the hoisted potentials c_i; v takes their place if nobody asks again
     real = v_hi.dtype.type
     lanes = batch.lanes
-    (x_hi, x_lo, x_dot), rows, most, widths = buffers
-    spots = np.empty(ROW_BYTES, np.int64)
+    (x_hi, x_lo, x_dot), rows, most, widths = lend(buffers)
+    room = lend(room)
     tangent = v_dot.shape[0] > 0
     rate = real(1) / omega.gamma
     tolerance = real(4) * np.finfo(real).eps
@@ -117,52 +124,52 @@ def forward(
     tiles.fill(v_hi[: incoming.levels[1] * lanes], real(0))
     tiles.fill(v_lo[: incoming.levels[1] * lanes], real(0))
     tiles.fill(own, real(0))
-    bad = read_hoisted(own, theta, hoisted, batch, b0)
+    bad = read_hoisted(own, room, theta, hoisted, batch, b0)
     if tangent:
         tiles.fill(v_dot, real(0))
-        bad |= read_hoisted(v_dot, z, hoisted, batch, b0)
+        bad |= read_hoisted(v_dot, room, z, hoisted, batch, b0)
     for level in range(1, top + 1):
-        n0 = incoming.levels[level]
-        n1 = incoming.levels[level + 1]
-        slot = incoming.slots[level]
-        slots = incoming.slots[level + 1] - slot
+        n0 = pick(incoming.levels, level)
+        n1 = pick(incoming.levels, level + 1)
+        slot = pick(incoming.slots, level)
+        slots = pick(incoming.slots, level + 1) - slot
         step = tile_lanes(slots, lanes, v_hi.itemsize) // lanes
         for k0 in range(n0, n1, step):
             k1 = min(k0 + step, n1)
             pitch = (k1 - k0) * lanes
             depth = 0
-            while depth < slots and incoming.width[slot + depth] > k0 - n0:
-                widths[depth] = (min(k1 - n0, incoming.width[slot + depth]) - (k0 - n0)) * lanes
+            while depth < slots and pick(incoming.width, slot + depth) > k0 - n0:
+                widths[depth] = (min(k1 - n0, pick(incoming.width, slot + depth)) - (k0 - n0)) * lanes
                 depth += 1
-            width = widths[:depth]
-            row = slice(k0 * lanes, k1 * lanes)
-            m_hi, m_lo, shift, energy, spare = (
-                rows[:pitch],
-                rows[most : most + pitch],
-                rows[2 * most : 2 * most + pitch],
-                rows[3 * most : 3 * most + pitch],
-                rows[4 * most : 4 * most + pitch],
+            width = part(widths, 0, depth)
+            at = k0 * lanes
+            m_hi, m_lo = part(rows, 0, pitch), part(rows, most, pitch)
+            shift, energy, spare = (
+                part(rows, 2 * most, pitch),
+                part(rows, 3 * most, pitch),
+                part(rows, 4 * most, pitch),
             )
             fetch_tile(x_hi, pitch, v_hi, incoming, slot, k0 - n0, width, lanes)
             fetch_tile(x_lo, pitch, v_lo, incoming, slot, k0 - n0, width, lanes)
             if on_edges:  # x_dot is free until the tangent: it holds the sum of an edge's potentials
-                tiles.fill(x_dot[: depth * pitch], real(0))
-                bad |= read_tile(x_dot, pitch, spots, theta, incoming, batch, b0, k0, k1)
+                tiles.fill(part(x_dot, 0, depth * pitch), real(0))
+                bad |= read_tile(x_dot, pitch, room, theta, incoming, batch, b0, k0, k1)
                 for d in range(depth):
-                    of_slot = slice(d * pitch, d * pitch + width[d])
-                    tiles.enter_edges(x_hi[of_slot], x_lo[of_slot], x_dot[of_slot])
+                    n = pick(width, d)
+                    tiles.enter_edges(part(x_hi, d * pitch, n), part(x_lo, d * pitch, n), part(x_dot, d * pitch, n))
             find_maxima(x_hi, x_lo, pitch, width, m_hi, m_lo, rate)
             tiles.solve(omega, x_hi, pitch, width, shift, energy, spare, tolerance)
+            hi, lo, c_i = part(v_hi, at, pitch), part(v_lo, at, pitch), part(own, at, pitch)
             if first_only(omega):
-                tiles.set_maxima(v_hi[row], v_lo[row], own[row], m_hi, m_lo)
+                tiles.set_maxima(hi, lo, c_i, m_hi, m_lo)
             else:
-                tiles.set_values(v_hi[row], v_lo[row], own[row], m_hi, m_lo, shift, energy, omega.gamma)
+                tiles.set_values(hi, lo, c_i, m_hi, m_lo, shift, energy, omega.gamma)
             if kappa.shape[0] > 0:
-                copy(kappa[row], shift if first_only(omega) else energy)
+                copy(part(kappa, at, pitch), shift if first_only(omega) else energy)
             if tangent:
                 fetch_tile(x_dot, pitch, v_dot, incoming, slot, k0 - n0, width, lanes)
                 if on_edges:
-                    bad |= read_tile(x_dot, pitch, spots, z, incoming, batch, b0, k0, k1)
-                c_row = c[row] if c.shape[0] > 0 else c
-                tangent_tile(omega, x_hi, x_dot, pitch, width, shift, spare, v_dot[row], c_row)
+                    bad |= read_tile(x_dot, pitch, room, z, incoming, batch, b0, k0, k1)
+                c_row = part(c, at, pitch) if c.shape[0] > 0 else c
+                tangent_tile(omega, x_hi, x_dot, pitch, width, shift, spare, part(v_dot, at, pitch), c_row)
     return bad

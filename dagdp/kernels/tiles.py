@@ -12,7 +12,7 @@ from typing import Any
 
 from numba.extending import overload
 
-from dagdp.kernels.jit import OPTIONS, inner
+from dagdp.kernels.jit import OPTIONS, inlined, inner
 from dagdp.kernels.recursion import (
     argument,
     centre,
@@ -25,6 +25,7 @@ from dagdp.kernels.recursion import (
     scaled,
     weight,
 )
+from dagdp.kernels.rows import part
 from dagdp.kernels.scalar import log
 
 
@@ -100,7 +101,7 @@ def take_first(shift: Any, y: Any, slot: Any, zero: Any) -> None:
 # `kappa` the sum of ω*. `spare` is scratch, `width[d]` the number of lanes of slot d, `pitch` its stride.
 
 
-@inner
+@inlined
 def solve_newton(
     omega: Any, y: Any, pitch: int, width: Any, shift: Any, kappa: Any, spare: Any, tolerance: Any
 ) -> None:
@@ -111,17 +112,17 @@ def solve_newton(
         fill(kappa, zero)
         fill(spare, zero)
         for d in range(depth):
-            row = y[d * pitch : d * pitch + width[d]]
-            add_weights(omega, kappa[: width[d]], row, zero, shift[: width[d]])
-            add_curvatures(omega, spare[: width[d]], row, shift[: width[d]])
+            row = part(y, d * pitch, width[d])
+            add_weights(omega, part(kappa, 0, width[d]), row, zero, part(shift, 0, width[d]))
+            add_curvatures(omega, part(spare, 0, width[d]), row, part(shift, 0, width[d]))
         if climb(shift, kappa, spare, tolerance) == 0:
             break
     fill(kappa, zero)
     for d in range(depth):
-        add_energies(omega, kappa[: width[d]], y[d * pitch : d * pitch + width[d]], shift[: width[d]])
+        add_energies(omega, part(kappa, 0, width[d]), part(y, d * pitch, width[d]), part(shift, 0, width[d]))
 
 
-@inner
+@inlined
 def solve_exponential(
     omega: Any, y: Any, pitch: int, width: Any, shift: Any, kappa: Any, spare: Any, tolerance: Any
 ) -> None:
@@ -129,17 +130,17 @@ def solve_exponential(
     fill(shift, omega.corner)
     fill(spare, real(0))
     for d in range(width.shape[0]):
-        add_weights(omega, spare[: width[d]], y[d * pitch : d * pitch + width[d]], real(0), shift[: width[d]])
+        add_weights(omega, part(spare, 0, width[d]), part(y, d * pitch, width[d]), real(0), part(shift, 0, width[d]))
     take_log(shift, spare)
     fill(kappa, real(1))  # the conjugate is the link, and the links sum to 1
 
 
-@inner
+@inlined
 def solve_first(omega: Any, y: Any, pitch: int, width: Any, shift: Any, kappa: Any, spare: Any, tolerance: Any) -> None:
     real = y.dtype.type
     fill(shift, real(-1))
     for d in range(width.shape[0]):
-        take_first(shift[: width[d]], y[d * pitch : d * pitch + width[d]], real(d), real(0))
+        take_first(part(shift, 0, width[d]), part(y, d * pitch, width[d]), real(d), real(0))
     fill(kappa, real(0))
 
 
@@ -151,7 +152,7 @@ def solve(omega, y, pitch, width, shift, kappa, spare, tolerance):  # type: igno
 SOLVERS = {"newton": solve_newton, "exponential": solve_exponential, "first": solve_first}
 
 
-@overload(solve, strict=False, jit_options=OPTIONS)
+@overload(solve, strict=False, jit_options={**OPTIONS, "forceinline": True})
 def _solve(omega, y, pitch, width, shift, kappa, spare, tolerance):  # type: ignore[no-untyped-def]
     solver = SOLVERS[omega.instance_class.omega.solver]
     return lambda omega, y, pitch, width, shift, kappa, spare, tolerance: solver(

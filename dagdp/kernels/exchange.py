@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import ROW_BYTES, add_row, lend, move_row, part, pick, spread, total, turn
+from dagdp.kernels.rows import add_row, lend, move_row, part, pick, row_length, spread, total, turn
 
 SPOTS = 64  # rows whose places are worked out at once
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
@@ -81,7 +81,7 @@ def read_rows(
 ) -> bool:  # fmt: skip
     """Add entry[e : e + count] of each sample to the rows of x at `spots`; whether one is out of range."""
     inf = x.dtype.type(np.inf)
-    whole = ROW_BYTES // x.itemsize
+    whole = row_length(x)
     bad = False
     if in_squares(pick(entry, e), count, entries, batch.lanes, whole):
         start = min(pick(entry, e), entries - whole)
@@ -123,7 +123,7 @@ def write_rows(
     out: Any, entries: int, entry: Any, e: int, flow: Any, spots: Any, square: Any, count: int, batch: Batch, b0: int
 ) -> None:
     """Add the rows of `flow` at `spots` to entry[e : e + count] of each sample."""
-    whole = ROW_BYTES // flow.itemsize
+    whole = row_length(flow)
     samples = min(batch.lanes, batch.last - b0)
     if in_squares(pick(entry, e), count, entries, batch.lanes, whole):
         start = min(pick(entry, e), entries - whole)
@@ -190,7 +190,7 @@ def write(
 @inner
 def new_room(like: Any) -> Any:
     """(spots, square): room for the places of a stretch's rows, and to turn them in."""
-    whole = ROW_BYTES // like.itemsize
+    whole = row_length(like)
     return np.empty(SPOTS, np.int64), np.empty(whole * whole, like.dtype)
 
 
@@ -221,7 +221,7 @@ def read_hoisted(state: Any, room: Any, source: Source, hoisted: Any, batch: Bat
     """Add hoisted potentials to the rows of their nodes; whether one is NaN or out of range."""
     state, source, hoisted = lend(state), lend(source), lend(hoisted)
     spots, square = lend(room)
-    whole = ROW_BYTES // state.itemsize
+    whole = row_length(state)
     bad = False
     for h in range(hoisted.blocks.shape[0]):
         r = hoisted.ptr[h]
@@ -239,7 +239,7 @@ def write_hoisted(out: Any, room: Any, source: Source, hoisted: Any, batch: Batc
     """The gradient of a hoisted potential is the adjoint of its node."""
     out, source, hoisted, bar = lend(out), lend(source), lend(hoisted), lend(bar)
     spots, square = lend(room)
-    whole = ROW_BYTES // bar.itemsize
+    whole = row_length(bar)
     for h in range(hoisted.blocks.shape[0]):
         r = hoisted.ptr[h]
         last = hoisted.ptr[h + 1]
@@ -256,7 +256,7 @@ def read_tile(
 ) -> bool:
     """Add edge potentials to x[slot, node, sample] for nodes [node0, node1); whether one is out of range."""
     spots, square = room
-    whole = ROW_BYTES // x.itemsize
+    whole = row_length(x)
     last = pick(incoming.edges, node1)
     size = incoming.parent.shape[0]
     bad = False
@@ -276,7 +276,7 @@ def read_tile(
 def read_run(w: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, last: int) -> None:
     """Add the potentials of outgoing edges to w[edge, sample]."""
     spots, square = room
-    whole = ROW_BYTES // w.itemsize
+    whole = row_length(w)
     size = outgoing.parent.shape[0]
     for k in range(outgoing.blocks.shape[0]):
         entry = part(outgoing.entry, k * size, size)
@@ -294,7 +294,7 @@ def write_run(
 ) -> None:
     """Hand the flow on outgoing edges back to the blocks."""
     spots, square = room
-    whole = ROW_BYTES // flow.itemsize
+    whole = row_length(flow)
     size = outgoing.parent.shape[0]
     for k in range(outgoing.blocks.shape[0]):
         entry = part(outgoing.entry, k * size, size)

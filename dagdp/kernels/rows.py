@@ -106,6 +106,16 @@ def pick(typing: Any, array: Any, i: Any) -> Any:
 
 
 @intrinsic
+def row_length(typing: Any, array: Any) -> Any:
+    """Elements of a row, known when the kernel is compiled (an array's itemsize is not)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_constant(types.intp, ROW_BYTES * 8 // signature.args[0].dtype.bitwidth)
+
+    return types.intp(array), generate
+
+
+@intrinsic
 def _move(typing: Any, dst: Any, i: Any, src: Any, j: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (to, source), align = _vectors(context, builder, signature, arguments)
@@ -191,29 +201,35 @@ def _transpose(typing: Any, dst: Any, i: Any, dst_step: Any, src: Any, j: Any, s
     return types.void(dst, types.intp, types.intp, src, types.intp, types.intp, types.intp), generate
 
 
+# Rows of a node are mostly one row of 64 bytes: that loop stands alone, since LLVM gives a nest of loops over
+# rows some thirty induction variables, all of them in memory.
+
+
 @inner
 def gather(dst: Any, at: int, src: Any, nodes: Any, first: int, count: int, lanes: int) -> None:
     """Rows src[nodes[first + k]] become the rows of dst from element `at` on."""
-    whole = ROW_BYTES // dst.itemsize
-    if lanes == 1:
+    whole = row_length(dst)
+    if lanes == whole:
         for k in range(count):
-            dst[at + k] = src[nodes[first + k]]
-    elif lanes % whole == 0:
+            _move(dst, at + k * whole, src, pick(nodes, first + k) * whole)
+    elif lanes == 1:
         for k in range(count):
-            row = pick(nodes, first + k) * lanes
-            for b in range(0, lanes, whole):
-                _move(dst, at + k * lanes + b, src, row + b)
+            dst[at + k] = src[pick(nodes, first + k)]
     else:
         for k in range(count):
-            row = nodes[first + k] * lanes
-            for b in range(lanes):
-                dst[at + k * lanes + b] = src[row + b]
+            copy(part(dst, at + k * lanes, lanes), part(src, pick(nodes, first + k) * lanes, lanes))
 
 
 @inner
 def copy(dst: Any, src: Any) -> None:
     for w in range(dst.shape[0]):
         dst[w] = src[w]
+
+
+@inner
+def add(total: Any, term: Any) -> None:
+    for w in range(total.shape[0]):
+        total[w] += term[w]
 
 
 @inner
@@ -242,24 +258,18 @@ def view(spare: Any, src: Any, nodes: Any, first: int, count: int, step: int, la
 @inner
 def add_rows(dst: Any, nodes: Any, first: int, count: int, step: int, src: Any, lanes: int) -> None:
     """dst's row of the run's k-th node grows by row k of src, in the order of k."""
-    whole = ROW_BYTES // dst.itemsize
+    whole = row_length(dst)
     if step == 1:
-        total = part(dst, nodes[first] * lanes, count * lanes)
-        for w in range(count * lanes):
-            total[w] += src[w]
+        add(part(dst, pick(nodes, first) * lanes, count * lanes), src)
+    elif lanes == whole:
+        for k in range(count):
+            _add(dst, pick(nodes, first + k) * whole, src, k * whole)
     elif lanes == 1:
         for k in range(count):
-            dst[nodes[first + k]] += src[k]
-    elif lanes % whole == 0:
-        for k in range(count):
-            row = pick(nodes, first + k) * lanes
-            for b in range(0, lanes, whole):
-                _add(dst, row + b, src, k * lanes + b)
+            dst[pick(nodes, first + k)] += src[k]
     else:
         for k in range(count):
-            row = nodes[first + k] * lanes
-            for b in range(lanes):
-                dst[row + b] += src[k * lanes + b]
+            add(part(dst, pick(nodes, first + k) * lanes, lanes), part(src, k * lanes, lanes))
 
 
 @inner
@@ -268,8 +278,7 @@ def turn(dst: Any, src: Any, at: int, src_step: int, rows: int) -> None:
 
     Only `rows` rows exist; the others repeat the last.
     """
-    size = ROW_BYTES // dst.itemsize
-    _transpose(dst, 0, size, src, at, src_step, rows)
+    _transpose(dst, 0, row_length(dst), src, at, src_step, rows)
 
 
 @inner
@@ -287,8 +296,9 @@ def move_row(dst: Any, at: int, src: Any, start: int) -> None:
 @inner
 def spread(dst: Any, at: int, value: Any, lanes: int) -> None:
     """A node's samples all grow by one number."""
-    if lanes % (ROW_BYTES // dst.itemsize) == 0:
-        for b in range(0, lanes, ROW_BYTES // dst.itemsize):
+    whole = row_length(dst)
+    if lanes % whole == 0:
+        for b in range(0, lanes, whole):
             _spread(dst, at + b, value)
     else:
         for b in range(lanes):
@@ -298,7 +308,7 @@ def spread(dst: Any, at: int, value: Any, lanes: int) -> None:
 @inner
 def total(src: Any, at: int, count: int) -> Any:
     """The sum over `count` samples of a node."""
-    whole = ROW_BYTES // src.itemsize
+    whole = row_length(src)
     made = src.dtype.type(0)
     last = count // whole * whole
     for b in range(0, last, whole):

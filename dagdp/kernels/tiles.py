@@ -194,8 +194,3 @@ def set_centres(c: Any, s: Any) -> None:
     for w in range(c.shape[0]):
         c[w] = centre(c[w], s[w])
 
-
-@inner
-def add(total: Any, term: Any) -> None:
-    for w in range(total.shape[0]):
-        total[w] += term[w]

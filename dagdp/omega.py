@@ -227,7 +227,7 @@ class Tsallis(Omega, bundled=True):
 
     def slope(self, y: float) -> float:
         base = (self.alpha - 1.0) * y + 1.0 / self.alpha
-        return math.exp(math.log(base) * (1.0 / (self.alpha - 1.0) - 1.0)) if base > 0.0 else 0.0
+        return math.exp(math.log(base) / (self.alpha - 1.0)) / base if base > 0.0 else 0.0
 
     def conjugate(self, y: float) -> float:
         # q y - ω(q) with q = base^(1/(α-1)) and ω(q) = q (base - 1)/(α (α-1)), collected

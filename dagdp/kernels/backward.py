@@ -27,7 +27,7 @@ from dagdp.kernels.recursion import (
 from dagdp.kernels.recursion import flow as edge_flow
 from dagdp.kernels.rows import add_rows, fetch, lend, part, pick, view
 
-ROWS = 8
+ROWS = 7
 
 
 @inner
@@ -163,17 +163,32 @@ def backward(
 
 
 @inner
-def bend(omega: Any, q_dot: Any, u: Any, x_dot: Any, c: Any, rate: Any) -> None:
-    """q̇, from s and ẋ."""
+def weigh(omega: Any, u: Any, s: Any) -> None:
+    """u becomes q, and s the curvatures: in one loop, since an operator's functions share their logarithms."""
     for w in range(u.shape[0]):
-        q_dot[w] = weight_tangent(curvature(omega, u[w]), x_dot[w], c[w], rate)
+        s[w] = curvature(omega, u[w])
+        u[w] = weight(omega, u[w])
 
 
 @inner
-def mix(omega: Any, out: Any, u: Any, q_dot: Any, bar: Any, bar_dot: Any) -> None:
+def bend(s: Any, x_dot: Any, c: Any, rate: Any) -> None:
+    """s becomes q̇."""
+    for w in range(s.shape[0]):
+        s[w] = weight_tangent(s[w], x_dot[w], c[w], rate)
+
+
+@inner
+def mix(out: Any, q: Any, q_dot: Any, bar: Any, bar_dot: Any) -> None:
     """ė = q̇ ē + q ē̇."""
-    for w in range(u.shape[0]):
-        out[w] = flow_tangent(weight(omega, u[w]), q_dot[w], bar[w], bar_dot[w])
+    for w in range(q.shape[0]):
+        out[w] = flow_tangent(q[w], q_dot[w], bar[w], bar_dot[w])
+
+
+@inner
+def carry(q: Any, bar: Any) -> None:
+    """q becomes e = q ē."""
+    for w in range(q.shape[0]):
+        q[w] = edge_flow(q[w], bar[w])
 
 
 @inner
@@ -209,17 +224,18 @@ def backward_tangent(
             count = min(chunk, last - first)
             size = count * lanes
             arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
-            u, one, two = part(rows, 0, size), part(rows, pitch, size), part(rows, 2 * pitch, size)
-            flow, flow_dot = part(rows, 4 * pitch, size), part(rows, 5 * pitch, size)
-            q_dot, x_dot = part(rows, 6 * pitch, size), part(rows, 7 * pitch, size)
+            q, one, two = part(rows, 0, size), part(rows, pitch, size), part(rows, 2 * pitch, size)
+            flow_dot = part(rows, 4 * pitch, size)
+            q_dot, x_dot = part(rows, 5 * pitch, size), part(rows, 6 * pitch, size)
+            weigh(omega, q, q_dot)
             fetch(x_dot, 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
             read_run(x_dot, room, z, outgoing, batch, b0, first, first + count)
-            bend(omega, q_dot, u, x_dot, view(one, c, outgoing.child, first, count, steps[1], lanes), rate)
+            bend(q_dot, x_dot, view(one, c, outgoing.child, first, count, steps[1], lanes), rate)
             above = view(one, bar, outgoing.child, first, count, steps[1], lanes)
             above_dot = view(two, bar_dot, outgoing.child, first, count, steps[1], lanes)
-            mix(omega, flow_dot, u, q_dot, above, above_dot)
-            pour(omega, flow, u, above)
-            add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
+            mix(flow_dot, q, q_dot, above, above_dot)
+            carry(q, above)
+            add_rows(bar, outgoing.parent, first, count, steps[0], q, lanes)
             add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
             write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow_dot)
     write_hoisted(out, room, theta, hoisted, batch, b0, bar_dot)

@@ -10,7 +10,7 @@ from dagdp.kernels import tiles
 from dagdp.kernels.exchange import Batch, Source, read_hoisted, read_tile
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import copy, fetch, lend, part, pick
+from dagdp.kernels.rows import add, copy, fetch, lend, part, pick
 
 TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
 LEAST_LANES = 64
@@ -76,22 +76,22 @@ def find_maxima(x_hi: Any, x_lo: Any, pitch: int, width: Any, m_hi: Any, m_lo: A
 
 @inlined
 def tangent_tile(
-    omega: Any, y: Any, x_dot: Any, pitch: int, width: Any, shift: Any, spare: Any, v_dot: Any, c: Any
+    omega: Any, y: Any, s: Any, x_dot: Any, pitch: int, width: Any, shift: Any, spare: Any, v_dot: Any, c: Any
 ) -> None:
-    """v̇ = Σ q ẋ (A1), and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
+    """v̇ = Σ q ẋ (A1), and c, the mean of ẋ under s, from which q̇ comes back (A2). y becomes q."""
     real = y.dtype.type
     for d in range(width.shape[0]):
         n = width[d]
-        y_d, x_d = part(y, d * pitch, n), part(x_dot, d * pitch, n)
-        tiles.add_products(omega, part(v_dot, 0, n), y_d, real(d), part(shift, 0, n), x_d)
+        q, x_d = part(y, d * pitch, n), part(x_dot, d * pitch, n)
+        tiles.weigh(omega, q, part(s, d * pitch, n), real(d), part(shift, 0, n))
+        tiles.add_products(part(v_dot, 0, n), q, x_d)
     if c.shape[0] > 0:
         tiles.fill(c, real(0))
         tiles.fill(spare, real(0))
         for d in range(width.shape[0]):
             n = width[d]
-            y_d, x_d = part(y, d * pitch, n), part(x_dot, d * pitch, n)
-            tiles.add_curved_products(omega, part(c, 0, n), y_d, part(shift, 0, n), x_d)
-            tiles.add_curvatures(omega, part(spare, 0, n), y_d, part(shift, 0, n))
+            tiles.add_products(part(c, 0, n), part(s, d * pitch, n), part(x_dot, d * pitch, n))
+            add(part(spare, 0, n), part(s, d * pitch, n))
         tiles.set_centres(c, spare)
 
 
@@ -171,5 +171,5 @@ def forward(
                 if on_edges:
                     bad |= read_tile(x_dot, pitch, room, z, incoming, batch, b0, k0, k1)
                 c_row = part(c, at, pitch) if c.shape[0] > 0 else c
-                tangent_tile(omega, x_hi, x_dot, pitch, width, shift, spare, part(v_dot, at, pitch), c_row)
+                tangent_tile(omega, x_hi, x_lo, x_dot, pitch, width, shift, spare, part(v_dot, at, pitch), c_row)
     return bad

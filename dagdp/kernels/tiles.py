@@ -57,15 +57,18 @@ def scale(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> None:
 
 
 @inner
-def add_weights(omega: Any, total: Any, y: Any, slot: Any, shift: Any) -> None:
+def add_weights(omega: Any, total: Any, y: Any, shift: Any) -> None:
     for w in range(y.shape[0]):
-        total[w] += weight(omega, argument(omega, y[w], slot, shift[w]))
+        total[w] += weight(omega, y[w] + shift[w])
 
 
 @inner
-def add_curvatures(omega: Any, total: Any, y: Any, shift: Any) -> None:
+def add_weights_and_slopes(omega: Any, total: Any, slope: Any, y: Any, shift: Any) -> None:
+    """In one loop: an operator's functions share their logarithms."""
     for w in range(y.shape[0]):
-        total[w] += curvature(omega, y[w] + shift[w])
+        u = y[w] + shift[w]
+        total[w] += weight(omega, u)
+        slope[w] += curvature(omega, u)
 
 
 @inner
@@ -112,9 +115,9 @@ def solve_newton(
         fill(kappa, zero)
         fill(spare, zero)
         for d in range(depth):
-            row = part(y, d * pitch, width[d])
-            add_weights(omega, part(kappa, 0, width[d]), row, zero, part(shift, 0, width[d]))
-            add_curvatures(omega, part(spare, 0, width[d]), row, part(shift, 0, width[d]))
+            n = width[d]
+            row, at = part(y, d * pitch, n), part(shift, 0, n)
+            add_weights_and_slopes(omega, part(kappa, 0, n), part(spare, 0, n), row, at)
         if climb(shift, kappa, spare, tolerance) == 0:
             break
     fill(kappa, zero)
@@ -130,7 +133,8 @@ def solve_exponential(
     fill(shift, omega.corner)
     fill(spare, real(0))
     for d in range(width.shape[0]):
-        add_weights(omega, part(spare, 0, width[d]), part(y, d * pitch, width[d]), real(0), part(shift, 0, width[d]))
+        n = width[d]
+        add_weights(omega, part(spare, 0, n), part(y, d * pitch, n), part(shift, 0, n))
     take_log(shift, spare)
     fill(kappa, real(1))  # the conjugate is the link, and the links sum to 1
 
@@ -176,21 +180,21 @@ def set_maxima(v_hi: Any, v_lo: Any, own: Any, m_hi: Any, m_lo: Any) -> None:
 
 
 @inner
-def add_products(omega: Any, total: Any, y: Any, slot: Any, shift: Any, x_dot: Any) -> None:
-    """Σ q ẋ."""
+def weigh(omega: Any, y: Any, s: Any, slot: Any, shift: Any) -> None:
+    """y becomes q, and s the curvatures."""
     for w in range(y.shape[0]):
-        total[w] += weight(omega, argument(omega, y[w], slot, shift[w])) * x_dot[w]
+        u = argument(omega, y[w], slot, shift[w])
+        y[w] = weight(omega, u)
+        s[w] = curvature(omega, u)
 
 
 @inner
-def add_curved_products(omega: Any, total: Any, y: Any, shift: Any, x_dot: Any) -> None:
-    """Σ s ẋ."""
-    for w in range(y.shape[0]):
-        total[w] += curvature(omega, y[w] + shift[w]) * x_dot[w]
+def add_products(total: Any, q: Any, x_dot: Any) -> None:
+    for w in range(q.shape[0]):
+        total[w] += q[w] * x_dot[w]
 
 
 @inner
 def set_centres(c: Any, s: Any) -> None:
     for w in range(c.shape[0]):
         c[w] = centre(c[w], s[w])
-

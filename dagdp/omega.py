@@ -233,3 +233,27 @@ class Tsallis(Omega, bundled=True):
         # q y - ω(q) with q = base^(1/(α-1)) and ω(q) = q (base - 1)/(α (α-1)), collected
         base = (self.alpha - 1.0) * y + 1.0 / self.alpha
         return base * math.exp(math.log(base) / (self.alpha - 1.0)) / self.alpha if base > 0.0 else 0.0
+
+    def data(self, real: Callable[[Any], Any] = float) -> Any:
+        """As in `Omega`. The alpha that most people take, 1.5, has kernels of its own, without exp and log."""
+        return super().data(real) if self.alpha != 1.5 else _Tsallis15(self.gamma).data(real)
+
+
+@dataclass(frozen=True)
+class _Tsallis15(Omega, bundled=True):
+    """Tsallis(1.5, gamma)."""
+
+    gamma: float = 1.0
+    corner = 2.0 / 3.0
+
+    def link(self, y: float) -> float:
+        base = 0.5 * y + 2.0 / 3.0
+        return base * base if base > 0.0 else 0.0
+
+    def slope(self, y: float) -> float:
+        base = 0.5 * y + 2.0 / 3.0
+        return base if base > 0.0 else 0.0
+
+    def conjugate(self, y: float) -> float:
+        base = 0.5 * y + 2.0 / 3.0
+        return 2.0 / 3.0 * base * base * base if base > 0.0 else 0.0

@@ -238,10 +238,7 @@ class _Call:
         if self.dag.item_by_item:
             return 1
         row = ROW_BYTES // np.dtype(self.real).itemsize
-        import os
-
-        m = int(os.environ.get("DAGDP_M", "1"))
-        return m * row if self.items > row // 2 else max(1, self.items)
+        return row if self.items > row // 2 else max(1, self.items)
 
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""

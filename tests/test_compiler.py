@@ -107,9 +107,9 @@ def test_a_million_nodes_compile_in_about_a_second():
     rng = np.random.default_rng(0)
     children = np.repeat(np.arange(1, 1_000_001), 3)
     graph = Graph.from_edges((children * rng.random(children.size)).astype(np.int64), children, starts=[0])
-    begin = time.perf_counter()
+    begin = time.process_time()
     dag = compile(graph)
-    assert time.perf_counter() - begin < 6.0  # 1.8 to 2.9 s measured; CI shares its cores
+    assert time.process_time() - begin < 6.0  # CI shares its cores: this only catches a Python loop over edges
     assert dag.graph.num_edges == 3_000_000
 
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "kernels.operator": {"omega", "kernels.jit", "kernels.scalar"},
     "kernels.recursion": {"kernels.jit", "kernels.operator"},
     "kernels.rows": {"kernels.jit"},
-    "kernels.tiles": {"kernels.jit", "kernels.recursion", "kernels.scalar"},
+    "kernels.tiles": {"kernels.rows", "kernels.jit", "kernels.recursion", "kernels.scalar"},
     "kernels.exchange": {"kernels.jit", "kernels.rows"},
     "kernels.forward": {
         "kernels", "kernels.jit", "kernels.exchange", "kernels.operator", "kernels.rows", "kernels.tiles",

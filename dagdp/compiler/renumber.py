@@ -39,8 +39,8 @@ def renumber(levelled: Levelled) -> Renumbered:
     """Nodes sorted by (level, -fan-in, user's number); edges by child and slot, and again by parent."""
     size = levelled.level.size
     fan_in = np.bincount(levelled.children, minlength=size)
-    visible = np.where(levelled.origin < 0, np.iinfo(np.int64).max, levelled.origin)
-    order = np.lexsort((visible, -fan_in, levelled.level))
+    visible = _in_users_order(levelled)
+    order = visible[_sorted_within(levelled.level[visible], -fan_in[visible])]
     new = np.empty(size, np.int64)
     new[order] = np.arange(size)
     origin = levelled.origin[order]
@@ -57,9 +57,9 @@ def renumber(levelled: Levelled) -> Renumbered:
     slot[by_child] = np.arange(by_child.size) - np.repeat(in_ptr[:-1], np.diff(in_ptr))
 
     out_ptr, by_parent = group(parents, size)
-    rank_out = np.empty(by_parent.size, np.int64)
-    rank_out[by_parent] = np.arange(by_parent.size) - np.repeat(out_ptr[:-1], np.diff(out_ptr))
-    outgoing = np.lexsort((parents, rank_out, levelled.level[levelled.parents]))
+    rank_out = np.arange(by_parent.size) - np.repeat(out_ptr[:-1], np.diff(out_ptr))
+    level = np.repeat(np.arange(level_ptr.size - 1), np.diff(out_ptr[level_ptr]))
+    outgoing = by_parent[_sorted_within(level, rank_out)]
     return Renumbered(
         levelled=levelled,
         origin=origin,
@@ -80,3 +80,21 @@ def renumber(levelled: Levelled) -> Renumbered:
         out_slot=slot[outgoing],
         out_edges=levelled.edges[outgoing],
     )
+
+
+def _in_users_order(levelled: Levelled) -> Numbers:
+    """Nodes by the user's number, the extra end last."""
+    place = np.full(levelled.sound.graph.num_nodes + 1, -1, np.int64)
+    place[levelled.origin] = np.arange(levelled.origin.size)  # an origin of -1 is the last place
+    return place[place >= 0]
+
+
+def _sorted_within(level: Numbers, key: Numbers) -> Numbers:
+    """The order by (level, key, place): a counting sort, as keys are few within a level."""
+    levels = int(level.max()) + 1
+    low = np.full(levels, np.iinfo(np.int64).max)
+    high = np.full(levels, np.iinfo(np.int64).min)
+    np.minimum.at(low, level, key)
+    np.maximum.at(high, level, key)
+    first = np.concatenate([[0], np.cumsum(high - low + 1)])
+    return group(first[level] + key - low[level], int(first[-1]))[1]

@@ -43,6 +43,16 @@ def tile_buffers(like: Any, incoming: Any, lanes: int, tangent: bool) -> Any:
 
 
 @inlined
+def lanes_of_slots(widths: Any, width: Any, slot: int, slots: int, first: int, last: int, lanes: int) -> Any:
+    """[fan-in of the tile] lanes of each slot, for the level's nodes [first, last)."""
+    depth = 0
+    while depth < slots and pick(width, slot + depth) > first:
+        widths[depth] = (min(last, pick(width, slot + depth)) - first) * lanes
+        depth += 1
+    return part(widths, 0, depth)
+
+
+@inlined
 def fetch_tile(x: Any, pitch: int, state: Any, incoming: Any, slot: int, skip: int, width: Any, lanes: int) -> None:
     """x[d, lane] = state of the parent, for every slot d of the tile."""
     for d in range(width.shape[0]):
@@ -137,11 +147,8 @@ def forward(
         for k0 in range(n0, n1, step):
             k1 = min(k0 + step, n1)
             pitch = (k1 - k0) * lanes
-            depth = 0
-            while depth < slots and pick(incoming.width, slot + depth) > k0 - n0:
-                widths[depth] = (min(k1 - n0, pick(incoming.width, slot + depth)) - (k0 - n0)) * lanes
-                depth += 1
-            width = part(widths, 0, depth)
+            width = lanes_of_slots(widths, incoming.width, slot, slots, k0 - n0, k1 - n0, lanes)
+            depth = width.shape[0]
             at = k0 * lanes
             m_hi, m_lo = part(rows, 0, pitch), part(rows, most, pitch)
             shift, energy, spare = (

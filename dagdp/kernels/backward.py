@@ -157,6 +157,31 @@ def backward(
 
 
 @inner
+def local_weights(
+    omega: Any, outgoing: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, out: Any, rows: Any
+) -> None:
+    """q of every edge that leaves a level before `top`: out [samples, edges in the order of `outgoing`].
+
+    0 at a node that no path reaches: the argument of HardMax alone would not show it.
+    """
+    v_hi = state[0]
+    lowest = v_hi.dtype.type(-np.inf)
+    lanes = batch.lanes
+    chunk = max(1, rows.shape[1] // lanes)
+    for level in range(top - 1, -1, -1):
+        for run in range(outgoing.level_runs[level], outgoing.level_runs[level + 1]):
+            steps = (outgoing.runs[run, 2], outgoing.runs[run, 3])
+            last = outgoing.runs[run, 0] + outgoing.runs[run, 1]
+            for first in range(outgoing.runs[run, 0], last, chunk):
+                count = min(chunk, last - first)
+                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, rows)
+                for b in range(min(lanes, batch.last - b0)):
+                    for e in range(count):
+                        if v_hi[outgoing.child[first + e] * lanes + b] > lowest:
+                            out[b0 + b, first + e] = weight(omega, rows[0, e * lanes + b])
+
+
+@inner
 def bend(omega: Any, q_dot: Any, u: Any, x_dot: Any, c: Any, rate: Any) -> None:
     """q̇, from s and ẋ."""
     for w in range(u.shape[0]):

@@ -26,5 +26,6 @@ from dagdp.run import dp_jvp as dp_jvp
 from dagdp.run import dp_jvp_and_hvp as dp_jvp_and_hvp
 from dagdp.run import dp_value as dp_value
 from dagdp.run import dp_value_and_grad as dp_value_and_grad
+from dagdp.run import local_weights as local_weights
 
 __version__ = "0.1.0"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler.arrays import group, reach
 from dagdp.errors import InputError
+from dagdp.graph import Potential
 from dagdp.inputs import Weights
 
 
@@ -19,7 +20,6 @@ def raise_first_fault(
     Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
     the function returns, and the results stand.
     """
-    in_ptr, in_order = group(dag.wiring.outgoing.child, dag.num_nodes)
     for k, (potential, block) in enumerate(zip(dag.potentials, weights.blocks, strict=True)):
         wrong = ~((sign * block >= lowest) & (sign * block < np.inf))
         if not wrong.any():
@@ -27,30 +27,27 @@ def raise_first_fault(
         one_row = weights.shared[k] or block.shape[0] == 1
         for end in np.unique(ends):
             rows = np.array([0]) if one_row else np.flatnonzero(ends == end)
-            hits = np.argwhere(
-                wrong[rows] & _entries_before(dag, potential.index, potential.size, end, in_ptr, in_order)
-            )
+            hits = np.argwhere(wrong[rows] & _entries_before(dag, potential, end))
             if hits.size:
                 row, entry = int(rows[hits[0][0]]), int(hits[0][1])
                 raise InputError(_message(weights, k, potential.name, row, entry, what, sign))
 
 
-def _entries_before(
-    dag: CompiledDAG,
-    index: NDArray[np.int64],
-    size: int,
-    end: int,
-    in_ptr: NDArray[np.int64],
-    in_order: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """[entries] whether an edge on a path to `end` reads the entry."""
+def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
+    """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`."""
     outgoing = dag.wiring.outgoing
+    in_ptr, in_order = group(outgoing.child, dag.num_nodes)
     falling = np.arange(dag.num_nodes)[::-1].copy()
     root = np.array([end], np.int64)
-    above = reach(outgoing.child, outgoing.parent, in_ptr, in_order, falling, root, dag.num_nodes)
-    edges = dag.edges[above[outgoing.child]]
-    entries = index[edges[edges >= 0]]
-    read = np.zeros(size, bool)
+    before: NDArray[np.bool_] = reach(outgoing.child, outgoing.parent, in_ptr, in_order, falling, root, dag.num_nodes)
+    return before[outgoing.child]
+
+
+def _entries_before(dag: CompiledDAG, potential: Potential, end: int) -> NDArray[np.bool_]:
+    """[entries] whether an edge on a path to `end` reads the entry."""
+    edges = dag.edges[edges_before(dag, end)]
+    entries = potential.index[edges[edges >= 0]]
+    read = np.zeros(potential.size, bool)
     read[entries[entries >= 0]] = True
     return read
 

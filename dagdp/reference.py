@@ -101,6 +101,15 @@ class _Item:
                     self.e[k] = self.q[k] * self.e_bar[i]
                     self.e_bar[self.edges[k][1]] += self.e[k]
 
+    def weights_before_end(self) -> Row:
+        """q_ij where i lies on a path to the end, 0 elsewhere."""
+        before = [False] * self.nodes
+        before[self.end] = True
+        for i in reversed(range(self.nodes)):
+            for k in self.into[i] if before[i] else ():
+                before[self.edges[k][1]] = True
+        return [q if before[child] else 0.0 for q, (_, _, child) in zip(self.q, self.edges, strict=True)]
+
     def forward_tangent(self, z: NDArray[Any]) -> None:
         """Algorithm 2, (A1) and (A2)."""
         self.v_dot = [0.0] * self.nodes
@@ -223,6 +232,31 @@ def dp_grad(
     [1.0, 0.0, 1.0]
     """
     return _run(dag, theta, omega, None, minimize, end)[1]
+
+
+def local_weights(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> NDArray[np.float64]:
+    """q: see `dagdp.local_weights`."""
+    _, arrays, batches = collect(dag, theta)
+    batch = common_batch(batches, end, dag)
+    weights = arrange(isinstance(theta, dict), arrays, batches, batch, np.float64)
+    ends = dag.end_nodes(end, batch)
+    sign = -1.0 if minimize else 1.0
+    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign)
+    q = np.zeros((ends.size, dag.graph.num_edges))
+    for b, at in enumerate(ends):
+        edges = sign * _edge_weights(dag, weights, b)
+        item = _Item(dag, edges, Negentropy(1.0) if omega is None else omega, int(at))
+        item.forward()
+        q[b] = item.per_edge(item.weights_before_end(), dag.graph.num_edges)
+    return q.reshape(*batch, -1)
 
 
 def dp_value_and_grad(

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from dagdp import pool
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
-from dagdp.faults import raise_first_fault
+from dagdp.faults import edges_before, raise_first_fault
 from dagdp.graph import Graph
 from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, flat, real_type
-from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
+from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.omega import Negentropy, Omega
@@ -199,6 +199,44 @@ def dp_jvp_and_hvp(
     out = call.gradient_buffers()
     call.launch(hessian_kernel, call.theta, call.z, value, slope, flat(out))
     return call.scalars(slope), call.gradient(out, call.sign)
+
+
+def local_weights(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """q, the local weight of every edge: array [*batch, edges] in the user's edge order, in [0, 1].
+
+    q_e = ∂max_Ω/∂x_e at the edge's child: the probability that the random walk, once it stands at the
+    child, leaves over e (section 2.3). Siblings sum to 1. Unlike the expected path it is not multiplied by
+    the probability of standing there, so it is as accurate at improbable nodes as at probable ones. It is 0 on
+    edges that lie on no path to the end, at nodes that only forbidden edges reach, and on forbidden edges.
+    The choice between several ends is no edge of the graph and is not reported.
+
+    Parameters and errors are those of `dp_value`; NumPy arrays only.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> local_weights(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
+    [1.0, 0.5, 0.5]
+    """
+    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    inner = np.zeros((call.items, dag.num_edges), call.real)
+    call.launch(weights_kernel, call.theta, np.empty(call.items, call.real), inner)
+    for node in np.unique(call.ends[call.ends != dag.end]):
+        rows = call.ends == node
+        inner[rows] = np.where(edges_before(dag, node), inner[rows], 0)
+    q = np.zeros((call.items, dag.graph.num_edges), call.weights.dtype)
+    own = dag.edges >= 0
+    q[:, dag.edges[own]] = inner[:, own]
+    return q.reshape(*call.batch, -1)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def terminals(edges: Edges) -> tuple[list[int], list[int]]:
 
 def hard(x: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
     best = int(np.argmax(x))
-    return float(x[best]), np.eye(len(x))[best]
+    return float(x[best]), np.eye(len(x))[best] * (x[best] > -math.inf)
 
 
 def softmax(x: np.ndarray, gamma: float) -> tuple[float, np.ndarray]:
@@ -98,12 +98,10 @@ def row_solver(omega) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     return lambda x: solve(np.asarray(x, float), float(omega.gamma))
 
 
-def walk_back(edges: Edges, weights: np.ndarray, starts: list[int], ends: list[int], row) -> tuple[float, np.ndarray]:
-    """(value, expected path) where the expectation is summed over ENUMERATED paths of the random walk.
-
-    v by recursion with the oracle's row solver; the probability of a path is the product of its q.
-    Several ends: one more row over them, as equation (6) has it.
-    """
+def walk_weights(
+    edges: Edges, weights: np.ndarray, starts: list[int], ends: list[int], row
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """(q [edges], value, q of the choice between the ends), v by recursion with the oracle's row solver."""
     into: dict[int, list[int]] = {}
     for e, (_, child) in enumerate(edges):
         into.setdefault(child, []).append(e)
@@ -123,12 +121,22 @@ def walk_back(edges: Edges, weights: np.ndarray, starts: list[int], ends: list[i
 
     finals = np.array([value(end) for end in ends])
     total, end_weight = (finals[0], np.ones(1)) if len(ends) == 1 else row(finals)
+    return q, float(total), end_weight
+
+
+def walk_back(edges: Edges, weights: np.ndarray, starts: list[int], ends: list[int], row) -> tuple[float, np.ndarray]:
+    """(value, expected path) where the expectation is summed over ENUMERATED paths of the random walk.
+
+    v by recursion with the oracle's row solver; the probability of a path is the product of its q.
+    Several ends: one more row over them, as equation (6) has it.
+    """
+    q, total, end_weight = walk_weights(edges, weights, starts, ends, row)
     expected = np.zeros(len(edges))
     if total > -math.inf:
         chance = dict(zip(ends, end_weight, strict=True))
         for path in paths(edges, starts, ends):
             expected[list(path)] += chance[edges[path[-1]][1]] * math.prod(q[e] for e in path)
-    return float(total), expected
+    return total, expected
 
 
 def textbook_viterbi(theta: np.ndarray) -> tuple[float, list[int]]:

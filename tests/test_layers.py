@@ -47,7 +47,7 @@ ALLOWED = {
     },
     "pool": set(),
     "inputs": {"compiled", "errors", "graph"},
-    "faults": {"compiled", "errors", "inputs", "compiler.arrays"},
+    "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "run": {
         "", "compiled", "errors", "faults", "graph", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
         "omega", "pool",

@@ -27,6 +27,7 @@ from dagdp import (
     dp_jvp_and_hvp,
     dp_value,
     dp_value_and_grad,
+    local_weights,
     reference,
 )
 
@@ -105,6 +106,37 @@ def test_agrees_with_the_reference(name, omega, batch):
     )
     for ours, exact in pairs:
         np.testing.assert_allclose(flat(ours), flat(exact), atol=1e-9)
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@given(problem=problems())
+def test_local_weights_equal_the_rows_of_the_oracle(omega, problem):
+    """q at every node that a path leads through, one row at a time; siblings sum to 1."""
+    edges, weights = problem
+    starts, ends = oracles.terminals(edges)
+    expected = oracles.walk_weights(edges, weights, starts, ends, oracles.row_solver(omega))[0]
+    np.testing.assert_allclose(local_weights(compile(graph_of(edges)), weights, omega), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@pytest.mark.parametrize("batch", [(), (2, 9), (33,)], ids=str)
+def test_local_weights_agree_with_the_reference(name, omega, batch):
+    graph, minimize = GRAPHS[name](), name in ("grid", "wide")
+    dag, theta = compile(graph), random_theta(graph, np.random.default_rng(len(name)), batch)
+    ours = local_weights(dag, theta, omega, minimize=minimize)
+    assert ours.shape == (*batch, graph.num_edges)
+    exact = reference.local_weights(dag, theta, omega, minimize=minimize)
+    np.testing.assert_allclose(ours, exact, atol=1e-9)
+
+
+def test_local_weights_stop_at_each_items_end_and_keep_precision_at_improbable_nodes():
+    """Nodes 2 and 3 are reached with probability e^-2000: no flow is left there, the weights are."""
+    graph = Graph.from_edges([0, 0, 1, 2, 2, 3], [1, 2, 4, 3, 3, 4])
+    theta = np.array([[0.0, -2000, 0, 1, 0, 0], [0.0, 0, 0, 1, 0, np.nan]])
+    q = local_weights(compile(graph), theta, Negentropy(1.0), end=[4, 3])
+    share = np.e / (1 + np.e)
+    np.testing.assert_allclose(q, [[1, 1, 1, share, 1 - share, 0], [0, 1, 0, share, 1 - share, 0]], atol=1e-15)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -163,6 +163,43 @@ def backward(
 
 
 @inner
+def local_weights(
+    omega: Any,
+    outgoing: Any,
+    batch: Batch,
+    b0: int,
+    top: int,
+    theta: Source,
+    state: Any,
+    out: Any,
+    edges: Any,
+    room: Any,
+) -> None:
+    """q of every edge that leaves a level before `top`: out [samples, edges in the order of `outgoing`].
+
+    0 at a node that no path reaches: the argument of HardMax alone would not show it.
+    """
+    outgoing, theta, out = lend(outgoing), lend(theta), lend(out)
+    state, edges, room = lend(state), lend(edges), lend(room)
+    v_hi = state[0]
+    rows, pitch = edges
+    lowest = v_hi.dtype.type(-np.inf)
+    lanes = batch.lanes
+    chunk = pitch // lanes
+    for run in range(outgoing.level_runs[top] - 1, -1, -1):
+        steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
+        start = pick(outgoing.runs, 4 * run)
+        last = start + pick(outgoing.runs, 4 * run + 1)
+        for first in range(start, last, chunk):
+            count = min(chunk, last - first)
+            arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+            for b in range(min(lanes, batch.last - b0)):
+                for e in range(count):
+                    if v_hi[outgoing.child[first + e] * lanes + b] > lowest:
+                        out[b0 + b, first + e] = weight(omega, rows[e * lanes + b])
+
+
+@inner
 def weigh(omega: Any, u: Any, s: Any) -> None:
     """u becomes q, and s the curvatures: in one loop, since an operator's functions share their logarithms."""
     for w in range(u.shape[0]):

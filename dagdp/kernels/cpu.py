@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from dagdp.kernels import tiles
-from dagdp.kernels.backward import backward, backward_tangent, edge_rows, seed
+from dagdp.kernels.backward import backward, backward_tangent, edge_rows, local_weights, seed
 from dagdp.kernels.exchange import hand_back, new_room
 from dagdp.kernels.forward import forward, tile_buffers
 from dagdp.kernels.jit import Kernel, inner
@@ -81,6 +81,20 @@ def _gradient(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out
     return bad
 
 
+def _weights(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out):
+    size = incoming.levels[-1] * batch.lanes
+    state = new_state(value, size, True, False, False, hoisted.blocks.shape[0] > 0)
+    buffers = tile_buffers(value, incoming, batch.lanes, False)
+    room = new_room(value)
+    rows = edge_rows(value, batch.lanes)
+    bad = False
+    for b0 in range(batch.first, batch.last, batch.lanes):
+        top = last_level(incoming, batch, b0, ends)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top, theta, theta, state, buffers, room)
+        local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, room)
+    return bad
+
+
 def _jvp(omega, incoming, hoisted, batch, ends, theta, z, value, slope):
     state = new_state(value, incoming.levels[-1] * batch.lanes, False, True, False, hoisted.blocks.shape[0] > 0)
     buffers = tile_buffers(value, incoming, batch.lanes, True)
@@ -116,5 +130,6 @@ def _hessian(omega, incoming, hoisted, outgoing, batch, ends, theta, z, value, s
 
 value_kernel = Kernel(_value)
 gradient_kernel = Kernel(_gradient)
+weights_kernel = Kernel(_weights)
 jvp_kernel = Kernel(_jvp)
 hessian_kernel = Kernel(_hessian)

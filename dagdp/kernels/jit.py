@@ -136,12 +136,14 @@ class _Locator(caching._CacheLocator):
     def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
         self._folder = str(folder)
         self._line = str(function.__code__.co_firstlineno)
+        # the folder's name covers kernels and compiler; a helper elsewhere is covered by its own file
+        self._source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
 
     def get_cache_path(self) -> str:
         return self._folder
 
     def get_source_stamp(self) -> str:
-        return self._folder
+        return self._source
 
     def get_disambiguator(self) -> str:
         return self._line

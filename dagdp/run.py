@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError, OmegaError
 from dagdp.faults import edges_before, raise_first_fault
-from dagdp.graph import Graph
-from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, flat, real_type
+from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, flat, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
-from dagdp.omega import Negentropy, Omega
+from dagdp.kinds import home_of
+from dagdp.omega import Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
+F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _of_any_kind(function: F) -> F:
+    """Calls with tensors go to the function of the same name in `dagdp.nn.run`."""
+
+    @functools.wraps(function)
+    def chosen(*given: Any, **named: Any) -> Any:
+        home = home_of(*given[1:3], named.get("theta"), named.get("z"))
+        return (function if home is None else getattr(home, function.__name__))(*given, **named)
+
+    return chosen  # type: ignore[return-value]
+
+
+@_of_any_kind
 def dp_value(
     dag: CompiledDAG,
     theta: Any,
@@ -70,6 +84,7 @@ def dp_value(
     return call.scalars(value)
 
 
+@_of_any_kind
 def dp_grad(
     dag: CompiledDAG,
     theta: Any,
@@ -95,6 +110,7 @@ def dp_grad(
     return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
 
 
+@_of_any_kind
 def dp_value_and_grad(
     dag: CompiledDAG,
     theta: Any,
@@ -121,6 +137,7 @@ def dp_value_and_grad(
     return call.scalars(value), call.gradient(out, 1.0)
 
 
+@_of_any_kind
 def dp_jvp(
     dag: CompiledDAG,
     theta: Any,
@@ -149,6 +166,7 @@ def dp_jvp(
     return call.scalars(slope)
 
 
+@_of_any_kind
 def dp_hvp(
     dag: CompiledDAG,
     theta: Any,
@@ -174,6 +192,7 @@ def dp_hvp(
     return dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize, end=end, threads=threads)[1]
 
 
+@_of_any_kind
 def dp_jvp_and_hvp(
     dag: CompiledDAG,
     theta: Any,
@@ -331,14 +350,7 @@ class _Call:
 def _prepare(
     dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
-    if not isinstance(dag, CompiledDAG):
-        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
-        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
-    chosen = Negentropy(1.0) if omega is None else omega
-    if not isinstance(chosen, Omega):
-        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
-    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
-        raise InputError(f"threads is {threads!r}; expected a positive number, or None for the default")
+    chosen = checked(dag, omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
     batch = common_batch(batches + z_batches, end, dag)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dagdp import CompiledDAG, HardMax, InputError, Omega, compile, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import dtw_grid
+from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
+from dagdp.graphs.builders import compiled, dtw_grid, sizes
 from dagdp.graphs.viterbi import checked_lengths
 
 
@@ -69,9 +68,7 @@ def dtw_hvp(
     return dp_hvp(dag, theta, z, omega, minimize=True, end=end, threads=threads)
 
 
-def dtw_path(
-    theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+def dtw_path(theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None) -> Any:
     """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
 
     Among equal costs a move down (from i-1) is preferred to right (from j-1) and diagonal.
@@ -83,31 +80,27 @@ def dtw_path(
     dag, end = _prepared(theta, lengths, band)
     visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, threads=threads) > 0.5
     *batch, N_A, N_B = visited.shape
-    flat = visited.reshape(-1, N_A * N_B)
+    flat = np.asarray(visited).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
     item, cell = np.nonzero(flat)  # row-major order is path order: both indices only grow along a path
     counts = np.bincount(item, minlength=flat.shape[0])
     step = np.arange(item.size) - np.repeat(np.cumsum(counts) - counts, counts)
     pairs[item, step] = np.stack(np.divmod(cell, N_B), -1)
-    return pairs.reshape(*batch, N_A + N_B - 1, 2)
-
-
-@lru_cache(maxsize=32)
-def _compiled(N_A: int, N_B: int, band: int | None) -> CompiledDAG:
-    return compile(dtw_grid(N_A, N_B, band))
+    pairs = pairs.reshape(*batch, N_A + N_B - 1, 2)
+    return pairs if isinstance(visited, np.ndarray) else visited.long().new_tensor(pairs)
 
 
 def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, Any]:
     shape = np.shape(theta)
     if len(shape) < 2:
         raise InputError(f"theta has shape {shape}; expected costs [*batch, N_A, N_B]")
-    N_A, N_B = shape[-2:]
+    N_A, N_B = sizes(theta, 2)
     if lengths is None:
-        return _compiled(N_A, N_B, band), None
+        return compiled(dtw_grid, N_A, N_B, band), None
     if band is not None:
         raise InputError("both band= and lengths= were given; the band belongs to the full grid: call per length")
     if not isinstance(lengths, list | tuple) or len(lengths) != 2:
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
     n_a = checked_lengths("lengths[0]", lengths[0], N_A)
     n_b = checked_lengths("lengths[1]", lengths[1], N_B)
-    return _compiled(N_A, N_B, None), np.broadcast_to(1 + (n_a - 1) * N_B + (n_b - 1), shape[:-2])
+    return compiled(dtw_grid, N_A, N_B), np.broadcast_to(1 + (n_a - 1) * N_B + (n_b - 1), shape[:-2])

@@ -1,0 +1,1 @@
+"""PyTorch: importing this imports torch."""

@@ -130,15 +130,6 @@ def test_gradient_stays_differentiable_where_it_should():
         assert not backend.gradient(dag, [2 * theta], Negentropy())[1][0].requires_grad
 
 
-def test_hessian_product_is_differentiable_in_its_direction():
-    dag, rng = dagdp.compile(trellis(3, 2)), np.random.default_rng(2)
-    theta, other = torch.tensor(rng.normal(size=(2, 3, 2, 2))), torch.tensor(rng.normal(size=(2, 3, 2, 2)))
-    z = torch.tensor(rng.normal(size=(2, 3, 2, 2)), requires_grad=True)
-    _, (change,) = backend.hessian_product(dag, [theta], [z], Tsallis(1.5))
-    (change * other).sum().backward()
-    np.testing.assert_allclose(z.grad, dagdp.dp_hvp(dag, theta.numpy(), other.numpy(), Tsallis(1.5)), **CLOSE)
-
-
 @pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
 def test_forbidden_edges_and_infeasible_items(omega):
     dag = dagdp.compile(trellis(3, 2))

@@ -119,8 +119,9 @@ def hessian_product(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """(<E, Z>, ∇²DP_Ω(θ) Z) by backpropagation through backpropagation: the baseline of section 2.4.
 
-    z : directions, one tensor for each block; batch dimensions may be lacking on either side. The product is
-        differentiable in z, as long as gradients are enabled.
+    z : directions, one tensor for each block; batch dimensions may be lacking on either side.
+
+    Both results are constants: nothing here can be differentiated a third time.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -129,7 +130,6 @@ def hessian_product(
     [0.5, -0.5, 0.5]
     """
     batch = common_batch(_batches(dag, [*blocks, *z]), end, dag)
-    further = torch.is_grad_enabled() and any(block.requires_grad for block in [*blocks, *z])
     with torch.enable_grad():
         leaves = _leaves(blocks)
         rows = [block.expand(*batch, *p.shape) for block, p in zip(leaves, dag.potentials, strict=True)]
@@ -138,10 +138,10 @@ def hessian_product(
         products = [(e * direction).reshape(*batch, -1).sum(-1) for e, direction in zip(E, z, strict=True)]
         slope = torch.stack(products).sum(0)
         if slope.requires_grad:
-            change = torch.autograd.grad(slope.sum(), leaves, create_graph=further, materialize_grads=True)
+            change = torch.autograd.grad(slope.sum(), leaves, materialize_grads=True)
         else:  # a constant expected path
             change = tuple(torch.zeros_like(block) for block in blocks)
-    return (slope if further else slope.detach()), change
+    return slope.detach(), change
 
 
 def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:

@@ -54,6 +54,7 @@ ALLOWED = {
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "nn": set(),
+    "nn.costs": {"errors"},
     "nn.smooth": {"errors", "omega"},
     "nn.backend": {"compiled", "compiler.arrays", "faults", "inputs", "nn.smooth", "omega"},
     "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},

@@ -26,8 +26,8 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
     The series are centred first, on a mean that no gradient sees: ||x||² + ||y||² - 2<x, y> loses as many digits as
     the norms exceed the difference. What is left is an error of about eps (||x_i||² + ||y_j||²) from that mean.
 
-    >>> squared_euclidean(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0], [3.0]])).tolist()
-    [[0.0, 1.0, 9.0], [4.0, 1.0, 1.0]]
+    >>> squared_euclidean(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0], [2.0]])).tolist()
+    [[0.0, 1.0, 4.0], [4.0, 1.0, 0.0]]
     """
 
     def cost(x: Tensor, y: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from dagdp.compiled import CompiledDAG
 from dagdp.compiler.arrays import group, reach
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import arrange, common_batch
+from dagdp.nn.memory import once_a_graph
 from dagdp.nn.smooth import max_omega
 from dagdp.omega import Omega
 
@@ -144,18 +144,9 @@ def hessian_product(
     return slope.detach(), change
 
 
+@once_a_graph
 def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
     """The plan of a graph on a device, made once."""
-    plans = _PLANS.setdefault(dag, {})
-    if device not in plans:
-        plans[device] = _plan(dag, device)
-    return plans[device]
-
-
-_PLANS: WeakKeyDictionary[CompiledDAG, dict[torch.device, Plan]] = WeakKeyDictionary()
-
-
-def _plan(dag: CompiledDAG, device: torch.device) -> Plan:
     outgoing, level_ptr = dag.wiring.outgoing, dag.wiring.incoming.levels.astype(np.int64)
     order = np.lexsort((outgoing.slot, outgoing.child))
     parent, child = outgoing.parent[order].astype(np.int64), outgoing.child[order].astype(np.int64)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, filled,
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
+from dagdp.kinds import home_of
 from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
@@ -25,8 +28,21 @@ PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
+F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _of_any_kind(function: F) -> F:
+    """Calls with tensors go to the function of the same name in `dagdp.nn`; so `backend` never arrives below."""
+
+    @functools.wraps(function)
+    def chosen(*given: Any, **named: Any) -> Any:
+        home = home_of(named.pop("backend", None), *given[1:3], named.get("theta"), named.get("z"))
+        return (function if home is None else getattr(home, function.__name__))(*given, **named)
+
+    return chosen  # type: ignore[return-value]
+
+
+@_of_any_kind
 def dp_value(
     dag: CompiledDAG,
     theta: Any,
@@ -35,6 +51,7 @@ def dp_value(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """DP_Ω(θ), the smoothed highest score of a path: array [*batch], or a scalar without batch.
 
@@ -53,6 +70,8 @@ def dp_value(
         behind an item's end is never read and may hold NaN.
     threads : how many threads may share the batch; default: all cores for large work. The result is the same
         to the bit for every number of threads.
+    backend : None for the compiled kernels. "torch", for tensors on any device: the recursion in torch operations,
+        differentiated by autograd (`dagdp.nn.backend`); slower, and its memory grows with edges x samples.
 
     An edge of weight -inf (+inf when minimising) is forbidden; an item without a path has value -inf (+inf).
     Raises InputError (shape, dtype, NaN or an infinity of the wrong sign, with its index), OmegaError.
@@ -70,6 +89,7 @@ def dp_value(
     return call.scalars(value)
 
 
+@_of_any_kind
 def dp_grad(
     dag: CompiledDAG,
     theta: Any,
@@ -78,6 +98,7 @@ def dp_grad(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Gradient:
     """∇DP_Ω(θ) = E, the expected path: shaped, keyed and typed like theta (Proposition 3, Algorithm 1).
 
@@ -95,6 +116,7 @@ def dp_grad(
     return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
 
 
+@_of_any_kind
 def dp_value_and_grad(
     dag: CompiledDAG,
     theta: Any,
@@ -103,6 +125,7 @@ def dp_value_and_grad(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Any, Gradient]:
     """(`dp_value`, `dp_grad`) from one forward and one backward pass.
 
@@ -121,6 +144,7 @@ def dp_value_and_grad(
     return call.scalars(value), call.gradient(out, 1.0)
 
 
+@_of_any_kind
 def dp_jvp(
     dag: CompiledDAG,
     theta: Any,
@@ -130,6 +154,7 @@ def dp_jvp(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """<∇DP_Ω(θ), Z>, the derivative of the value in direction Z: array [*batch] (Algorithm 2, A1).
 
@@ -149,6 +174,7 @@ def dp_jvp(
     return call.scalars(slope)
 
 
+@_of_any_kind
 def dp_hvp(
     dag: CompiledDAG,
     theta: Any,
@@ -158,6 +184,7 @@ def dp_hvp(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, the derivative of the expected path in direction Z: shaped and keyed like theta (Algorithm 2).
 
@@ -174,6 +201,7 @@ def dp_hvp(
     return dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize, end=end, threads=threads)[1]
 
 
+@_of_any_kind
 def dp_jvp_and_hvp(
     dag: CompiledDAG,
     theta: Any,
@@ -183,6 +211,7 @@ def dp_jvp_and_hvp(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Any, Gradient]:
     """(`dp_jvp`, `dp_hvp`) from one pair of passes.
 

@@ -16,7 +16,18 @@ from strategies import problems  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 import dagdp  # noqa: E402
-from dagdp import Graph, HardMax, InputError, Negentropy, Omega, OmegaError, SquaredL2, Tsallis, reference  # noqa: E402
+from dagdp import (  # noqa: E402
+    DerivativeError,
+    Graph,
+    HardMax,
+    InputError,
+    Negentropy,
+    Omega,
+    OmegaError,
+    SquaredL2,
+    Tsallis,
+    reference,
+)
 from dagdp.graphs import linear_chain, trellis  # noqa: E402
 from dagdp.nn import backend  # noqa: E402
 from dagdp.nn.smooth import max_omega  # noqa: E402
@@ -53,6 +64,40 @@ def test_parity_on_graphs(name, omega, minimize):
     dag, rng = dagdp.compile(GRAPHS[name]()), np.random.default_rng(7)
     theta, z = (random_theta(dag.graph, rng, (2,)) for _ in range(2))
     assert_parity(dag, theta, z, omega, minimize=minimize)
+
+
+@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
+@pytest.mark.parametrize("omega", OPERATORS[:4], ids=IDS[:4])
+def test_chosen_by_name_in_the_six_functions(omega, minimize):
+    """`backend="torch"` gives what the compiled kernels give, in the user's form and dtype."""
+    dag, rng = dagdp.compile(linear_chain(4, 3, ragged=True)), np.random.default_rng(4)
+    end = dag.graph.num_nodes - torch.tensor([1, 3])
+    theta, z = (
+        {name: torch.tensor(array) for name, array in random_theta(dag.graph, rng, (2,)).items()} for _ in range(2)
+    )
+    theta["start"] = theta["start"][0].float()  # shared, and of another type
+    for name in ("dp_value", "dp_grad", "dp_value_and_grad", "dp_jvp", "dp_hvp", "dp_jvp_and_hvp"):
+        given = (theta, z) if "jvp" in name or "hvp" in name else (theta,)
+        options = {"minimize": minimize, "end": end}
+        want = getattr(dagdp, name)(dag, *given, omega, **options)
+        got = getattr(dagdp, name)(dag, *given, omega, **options, backend="torch")
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6)
+        if name == "dp_grad":
+            assert {k: v.dtype for k, v in got.items()} == {k: v.dtype for k, v in theta.items()}
+
+
+def test_the_choice_is_explicit():
+    dag = dagdp.compile(trellis(3, 2))
+    with pytest.raises(InputError, match=r"backend is 'cuda'; expected None \(compiled kernels\) or 'torch'"):
+        dagdp.dp_value(dag, torch.zeros(3, 2, 2), backend="cuda")
+    with pytest.raises(InputError, match=r"theta is no tensor; pass torch\.as_tensor\(theta\)"):
+        dagdp.dp_value(dag, np.zeros((3, 2, 2)), backend="torch")
+    with pytest.raises(InputError, match="runs on torch's own threads"):
+        dagdp.dp_grad(dag, torch.zeros(3, 2, 2), threads=2, backend="torch")
+    with pytest.raises(OmegaError, match="expected an operator such as Negentropy"):
+        dagdp.dp_hvp(dag, torch.zeros(3, 2, 2), torch.zeros(3, 2, 2), Negentropy, backend="torch")
+    half = torch.zeros(2, 3, 2, 2, dtype=torch.bfloat16)
+    assert dagdp.dp_grad(dag, half, backend="torch").dtype == torch.bfloat16
 
 
 @settings(max_examples=15)
@@ -160,7 +205,7 @@ def test_a_third_derivative_raises():
     x = torch.tensor([0.1, 0.2], dtype=torch.float64, requires_grad=True)
     (q,) = torch.autograd.grad(max_omega(x, Tsallis(1.5)), x, create_graph=True)
     (s,) = torch.autograd.grad(q[0], x, create_graph=True)
-    with pytest.raises(NotImplementedError, match="third derivative through Tsallis"):
+    with pytest.raises(DerivativeError, match="third derivative through Tsallis"):
         torch.autograd.grad(s[0], x)
 
 

@@ -18,6 +18,7 @@ import dagdp  # noqa: E402
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis  # noqa: E402
 from dagdp.graphs import dtw_grid, dtw_path, linear_chain, trellis, viterbi_decode  # noqa: E402
 from dagdp.nn.losses import (  # noqa: E402
+    alignment_area,
     crf_loss,
     fenchel_young_loss,
     hamming_cost,
@@ -170,6 +171,29 @@ def test_relaxed_loss_with_marginals_and_divergence_of_ones_own(dag):
     assert loss.item() == E[:2].sum().item()
     with pytest.raises(InputError, match=r"divergence is 'l1'; expected one of \['squared_l2', 'kl'\]"):
         relaxed_loss(dag, weights(), Target(dag, [5]), divergence="l1")
+
+
+# ---- alignments ----
+
+
+def test_area_is_the_formula_of_the_paper():
+    rng = np.random.default_rng(0)
+    Y, true = rng.random((2, 4, 5)), rng.random((2, 4, 5))
+    L = np.tril(np.ones((5, 5)))
+    want = [np.linalg.norm(L @ (y - t).T) ** 2 for y, t in zip(Y, true, strict=True)]
+    np.testing.assert_allclose(alignment_area(torch.tensor(Y), torch.tensor(true), "none"), want)
+    np.testing.assert_allclose(alignment_area(torch.tensor(Y), torch.tensor(true)), np.mean(want))
+
+
+def test_area_between_two_paths_is_the_number_of_cells_between():
+    columns, other = [0, 1, 3, 4], [0, 2, 2, 4]  # one cell for each i
+    area = alignment_area(torch.eye(5)[columns], torch.eye(5)[other])
+    assert area.item() == sum(abs(a - b) for a, b in zip(columns, other, strict=True))
+
+
+def test_alignments_of_two_shapes_are_refused():
+    with pytest.raises(InputError, match=r"shapes \(3, 4\) and \(4, 3\); expected one shape twice"):
+        alignment_area(torch.zeros(3, 4), torch.zeros(4, 3))
 
 
 # ---- batches ----

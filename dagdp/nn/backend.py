@@ -66,7 +66,7 @@ def value(
     minimize, end : as in `dagdp.dp_value`. Padding behind an item's end may hold NaN.
 
     Raises InputError for NaN, or an infinity of the wrong sign, where a path reads it. Second derivatives are
-    exact; a third one through an operator other than HardMax and Negentropy raises NotImplementedError.
+    exact; a third one through an operator other than HardMax and Negentropy raises DerivativeError.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))

@@ -82,7 +82,7 @@ def _between(cost: Cost, x: Tensor, y: Tensor) -> Tensor:
             f"the series are {x.dtype} on {x.device} and {y.dtype} on {y.device}; expected real numbers on one device"
         )
     try:
-        batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])  # type: ignore[no-untyped-call]
+        batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except RuntimeError:
         raise InputError(
             f"the series have batch dimensions {tuple(x.shape[:-2])} and {tuple(y.shape[:-2])}; expected the same"
@@ -124,7 +124,7 @@ class _Manhattan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
         x, y = ctx.saved_tensors
-        return _Pull.apply(g, x, y), _Pull.apply(g.mT, y, x)  # type: ignore[no-untyped-call]
+        return _Pull.apply(g, x, y), _Pull.apply(g.mT, y, x)
 
 
 class _Pull(torch.autograd.Function):

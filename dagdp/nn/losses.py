@@ -1,4 +1,4 @@
-"""Losses between weights and true paths (sections 4.1 and 4.2 of the paper).
+"""Losses between weights and true paths (sections 4.1 to 4.3 of the paper).
 
 Every loss takes theta as `dagdp.dp_value` does, in tensors, and a `Target`, or an array or dict Y shaped like theta;
 computes one number for each batch item, and reduces them by `reduction`: "mean" over items, "sum", or "none" for
@@ -198,6 +198,23 @@ def relaxed_loss(
         return reduced(measure(chosen(E), chosen(Y), batch), reduction)
     pairs = [(E[name], Y[name]) for name in Y] if isinstance(Y, dict) else [(E, Y)]
     return reduced(torch.stack([measure(e, y, batch) for e, y in pairs]).sum(0), reduction)
+
+
+def alignment_area(predicted: Tensor, true: Tensor, reduction: str = "mean") -> Tensor:
+    """||L (Y - Y_true)ᵀ||² with L lower triangular of ones: [*batch, N_A, N_B] to one number an item (section 4.3).
+
+    For each i, the difference of the running sums over j, squared and summed: the area between two paths that visit one
+    cell for each i, and a smooth extension of it to expected alignments.
+
+    >>> early, late = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+    >>> alignment_area(early, late).item()
+    2.0
+    """
+    if predicted.shape != true.shape or predicted.ndim < 2:
+        raise InputError(
+            f"alignments have shapes {tuple(predicted.shape)} and {tuple(true.shape)}; expected one shape twice"
+        )
+    return reduced((predicted - true).cumsum(-1).square().sum((-2, -1)), reduction)
 
 
 def _squared_l2(E: Tensor, Y: Tensor, batch: int) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dagdp.errors import OmegaError
+from dagdp.errors import DerivativeError, OmegaError
 from dagdp.omega import POINT_FUNCTIONS, Omega
 
 
@@ -95,7 +95,7 @@ class _Point(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         if ctx.order + 1 == len(POINT_FUNCTIONS):
-            raise NotImplementedError(
+            raise DerivativeError(
                 f"a third derivative through {ctx.omega!r} was asked for; an operator defines its first two "
                 "(link, slope): call backward at most twice, and without create_graph the second time"
             )
@@ -104,7 +104,7 @@ class _Point(torch.autograd.Function):
 
 
 def _point(u: Tensor, omega: Omega, order: int) -> Tensor:
-    return _Point.apply(u, omega, order)  # type: ignore[no-untyped-call]
+    return _Point.apply(u, omega, order)
 
 
 @functools.cache

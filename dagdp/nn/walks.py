@@ -164,16 +164,16 @@ def check_marks(
             "on to no end"
         )
     for potential, rows in zip(dag.potentials, marked, strict=True):
-        for item, path in enumerate(taken):
+        for number, (path, row) in enumerate(zip(taken, rows, strict=True)):
             entries = potential.index[path]
             times = np.bincount(entries[entries >= 0], minlength=potential.size)
-            wrong = np.flatnonzero(times != rows[item])
+            wrong = np.flatnonzero(times != row)
             if wrong.size:
                 label = "target" if potential.name is None else f"target[{potential.name!r}]"
                 place = [int(k) for k in np.unravel_index(wrong[0], potential.shape)]
                 raise InputError(
-                    f"the target{_of((item,))} is no path: {label}{place} is {rows[item, wrong[0]]}, and the best path "
-                    f"over marked entries reads it {times[wrong[0]]} times. Where entries are tied, give edges or nodes"
+                    f"the target{_of((number,))} is no path: {label}{place} is {row[wrong[0]]}, and the best path over "
+                    f"marked entries reads it {times[wrong[0]]} times. Where entries are tied, give edges or nodes"
                 )
 
 

@@ -1,4 +1,4 @@
-"""The area between alignments, and DTW as a divergence between series."""
+"""DTW as a divergence between series."""
 
 from __future__ import annotations
 
@@ -10,36 +10,16 @@ torch = pytest.importorskip("torch")
 from cases import OPERATORS as ALL  # noqa: E402
 from torch.autograd import gradcheck  # noqa: E402
 
-from dagdp import HardMax, InputError, Negentropy, Tsallis  # noqa: E402
+from dagdp import HardMax, Negentropy, Tsallis  # noqa: E402
 from dagdp.graphs import dtw_value  # noqa: E402
-from dagdp.nn.alignment import alignment_area, dtw_divergence  # noqa: E402
 from dagdp.nn.costs import l1, squared_euclidean  # noqa: E402
+from dagdp.nn.divergence import dtw_divergence  # noqa: E402
 
 OPERATORS = ALL[:-1]  # without the user's operator, which is compiled anew in every process
 
 
 def series(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, requires_grad=True)
-
-
-def test_area_is_the_formula_of_the_paper():
-    rng = np.random.default_rng(0)
-    Y, true = rng.random((2, 4, 5)), rng.random((2, 4, 5))
-    L = np.tril(np.ones((5, 5)))
-    want = [np.linalg.norm(L @ (y - t).T) ** 2 for y, t in zip(Y, true, strict=True)]
-    np.testing.assert_allclose(alignment_area(torch.tensor(Y), torch.tensor(true), "none"), want)
-    np.testing.assert_allclose(alignment_area(torch.tensor(Y), torch.tensor(true)), np.mean(want))
-
-
-def test_area_between_two_paths_is_the_number_of_cells_between():
-    columns, other = [0, 1, 3, 4], [0, 2, 2, 4]  # one cell for each i
-    area = alignment_area(torch.eye(5)[columns], torch.eye(5)[other])
-    assert area.item() == sum(abs(a - b) for a, b in zip(columns, other, strict=True))
-
-
-def test_alignments_of_two_shapes_are_refused():
-    with pytest.raises(InputError, match=r"shapes \(3, 4\) and \(4, 3\); expected one shape twice"):
-        alignment_area(torch.zeros(3, 4), torch.zeros(4, 3))
 
 
 @pytest.mark.parametrize("omega", OPERATORS, ids=repr)

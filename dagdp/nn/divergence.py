@@ -1,4 +1,4 @@
-"""Losses between alignments (section 4.3 of the paper), and between series: the divergence form of DTW."""
+"""DTW as a divergence between series: 0 where they are equal."""
 
 from __future__ import annotations
 
@@ -6,29 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from dagdp.errors import InputError
 from dagdp.graphs import dtw_value
 from dagdp.nn.costs import Cost, squared_euclidean
 from dagdp.nn.losses import reduced
 from dagdp.omega import Omega
-
-
-def alignment_area(predicted: Tensor, true: Tensor, reduction: str = "mean") -> Tensor:
-    """||L (Y - Y_true)ᵀ||² with L lower triangular of ones: [*batch, N_A, N_B] to one number an item (section 4.3).
-
-    For each i, the difference of the running sums over j, squared and summed: the area between two paths that visit one
-    cell for each i, and a smooth extension of it to expected alignments.
-
-    >>> import torch
-    >>> early, late = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
-    >>> alignment_area(early, late).item()
-    2.0
-    """
-    if predicted.shape != true.shape or predicted.ndim < 2:
-        raise InputError(
-            f"alignments have shapes {tuple(predicted.shape)} and {tuple(true.shape)}; expected one shape twice"
-        )
-    return reduced((predicted - true).cumsum(-1).square().sum((-2, -1)), reduction)
 
 
 def dtw_divergence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -10,8 +11,9 @@ from dagdp.errors import InputError
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether the value is a torch tensor of any class, told without importing torch."""
-    return any(kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__)
+    """Whether the value is a torch tensor of any class. Without torch imported there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def home_of(backend: str | None, *values: Any) -> ModuleType | None:
@@ -24,7 +26,7 @@ def home_of(backend: str | None, *values: Any) -> ModuleType | None:
     for value in values:
         members = value.values() if isinstance(value, Mapping) else (value,)
         if any(is_tensor(member) for member in members):
-            # import statements: torch.compile can follow these
+            # statements: torch.compile can follow them
             if backend == "torch":
                 import dagdp.nn.unrolled as unrolled
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.autograd import gradcheck  # noqa: E402
 import dagdp  # noqa: E402
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis  # noqa: E402
 from dagdp.graphs import dtw_grid, dtw_path, linear_chain, trellis, viterbi_decode  # noqa: E402
+from dagdp.nn import Learnable  # noqa: E402
 from dagdp.nn.losses import (  # noqa: E402
     alignment_area,
     crf_loss,
@@ -105,6 +107,18 @@ def test_fenchel_young_constant_counts_the_extra_end():
     assert structured_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0)).item() == -1.0
     assert fenchel_young_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0)).item() == 0.0
     assert fenchel_young_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0), end=1).item() == 0.0
+
+
+@pytest.mark.parametrize("omega", [Negentropy(), SquaredL2(), Tsallis(1.5)], ids=repr)
+@pytest.mark.parametrize("backend", [None, "torch"])
+def test_a_learnt_temperature_has_its_gradient(dag, omega, backend):
+    theta, target = weights(5), Target(dag, [0, 3])
+    gamma = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    for loss in (structured_loss, fenchel_young_loss, relaxed_loss):
+        fixed = loss(dag, theta, target, dataclasses.replace(omega, gamma=0.8))
+        learnt = loss(dag, theta, target, Learnable(omega, gamma=gamma), backend=backend)
+        assert math.isclose(learnt.item(), fixed.item(), rel_tol=1e-12)
+        assert gradcheck(lambda t, g: loss(dag, t, target, Learnable(omega, gamma=g), backend=backend), (theta, gamma))  # noqa: B023
 
 
 @pytest.mark.parametrize("omega", OPERATORS[1:], ids=IDS[1:])

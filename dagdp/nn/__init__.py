@@ -5,6 +5,12 @@ from dagdp.nn.costs import l1 as l1
 from dagdp.nn.costs import negative_dot as negative_dot
 from dagdp.nn.costs import squared_euclidean as squared_euclidean
 from dagdp.nn.divergence import dtw_divergence as dtw_divergence
+from dagdp.nn.layers import DTW as DTW
+from dagdp.nn.layers import DPGrad as DPGrad
+from dagdp.nn.layers import DPValue as DPValue
+from dagdp.nn.layers import LinearChainCRF as LinearChainCRF
+from dagdp.nn.layers import Viterbi as Viterbi
+from dagdp.nn.learnable import Learnable as Learnable
 from dagdp.nn.losses import alignment_area as alignment_area
 from dagdp.nn.losses import crf_loss as crf_loss
 from dagdp.nn.losses import fenchel_young_loss as fenchel_young_loss

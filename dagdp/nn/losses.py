@@ -19,6 +19,7 @@ from torch import Tensor
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import collect, common_batch
+from dagdp.nn.learnable import Learnable
 from dagdp.nn.targets import Target
 from dagdp.nn.walks import node_name, steps_and_states
 from dagdp.omega import HardMax, Negentropy, Omega
@@ -31,7 +32,7 @@ def structured_loss(
     dag: CompiledDAG,
     theta: Any,
     target: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     cost: Any = None,
     *,
     reduction: str = "mean",
@@ -61,7 +62,8 @@ def structured_loss(
     (0.5, [1.0, -1.0, 1.0])
     """
     blocks, target = _checked(dag, theta, target, end)
-    value = dp_value(dag, _augmented(dag, theta, cost, minimize), omega, end=end, minimize=minimize, **options)
+    run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
+    value = dp_value(dag, _augmented(dag, theta, cost, minimize), **run)
     score = target.score(blocks)
     gap = score - value if minimize else value - score
     return reduced(torch.where(score.isinf(), torch.inf, gap), reduction)
@@ -105,7 +107,14 @@ def crf_loss(dag: CompiledDAG, theta: Any, target: Any, gamma: float = 1.0, **op
 
 
 def fenchel_young_loss(
-    dag: CompiledDAG, theta: Any, target: Any, omega: Omega, *, reduction: str = "mean", end: Any = None, **options: Any
+    dag: CompiledDAG,
+    theta: Any,
+    target: Any,
+    omega: Omega | Learnable,
+    *,
+    reduction: str = "mean",
+    end: Any = None,
+    **options: Any,
 ) -> Tensor:
     """DP_Ω(θ) + Ω(Y) - <Y, θ> >= 0, and 0 if and only if the expected path E is Y.
 
@@ -121,7 +130,9 @@ def fenchel_young_loss(
     """
     _, target = _checked(dag, theta, target, end)
     gap = structured_loss(dag, theta, target, omega, reduction="none", end=end, **options)
-    corner = omega.gamma * (omega.corner - omega.conjugate(omega.corner))  # type: ignore[attr-defined]
+    unit = omega.omega if isinstance(omega, Learnable) else omega
+    gamma = omega.temperature() if isinstance(omega, Learnable) else omega.gamma
+    corner = gamma * (unit.corner - unit.conjugate(unit.corner))  # type: ignore[attr-defined]
     joined = 1 if end is None and dag.ends.size > 1 else 0  # the extra node over several ends is visited as well
     nodes = torch.as_tensor(target.lengths + joined, dtype=gap.dtype, device=gap.device)
     return reduced(gap + corner * nodes, reduction)
@@ -155,7 +166,7 @@ def relaxed_loss(
     dag: CompiledDAG,
     theta: Any,
     target: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     divergence: str | Divergence = "squared_l2",
     *,
     marginals: Callable[[Any], Tensor] | None = None,
@@ -189,7 +200,8 @@ def relaxed_loss(
     if measure is None:
         raise InputError(f"divergence is {divergence!r}; expected one of {list(DIVERGENCES)} or a function")
     blocks, target = _checked(dag, theta, target, end)
-    E = dp_grad(dag, theta, omega, end=end, minimize=minimize, **options)
+    run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
+    E = dp_grad(dag, theta, **run)
     batch = len(target.batch)
     indicator = target.indicator([block.detach() for block in blocks])
     Y = {p.name: y for p, y in zip(dag.potentials, indicator, strict=True)} if isinstance(E, dict) else indicator[0]

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError, OmegaError
-from dagdp.inputs import collect
+from dagdp.errors import InputError
+from dagdp.inputs import checked, collect
 from dagdp.nn import backend
+from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.run import Gradient
-from dagdp.omega import Negentropy, Omega
+from dagdp.omega import Omega
 
 
-def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | None = None, **options: Any) -> Tensor:
+def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
     """DP_Ω(θ): tensor [*batch], differentiable at least twice. See `dagdp.dp_value`.
 
     >>> import dagdp
@@ -29,35 +30,35 @@ def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | None = None, **options
     tensor(3.)
     """
     call = _Call.of(dag, theta, omega, **options)
-    return call.scalars(backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end))
+    return call.value(backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end))
 
 
-def dp_grad(dag: CompiledDAG, theta: Any, omega: Omega | None = None, **options: Any) -> Gradient:
+def dp_grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
     """∇DP_Ω(θ) = E, differentiable once at least. See `dagdp.dp_grad`."""
     return dp_value_and_grad(dag, theta, omega, **options)[1]
 
 
 def dp_value_and_grad(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, **options: Any
+    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`)."""
     call = _Call.of(dag, theta, omega, **options)
     value, E = backend.gradient(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end)
-    return call.scalars(value), call.gradient(E)
+    return call.value(value), call.gradient(E)
 
 
-def dp_jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | None = None, **options: Any) -> Tensor:
+def dp_jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
     """<∇DP_Ω(θ), Z>, a constant. See `dagdp.dp_jvp`."""
     return dp_jvp_and_hvp(dag, theta, z, omega, **options)[0]
 
 
-def dp_hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | None = None, **options: Any) -> Gradient:
+def dp_hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
     """∇²DP_Ω(θ) Z, a constant. See `dagdp.dp_hvp`."""
     return dp_jvp_and_hvp(dag, theta, z, omega, **options)[1]
 
 
 def dp_jvp_and_hvp(
-    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | None = None, **options: Any
+    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
     call = _Call.of(dag, theta, omega, **options)
@@ -65,6 +66,8 @@ def dp_jvp_and_hvp(
     slope, change = backend.hessian_product(
         dag, call.blocks, directions, call.omega, minimize=call.minimize, end=call.end
     )
+    if call.gamma is not None:
+        change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
     return call.scalars(slope), call.gradient(change)
 
 
@@ -79,23 +82,20 @@ class _Call:
     dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
     minimize: bool
     end: Any
+    gamma: Tensor | None  # a learnt temperature: blocks are divided by it
 
     @classmethod
     def of(
         cls,
         dag: CompiledDAG,
         theta: Any,
-        omega: Omega | None,
+        omega: Omega | Learnable | None,
         *,
         minimize: bool = False,
         end: Any = None,
         threads: int | None = None,
     ) -> _Call:
-        if not isinstance(dag, CompiledDAG):
-            raise InputError(f"dag is {type(dag).__name__}; expected a CompiledDAG: call dagdp.compile(graph) first")
-        omega = Negentropy(1.0) if omega is None else omega
-        if not isinstance(omega, Omega):
-            raise OmegaError(f"omega is {omega!r}; expected an operator such as Negentropy(1.0), not its name or class")
+        chosen = checked(dag, omega.omega if isinstance(omega, Learnable) else omega, threads)
         if threads is not None:
             raise InputError("threads= is for the compiled kernels; backend='torch' runs on torch's own threads")
         keyed, given = _tensors(dag, theta, "theta")
@@ -104,12 +104,20 @@ class _Call:
             raise InputError(f"theta is on several devices, {sorted(map(str, devices))}; expected one")
         dtypes = [block.dtype if block.is_floating_point() else torch.float64 for block in given]
         real = torch.float64 if any(dtype.itemsize > 4 for dtype in dtypes) else torch.float32
+        blocks = [block.to(real) for block in given]
+        gamma = omega.temperature().to(real) if isinstance(omega, Learnable) else None
+        if gamma is not None:  # DP_γΩ(θ) = γ DP_Ω(θ/γ)
+            blocks = [scaled(block, 1.0 / gamma) for block in blocks]
         names = end.numpy(force=True) if isinstance(end, Tensor) else end
-        return cls(dag, omega, keyed, [block.to(real) for block in given], dtypes, minimize, names)
+        return cls(dag, chosen, keyed, blocks, dtypes, minimize, names, gamma)
 
     @property
     def real(self) -> torch.dtype:
         return self.blocks[0].dtype
+
+    def value(self, values: Tensor) -> Tensor:
+        """DP [*batch]."""
+        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
 
     def scalars(self, values: Tensor) -> Tensor:
         """[*batch] in the common type of theta."""

@@ -29,7 +29,7 @@ from dagdp import (  # noqa: E402
     reference,
 )
 from dagdp.graphs import linear_chain, trellis  # noqa: E402
-from dagdp.nn import backend  # noqa: E402
+from dagdp.nn import Learnable, backend  # noqa: E402
 from dagdp.nn.smooth import max_omega  # noqa: E402
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
@@ -84,6 +84,28 @@ def test_chosen_by_name_in_the_six_functions(omega, minimize):
         torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-6)
         if name == "dp_grad":
             assert {k: v.dtype for k, v in got.items()} == {k: v.dtype for k, v in theta.items()}
+
+
+@pytest.mark.parametrize("omega", [Negentropy(), SquaredL2(), Tsallis(1.5)], ids=repr)
+def test_a_learnt_temperature(omega):
+    dag, rng = dagdp.compile(trellis(3, 2)), np.random.default_rng(4)
+    theta, z = torch.tensor(rng.normal(size=(2, 3, 2, 2))), torch.tensor(rng.normal(size=(2, 3, 2, 2)))
+    results = []
+    for backend_name in (None, "torch"):
+        gamma = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
+        learnt = Learnable(omega, gamma=gamma)
+        value, E = dagdp.dp_value_and_grad(dag, theta, learnt, backend=backend_name)
+        by_gamma = torch.autograd.grad(value.sum() + (E * z).sum(), gamma)
+        product = dagdp.dp_jvp_and_hvp(dag, theta, z, learnt, backend=backend_name)
+        results.append([t.detach() for t in (value, E, *by_gamma, *product)])
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(got, want, **CLOSE)
+
+
+def test_a_learnt_alpha_is_refused():
+    learnt = Learnable(Tsallis(), alpha=torch.tensor(1.5))
+    with pytest.raises(OmegaError, match="backend='torch' has no derivative by it"):
+        dagdp.dp_value(dagdp.compile(trellis(3, 2)), torch.zeros(3, 2, 2), learnt, backend="torch")
 
 
 def test_the_choice_is_explicit():

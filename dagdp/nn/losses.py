@@ -130,7 +130,7 @@ def fenchel_young_loss(
     """
     _, target = _checked(dag, theta, target, end)
     gap = structured_loss(dag, theta, target, omega, reduction="none", end=end, **options)
-    unit = omega.omega if isinstance(omega, Learnable) else omega
+    unit = omega.operator() if isinstance(omega, Learnable) else omega
     gamma = omega.temperature() if isinstance(omega, Learnable) else omega.gamma
     corner = gamma * (unit.corner - unit.conjugate(unit.corner))  # type: ignore[attr-defined]
     joined = 1 if end is None and dag.ends.size > 1 else 0  # the extra node over several ends is visited as well

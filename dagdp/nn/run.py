@@ -8,7 +8,7 @@ are torch's, so autograd sums and casts their gradients.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch.autograd import forward_ad
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import Shape, checked, collect, common_batch
-from dagdp.nn import derivatives, ops
+from dagdp.nn import alpha, derivatives, ops
 from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.ops import Problem
 from dagdp.omega import Omega
@@ -48,9 +48,7 @@ def dp_value(
     tensor([1., 0., 1.])
     """
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
-    if _differentiable(call.theta):
-        return call.value(derivatives.value(call.theta, call.end, call.problem)[0])
-    return call.value(ops.value_op(call.theta, call.end, *call.problem.arguments))
+    return call.value(_value(call))
 
 
 def dp_grad(
@@ -86,6 +84,8 @@ def dp_value_and_grad(
     """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     value, known = derivatives.value(call.theta, call.end, call.problem)
+    if call.alpha is not None:
+        value = _value(call)
     return call.value(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
 
 
@@ -142,6 +142,7 @@ class _Call:
     """One checked call: joined tensors, and how to hand results back."""
 
     problem: Problem
+    dag: CompiledDAG  # the user's; where alpha is a tensor the problem has its twin
     keyed: bool
     batch: Shape
     batches: list[Shape]  # [blocks] () for a block that the batch shares
@@ -149,7 +150,8 @@ class _Call:
     theta: Tensor  # [*batch, n], divided by the temperature where that is a tensor
     z: Tensor | None
     end: Tensor | None  # [*batch]
-    gamma: Tensor | None  # the temperature, where it is a tensor
+    gamma: Tensor | None = None  # the temperature, where it is a tensor
+    alpha: Tensor | None = None
 
     @property
     def direction(self) -> Tensor:
@@ -174,7 +176,7 @@ class _Call:
     def gradient(self, flat: Tensor) -> Gradient:
         """[*batch, n] as the user's tensors: a block that the batch shares gets the sum."""
         made, first = {}, 0
-        for potential, own, dtype in zip(self.problem.dag.potentials, self.batches, self.dtypes, strict=True):
+        for potential, own, dtype in zip(self.dag.potentials, self.batches, self.dtypes, strict=True):
             size = math.prod(potential.shape)  # spelt out: torch.compile cannot follow a property of a constant
             block = flat[..., first : first + size]
             first += size
@@ -187,27 +189,49 @@ class _Call:
 def _prepare(
     dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
-    learnt = omega if isinstance(omega, Learnable) else None
-    chosen = checked(dag, omega.omega if isinstance(omega, Learnable) else omega, threads)
+    chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
     keyed, blocks, batches = collect(dag, theta, "theta", _as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", _as_tensor)
     numbers = _end_numbers(dag, end)
     batch = common_batch(batches + z_batches, numbers, dag)
     dtypes = [_handed_back(block) for block in blocks]
     real = torch.float64 if any(_floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
-    joined = _joined(dag, blocks, batch, real)
-    gamma = None if learnt is None else learnt.temperature().to(real)
-    return _Call(
+    call = _Call(
         problem=Problem(dag, chosen, bool(minimize), threads or 0),
+        dag=dag,
         keyed=keyed,
         batch=batch,
         batches=batches,
         dtypes=dtypes,
-        theta=joined if gamma is None else scaled(joined, 1.0 / gamma),
+        theta=_joined(dag, blocks, batch, real),
         z=None if z is None else _joined(dag, z_blocks, batch, real),
         end=None if numbers is None else _spread(numbers, batch),
-        gamma=gamma,
     )
+    return _at(call, omega) if isinstance(omega, Learnable) else call
+
+
+def _at(call: _Call, omega: Learnable) -> _Call:
+    """The call at a temperature, and an alpha, that are tensors."""
+    gamma = omega.temperature().to(call.theta.dtype)
+    call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
+    if omega.alpha is None:
+        return call
+    number = omega.alpha.to(call.theta.dtype)
+    twin = alpha.twin_of(call.dag)
+    problem = replace(call.problem, dag=twin.dag)
+    theta = alpha.with_own_weights(call.theta, call.end, problem, number, twin.child)
+    own = torch.zeros_like(theta[..., call.theta.shape[-1] :])
+    z = None if call.z is None else torch.cat([call.z, own], -1)
+    return replace(call, problem=problem, theta=theta, z=z, alpha=number)
+
+
+def _value(call: _Call) -> Tensor:
+    """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
+    if call.alpha is not None:
+        return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
+    if _differentiable(call.theta):
+        return derivatives.value(call.theta, call.end, call.problem)[0]
+    return ops.value_op(call.theta, call.end, *call.problem.arguments)
 
 
 def _as_tensor(value: Any, label: str) -> Tensor:
@@ -219,7 +243,7 @@ def _as_tensor(value: Any, label: str) -> Tensor:
     if tensor.device.type not in ("cpu", "meta"):
         raise InputError(
             f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
-            "follow back"
+            "follow back, or choose backend='torch'"
         )
     return tensor
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError
+from dagdp.errors import InputError, OmegaError
 from dagdp.inputs import checked, collect
 from dagdp.nn import backend
 from dagdp.nn.learnable import Learnable, scaled
@@ -95,9 +95,11 @@ class _Call:
         end: Any = None,
         threads: int | None = None,
     ) -> _Call:
-        chosen = checked(dag, omega.omega if isinstance(omega, Learnable) else omega, threads)
+        chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
         if threads is not None:
             raise InputError("threads= is for the compiled kernels; backend='torch' runs on torch's own threads")
+        if isinstance(omega, Learnable) and omega.alpha is not None:
+            raise OmegaError("alpha is a tensor, and backend='torch' has no derivative by it; expected Tsallis(alpha)")
         keyed, given = _tensors(dag, theta, "theta")
         devices = {block.device for block in given}
         if len(devices) > 1:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from dagdp.errors import InputError
+
 
 def is_tensor(value: Any) -> bool:
     """Whether the value is a torch tensor of any class. Without torch imported there is none."""
@@ -14,12 +16,24 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def home_of(*values: Any) -> ModuleType | None:
-    """The module whose functions take these arrays, or dicts of them: None for NumPy, `dagdp.nn.run` for tensors."""
+def home_of(backend: str | None, *values: Any) -> ModuleType | None:
+    """The module whose functions take these arrays, or dicts of them: None for NumPy, `dagdp.nn.run` for tensors.
+
+    backend : None for compiled kernels, "torch" for the recursion in torch operations (`dagdp.nn.unrolled`).
+    """
+    if backend not in (None, "torch"):
+        raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
     for value in values:
         members = value.values() if isinstance(value, Mapping) else (value,)
         if any(is_tensor(member) for member in members):
-            import dagdp.nn.run as home  # a statement: torch.compile can follow it
+            # statements: torch.compile can follow them
+            if backend == "torch":
+                import dagdp.nn.unrolled as unrolled
+
+                return unrolled
+            import dagdp.nn.run as home
 
             return home
+    if backend == "torch":
+        raise InputError("backend='torch' was asked for, and theta is no tensor; pass torch.as_tensor(theta)")
     return None

@@ -30,11 +30,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _of_any_kind(function: F) -> F:
-    """Calls with tensors go to the function of the same name in `dagdp.nn.run`."""
+    """Calls with tensors go to the function of the same name in `dagdp.nn`; so `backend` never arrives below."""
 
     @functools.wraps(function)
     def chosen(*given: Any, **named: Any) -> Any:
-        home = home_of(*given[1:3], named.get("theta"), named.get("z"))
+        home = home_of(named.pop("backend", None), *given[1:3], named.get("theta"), named.get("z"))
         return (function if home is None else getattr(home, function.__name__))(*given, **named)
 
     return chosen  # type: ignore[return-value]
@@ -49,6 +49,7 @@ def dp_value(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """DP_Ω(θ), the smoothed highest score of a path: array [*batch], or a scalar without batch.
 
@@ -68,6 +69,8 @@ def dp_value(
         behind an item's end is never read and may hold NaN.
     threads : how many threads may share the batch; default: all cores for large work. The result is the same
         to the bit for every number of threads.
+    backend : None for the compiled kernels. "torch", for tensors on any device: the recursion in torch operations,
+        differentiated by autograd (`dagdp.nn.backend`); slower, and its memory grows with edges x samples.
 
     An edge of weight -inf (+inf when minimising) is forbidden; an item without a path has value -inf (+inf).
     Raises InputError (shape, dtype, NaN or an infinity of the wrong sign, with its index), OmegaError.
@@ -94,6 +97,7 @@ def dp_grad(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Gradient:
     """∇DP_Ω(θ) = E, the expected path: shaped, keyed and typed like theta (Proposition 3, Algorithm 1).
 
@@ -120,6 +124,7 @@ def dp_value_and_grad(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Any, Gradient]:
     """(`dp_value`, `dp_grad`) from one forward and one backward pass.
 
@@ -148,6 +153,7 @@ def dp_jvp(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """<∇DP_Ω(θ), Z>, the derivative of the value in direction Z: array [*batch] (Algorithm 2, A1).
 
@@ -177,6 +183,7 @@ def dp_hvp(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, the derivative of the expected path in direction Z: shaped and keyed like theta (Algorithm 2).
 
@@ -203,6 +210,7 @@ def dp_jvp_and_hvp(
     minimize: bool = False,
     end: Any = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Any, Gradient]:
     """(`dp_jvp`, `dp_hvp`) from one pair of passes.
 

@@ -243,7 +243,7 @@ def _as_tensor(value: Any, label: str) -> Tensor:
     if tensor.device.type not in ("cpu", "meta"):
         raise InputError(
             f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
-            "follow back"
+            "follow back, or choose backend='torch'"
         )
     return tensor
 

@@ -1,0 +1,156 @@
+"""Pairwise costs between two series, for DTW: [*batch, N, D] and [*batch, M, D] to [*batch, N, M].
+
+None of them ever holds N x M x D numbers, forward or backward, and each can be differentiated twice in both
+series. Half types are computed and returned in float32, under autocast too: differences of half-precision
+products are mostly rounding. A frame that holds NaN or an infinity has NaN for all its costs and gradient 0:
+padding of a ragged batch, which `dagdp.graphs.dtw_value(..., lengths=)` never reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dagdp.errors import InputError
+
+Cost = Callable[[Tensor, Tensor], Tensor]
+
+
+def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
+    """||x_i - y_j||², [*batch, N, M], by one matrix product, never negative.
+
+    The series are centred first, on a mean that no gradient sees: ||x||² + ||y||² - 2<x, y> loses as many digits as
+    the norms exceed the difference. What is left is an error of about eps (||x_i||² + ||y_j||²) from that mean.
+
+    >>> squared_euclidean(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0], [2.0]])).tolist()
+    [[0.0, 1.0, 4.0], [4.0, 1.0, 0.0]]
+    """
+
+    def cost(x: Tensor, y: Tensor) -> Tensor:
+        frames = torch.cat([x.detach(), y.detach()], -2)
+        centre = frames.mean(-2, keepdim=True) if frames.shape[-2] else 0.0
+        x, y = x - centre, y - centre
+        squares = x.square().sum(-1).unsqueeze(-1) + y.square().sum(-1).unsqueeze(-2)
+        return _lifted(squares - 2.0 * (x @ y.mT))
+
+    return _between(cost, x, y)
+
+
+def l1(x: Tensor, y: Tensor) -> Tensor:
+    """Σ_d |x_id - y_jd|, [*batch, N, M]. Where two entries are equal the derivative is taken as 0.
+
+    >>> l1(torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0]])).tolist()
+    [[3.0, 0.0]]
+    """
+    return _between(_Manhattan.apply, x, y)
+
+
+def cosine(x: Tensor, y: Tensor) -> Tensor:
+    """1 - <x_i, y_j> / (||x_i|| ||y_j||), in [0, 2]: [*batch, N, M].
+
+    A frame of zeros has no direction: its cost is 1 to every other frame, another such one included, and its
+    gradient is 0.
+
+    >>> cosine(torch.tensor([[2.0, 0.0]]), torch.tensor([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]])).tolist()
+    [[0.0, 1.0, 2.0, 1.0]]
+    """
+    return _between(lambda x, y: _lifted(1.0 - _directions(x) @ _directions(y).mT), x, y)
+
+
+def negative_dot(x: Tensor, y: Tensor) -> Tensor:
+    """-<x_i, y_j>, [*batch, N, M]: a score with its sign turned, so that DTW, which minimises, seeks large products.
+
+    >>> negative_dot(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0], [0.0, -1.0]])).tolist()
+    [[-5.0, 2.0]]
+    """
+    return _between(lambda x, y: -(x @ y.mT), x, y)
+
+
+def _between(cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+    """The cost of checked series: at least float32, equal batch dimensions, frames that are not finite set aside."""
+    if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-1]:
+        raise InputError(
+            f"the series have shapes {tuple(x.shape)} and {tuple(y.shape)}; expected [*batch, N, D] and [*batch, M, D] "
+            "with the same D. A series of plain numbers has D = 1: pass x.unsqueeze(-1)"
+        )
+    if x.is_complex() or y.is_complex() or x.device != y.device:
+        raise InputError(
+            f"the series are {x.dtype} on {x.device} and {y.dtype} on {y.device}; expected real numbers on one device"
+        )
+    try:
+        batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    except RuntimeError:
+        raise InputError(
+            f"the series have batch dimensions {tuple(x.shape[:-2])} and {tuple(y.shape[:-2])}; expected the same"
+        ) from None
+    real = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+    x, y = (series.to(real).expand(*batch, *series.shape[-2:]) for series in (x, y))
+    sound_x, sound_y = x.isfinite().all(-1, keepdim=True), y.isfinite().all(-1, keepdim=True)
+    with torch.autocast(x.device.type, enabled=False):
+        costs = cost(torch.where(sound_x, x, 0.0), torch.where(sound_y, y, 0.0))
+    return torch.where(sound_x & sound_y.mT, costs, torch.nan)
+
+
+def _lifted(cost: Tensor) -> Tensor:
+    """What rounding took below 0 set to 0, with the derivatives of the formula, which know no such corner."""
+    return cost + (cost.clamp(min=0.0) - cost).detach()
+
+
+def _directions(x: Tensor) -> Tensor:
+    """x / ||x||, scaled first so that squares of tiny or huge numbers stay in range; 0 for a frame of zeros."""
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    some = largest > 0.0
+    scaled = torch.where(some, x / torch.where(some, largest, 1.0), 1.0)
+    return torch.where(some, scaled / scaled.norm(dim=-1, keepdim=True), 0.0)
+
+
+class _Manhattan(torch.autograd.Function):
+    """torch.cdist(p=1), which torch differentiates once only."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cdist(x, y, p=1.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = ctx.saved_tensors
+        return _Pull.apply(g, x, y), _Pull.apply(g.mT, y, x)
+
+
+class _Pull(torch.autograd.Function):
+    """Σ_j g_ij sign(x_id - y_jd), [*batch, N, D]: linear in g, constant in x and y between kinks."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([(g * signs).sum(-1) for signs in _signs(x, y)], -1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, G: Tensor) -> tuple[Tensor, None, None]:
+        x, y = ctx.saved_tensors
+        total = x.new_zeros(*x.shape[:-1], y.shape[-2])
+        for d, signs in enumerate(_signs(x, y)):
+            total = total + G[..., d, None] * signs
+        return total, None, None
+
+
+def _signs(x: Tensor, y: Tensor) -> Any:
+    """For one feature after another, sign(x_id - y_jd): [*batch, N, M]."""
+    for d in range(x.shape[-1]):
+        yield (x[..., :, None, d] - y[..., None, :, d]).sign()

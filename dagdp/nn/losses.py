@@ -1,0 +1,307 @@
+"""Losses between weights and true paths (sections 4.1 to 4.3 of the paper).
+
+Every loss takes theta as `dagdp.dp_value` does, in tensors, and a `Target`, or an array or dict Y shaped like theta;
+computes one number for each batch item, and reduces them by `reduction`: "mean" over items, "sum", or "none" for
+[*batch]. Further options (`threads=`) go to the `dagdp` functions. A ragged batch ends where its targets do: pass
+`end=target.end`. All are differentiable in theta; where a target goes over a forbidden edge the loss of that item
+is +inf and its gradient 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
+from dagdp.inputs import collect, common_batch
+from dagdp.nn.learnable import Learnable
+from dagdp.nn.targets import Target
+from dagdp.nn.walks import node_name, steps_and_states
+from dagdp.omega import HardMax, Negentropy, Omega
+from dagdp.run import dp_grad, dp_value
+
+Divergence = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def structured_loss(
+    dag: CompiledDAG,
+    theta: Any,
+    target: Any,
+    omega: Omega | Learnable | None = None,
+    cost: Any = None,
+    *,
+    reduction: str = "mean",
+    end: Any = None,
+    minimize: bool = False,
+    **options: Any,
+) -> Tensor:
+    """ℓ_{C,Ω}(Y; θ) = DP_Ω(θ + C) - <Y, θ>, convex in θ (section 4.1).
+
+    Parameters
+    ----------
+    omega : default `Negentropy(1.0)`. Under HardMax (and C >= 0) and Negentropy the loss is never negative; under
+        SquaredL2 it may be, as every visited node pays γ/2: `fenchel_young_loss` adds that constant.
+    cost : C, what it costs to read an entry that the target does not (`hamming_cost`): shaped and keyed like theta,
+        with or without batch dimensions; a dict may leave potentials out.
+    end : where paths end, as in `dagdp.dp_value`; the target must end there.
+    minimize : theta are costs: <Y, θ> - min_Ω(θ - C).
+
+    Its gradient in θ is E - Y, with E the expected path under θ + C.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta = torch.tensor([1.0, 2.5, 2.0], requires_grad=True)
+    >>> loss = structured_loss(dag, theta, Target(dag, [1]), dagdp.HardMax())
+    >>> loss.backward()
+    >>> loss.item(), theta.grad.tolist()
+    (0.5, [1.0, -1.0, 1.0])
+    """
+    blocks, target = _checked(dag, theta, target, end)
+    run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
+    value = dp_value(dag, _augmented(dag, theta, cost, minimize), **run)
+    score = target.score(blocks)
+    gap = score - value if minimize else value - score
+    return reduced(torch.where(score.isinf(), torch.inf, gap), reduction)
+
+
+def perceptron_loss(dag: CompiledDAG, theta: Any, target: Any, **options: Any) -> Tensor:
+    """max over paths of <Y', θ> - <Y, θ>: ℓ_{0,0}, the structured perceptron. 0 where the target is a best path.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> perceptron_loss(dag, torch.tensor([1.0, 2.5, 2.0]), Target(dag, [0, 2])).item()
+    0.0
+    """
+    return structured_loss(dag, theta, target, HardMax(), **options)
+
+
+def hinge_loss(dag: CompiledDAG, theta: Any, target: Any, cost: Any, **options: Any) -> Tensor:
+    """max over paths of <Y', θ + C> - <Y, θ>: ℓ_{C,0}, the structured hinge (margin) loss.
+
+    At least the cost <Y', C> of the best path Y'. For C see `hamming_cost`.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta, target = torch.tensor([1.0, 2.5, 2.0]), Target(dag, [0, 2])
+    >>> hinge_loss(dag, theta, target, hamming_cost(target, theta)).item()
+    0.5
+    """
+    return structured_loss(dag, theta, target, HardMax(), cost, **options)
+
+
+def crf_loss(dag: CompiledDAG, theta: Any, target: Any, gamma: float = 1.0, **options: Any) -> Tensor:
+    """-γ log p(Y), with p(Y) ∝ exp(<Y, θ>/γ): ℓ_{0,-H}, the negative log-likelihood of a CRF.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> loss = crf_loss(dag, torch.tensor([0.0, 0.0, 0.0]), Target(dag, [1]))
+    >>> bool(torch.isclose(loss, torch.tensor(2.0).log()))
+    True
+    """
+    return structured_loss(dag, theta, target, Negentropy(gamma), **options)
+
+
+def fenchel_young_loss(
+    dag: CompiledDAG,
+    theta: Any,
+    target: Any,
+    omega: Omega | Learnable,
+    *,
+    reduction: str = "mean",
+    end: Any = None,
+    **options: Any,
+) -> Tensor:
+    """DP_Ω(θ) + Ω(Y) - <Y, θ> >= 0, and 0 if and only if the expected path E is Y.
+
+    DP_Ω is the conjugate of the least penalty Σ_i ē_i Ω(q_i) of the walks whose expected path is given. On a path each
+    visited node has Ω at a corner, γ ω(1): γ/2 under SquaredL2, 0 under Negentropy, Tsallis and HardMax, for which
+    this is `structured_loss`. The constant depends on the target alone: gradients are the same.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta, target = torch.tensor([3.0, 0.0, 3.0]), Target(dag, [0, 2])
+    >>> fenchel_young_loss(dag, theta, target, dagdp.SquaredL2(1.0)).item()
+    0.0
+    """
+    _, target = _checked(dag, theta, target, end)
+    gap = structured_loss(dag, theta, target, omega, reduction="none", end=end, **options)
+    unit = omega.operator() if isinstance(omega, Learnable) else omega
+    gamma = omega.temperature() if isinstance(omega, Learnable) else omega.gamma
+    corner = gamma * (unit.corner - unit.conjugate(unit.corner))  # type: ignore[attr-defined]
+    joined = 1 if end is None and dag.ends.size > 1 else 0  # the extra node over several ends is visited as well
+    nodes = torch.as_tensor(target.lengths + joined, dtype=gap.dtype, device=gap.device)
+    return reduced(gap + corner * nodes, reduction)
+
+
+def hamming_cost(target: Target, theta: Any, name: str | None = None) -> Any:
+    """C = 1 - Y for one potential: 1 for each entry that the target does not read. Shaped like theta's block.
+
+    name : which potential, where the graph has several; the result is then a dict with that key alone. On the
+        "emission" of a `linear_chain` this counts wrong tags, on the costs of a `dtw_grid` cells beside the path.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.graphs.linear_chain(2, 2))
+    >>> theta = {p.name: torch.zeros(p.shape) for p in dag.potentials}
+    >>> hamming_cost(Target.from_tags(dag, [0, 1]), theta, "emission")
+    {'emission': tensor([[0., 1.],
+            [1., 0.]])}
+    """
+    keyed, blocks, _ = collect(target.dag, theta, "theta", _as_tensor)
+    names = [potential.name for potential in target.dag.potentials]
+    if name is None and len(names) > 1:
+        raise InputError(f"the graph has potentials {names}; expected name= to be one of them")
+    if name is not None and name not in names:
+        raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
+    place = 0 if name is None else names.index(name)
+    C = 1.0 - target.indicator([block.detach() for block in blocks])[place].clamp(max=1.0)
+    return {names[place]: C} if keyed else C
+
+
+def relaxed_loss(
+    dag: CompiledDAG,
+    theta: Any,
+    target: Any,
+    omega: Omega | Learnable | None = None,
+    divergence: str | Divergence = "squared_l2",
+    *,
+    marginals: Callable[[Any], Tensor] | None = None,
+    reduction: str = "mean",
+    end: Any = None,
+    minimize: bool = False,
+    **options: Any,
+) -> Tensor:
+    """Δ(Y, ∇DP_Ω(θ)): how far the expected path E lies from the true one (section 4.1). Not convex.
+
+    Parameters
+    ----------
+    divergence : "squared_l2", Σ (E - Y)²; "kl", Σ Y log(Y/E), +inf where a true entry has probability 0
+        (which then has no gradient); or a function of (E, Y, number of batch dimensions) that returns [*batch].
+    marginals : what of E and Y is compared, a function of one shaped and keyed like theta. Default: for a `trellis` or
+        a `linear_chain` the state probabilities [*batch, T, S] (section 4.2); for others every entry.
+    minimize, end : as in `structured_loss`.
+
+    Differentiable once: its gradient is a Hessian product of DP_Ω. The paper pairs "squared_l2" with SquaredL2 and
+    "kl" with Negentropy. Under HardMax E is constant by pieces, and the gradient 0.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta = torch.zeros(3, requires_grad=True)
+    >>> loss = relaxed_loss(dag, theta, Target(dag, [1]), dagdp.Negentropy())  # E = [1/2, 1/2, 1/2], Y = [0, 1, 0]
+    >>> loss.backward()
+    >>> loss.item(), theta.grad.tolist()
+    (0.75, [0.75, -0.75, 0.75])
+    """
+    measure = DIVERGENCES.get(divergence) if isinstance(divergence, str) else divergence
+    if measure is None:
+        raise InputError(f"divergence is {divergence!r}; expected one of {list(DIVERGENCES)} or a function")
+    blocks, target = _checked(dag, theta, target, end)
+    run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
+    E = dp_grad(dag, theta, **run)
+    batch = len(target.batch)
+    indicator = target.indicator([block.detach() for block in blocks])
+    Y = {p.name: y for p, y in zip(dag.potentials, indicator, strict=True)} if isinstance(E, dict) else indicator[0]
+    chosen = _state_marginals(dag) if marginals is None else marginals
+    if chosen is not None:
+        return reduced(measure(chosen(E), chosen(Y), batch), reduction)
+    pairs = [(E[name], Y[name]) for name in Y] if isinstance(Y, dict) else [(E, Y)]
+    return reduced(torch.stack([measure(e, y, batch) for e, y in pairs]).sum(0), reduction)
+
+
+def alignment_area(predicted: Tensor, true: Tensor, reduction: str = "mean") -> Tensor:
+    """||L (Y - Y_true)ᵀ||² with L lower triangular of ones: [*batch, N_A, N_B] to one number an item (section 4.3).
+
+    For each i, the difference of the running sums over j, squared and summed: the area between two paths that visit one
+    cell for each i, and a smooth extension of it to expected alignments.
+
+    >>> early, late = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+    >>> alignment_area(early, late).item()
+    2.0
+    """
+    if predicted.shape != true.shape or predicted.ndim < 2:
+        raise InputError(
+            f"alignments have shapes {tuple(predicted.shape)} and {tuple(true.shape)}; expected one shape twice"
+        )
+    return reduced((predicted - true).cumsum(-1).square().sum((-2, -1)), reduction)
+
+
+def _squared_l2(E: Tensor, Y: Tensor, batch: int) -> Tensor:
+    return (E - Y).square().flatten(batch).sum(-1)
+
+
+def _kl(E: Tensor, Y: Tensor, batch: int) -> Tensor:
+    """Below the smallest normal number a probability counts as 0: its reciprocal would overflow."""
+    smallest = torch.finfo(E.dtype).tiny
+    terms = torch.xlogy(Y, Y) - Y * torch.where(smallest < E, E, 1.0).log()
+    return torch.where((Y > 0) & (smallest >= E), torch.inf, terms).flatten(batch).sum(-1)
+
+
+DIVERGENCES: dict[str, Divergence] = {"squared_l2": _squared_l2, "kl": _kl}
+
+
+def _state_marginals(dag: CompiledDAG) -> Callable[[Any], Tensor] | None:
+    """From E to [*batch, T, S] for a trellis or a linear chain, None for others."""
+    try:
+        T, S = steps_and_states(dag)
+    except InputError:
+        return None
+    if (T, S, S) in [potential.shape for potential in dag.potentials]:
+        return lambda E: (E["theta"] if isinstance(E, Mapping) else E).sum(-1)
+    return lambda E: E["emission"]
+
+
+def _checked(dag: CompiledDAG, theta: Any, target: Any, end: Any) -> tuple[list[Tensor], Target]:
+    """(blocks of theta, target): batch dimensions agree, and the target ends where paths do."""
+    _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
+    target = target if isinstance(target, Target) else Target.from_array(dag, target, end)
+    if target.dag is not dag:
+        raise InputError("the target was made for another compiled graph; make it with the same one")
+    batch = common_batch(batches, end, dag)
+    if target.batch != batch:
+        raise InputError(f"the target has batch dimensions {target.batch} and theta has {batch}; expected the same")
+    last = target.last
+    wrong = np.argwhere(dag.end_nodes(end, batch).reshape(batch) != dag.rank[last] if end is not None
+                        else ~np.isin(last, dag.ends))  # fmt: skip
+    if len(wrong):
+        item = tuple(int(k) for k in wrong[0])
+        place = f" of item {', '.join(map(str, item))}" if item else ""
+        raise InputError(
+            f"the target{place} stops at node {node_name(dag, last[item])!r}, which is no end; expected "
+            f"{'the node of end=' if end is not None else f'one of {[node_name(dag, e) for e in dag.ends[:5]]}'}. "
+            "A ragged batch ends where its targets do: pass end=target.end"
+        )
+    return blocks, target
+
+
+def _augmented(dag: CompiledDAG, theta: Any, cost: Any, minimize: bool) -> Any:
+    """θ + C, or θ - C where costs are minimised."""
+    if cost is None:
+        return theta
+    sign = -1.0 if minimize else 1.0
+    if isinstance(theta, Mapping) != isinstance(cost, Mapping):
+        raise InputError(
+            f"theta is {type(theta).__name__} and cost is {type(cost).__name__}; expected both in one form"
+        )
+    if not isinstance(theta, Mapping):
+        return theta + sign * cost
+    unknown = set(cost) - set(theta)
+    if unknown:
+        raise InputError(f"cost has keys {sorted(map(str, cost))}; expected some of {list(theta)}")
+    return {name: block + sign * cost[name] if name in cost else block for name, block in theta.items()}
+
+
+def _as_tensor(value: Any, label: str) -> Tensor:
+    return torch.as_tensor(value)
+
+
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """Losses [*batch] as they are, their mean, or their sum."""
+    if reduction == "none":
+        return losses
+    if reduction not in ("mean", "sum"):
+        raise InputError(f"reduction is {reduction!r}; expected 'mean', 'sum' or 'none'")
+    return losses.mean() if reduction == "mean" else losses.sum()

@@ -1,0 +1,211 @@
+"""True paths, for losses: from edge numbers, nodes, tags, alignments, or 0/1 arrays shaped like theta.
+
+Whatever they come from, they are checked once, against the graph, and kept as edge numbers: <Y, θ> then costs a
+few additions a step of the path, and no array of the size of theta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
+from dagdp.inputs import collect, common_batch
+from dagdp.nn import walks
+from dagdp.omega import HardMax
+from dagdp.run import dp_grad
+
+Shape = tuple[int, ...]
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One path of `dag` for each batch item: a start, edges that follow one another, any live node as the end.
+
+    edges : int64 [*batch, L], numbers in the user's order; rows behind a path's last edge are -1.
+
+    Raises InputError where the edges are no path, naming the break.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> Target(dag, np.array([[0, 2], [1, -1]])).end.tolist()
+    [2, 2]
+    >>> Target(dag, np.array([2]))
+    Traceback (most recent call last):
+    ...
+    dagdp.errors.InputError: the target begins with edge 2 from node 1; expected a start, one of [0]
+    """
+
+    dag: CompiledDAG
+    edges: Numbers
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edges", walks.padded(self.edges, "edges"))
+        walks.check_path(self.dag, self.edges)
+
+    @property
+    def batch(self) -> Shape:
+        """Batch dimensions; () for a single path."""
+        return self.edges.shape[:-1]
+
+    @property
+    def lengths(self) -> Numbers:
+        """[*batch] the number of edges of each path."""
+        lengths: Numbers = (self.edges >= 0).sum(-1)
+        return lengths
+
+    @property
+    def last(self) -> Numbers:
+        """[*batch] the number of the node where each path ends."""
+        edges = np.take_along_axis(self.edges, self.lengths[..., None] - 1, -1)[..., 0]
+        nodes: Numbers = self.dag.graph.edges()[1][edges]
+        return nodes
+
+    @property
+    def end(self) -> Any:
+        """`last` as `end=` takes it: by name where nodes have names."""
+        return self.dag.end_names(self.last)
+
+    @classmethod
+    def from_nodes(cls, dag: CompiledDAG, nodes: Any) -> Target:
+        """From the nodes of each path, start and end included.
+
+        nodes : for a graph with names, a list of them, or a list of such lists; for a graph from arrays, numbers
+            [*batch, L+1], with -1 behind a path's last node.
+
+        >>> import dagdp
+        >>> graph = dagdp.Graph()
+        >>> for edge in [("home", "cafe"), ("cafe", "work"), ("home", "work")]:
+        ...     _ = graph.add_edge(*edge)
+        >>> Target.from_nodes(dagdp.compile(graph), [["home", "work"], ["home", "cafe", "work"]]).edges.tolist()
+        [[2, -1], [0, 1]]
+        """
+        numbers = walks.padded(walks.node_numbers(dag, nodes), "nodes")
+        parents, children = numbers[..., :-1], numbers[..., 1:]
+        inside = children >= 0
+        edges = np.full(children.shape, -1)
+        edges[inside] = walks.edges_between(dag, parents[inside], children[inside])
+        return cls(dag, edges)
+
+    @classmethod
+    def from_tags(cls, dag: CompiledDAG, tags: Any, lengths: Any = None) -> Target:
+        """From the states of a `trellis` (initial="single") or a `linear_chain`.
+
+        tags : integers [*batch, T]. lengths : [*batch], for graphs built with ragged=True; entries of tags behind an
+            item's length are not looked at.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.linear_chain(3, 2, ragged=True))
+        >>> Target.from_tags(dag, [[1, 0, 1], [0, 1, -100]], lengths=[3, 2]).lengths.tolist()
+        [4, 3]
+        """
+        T, S = walks.steps_and_states(dag)
+        states = np.asarray(walks.in_numpy(tags))
+        if states.dtype.kind not in "iu" or states.shape[-1:] != (T,):
+            raise InputError(f"tags has shape {states.shape} and dtype {states.dtype}; expected integers [*batch, {T}]")
+        counts = np.full(states.shape[:-1], T) if lengths is None else walks.counts(lengths, states.shape[:-1], T)
+        steps = np.arange(T)
+        inside = steps < counts[..., None]
+        wrong = np.argwhere(inside & ((states < 0) | (states >= S)))
+        if len(wrong):
+            place = tuple(int(k) for k in wrong[0])
+            raise InputError(f"tags{list(place)} is {states[place]}; expected 0 to {S - 1}")
+        ends = dag.graph.num_nodes - 1 - T * S
+        nodes = np.full((*states.shape[:-1], T + 2), -1)
+        nodes[..., 0] = 0
+        nodes[..., 1:-1] = np.where(inside, 1 + steps * S + states, -1)
+        last = 1 + T * S + (counts - 1 if ends > 1 else 0)
+        if ends == 1 and (counts < T).any():
+            raise InputError(f"lengths below {T} were given for a graph that ends after {T} steps; use ragged=True")
+        np.put_along_axis(nodes, counts[..., None] + 1, np.broadcast_to(last, counts.shape)[..., None], -1)
+        return cls.from_nodes(dag, nodes)
+
+    @classmethod
+    def from_pairs(cls, dag: CompiledDAG, pairs: Any) -> Target:
+        """From the cells (i, j) of alignments on a `dtw_grid`: integers [*batch, L, 2], rows behind an end -1.
+
+        This is what `dagdp.graphs.dtw_path` returns.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.dtw_grid(2, 3))
+        >>> Target.from_pairs(dag, [[0, 0], [1, 1], [1, 2]]).lengths.tolist()
+        3
+        """
+        cells = np.asarray(walks.in_numpy(pairs))
+        shape = dag.potentials[0].shape
+        if len(shape) != 2 or dag.graph.num_nodes != 1 + shape[0] * shape[1]:
+            raise InputError("pairs (i, j) need a graph made by dtw_grid; this one is another: give nodes or edges")
+        if cells.dtype.kind not in "iu" or cells.shape[-1:] != (2,):
+            raise InputError(f"pairs has shape {cells.shape}, dtype {cells.dtype}; expected integers [*batch, L, 2]")
+        behind = (cells == -1).all(-1)
+        wrong = np.argwhere(~behind & ((cells < 0) | (cells >= np.array(shape))).any(-1))
+        if len(wrong):
+            place = tuple(int(k) for k in wrong[0])
+            raise InputError(f"pairs{list(place)} is {cells[place].tolist()}; expected a cell of a grid {shape}")
+        nodes = np.where(behind, -1, 1 + cells[..., 0] * shape[1] + cells[..., 1])
+        return cls.from_nodes(dag, np.concatenate([np.zeros((*nodes.shape[:-1], 1), np.int64), nodes], -1))
+
+    @classmethod
+    def from_array(cls, dag: CompiledDAG, Y: Any, end: Any = None) -> Target:
+        """From Y shaped and keyed like theta, counting how often the path reads each entry (0 or 1 where untied).
+
+        The path is the one that reads most among those that read marked entries only, and it must read each as often
+        as Y says. Where entries are tied and several paths read the same, give edges or nodes instead.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.dtw_grid(2, 2))
+        >>> Target.from_array(dag, np.eye(2)).edges.tolist() == Target.from_nodes(dag, [0, 1, 4]).edges.tolist()
+        True
+        """
+        _, arrays, batches = collect(dag, walks.in_numpy(Y), "target")
+        batch = common_batch(batches, end, dag)
+        marked = [
+            np.broadcast_to(array, (*batch, *potential.shape)).reshape(-1, potential.size)
+            for array, potential in zip(arrays, dag.potentials, strict=True)
+        ]
+        weights = walks.reads(dag, marked)
+        ends = None if end is None else dag.origin[dag.end_nodes(end, batch)]
+        taken = dp_grad(walks.plain(dag), weights, HardMax(), end=ends) > 0.5
+        walks.check_marks(dag, marked, weights, taken)
+        rank = dag.rank[dag.graph.edges()[1]]
+        paths = [edges[np.argsort(rank[edges])].tolist() for edges in map(np.flatnonzero, taken)]
+        edges = walks.padded(paths, "edges")
+        return cls(dag, edges.reshape(*batch, edges.shape[-1]))
+
+    def score(self, blocks: Sequence[Tensor]) -> Tensor:
+        """<Y, θ> [*batch], from the blocks of theta in the order of `dag.potentials`; differentiable."""
+        total = torch.zeros((), device=blocks[0].device)
+        for block, rows, (entries, reads) in zip(blocks, self._rows(blocks), self._entries(), strict=True):
+            columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
+            read = torch.where(torch.as_tensor(reads, device=block.device), rows.gather(-1, columns), 0.0)
+            total = total + read.sum(-1)
+        return total
+
+    def indicator(self, blocks: Sequence[Tensor]) -> list[Tensor]:
+        """Y: for each block of theta, how often the path reads each entry, [*batch, *shape] in its dtype."""
+        made = []
+        for block, potential, (entries, reads) in zip(blocks, self.dag.potentials, self._entries(), strict=True):
+            flat = block.new_zeros(*self.batch, potential.size)
+            columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
+            flat.scatter_add_(-1, columns, torch.as_tensor(reads, device=block.device).to(flat.dtype))
+            made.append(flat.reshape(*self.batch, *potential.shape))
+        return made
+
+    def _entries(self) -> list[tuple[Numbers, NDArray[np.bool_]]]:
+        """For each potential the entry that each edge of the path reads, [*batch, L], and whether it reads one."""
+        indices = [np.where(self.edges >= 0, p.index[self.edges], -1) for p in self.dag.potentials]
+        return [(index, index >= 0) for index in indices]
+
+    def _rows(self, blocks: Sequence[Tensor]) -> list[Tensor]:
+        return [
+            block.expand(*self.batch, *potential.shape).reshape(*self.batch, potential.size)
+            for block, potential in zip(blocks, self.dag.potentials, strict=True)
+        ]

@@ -1,0 +1,139 @@
+"""The six functions for `backend="torch"`: check, hand to `dagdp.nn.backend`, hand back in the user's form.
+
+Signatures are those of `dagdp.dp_*`. Tensors may be on any one device. Half types are computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError, OmegaError
+from dagdp.inputs import checked, collect
+from dagdp.nn import backend
+from dagdp.nn.learnable import Learnable, scaled
+from dagdp.nn.run import Gradient
+from dagdp.omega import Omega
+
+
+def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
+    """DP_Ω(θ): tensor [*batch], differentiable at least twice. See `dagdp.dp_value`.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> dagdp.dp_value(dag, torch.tensor([1.0, 2.5, 2.0]), dagdp.HardMax(), backend="torch")
+    tensor(3.)
+    """
+    call = _Call.of(dag, theta, omega, **options)
+    return call.value(backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end))
+
+
+def dp_grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
+    """∇DP_Ω(θ) = E, differentiable once at least. See `dagdp.dp_grad`."""
+    return dp_value_and_grad(dag, theta, omega, **options)[1]
+
+
+def dp_value_and_grad(
+    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any
+) -> tuple[Tensor, Gradient]:
+    """(`dp_value`, `dp_grad`)."""
+    call = _Call.of(dag, theta, omega, **options)
+    value, E = backend.gradient(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end)
+    return call.value(value), call.gradient(E)
+
+
+def dp_jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
+    """<∇DP_Ω(θ), Z>, a constant. See `dagdp.dp_jvp`."""
+    return dp_jvp_and_hvp(dag, theta, z, omega, **options)[0]
+
+
+def dp_hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
+    """∇²DP_Ω(θ) Z, a constant. See `dagdp.dp_hvp`."""
+    return dp_jvp_and_hvp(dag, theta, z, omega, **options)[1]
+
+
+def dp_jvp_and_hvp(
+    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any
+) -> tuple[Tensor, Gradient]:
+    """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
+    call = _Call.of(dag, theta, omega, **options)
+    directions = [block.to(call.real) for block in _tensors(dag, z, "z")[1]]
+    slope, change = backend.hessian_product(
+        dag, call.blocks, directions, call.omega, minimize=call.minimize, end=call.end
+    )
+    if call.gamma is not None:
+        change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
+    return call.scalars(slope), call.gradient(change)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One checked call: the potentials in one real type, and how to hand results back."""
+
+    dag: CompiledDAG
+    omega: Omega
+    keyed: bool
+    blocks: list[Tensor]
+    dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
+    minimize: bool
+    end: Any
+    gamma: Tensor | None  # a learnt temperature: blocks are divided by it
+
+    @classmethod
+    def of(
+        cls,
+        dag: CompiledDAG,
+        theta: Any,
+        omega: Omega | Learnable | None,
+        *,
+        minimize: bool = False,
+        end: Any = None,
+        threads: int | None = None,
+    ) -> _Call:
+        chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
+        if threads is not None:
+            raise InputError("threads= is for the compiled kernels; backend='torch' runs on torch's own threads")
+        if isinstance(omega, Learnable) and omega.alpha is not None:
+            raise OmegaError("alpha is a tensor, and backend='torch' has no derivative by it; expected Tsallis(alpha)")
+        keyed, given = _tensors(dag, theta, "theta")
+        devices = {block.device for block in given}
+        if len(devices) > 1:
+            raise InputError(f"theta is on several devices, {sorted(map(str, devices))}; expected one")
+        dtypes = [block.dtype if block.is_floating_point() else torch.float64 for block in given]
+        real = torch.float64 if any(dtype.itemsize > 4 for dtype in dtypes) else torch.float32
+        blocks = [block.to(real) for block in given]
+        gamma = omega.temperature().to(real) if isinstance(omega, Learnable) else None
+        if gamma is not None:  # DP_γΩ(θ) = γ DP_Ω(θ/γ)
+            blocks = [scaled(block, 1.0 / gamma) for block in blocks]
+        names = end.numpy(force=True) if isinstance(end, Tensor) else end
+        return cls(dag, chosen, keyed, blocks, dtypes, minimize, names, gamma)
+
+    @property
+    def real(self) -> torch.dtype:
+        return self.blocks[0].dtype
+
+    def value(self, values: Tensor) -> Tensor:
+        """DP [*batch]."""
+        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
+
+    def scalars(self, values: Tensor) -> Tensor:
+        """[*batch] in the common type of theta."""
+        common = self.dtypes[0]
+        for dtype in self.dtypes[1:]:
+            common = torch.promote_types(common, dtype)
+        return values.to(common)
+
+    def gradient(self, blocks: Sequence[Tensor]) -> Gradient:
+        """Shaped, keyed and typed like theta."""
+        made = [block.to(dtype) for block, dtype in zip(blocks, self.dtypes, strict=True)]
+        return {p.name: b for p, b in zip(self.dag.potentials, made, strict=True)} if self.keyed else made[0]
+
+
+def _tensors(dag: CompiledDAG, values: Any, what: str) -> tuple[bool, list[Tensor]]:
+    keyed, blocks, _ = collect(dag, values, what, lambda value, label: torch.as_tensor(value))
+    return keyed, blocks

@@ -1,0 +1,188 @@
+"""Paths of a compiled graph as arrays of numbers: padding, looking up, checking, and naming what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled import CompiledDAG
+from dagdp.compiler import compile
+from dagdp.errors import InputError
+from dagdp.graph import Graph
+from dagdp.nn.memory import once_a_graph
+
+Shape = tuple[int, ...]
+Numbers = NDArray[np.int64]
+
+
+def padded(values: Any, what: str) -> Numbers:
+    """Integers [*batch, L], -1 behind each row's end; lists of unequal length are filled up."""
+    values = in_numpy(values)
+    if isinstance(values, list | tuple) and values and all(isinstance(row, list | tuple) for row in values):
+        longest = max(map(len, values))
+        values = [[*row, *[-1] * (longest - len(row))] for row in values]
+    array = np.asarray(values)
+    if array.ndim == 0 or array.size == 0 or array.dtype.kind not in "iu":
+        raise InputError(f"{what} has shape {array.shape}, dtype {array.dtype}; expected integers [*batch, length]")
+    array = array.astype(np.int64)
+    if (array < -1).any() or ((array[..., :-1] < 0) & (array[..., 1:] >= 0)).any() or (array[..., 0] < 0).any():
+        raise InputError(f"{what} has negative entries; expected numbers from 0, then -1 behind a path's end only")
+    return array
+
+
+def check_path(dag: CompiledDAG, edges: Numbers) -> None:
+    """Raise InputError unless every row of edges [*batch, L] begins at a start and is unbroken."""
+    wrong = np.argwhere(edges >= dag.graph.num_edges)
+    if len(wrong):
+        raise InputError(f"the target has edge {edges[tuple(wrong[0])]}; expected 0 to {dag.graph.num_edges - 1}")
+    parents, children = dag.graph.edges()
+    first = parents[edges[..., 0]]
+    wrong = np.argwhere(~np.isin(first, dag.starts))
+    if len(wrong):
+        item = tuple(wrong[0])
+        starts = [node_name(dag, start) for start in dag.starts[:5]]
+        raise InputError(
+            f"the target{_of(item)} begins with edge {edges[item][0]} from node {node_name(dag, first[item])!r}; "
+            f"expected a start, one of {starts}"
+        )
+    follows = edges[..., 1:] >= 0
+    arrived, leaving = children[edges[..., :-1]], parents[edges[..., 1:]]
+    wrong = np.argwhere(follows & (arrived != leaving))
+    if len(wrong):
+        place = tuple(wrong[0])
+        raise InputError(
+            f"the target{_of(place[:-1])} is no path: edge {edges[..., :-1][place]} leads to node "
+            f"{node_name(dag, arrived[place])!r} and edge {edges[..., 1:][place]} leaves node "
+            f"{node_name(dag, leaving[place])!r}; expected each edge to leave where the one before arrives"
+        )
+
+
+def edges_between(dag: CompiledDAG, parents: Numbers, children: Numbers) -> Numbers:
+    """The number of the one edge between each pair of nodes."""
+    keys, order, size = _sorted_pairs(dag)
+    wanted = parents * size + children
+    place = np.searchsorted(keys, wanted)
+    found = keys[np.minimum(place, keys.size - 1)] == wanted
+    if not found.all():
+        a, b = (node_name(dag, side[~found][0]) for side in (parents, children))
+        raise InputError(f"the target is no path: no edge leads from node {a!r} to node {b!r}")
+    several = np.searchsorted(keys, wanted, side="right") - place > 1
+    if several.any():
+        a, b = (node_name(dag, side[several][0]) for side in (parents, children))
+        raise InputError(f"several edges lead from node {a!r} to node {b!r}; expected the target as edge numbers")
+    return order[place]
+
+
+@once_a_graph
+def _sorted_pairs(dag: CompiledDAG) -> tuple[Numbers, Numbers, int]:
+    parents, children = dag.graph.edges()
+    keys = parents * dag.graph.num_nodes + children
+    order = np.argsort(keys, kind="stable")
+    return keys[order], order, dag.graph.num_nodes
+
+
+def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
+    """Names as numbers, in the same lists; numbers as they are."""
+    names = dag.numbers
+    if names is None:
+        return nodes
+
+    def number(node: Any) -> int:
+        if not isinstance(node, Hashable) or node not in names:
+            raise InputError(f"the target visits {node!r}, which is no node of the graph")
+        return names[node]
+
+    rows = list(nodes)
+    if rows and isinstance(rows[0], Hashable) and rows[0] in names:
+        return [number(node) for node in rows]
+    return [[number(node) for node in row] for row in rows]
+
+
+def node_name(dag: CompiledDAG, number: Any) -> Any:
+    """What the user calls a node."""
+    names = dag.graph.nodes
+    return int(number) if names is None else names[int(number)]
+
+
+def steps_and_states(dag: CompiledDAG) -> tuple[int, int]:
+    """(T, S) of a trellis with one start, or of a linear chain."""
+    by_name = {potential.name: potential.shape for potential in dag.potentials}
+    shape = by_name.get("emission") or by_name.get("theta") or ()
+    T, S = (*shape, 0, 0)[:2]
+    ends = dag.graph.num_nodes - 1 - T * S
+    if T < 1 or ends not in (1, T) or dag.starts.tolist() != [0]:
+        raise InputError(
+            "tags name the states of a linear_chain or of a trellis with one start (initial='single'); "
+            "this graph is another: give nodes or edges"
+        )
+    return T, S
+
+
+def counts(lengths: Any, batch: Shape, most: int) -> Numbers:
+    """Lengths [*batch], each from 1 to `most`."""
+    array = np.asarray(in_numpy(lengths))
+    if array.dtype.kind not in "iu" or (array < 1).any() or (array > most).any():
+        raise InputError(f"lengths is {array.tolist()}; expected integers from 1 to {most}")
+    try:
+        return np.broadcast_to(array, batch).astype(np.int64)
+    except ValueError:
+        raise InputError(f"lengths has shape {array.shape}; expected one for each item, shape {batch}") from None
+
+
+@once_a_graph
+def plain(dag: CompiledDAG) -> CompiledDAG:
+    """The same graph with one weight an edge."""
+    parents, children = dag.graph.edges()
+    return compile(Graph.from_edges(parents, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
+
+
+def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """[items, edges] how many entries an edge reads, -inf where one of them is not marked; marked [items, entries]."""
+    total = np.zeros((marked[0].shape[0], dag.graph.num_edges))
+    for potential, rows in zip(dag.potentials, marked, strict=True):
+        used = potential.index >= 0
+        total[:, used] += np.where(rows[:, potential.index[used]] > 0, 1.0, -np.inf)
+    return total
+
+
+def check_marks(
+    dag: CompiledDAG, marked: Sequence[NDArray[Any]], weights: NDArray[Any], taken: NDArray[np.bool_]
+) -> None:
+    """Raise InputError unless each item's path reads every entry exactly as often as it is marked."""
+    parents, children = dag.graph.edges()
+    for item in np.flatnonzero(~taken.any(-1)):
+        reached = np.isin(np.arange(dag.graph.num_nodes), dag.starts)
+        allowed = np.flatnonzero(weights[item] > -np.inf)
+        for edge in allowed[np.argsort(dag.rank[children[allowed]])]:  # level by level, dead edges first
+            reached[children[edge]] |= reached[parents[edge]]
+        last = np.flatnonzero(reached)[dag.rank[reached].argmax()]
+        raise InputError(
+            f"the target{_of((item,))} is no path: the marked entries lead as far as node {node_name(dag, last)!r} and "
+            "on to no end"
+        )
+    for potential, rows in zip(dag.potentials, marked, strict=True):
+        for number, (path, row) in enumerate(zip(taken, rows, strict=True)):
+            entries = potential.index[path]
+            times = np.bincount(entries[entries >= 0], minlength=potential.size)
+            wrong = np.flatnonzero(times != row)
+            if wrong.size:
+                label = "target" if potential.name is None else f"target[{potential.name!r}]"
+                place = [int(k) for k in np.unravel_index(wrong[0], potential.shape)]
+                raise InputError(
+                    f"the target{_of((number,))} is no path: {label}{place} is {row[wrong[0]]}, and the best path over "
+                    f"marked entries reads it {times[wrong[0]]} times. Where entries are tied, give edges or nodes"
+                )
+
+
+def in_numpy(values: Any) -> Any:
+    """Tensors, also in a dict, as arrays; other things as they are."""
+    if isinstance(values, dict):
+        return {name: in_numpy(value) for name, value in values.items()}
+    return values.numpy(force=True) if hasattr(values, "numpy") else values
+
+
+def _of(item: Sequence[Any]) -> str:
+    return f" of item {', '.join(str(int(k)) for k in item)}" if len(item) else ""

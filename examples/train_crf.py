@@ -59,9 +59,9 @@ def documents(path: Path) -> list[list[Sentence]]:
     text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
     found: list[list[Sentence]] = [[]]
     for block in text.split("\n\n"):
-        rows = [line.split() for line in block.splitlines() if line.strip()]
-        rows = [row for row in rows if row[0] != "-DOCSTART-"]
-        if len(rows) < sum(map(bool, map(str.strip, block.splitlines()))):
+        every = [line.split() for line in block.splitlines() if line.strip()]
+        rows = [row for row in every if row[0] != "-DOCSTART-"]
+        if len(rows) < len(every):
             found.append([])
         if rows:
             tags = [row[-1] for row in rows]

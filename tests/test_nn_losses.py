@@ -118,7 +118,11 @@ def test_a_learnt_temperature_has_its_gradient(dag, omega, backend):
         fixed = loss(dag, theta, target, dataclasses.replace(omega, gamma=0.8))
         learnt = loss(dag, theta, target, Learnable(omega, gamma=gamma), backend=backend)
         assert math.isclose(learnt.item(), fixed.item(), rel_tol=1e-12)
-        assert gradcheck(lambda t, g: loss(dag, t, target, Learnable(omega, gamma=g), backend=backend), (theta, gamma))  # noqa: B023
+
+        def of(theta, gamma, loss=loss):
+            return loss(dag, theta, target, Learnable(omega, gamma=gamma), backend=backend)
+
+        assert gradcheck(of, (theta, gamma))
 
 
 @pytest.mark.parametrize("omega", OPERATORS[1:], ids=IDS[1:])
@@ -275,6 +279,22 @@ def test_forbidden_edges_give_infinite_loss_and_no_nan(dag, omega):
         (gradient,) = torch.autograd.grad(loss.sum(), theta, materialize_grads=True)
         assert gradient.isfinite().all() and (gradient[2] == 0).all()
     assert structured_loss(dag, theta, target, omega, reduction="none")[1].isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_half_scores_are_added_in_float32(dtype):
+    T, S = 60, 2
+    dag = dagdp.compile(linear_chain(T, S))
+    rng = np.random.default_rng(0)
+    theta = {name: torch.tensor(a, dtype=dtype).requires_grad_() for name, a in random_theta(dag.graph, rng).items()}
+    exact = {name: block.detach().double() for name, block in theta.items()}
+    target = Target.from_tags(dag, rng.integers(0, S, T))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = crf_loss(dag, theta, target)
+    assert loss.dtype == torch.float32
+    assert math.isclose(loss.item(), crf_loss(dag, exact, target).item(), rel_tol=1e-5)
+    loss.backward()
+    assert theta["emission"].grad.dtype == dtype
 
 
 # ---- targets ----

@@ -181,12 +181,15 @@ class Target:
         return cls(dag, edges.reshape(*batch, edges.shape[-1]))
 
     def score(self, blocks: Sequence[Tensor]) -> Tensor:
-        """<Y, θ> [*batch], from the blocks of theta in the order of `dag.potentials`; differentiable."""
+        """<Y, θ> [*batch], from the blocks of theta in the order of `dag.potentials`; differentiable.
+
+        Half types are added up in float32.
+        """
         total = torch.zeros((), device=blocks[0].device)
         for block, rows, (entries, reads) in zip(blocks, self._rows(blocks), self._entries(), strict=True):
             columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
             read = torch.where(torch.as_tensor(reads, device=block.device), rows.gather(-1, columns), 0.0)
-            total = total + read.sum(-1)
+            total = total + read.to(torch.promote_types(read.dtype, torch.float32)).sum(-1)
         return total
 
     def indicator(self, blocks: Sequence[Tensor]) -> list[Tensor]:

@@ -146,7 +146,7 @@ def dp_jvp(
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     call.launch(jvp_kernel, call.theta, call.z, value, slope)
-    return call.scalars(slope)
+    return call.scalars(np.where(np.isinf(value), 0, slope))  # no path, no slope: a hoisted z was added to it
 
 
 def dp_hvp(
@@ -198,7 +198,7 @@ def dp_jvp_and_hvp(
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     out = call.gradient_buffers()
     call.launch(hessian_kernel, call.theta, call.z, value, slope, filled(out))
-    return call.scalars(slope), call.gradient(out, call.sign)
+    return call.scalars(np.where(np.isinf(value), 0, slope)), call.gradient(out, call.sign)
 
 
 def local_weights(

@@ -90,3 +90,14 @@ def random_theta(graph: Graph, rng: np.random.Generator, batch: tuple[int, ...] 
     """Weights for a graph: an array, or a dict where it names several potentials."""
     arrays = {p.name: rng.normal(size=(*batch, *p.shape)).astype(dtype) for p in graph.potentials()}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def graph_of(edges) -> Graph:
+    """The graph of (parent, child) pairs, nodes being numbers."""
+    return Graph.from_edges([p for p, _ in edges], [c for _, c in edges])
+
+
+def listed(paths) -> list[tuple[int, ...]]:
+    """The edges of unbatched `Paths` as tuples, without padding; none for paths of length 0."""
+    rows = paths.edges if paths.edges.ndim > 1 else paths.edges[None]
+    return [tuple(int(e) for e in row if e >= 0) for row in rows if (row >= 0).any()]

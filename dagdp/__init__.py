@@ -10,6 +10,7 @@ if not _os.path.isdir(_os.path.join(_here, "graphs")):
 from dagdp.compiled import CompiledDAG as CompiledDAG
 from dagdp.compiler import compile as compile
 from dagdp.errors import DagError as DagError
+from dagdp.errors import DerivativeError as DerivativeError
 from dagdp.errors import GraphError as GraphError
 from dagdp.errors import InputError as InputError
 from dagdp.errors import OmegaError as OmegaError

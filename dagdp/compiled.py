@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from dagdp.errors import InputError
 from dagdp.graph import Graph, Potential
 
 Numbers = NDArray[np.int64]
+_serials = itertools.count()
+_living: WeakValueDictionary[int, CompiledDAG] = WeakValueDictionary()
 
 
 class Incoming(NamedTuple):
@@ -83,6 +87,18 @@ class CompiledDAG:
     starts: Numbers
     ends: Numbers
     hoisted: tuple[int, ...]
+    serial: int = field(init=False, default_factory=lambda: next(_serials))  # its name where only numbers can go
+
+    def __post_init__(self) -> None:
+        _living[self.serial] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the graph and its arrays; the copy gets a serial of its own."""
+        return _restored, tuple(getattr(self, part.name) for part in fields(self) if part.init)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledDAG:
+        """Immutable, so a deep copy of what holds it shares it."""
+        return self
 
     @property
     def num_nodes(self) -> int:
@@ -118,6 +134,15 @@ class CompiledDAG:
         """Node name -> the user's number, or None where names are the numbers."""
         names = self.graph.nodes
         return None if names is None else {name: k for k, name in enumerate(names)}
+
+    def end_names(self, numbers: Numbers) -> Any:
+        """Node numbers as `end=` takes them: names, in nested lists, where the graph has names."""
+        names = self.graph.nodes
+        return numbers if names is None else _named(names, numbers.tolist())
+
+    def end_numbers(self, end: Any) -> Numbers:
+        """The user's numbers of the nodes that `end=` names, one or an array of them."""
+        return self._user_numbers(end)
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """Internal numbers [items] of the end of each batch item, from the user's `end=`."""
@@ -199,3 +224,26 @@ class CompiledDAG:
 
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
+
+
+def living(serial: int) -> CompiledDAG:
+    """The compiled graph of that serial; an InputError if nobody holds it any more."""
+    try:
+        return _living[serial]
+    except KeyError:
+        raise InputError(
+            f"compiled graph number {serial} is gone; keep a reference to the CompiledDAG for as long as "
+            "a traced or compiled function uses it"
+        ) from None
+
+
+def _restored(*parts: Any) -> CompiledDAG:
+    """From a pickle. Arrays are read-only again: that is part of the types kernels were compiled for."""
+    dag = CompiledDAG(*parts)
+    for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.edges, dag.starts, dag.ends):
+        array.flags.writeable = False
+    return dag
+
+
+def _named(names: list[Hashable], numbers: Any) -> Any:
+    return [_named(names, number) for number in numbers] if isinstance(numbers, list) else names[numbers]

@@ -15,3 +15,7 @@ class InputError(DagError):
 
 class OmegaError(DagError):
     """A smoothed maximum with impossible parameters, or one that is not a smoothed maximum at all."""
+
+
+class DerivativeError(DagError):
+    """A derivative that this package does not have: the third, in weights or temperatures."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,14 @@ class Weights:
         return self.given[index].shape, _floating(self.given[index].dtype)
 
 
-def collect(dag: CompiledDAG, values: Any, what: str = "theta") -> tuple[bool, list[Array], list[Shape]]:
-    """(keyed, arrays, batch shapes), one for each potential; names and trailing shapes checked."""
+def collect(
+    dag: CompiledDAG, values: Any, what: str = "theta", as_array: Callable[[Any, str], Any] | None = None
+) -> tuple[bool, list[Any], list[Shape]]:
+    """(keyed, arrays, batch shapes), one for each potential; names and trailing shapes checked.
+
+    `as_array` makes the arrays of one kind from what was given, and refuses what is none; default NumPy's.
+    """
+    as_array = as_array or _as_array
     names = [potential.name for potential in dag.potentials]
     keyed = isinstance(values, Mapping)
     if not keyed and len(names) > 1:
@@ -62,7 +68,7 @@ def collect(dag: CompiledDAG, values: Any, what: str = "theta") -> tuple[bool, l
     arrays, batches = [], []
     for potential in dag.potentials:
         label = f"{what}[{potential.name!r}]" if keyed else what
-        array = _as_array(values[potential.name] if keyed else values, label)
+        array = as_array(values[potential.name] if keyed else values, label)
         arrays.append(array)
         batches.append(_batch_of(array, potential, label, dag))
     return keyed, arrays, batches
@@ -77,9 +83,11 @@ def common_batch(batches: list[Shape], end: Any, dag: CompiledDAG) -> Shape:
         )
     if carried:
         return carried.pop()
-    if end is None or (dag.numbers is not None and _is_name(end, dag)):
+    if hasattr(end, "shape"):
+        return tuple(end.shape)
+    if end is None or _is_name(end, dag):
         return ()
-    return np.shape(np.empty(len(end))) if isinstance(end, list | tuple) else np.shape(end)
+    return (len(end),) if isinstance(end, list | tuple) else ()
 
 
 def _is_name(end: Any, dag: CompiledDAG) -> bool:
@@ -114,23 +122,19 @@ def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_array(value: Any, label: str) -> Array:
-    if type(value).__module__.split(".")[0] == "torch":
-        raise InputError(
-            f"{label} is a torch tensor; this version of dagdp runs on NumPy arrays: pass "
-            f"{label}.detach().cpu().numpy()"
-        )
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise InputError(f"{label} has dtype {array.dtype}; expected float64, float32, float16 or integers")
     return array
 
 
-def _batch_of(array: Array, potential: Potential, label: str, dag: CompiledDAG) -> Shape:
-    keep = array.ndim - len(potential.shape)
-    if keep < 0 or array.shape[keep:] != potential.shape:
+def _batch_of(array: Any, potential: Potential, label: str, dag: CompiledDAG) -> Shape:
+    shape = tuple(array.shape)
+    keep = len(shape) - len(potential.shape)
+    if keep < 0 or shape[keep:] != potential.shape:
         meaning = f" (one entry for each of the {dag.graph.num_edges} edges)" if potential.name is None else ""
-        raise InputError(f"{label} has shape {array.shape}; expected [*batch, {_dims(potential.shape)}]{meaning}")
-    return array.shape[:keep]
+        raise InputError(f"{label} has shape {shape}; expected [*batch, {_dims(potential.shape)}]{meaning}")
+    return shape[:keep]
 
 
 def _dims(shape: Shape) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, filled,
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
+from dagdp.kinds import home_of
 from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
@@ -25,8 +28,21 @@ PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
+F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _of_any_kind(function: F) -> F:
+    """Calls with tensors go to the function of the same name in `dagdp.nn.run`."""
+
+    @functools.wraps(function)
+    def chosen(*given: Any, **named: Any) -> Any:
+        home = home_of(*given[1:3], named.get("theta"), named.get("z"))
+        return (function if home is None else getattr(home, function.__name__))(*given, **named)
+
+    return chosen  # type: ignore[return-value]
+
+
+@_of_any_kind
 def dp_value(
     dag: CompiledDAG,
     theta: Any,
@@ -70,6 +86,7 @@ def dp_value(
     return call.scalars(value)
 
 
+@_of_any_kind
 def dp_grad(
     dag: CompiledDAG,
     theta: Any,
@@ -95,6 +112,7 @@ def dp_grad(
     return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
 
 
+@_of_any_kind
 def dp_value_and_grad(
     dag: CompiledDAG,
     theta: Any,
@@ -121,6 +139,7 @@ def dp_value_and_grad(
     return call.scalars(value), call.gradient(out, 1.0)
 
 
+@_of_any_kind
 def dp_jvp(
     dag: CompiledDAG,
     theta: Any,
@@ -149,6 +168,7 @@ def dp_jvp(
     return call.scalars(np.where(np.isinf(value), 0, slope))  # no path, no slope: a hoisted z was added to it
 
 
+@_of_any_kind
 def dp_hvp(
     dag: CompiledDAG,
     theta: Any,
@@ -174,6 +194,7 @@ def dp_hvp(
     return dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize, end=end, threads=threads)[1]
 
 
+@_of_any_kind
 def dp_jvp_and_hvp(
     dag: CompiledDAG,
     theta: Any,

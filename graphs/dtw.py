@@ -69,9 +69,7 @@ def dtw_hvp(
     return dp_hvp(dag, theta, z, omega, minimize=True, end=end, threads=threads)
 
 
-def dtw_path(
-    theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+def dtw_path(theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None) -> Any:
     """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
 
     Among equal costs a move down (from i-1) is preferred to right (from j-1) and diagonal.
@@ -83,13 +81,14 @@ def dtw_path(
     dag, end = _prepared(theta, lengths, band)
     visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, threads=threads) > 0.5
     *batch, N_A, N_B = visited.shape
-    flat = visited.reshape(-1, N_A * N_B)
+    flat = np.asarray(visited).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
     item, cell = np.nonzero(flat)  # row-major order is path order: both indices only grow along a path
     counts = np.bincount(item, minlength=flat.shape[0])
     step = np.arange(item.size) - np.repeat(np.cumsum(counts) - counts, counts)
     pairs[item, step] = np.stack(np.divmod(cell, N_B), -1)
-    return pairs.reshape(*batch, N_A + N_B - 1, 2)
+    pairs = pairs.reshape(*batch, N_A + N_B - 1, 2)
+    return pairs if isinstance(visited, np.ndarray) else visited.long().new_tensor(pairs)
 
 
 @lru_cache(maxsize=32)

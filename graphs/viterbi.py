@@ -79,9 +79,7 @@ def viterbi_hvp(
     return dp_hvp(dag, theta, z, omega, end=end, threads=threads)
 
 
-def viterbi_decode(
-    theta: Any, *, lengths: Any = None, initial: str = "single", threads: int | None = None
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+def viterbi_decode(theta: Any, *, lengths: Any = None, initial: str = "single", threads: int | None = None) -> Any:
     """The best state sequence: int64 [*batch, T], -1 behind an item's length. Ties go to the lower state.
 
     >>> import numpy as np
@@ -90,8 +88,8 @@ def viterbi_decode(
     """
     dag, end = _prepared(theta, lengths, initial)
     visited = dp_grad(dag, theta, HardMax(), end=end, threads=threads).sum(-1)
-    states: np.ndarray[Any, np.dtype[np.int64]] = visited.argmax(-1)
-    states[visited.max(-1) < 0.5] = -1
+    states = visited.argmax(-1)
+    states[(visited < 0.5).all(-1)] = -1
     return states
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import GRAPHS, IDS, OPERATORS, SMALL, graph_of, random_theta
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -32,7 +32,7 @@ def padded(paths):
     return made
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
 @given(problem=problems())
 def test_probabilities_are_products_of_weights(omega, problem):
     edges, weights = problem
@@ -44,7 +44,7 @@ def test_probabilities_are_products_of_weights(omega, problem):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
 @pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
 def test_probabilities_of_all_paths_sum_to_one(name, omega, minimize):
     """Tied potentials, several starts and ends, a batch of two axes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import GRAPHS, IDS, OPERATORS, SMALL, graph_of, listed, random_theta
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, listed, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -13,7 +13,7 @@ from dagdp import HardMax, InputError, Negentropy, SquaredL2, Tsallis, compile, 
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
 @given(problem=problems())
 def test_support_is_every_path_of_non_zero_probability(omega, problem):
     edges, weights = problem

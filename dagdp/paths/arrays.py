@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-def is_tensor(value: Any) -> bool:
-    """Whether the value is a torch tensor, told without importing torch."""
-    return type(value).__module__.split(".")[0] == "torch"
+from dagdp.kinds import is_tensor
 
 
 def namespace(value: Any) -> Any:
@@ -20,6 +18,23 @@ def namespace(value: Any) -> Any:
 
         return torch
     return np
+
+
+def as_tensor(value: Any, _label: str) -> Any:
+    """The value as a tensor."""
+    import torch
+
+    return value if is_tensor(value) else torch.as_tensor(np.asarray(value))
+
+
+def answer_type(arrays: list[Any]) -> Any:
+    """What answers come back in: the common type of the floating arrays, float64 for integers."""
+    if is_tensor(arrays[0]):
+        import torch
+
+        floating = [array.dtype if array.is_floating_point() else torch.float64 for array in arrays]
+        return functools.reduce(torch.promote_types, floating)
+    return np.result_type(*(array.dtype if array.dtype.kind == "f" else np.float64 for array in arrays))
 
 
 def double(value: Any) -> Any:
@@ -44,7 +59,10 @@ def host(value: Any) -> NDArray[Any]:
 
 def like(reference: Any, value: Any) -> Any:
     """A NumPy array as an array of the reference's kind, on its device."""
-    return namespace(reference).as_tensor(value, device=reference.device) if is_tensor(reference) else value
+    if not is_tensor(reference) or is_tensor(value):
+        return value
+    writable = np.require(value, requirements="W")  # torch warns of any other
+    return namespace(reference).as_tensor(writable, device=reference.device)
 
 
 def repeated(value: Any, size: int) -> Any:

@@ -17,8 +17,9 @@ import numpy as np
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.kinds import is_tensor
 from dagdp.omega import HardMax, Omega
-from dagdp.paths.arrays import cast, constant, double, host, is_tensor, like, namespace, repeated
+from dagdp.paths.arrays import constant, double, host, like, namespace, repeated
 from dagdp.paths.density import Density, density, refuse_lost
 from dagdp.paths.plain import Question, ask
 from dagdp.run import dp_jvp, dp_value
@@ -46,9 +47,9 @@ def expectation(
         return dp_jvp(dag, theta, cost, omega, minimize=minimize, end=end)
     question = ask(dag, theta, minimize, end)
     given = double(cost) if is_tensor(cost) else like(question.scores, np.asarray(cost, np.float64))
-    xp = namespace(given)
+    question, xp = _beside(question, given), namespace(given)
     joint = xp.zeros_like(repeated(given[..., :1], question.plain.parents.size - question.plain.edges))
-    return cast(_mean(question, omega, xp.concatenate((given, joint), -1)), question.dtype)
+    return question.answer(_mean(question, omega, xp.concatenate((given, joint), -1)))
 
 
 def entropy(
@@ -69,7 +70,7 @@ def entropy(
     True
     """
     question = ask(dag, theta, minimize, end)
-    return cast(-_mean_log(question, omega, density(question, omega).detached()), question.dtype)
+    return question.answer(-_mean_log(question, omega, density(question, omega).detached()))
 
 
 def cross_entropy(
@@ -100,7 +101,7 @@ def cross_entropy(
     """
     p, r = _pair(dag, theta, other, minimize, end)
     others = density(r, other_omega or omega)
-    return cast(_crossed(p, omega, others, -_mean_log(p, omega, others)), p.dtype)
+    return p.answer(_crossed(p, omega, others, -_mean_log(p, omega, others)))
 
 
 def kl_divergence(
@@ -127,7 +128,7 @@ def kl_divergence(
     """
     p, r = _pair(dag, theta, other, minimize, end)
     own, others = density(p, omega).detached(), density(r, other_omega or omega)
-    return cast(_crossed(p, omega, others, _mean_log(p, omega, own, others)), p.dtype)
+    return p.answer(_crossed(p, omega, others, _mean_log(p, omega, own, others)))
 
 
 def _mean(question: Question, omega: Omega | None, cost: Any) -> Any:
@@ -170,11 +171,14 @@ def _crossed(question: Question, omega: Omega | None, other: Density, mean: Any)
 def _pair(dag: CompiledDAG, theta: Any, other: Any, minimize: bool, end: Any) -> tuple[Question, Question]:
     """Both distributions, as tensors where one of them is given as such."""
     p, r = ask(dag, theta, minimize, end), ask(dag, other, minimize, end)
-    if is_tensor(p.scores) == is_tensor(r.scores):
-        return p, r
-    if is_tensor(p.scores):
-        return p, replace(r, scores=like(p.scores, r.scores))
-    return replace(p, scores=like(r.scores, p.scores), dtype=r.dtype), r
+    return _beside(p, r.scores), _beside(r, p.scores)
+
+
+def _beside(question: Question, other: Any) -> Question:
+    """The question in tensors where the other array is one."""
+    if is_tensor(other) and not is_tensor(question.scores):
+        return replace(question, scores=like(other, question.scores), dtype=other.dtype)
+    return question
 
 
 def _like_edges(dag: CompiledDAG, cost: Any) -> bool:

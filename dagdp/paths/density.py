@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.kinds import is_tensor
 from dagdp.omega import Negentropy, Omega
-from dagdp.paths.arrays import cast, constant, host, is_tensor, like, namespace
+from dagdp.paths.arrays import constant, host, like, namespace
 from dagdp.paths.checked import checked_edges
 from dagdp.paths.plain import Question, ask
 from dagdp.run import dp_grad, dp_value, local_weights
@@ -53,15 +54,15 @@ def path_log_prob(
     xp = namespace(question.scores)
     items, axes = question.last().size, edges.shape[:-1]
     flat = np.where(edges >= 0, edges, 0).reshape(items, -1) + question.plain.parents.size * np.arange(items)[:, None]
-    taken = like(question.scores, (edges >= 0).reshape(items, -1))
-    parts = found.part.reshape(-1)[flat]
+    taken = like(found.part, (edges >= 0).reshape(items, -1))
+    parts = found.part.reshape(-1)[like(found.part, flat)]
     sums = xp.where(taken, parts, xp.zeros_like(parts)).reshape((*axes, edges.shape[-1])).sum(-1)
     constants = found.constant.reshape((*question.batch, *[1] * (len(axes) - len(question.batch))))
     empty = like(question.scores, (edges < 0).all(-1))
     answer = xp.where(empty, xp.full_like(sums, -np.inf), constants + sums)
     lost = (found.lost.reshape(-1)[flat].reshape(edges.shape) & (edges >= 0)).any(-1)
     refuse_lost(lost & np.isfinite(host(answer)))
-    return cast(answer, question.dtype)
+    return question.answer(answer)
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,13 @@ def _of_weights(question: Question, omega: Omega) -> Density:
     given = known.theta(host(question.scores))
     q = local_weights(known.dag, given, omega, end=question.end)
     lost = np.zeros(q.shape, bool)
-    if is_tensor(question.scores):
+    if is_tensor(question.scores) and question.scores.requires_grad:
         flow = dp_grad(known.dag, question.theta, omega, end=question.end)
         visited = flow["node"][..., known.children]
-        sure = like(flow, q > 0) & (visited > 0)
+        sure = like(visited, q > 0) & (flow["edge"] >= np.finfo(np.float64).tiny)
         lost = (q > 0) & ~host(sure)
         q = xp.where(sure, flow["edge"] / xp.where(sure, visited, 1.0), like(visited, q))
+    q = like(question.scores, q)
     taken = q > 0
     part = xp.where(taken, xp.log(xp.where(taken, q, 1.0)), -np.inf)
     return Density(xp.zeros_like(part[..., 0]), part, lost)

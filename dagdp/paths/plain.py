@@ -18,9 +18,10 @@ from dagdp.compiled import CompiledDAG
 from dagdp.compiler import compile
 from dagdp.compiler.arrays import group
 from dagdp.graph import Graph
-from dagdp.inputs import collect, common_batch, real_type
+from dagdp.inputs import collect, common_batch
+from dagdp.kinds import home_of, is_tensor
 from dagdp.omega import HardMax
-from dagdp.paths.arrays import cast, double, host, namespace, repeated
+from dagdp.paths.arrays import answer_type, as_tensor, cast, double, host, like, namespace, repeated
 from dagdp.run import dp_value
 
 Numbers = NDArray[np.int64]
@@ -83,12 +84,14 @@ class Question:
 
     def answer(self, values: Any) -> Any:
         """float64 results in theta's dtype, and of its kind."""
-        return cast(values, self.dtype)
+        return cast(like(self.scores, values), self.dtype)
 
 
 def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     """Sum the potentials on each edge, in float64, and check them as `dp_value` does."""
-    _, arrays, batches = collect(dag, theta)
+    tensors = home_of(theta) is not None
+    _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
+    end = host(end) if is_tensor(end) else end
     batch = common_batch(batches, end, dag)
     known = plain(dag)
     xp = namespace(arrays[0])
@@ -97,12 +100,12 @@ def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     for potential, array, own in zip(dag.potentials, arrays, batches, strict=True):
         entries = double(array.reshape(*own, potential.size))
         padded = xp.concatenate((entries, xp.zeros_like(entries[..., :1])), -1)  # index -1 reads the zero
-        scores = scores + padded[..., np.concatenate([potential.index, joint])]
+        scores = scores + padded[..., like(padded, np.concatenate([potential.index, joint]))]
     scores = xp.broadcast_to(-scores if minimize else scores, (*batch, known.parents.size))
     if not (scores < np.inf).all():  # fine behind an item's end; else this names the entry in the user's own array
         dp_value(dag, theta, HardMax(), minimize=minimize, end=end)
     where = None if end is None else dag.origin[dag.end_nodes(end, batch)].reshape(batch)
-    return Question(known, scores, where, -1.0 if minimize else 1.0, real_type(arrays))
+    return Question(known, scores, where, -1.0 if minimize else 1.0, answer_type(arrays))
 
 
 _known: weakref.WeakKeyDictionary[CompiledDAG, Plain] = weakref.WeakKeyDictionary()

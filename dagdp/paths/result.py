@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
-from dagdp.paths.plain import Plain
+from dagdp.paths.arrays import host, like
+from dagdp.paths.plain import Question
 
 Numbers = NDArray[np.int64]
 
@@ -20,7 +21,8 @@ class Paths:
     """Paths as arrays, from start to end, with -1 behind the last edge and the last node.
 
     Leading axes, written *axes, are [*batch] for `best_path`, [*batch, k] for `k_best`, [*batch, n] for
-    `sample_paths` and [*batch, m] for `support`. L is the length of the longest path among them.
+    `sample_paths` and [*batch, m] for `support`. L is the length of the longest path among them. Arrays are
+    tensors where theta is one, constants to autograd: derivatives come from `path_log_prob` and `expectation`.
 
     scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype; -inf (+inf when minimising)
         where there is no path, whose length is then 0.
@@ -43,9 +45,9 @@ class Paths:
     """
 
     scores: Any
-    edges: Numbers
-    nodes: Numbers
-    lengths: Numbers
+    edges: Any
+    nodes: Any
+    lengths: Any
 
     def names(self, dag: CompiledDAG) -> list[Any]:
         """The user's own node names along each path: a list, in lists for the leading axes, without padding."""
@@ -57,15 +59,17 @@ class Paths:
                 return [named(part) for part in nodes]
             return [names[node] for node in nodes[nodes >= 0]]
 
-        return named(self.nodes)
+        return named(host(self.nodes))
 
 
-def assemble(plain: Plain, scores: Any, edges: Numbers) -> Paths:
-    """Paths from edges of the plain graph [*axes, longest], -1 behind each path; edges into the joint are dropped."""
-    kept = (edges >= 0) & (edges < plain.edges)
+def assemble(question: Question, scores: Any, edges: Numbers) -> Paths:
+    """Paths from their scores in float64, [*axes], to be maximised, and edges of the plain graph, [*axes, longest]."""
+    plain = question.plain
+    kept = (edges >= 0) & (edges < plain.edges)  # the step into the joint is no edge of the user's
     lengths = kept.sum(-1)
     edges = np.where(kept, edges, -1)[..., : lengths.max(initial=0)]
     nodes = np.full((*lengths.shape, edges.shape[-1] + 1), -1, np.int64)
     nodes[..., 1:] = np.where(edges >= 0, plain.children[edges], -1)
     nodes[..., 0] = np.where(lengths > 0, plain.parents[edges[..., 0]] if edges.shape[-1] else -1, -1)
-    return Paths(scores, edges, nodes, lengths)
+    whole = (like(question.scores, array) for array in (edges, nodes, np.asarray(lengths)))
+    return Paths(question.answer(question.sign * scores), *whole)

@@ -63,8 +63,7 @@ def support(
     shape = (*question.batch, values.shape[1])
     constants = host(found.constant)[..., None]
     probabilities = np.exp(constants + values.reshape(shape))
-    scores = _scores(question, edges).reshape(shape)
-    paths = assemble(question.plain, question.answer(question.sign * scores), edges.reshape(*shape, -1))
+    paths = assemble(question, _scores(question, edges).reshape(shape), edges.reshape(*shape, -1))
     return Support(question.answer(probabilities), paths)
 
 

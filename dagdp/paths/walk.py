@@ -10,6 +10,7 @@ from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.kernels.jit import helper
 from dagdp.omega import Omega
+from dagdp.paths.arrays import host
 from dagdp.paths.plain import ask
 from dagdp.paths.result import Paths, assemble
 from dagdp.run import local_weights
@@ -48,7 +49,7 @@ def sample_paths(
         raise InputError(f"n is {n!r}; expected a positive number of draws")
     question = ask(dag, theta, minimize, end)
     known = question.plain
-    q = local_weights(known.dag, question.theta, omega, end=question.end)
+    q = local_weights(known.dag, known.theta(host(question.scores)), omega, end=question.end)
     edges = np.full((question.last().size, n, known.longest), -1)
     scores = np.full(edges.shape[:2], -np.inf)
     generator = np.random.default_rng(seed)
@@ -56,8 +57,7 @@ def sample_paths(
         weights = (question.rows(q)[b], question.rows(question.scores)[b])
         _walk_back(known.in_ptr, known.in_edges, known.parents, *weights, node, generator, edges[b], scores[b])
     shape = (*question.batch, int(n))
-    scores = (question.sign * scores).astype(question.dtype).reshape(shape)
-    return assemble(known, scores, edges.reshape(*shape, known.longest))
+    return assemble(question, scores.reshape(shape), edges.reshape(*shape, known.longest))
 
 
 @helper

@@ -1,0 +1,227 @@
+"""The derivatives of DP_Ω for autograd: value -> expected path -> Hessian product, and there it ends.
+
+Each class is a `torch.autograd.Function` around one operator of `dagdp.nn.ops`; autograd in all its forms
+(reverse, forward, torch.func, twice) goes through these. A function under torch.compile calls the operator
+itself, which has the same formulas registered: neither route serves both (research/toolchain.md section 5).
+
+Inputs are theta [*batch, n], where asked for a direction z like it, the end nodes [*batch] or None, and the
+`Problem`; for an operator, its five arguments instead. Outputs that only serve a later pass are marked as
+not differentiable: `Path` gives E its derivative.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from dagdp.errors import DerivativeError
+from dagdp.nn import ops
+from dagdp.nn.ops import Problem
+
+THIRD = (
+    "a third derivative was asked for: dp_value can be differentiated twice, dp_grad and dp_jvp once, dp_hvp only in "
+    "its direction z. The passes of the paper end with the Hessian product; detach() what need not be differentiated"
+)
+
+
+def value(theta: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, Tensor]:
+    """(DP_Ω(θ), differentiable; E as a constant)."""
+    if torch.compiler.is_compiling():
+        return ops.gradient_op(theta, end, *problem.arguments)
+    return Value.apply(theta, end, problem)
+
+
+def path(theta: Tensor, known: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
+    """E, differentiable, from its known value."""
+    if torch.compiler.is_compiling():
+        return ops.path_op(theta, known, end, *problem.arguments)
+    return Path.apply(theta, known, end, problem)
+
+
+def slope(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
+    """<E, Z>, differentiable in both."""
+    if torch.compiler.is_compiling():
+        return ops.slope_op(theta, z, end, *problem.arguments)
+    return Slope.apply(theta, z, end, problem)
+
+
+def bend(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, Tensor]:
+    """(<E, Z> as a constant; ∇²DP_Ω(θ) Z, differentiable in z)."""
+    if torch.compiler.is_compiling():
+        return ops.bend_op(theta, z, end, *problem.arguments)
+    return Bend.apply(theta, z, end, problem)
+
+
+def _remember(ctx: Any, tensors: tuple[Tensor | None, ...], given: tuple[Any, ...]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors)
+    ctx.save_for_forward(*tensors)
+    ctx.problem = given[0] if isinstance(given[0], Problem) else Problem.of(*given)
+    ctx.nothing = (None,) * (1 + len(given))  # no derivative in end and problem
+
+
+def _forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """A jvp from rule(saved tensors, problem, *tangents) that can itself be differentiated in forward mode.
+
+    torch switches forward mode off inside a jvp, so that a derivative in two directions would silently be 0.
+    It is on again here, and the saved tensors are stripped of the direction that the rule is given apart.
+    """
+
+    @functools.wraps(rule)
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
+        with forward_ad._set_fwd_grad_enabled(True):
+            saved = [None if t is None else forward_ad.unpack_dual(t).primal for t in ctx.saved_tensors]
+            return rule(saved, ctx.problem, *tangents)
+
+    return jvp
+
+
+def _weighted(scalars: Tensor, rows: Tensor) -> Tensor:
+    return scalars.unsqueeze(-1) * rows
+
+
+class Value(torch.autograd.Function):
+    """DP_Ω(θ), with E found on the way."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(theta: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, Tensor]:
+        return ops.gradient_op(theta, end, *problem.arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        theta, end, *given = inputs
+        ctx.mark_non_differentiable(output[1])
+        _remember(ctx, (theta, output[1], end), tuple(given))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, _: Any) -> tuple[Any, ...]:
+        theta, known, end = ctx.saved_tensors
+        return (None if g is None else _weighted(g, path(theta, known, end, ctx.problem)), *ctx.nothing)
+
+    @staticmethod
+    @_forward_mode
+    def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor, *_: Any) -> tuple[Any, ...]:
+        theta, known, end = saved
+        return (path(theta, known, end, problem) * theta_dot).sum(-1), None
+
+
+class Path(torch.autograd.Function):
+    """E as a function of θ, handed through; its derivative is the Hessian product."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(theta: Tensor, known: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
+        return ops.path_op(theta, known, end, *problem.arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        theta, _, end, *given = inputs
+        _remember(ctx, (theta, end), tuple(given))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Any, ...]:
+        theta, end = ctx.saved_tensors
+        return (None if g is None else bend(theta, g, end, ctx.problem)[1], None, *ctx.nothing)
+
+    @staticmethod
+    @_forward_mode
+    def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor, *_: Any) -> Tensor:
+        theta, end = saved
+        return bend(theta, theta_dot, end, problem)[1]
+
+
+class Slope(torch.autograd.Function):
+    """<E, Z>: by z it has the derivative E, by θ the Hessian product."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
+        return ops.slope_op(theta, z, end, *problem.arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        theta, z, end, *given = inputs
+        _remember(ctx, (theta, z, end), tuple(given))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Any, ...]:
+        theta, z, end = ctx.saved_tensors
+        if g is None:
+            return None, None, *ctx.nothing
+        by_theta = _weighted(g, bend(theta, z, end, ctx.problem)[1]) if ctx.needs_input_grad[0] else None
+        by_z = _weighted(g, expected_path(theta, end, ctx.problem)) if ctx.needs_input_grad[1] else None
+        return by_theta, by_z, *ctx.nothing
+
+    @staticmethod
+    @_forward_mode
+    def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor | None, z_dot: Tensor | None, *_: Any) -> Tensor:
+        theta, z, end = saved
+        total = z.new_zeros(z.shape[:-1])
+        if theta_dot is not None:
+            total = total + (bend(theta, z, end, problem)[1] * theta_dot).sum(-1)
+        if z_dot is not None:
+            total = total + (expected_path(theta, end, problem) * z_dot).sum(-1)
+        return total
+
+
+class Bend(torch.autograd.Function):
+    """∇²DP_Ω(θ) Z, symmetric and linear in z, with <E, Z> found on the way. The end of the line for θ."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, Tensor]:
+        return ops.bend_op(theta, z, end, *problem.arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        theta, _, end, *given = inputs
+        ctx.mark_non_differentiable(output[0])
+        _remember(ctx, (theta, end), tuple(given))
+
+    @staticmethod
+    def backward(ctx: Any, _: Any, g: Tensor | None) -> tuple[Any, ...]:
+        if g is None:
+            return None, None, *ctx.nothing
+        if ctx.needs_input_grad[0]:
+            raise DerivativeError(THIRD)
+        theta, end = ctx.saved_tensors
+        return None, bend(theta, g, end, ctx.problem)[1], *ctx.nothing
+
+    @staticmethod
+    @_forward_mode
+    def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor | None, z_dot: Tensor, *_: Any) -> Any:
+        if theta_dot is not None:
+            raise DerivativeError(THIRD)
+        theta, end = saved
+        return None, bend(theta, z_dot, end, problem)[1]
+
+
+def expected_path(theta: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
+    """E [*batch, n], differentiable once in θ."""
+    return path(theta, value(theta, end, problem)[1], end, problem)
+
+
+def _remember_theta(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    theta, end, *given = inputs
+    _remember(ctx, (theta, end), tuple(given))
+
+
+def _value_alone(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+    """Where a traced function took the value for all that is needed: E is found now."""
+    theta, end = ctx.saved_tensors
+    return _weighted(g, expected_path(theta, end, ctx.problem)), *ctx.nothing
+
+
+ops.value_op.register_autograd(_value_alone, setup_context=_remember_theta)
+for _op, _rule in ((ops.gradient_op, Value), (ops.path_op, Path), (ops.slope_op, Slope), (ops.bend_op, Bend)):
+    _op.register_autograd(_rule.backward, setup_context=_rule.setup_context)

@@ -1,0 +1,193 @@
+"""What PyTorch calls: five operators over one flat tensor of potentials, without derivatives of their own.
+
+An operator of `torch.library` takes tensors, numbers and strings, so a compiled graph travels as its serial
+and a smoothed maximum as the name of its class and its fields. The potentials of an item stand side by side
+in theta [*batch, n]; each works on NumPy views of its tensors, through the same functions a NumPy user calls.
+
+Derivatives are in `dagdp.nn.derivatives`, which is also where these are to be called from: in eager mode an
+operator alone knows nothing of forward-mode derivatives and would return 0 for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dagdp import run
+from dagdp.compiled import CompiledDAG, living
+from dagdp.errors import OmegaError
+from dagdp.omega import Omega
+
+#: dag, omega, parameters, minimize, threads: what a run is about, besides its tensors
+Arguments = tuple[int, str, list[float], bool, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """What a run is about, besides its tensors. Holds the graph: a serial alone would not keep it alive."""
+
+    dag: CompiledDAG
+    omega: Omega
+    minimize: bool
+    threads: int  # 0 for the default
+
+    @property
+    def arguments(self) -> Arguments:
+        """As operators take it."""
+        kind = type(self.omega)
+        parameters = [float(getattr(self.omega, name)) for name in kind.__match_args__]  # type: ignore[attr-defined]
+        return self.dag.serial, kind.Data.__name__, parameters, self.minimize, self.threads
+
+    @classmethod
+    def of(cls, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int) -> Problem:
+        """From what an operator was given."""
+        return cls(living(dag), _class_named(omega)(*parameters), minimize, threads)
+
+    def run(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
+        """`function` of the NumPy layer on tensors [*batch, n]; end [*batch] node numbers."""
+        arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
+        names = None if end is None else self.dag.end_names(end.numpy(force=True))
+        options = {"minimize": self.minimize, "end": names, "threads": self.threads or None}
+        return function(self.dag, *arrays, self.omega, **options)
+
+    def split(self, flat: np.ndarray[Any, Any]) -> Any:
+        """[*batch, n] as an array a potential."""
+        blocks, first = {}, 0
+        for potential in self.dag.potentials:
+            block = flat[..., first : first + potential.size]
+            blocks[potential.name] = block.reshape(*flat.shape[:-1], *potential.shape)
+            first += potential.size
+        return blocks.get(None, blocks)
+
+    def join(self, blocks: Any, like: Tensor) -> Tensor:
+        """The other way round, as a new tensor shaped like `like`."""
+        arrays = list(blocks.values()) if isinstance(blocks, dict) else [blocks]
+        flat = [array.reshape(*like.shape[:-1], p.size) for p, array in zip(self.dag.potentials, arrays, strict=True)]
+        return torch.from_numpy(flat[0] if len(flat) == 1 else np.concatenate(flat, -1))
+
+
+@functools.cache
+def _class_named(name: str) -> type[Omega]:
+    """The operator class whose `Data` has that name, which no two classes share."""
+    found = [Omega]
+    for kind in found:
+        if kind is not Omega and kind.Data.__name__ == name:
+            return kind
+        found += kind.__subclasses__()
+    raise OmegaError(f"the operator class {name} is gone; keep a reference to it while a traced function uses it")
+
+
+def _scalars(values: Any) -> Tensor:
+    return torch.from_numpy(np.asarray(values))
+
+
+@torch.library.custom_op("dagdp::value", mutates_args=(), device_types="cpu")
+def value_op(
+    theta: Tensor, end: Tensor | None, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int
+) -> Tensor:
+    """DP_Ω(θ) [*batch], and nothing kept."""
+    return _scalars(Problem.of(dag, omega, parameters, minimize, threads).run(run.dp_value, end, theta))
+
+
+@torch.library.custom_op("dagdp::gradient", mutates_args=(), device_types="cpu")
+def gradient_op(
+    theta: Tensor, end: Tensor | None, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int
+) -> tuple[Tensor, Tensor]:
+    """DP_Ω(θ) [*batch] and E [*batch, n]."""
+    problem = Problem.of(dag, omega, parameters, minimize, threads)
+    value, path = problem.run(run.dp_value_and_grad, end, theta)
+    return _scalars(value), problem.join(path, theta)
+
+
+@torch.library.custom_op("dagdp::path", mutates_args=())
+def path_op(
+    theta: Tensor,
+    path: Tensor,
+    end: Tensor | None,
+    dag: int,
+    omega: str,
+    parameters: Sequence[float],
+    minimize: bool,
+    threads: int,
+) -> Tensor:
+    """E as a function of θ: it is known already, and only its derivative needs a kernel."""
+    return path.clone(memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("dagdp::slope", mutates_args=(), device_types="cpu")
+def slope_op(
+    theta: Tensor,
+    z: Tensor,
+    end: Tensor | None,
+    dag: int,
+    omega: str,
+    parameters: Sequence[float],
+    minimize: bool,
+    threads: int,
+) -> Tensor:
+    """<E, Z> [*batch]."""
+    return _scalars(Problem.of(dag, omega, parameters, minimize, threads).run(run.dp_jvp, end, theta, z))
+
+
+@torch.library.custom_op("dagdp::bend", mutates_args=(), device_types="cpu")
+def bend_op(
+    theta: Tensor,
+    z: Tensor,
+    end: Tensor | None,
+    dag: int,
+    omega: str,
+    parameters: Sequence[float],
+    minimize: bool,
+    threads: int,
+) -> tuple[Tensor, Tensor]:
+    """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
+    problem = Problem.of(dag, omega, parameters, minimize, threads)
+    slope, change = problem.run(run.dp_jvp_and_hvp, end, theta, z)
+    return _scalars(slope), problem.join(change, theta)
+
+
+def _scalar_like(theta: Tensor, *_: Any) -> Tensor:
+    return theta.new_empty(theta.shape[:-1])
+
+
+def _flat_like(theta: Tensor, *_: Any) -> Tensor:
+    return theta.new_empty(theta.shape)
+
+
+def _both_like(theta: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    return _scalar_like(theta), _flat_like(theta)
+
+
+value_op.register_fake(_scalar_like)
+gradient_op.register_fake(_both_like)
+path_op.register_fake(_flat_like)
+slope_op.register_fake(_scalar_like)
+bend_op.register_fake(_both_like)
+
+
+def _mapped(op: Callable[..., Any]) -> Callable[..., Any]:
+    """vmap is one more batch dimension in front; what is not mapped is repeated, as every item needs its own E."""
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
+        spread = [
+            argument
+            if not isinstance(argument, Tensor)
+            else argument.expand(info.batch_size, *argument.shape)
+            if dim is None
+            else argument.movedim(dim, 0)
+            for argument, dim in zip(arguments, in_dims, strict=True)
+        ]
+        output = op(*spread)
+        return output, (0,) * len(output) if isinstance(output, tuple) else 0
+
+    return rule
+
+
+for _op in (value_op, gradient_op, path_op, slope_op, bend_op):
+    _op.register_vmap(_mapped(_op))

@@ -1,0 +1,268 @@
+"""The six functions for torch tensors: check, join the potentials, run, split. Signatures are those of `dagdp.dp_*`.
+
+Potentials of one item stand side by side in one tensor [*batch, n] for the run, blocks that the batch shares
+repeated: an item needs its own E, since each has its own upstream gradient. Broadcasting, casting and joining
+are torch's, so autograd sums and casts their gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError, OmegaError
+from dagdp.graph import Graph
+from dagdp.inputs import Shape, collect, common_batch
+from dagdp.kinds import is_tensor
+from dagdp.nn import derivatives, ops
+from dagdp.nn.ops import Problem
+from dagdp.omega import Negentropy, Omega
+
+Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
+
+
+def dp_value(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Tensor:
+    """DP_Ω(θ): tensor [*batch], twice differentiable. See `dagdp.dp_value`.
+
+    Where nothing requires a gradient only the forward pass runs, in memory of the order of the graph's nodes.
+
+    >>> import dagdp, torch
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta = torch.tensor([1.0, 2.5, 2.0], requires_grad=True)
+    >>> dagdp.dp_value(dag, theta, dagdp.HardMax()).backward()
+    >>> theta.grad
+    tensor([1., 0., 1.])
+    """
+    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    if _differentiable(call.theta):
+        return call.scalars(derivatives.value(call.theta, call.end, call.problem)[0])
+    return call.scalars(ops.value_op(call.theta, call.end, *call.problem.arguments))
+
+
+def dp_grad(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Gradient:
+    """∇DP_Ω(θ) = E, differentiable once. See `dagdp.dp_grad`.
+
+    >>> import dagdp, torch
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta = torch.tensor([1.0, 2.5, 2.0], requires_grad=True)
+    >>> dagdp.dp_grad(dag, theta, dagdp.SquaredL2(1.0))[1].backward()
+    >>> theta.grad
+    tensor([-0.5000,  0.5000, -0.5000])
+    """
+    return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
+
+
+def dp_value_and_grad(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> tuple[Tensor, Gradient]:
+    """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
+    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    value, known = derivatives.value(call.theta, call.end, call.problem)
+    return call.scalars(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
+
+
+def dp_jvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Tensor:
+    """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
+    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    return call.scalars(derivatives.slope(call.theta, call.direction, call.end, call.problem))
+
+
+def dp_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> Gradient:
+    """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
+    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    return call.gradient(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
+
+
+def dp_jvp_and_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+    threads: int | None = None,
+) -> tuple[Tensor, Gradient]:
+    """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
+    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
+    if _differentiable(call.theta, call.direction):
+        slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
+    return call.scalars(slope), call.gradient(change)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One checked call: joined tensors, and how to hand results back."""
+
+    problem: Problem
+    keyed: bool
+    batch: Shape
+    batches: list[Shape]  # [blocks] () for a block that the batch shares
+    dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
+    theta: Tensor  # [*batch, n]
+    z: Tensor | None
+    end: Tensor | None  # [*batch]
+
+    @property
+    def direction(self) -> Tensor:
+        assert self.z is not None
+        return self.z
+
+    def scalars(self, values: Tensor) -> Tensor:
+        """[*batch] in the common type of theta."""
+        dtype = self.dtypes[0]
+        for other in self.dtypes[1:]:
+            dtype = torch.promote_types(dtype, other)
+        return values.to(dtype)
+
+    def gradient(self, flat: Tensor) -> Gradient:
+        """[*batch, n] as the user's tensors: a block that the batch shares gets the sum."""
+        made, first = {}, 0
+        for potential, own, dtype in zip(self.problem.dag.potentials, self.batches, self.dtypes, strict=True):
+            block = flat[..., first : first + potential.size]
+            first += potential.size
+            if own == () and self.batch != ():
+                block = block.reshape(-1, potential.size).sum(0)
+            made[potential.name] = block.reshape(*own, *potential.shape).to(dtype)
+        return made if self.keyed else next(iter(made.values()))
+
+
+def _prepare(
+    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
+) -> _Call:
+    if not isinstance(dag, CompiledDAG):
+        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
+        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
+    chosen = Negentropy(1.0) if omega is None else omega
+    if not isinstance(chosen, Omega):
+        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
+    keyed, blocks, batches = collect(dag, theta, "theta", _as_tensor)
+    _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", _as_tensor)
+    numbers = _end_numbers(dag, end)
+    batch = common_batch(batches + z_batches, numbers, dag)
+    dtypes = [_handed_back(block) for block in blocks]
+    real = torch.float64 if any(_floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
+    return _Call(
+        problem=Problem(dag, chosen, bool(minimize), threads or 0),
+        keyed=keyed,
+        batch=batch,
+        batches=batches,
+        dtypes=dtypes,
+        theta=_joined(dag, blocks, batch, real),
+        z=None if z is None else _joined(dag, z_blocks, batch, real),
+        end=None if numbers is None else _spread(numbers, batch),
+    )
+
+
+def _as_tensor(value: Any, label: str) -> Tensor:
+    tensor = value if is_tensor(value) else torch.as_tensor(np.asarray(value))
+    if tensor.is_complex() or tensor.layout is not torch.strided:
+        raise InputError(
+            f"{label} has dtype {tensor.dtype} and layout {tensor.layout}; expected real numbers in a dense tensor"
+        )
+    if tensor.device.type not in ("cpu", "meta"):
+        raise InputError(
+            f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
+            "follow back"
+        )
+    return tensor
+
+
+def _joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
+    """[*batch, n]: the blocks side by side, each repeated over batch dimensions that it lacks."""
+    rows = [
+        block.to(real).expand(*batch, *potential.shape).reshape(*batch, potential.size)
+        for block, potential in zip(blocks, dag.potentials, strict=True)
+    ]
+    return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
+
+
+def _end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
+    """Node numbers, one or [*batch]; that paths end there is checked by the operator."""
+    if end is None:
+        return None
+    if dag.graph.nodes is not None:
+        end = dag.end_numbers(end.numpy(force=True) if is_tensor(end) else end)
+    numbers = torch.as_tensor(end)
+    if numbers.is_floating_point() or numbers.is_complex():
+        raise InputError(f"end has dtype {numbers.dtype}; expected node numbers (integers)")
+    return numbers.to("cpu", torch.int64)
+
+
+def _spread(end: Tensor, batch: Shape) -> Tensor:
+    try:
+        return end.expand(batch)
+    except RuntimeError:
+        raise InputError(
+            f"end has shape {tuple(end.shape)}; expected one node, or one for each batch item, shape {batch}"
+        ) from None
+
+
+def _floating(tensor: Tensor) -> torch.dtype:
+    return tensor.dtype if tensor.is_floating_point() else torch.float64
+
+
+def _handed_back(tensor: Tensor) -> torch.dtype:
+    """The dtype of results: the tensor's own; float32 for half types under autocast, as with torch's own losses."""
+    dtype = _floating(tensor)
+    if dtype.itemsize < 4 and torch.is_autocast_enabled(tensor.device.type):
+        return torch.float32
+    return dtype
+
+
+def _differentiable(*tensors: Tensor) -> bool:
+    """Whether a derivative may be asked for, in reverse or in forward mode."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    # inside vmap and its kin a tensor does not say what it hides
+    hidden = torch._C._functorch.is_functorch_wrapped_tensor
+    return any(hidden(tensor) or forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)

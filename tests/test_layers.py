@@ -72,6 +72,7 @@ ALLOWED = {
         "compiled", "errors", "omega", "paths.arrays", "paths.best", "paths.density", "paths.plain", "paths.result",
     },
     "paths.marginals": {"compiled", "omega", "paths.plain", "reference", "run"},
+    "plot": {"compiled", "errors"},
     "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},
     "": {"compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
     "nn.ops": {"", "compiled", "errors", "omega", "run"},

@@ -70,7 +70,8 @@ def entropy(
     True
     """
     question = ask(dag, theta, minimize, end)
-    return question.answer(-_mean_log(question, omega, density(question, omega).detached()))
+    mean = _mean_log(question, omega, density(question, omega).detached())
+    return question.answer(0.0 - mean)  # not -mean: that would be -0.0 where the path is certain
 
 
 def cross_entropy(

@@ -1,6 +1,9 @@
 # The two commands of the README. Each makes .venv if there is none, installs what it needs, and runs.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Alone and by its exact pin, before anything that depends on it: where an index has a CPU build of that version, it is taken.
+TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: demo test lint bench clean
 
@@ -22,11 +25,12 @@ bench: .venv/.test
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[examples]"
+	$(PIP) -e ".[examples]"
 	touch $@
 
 .venv/.test: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(PIP) $(TORCH)
+	$(PIP) -e ".[test]"
 	touch $@ .venv/.demo
 
 clean:

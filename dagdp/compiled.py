@@ -88,8 +88,10 @@ class CompiledDAG:
     ends: Numbers
     hoisted: tuple[int, ...]
     serial: int = field(init=False, default_factory=lambda: next(_serials))  # its name where only numbers can go
+    named: bool = field(init=False)  # whether nodes have names: a field, which torch.compile can follow
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "named", self.graph.nodes is not None)
         _living[self.serial] = self
 
     def __reduce__(self) -> tuple[Any, ...]:

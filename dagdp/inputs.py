@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError
-from dagdp.graph import Potential
+from dagdp.errors import InputError, OmegaError
+from dagdp.graph import Graph, Potential
+from dagdp.omega import Negentropy, Omega
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -44,6 +45,19 @@ class Weights:
     def like(self, index: int) -> tuple[Shape, np.dtype[Any]]:
         """Shape and dtype of a gradient with respect to block `index`."""
         return self.given[index].shape, _floating(self.given[index].dtype)
+
+
+def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
+    """The operator to use, Negentropy(1.0) by default, once `dag`, `omega` and `threads` are seen to be right."""
+    if not isinstance(dag, CompiledDAG):
+        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
+        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
+    chosen = Negentropy(1.0) if omega is None else omega
+    if not isinstance(chosen, Omega):
+        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
+    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+        raise InputError(f"threads is {threads!r}; expected a positive number, or None for the default")
+    return chosen
 
 
 def collect(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether the value is a torch tensor of any class, told without importing torch."""
-    return any(kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__)
+    """Whether the value is a torch tensor of any class. Without torch imported there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def home_of(*values: Any) -> ModuleType | None:
@@ -17,7 +19,7 @@ def home_of(*values: Any) -> ModuleType | None:
     for value in values:
         members = value.values() if isinstance(value, Mapping) else (value,)
         if any(is_tensor(member) for member in members):
-            import dagdp.nn.run as home  # an import statement: torch.compile can follow this one
+            import dagdp.nn.run as home  # a statement: torch.compile can follow it
 
             return home
     return None

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError, OmegaError
+from dagdp.errors import InputError
 from dagdp.faults import edges_before, raise_first_fault
-from dagdp.graph import Graph
-from dagdp.inputs import Shape, Weights, arrange, collect, common_batch, filled, real_type
+from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, filled, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.kinds import home_of
-from dagdp.omega import Negentropy, Omega
+from dagdp.omega import Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
@@ -239,7 +238,8 @@ def local_weights(
     edges that lie on no path to the end, at nodes that only forbidden edges reach, and on forbidden edges.
     The choice between several ends is no edge of the graph and is not reported.
 
-    Parameters and errors are those of `dp_value`; NumPy arrays only.
+    Parameters and errors are those of `dp_value`; NumPy arrays only: there is no derivative of q itself, and a
+    tensor raises InputError. `path_log_prob` has one.
 
     Example
     -------
@@ -248,6 +248,11 @@ def local_weights(
     >>> local_weights(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 0.5]
     """
+    if home_of(theta) is not None:
+        raise InputError(
+            "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
+            "dp_grad or path_log_prob, which have one"
+        )
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     inner = np.zeros((call.items, dag.num_edges), call.real)
     call.launch(weights_kernel, call.theta, np.empty(call.items, call.real), inner)
@@ -350,14 +355,7 @@ class _Call:
 def _prepare(
     dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
-    if not isinstance(dag, CompiledDAG):
-        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
-        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
-    chosen = Negentropy(1.0) if omega is None else omega
-    if not isinstance(chosen, Omega):
-        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
-    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
-        raise InputError(f"threads is {threads!r}; expected a positive number, or None for the default")
+    chosen = checked(dag, omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
     batch = common_batch(batches + z_batches, end, dag)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dagdp import Graph, GraphError
+from dagdp import CompiledDAG, Graph, GraphError, compile
 
 
 def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Graph:
@@ -111,6 +114,29 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
         ends=[N_A * N_B],
         potentials={"cost": ((N_A, N_B), into - 1)},
     )
+
+
+def compiled(builder: Callable[..., Graph], *arguments: Any) -> CompiledDAG:
+    """`compile(builder(*arguments))`, kept for the next call with the same arguments.
+
+    >>> compiled(trellis, 3, 2) is compiled(trellis, 3, 2)
+    True
+    """
+    return _kept(builder, *arguments)
+
+
+@lru_cache(maxsize=64)
+def _kept(builder: Callable[..., Graph], *arguments: Any) -> CompiledDAG:
+    return compile(builder(*arguments))
+
+
+def sizes(array: Any, count: int) -> tuple[int, ...]:
+    """The last `count` dimensions as plain numbers, also where a tracer holds them as symbols.
+
+    >>> sizes([[1.0, 2.0]], 2)
+    (1, 2)
+    """
+    return tuple(operator.index(size) for size in np.shape(array)[-count:])
 
 
 def _positive(builder: str, **sizes: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dagdp import CompiledDAG, HardMax, InputError, Omega, compile, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import dtw_grid
+from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
+from dagdp.graphs.builders import compiled, dtw_grid, sizes
 from dagdp.graphs.viterbi import checked_lengths
 
 
@@ -91,22 +90,17 @@ def dtw_path(theta: Any, *, lengths: Any = None, band: int | None = None, thread
     return pairs if isinstance(visited, np.ndarray) else visited.long().new_tensor(pairs)
 
 
-@lru_cache(maxsize=32)
-def _compiled(N_A: int, N_B: int, band: int | None) -> CompiledDAG:
-    return compile(dtw_grid(N_A, N_B, band))
-
-
 def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, Any]:
     shape = np.shape(theta)
     if len(shape) < 2:
         raise InputError(f"theta has shape {shape}; expected costs [*batch, N_A, N_B]")
-    N_A, N_B = shape[-2:]
+    N_A, N_B = sizes(theta, 2)
     if lengths is None:
-        return _compiled(N_A, N_B, band), None
+        return compiled(dtw_grid, N_A, N_B, band), None
     if band is not None:
         raise InputError("both band= and lengths= were given; the band belongs to the full grid: call per length")
     if not isinstance(lengths, list | tuple) or len(lengths) != 2:
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
     n_a = checked_lengths("lengths[0]", lengths[0], N_A)
     n_b = checked_lengths("lengths[1]", lengths[1], N_B)
-    return _compiled(N_A, N_B, None), np.broadcast_to(1 + (n_a - 1) * N_B + (n_b - 1), shape[:-2])
+    return compiled(dtw_grid, N_A, N_B), np.broadcast_to(1 + (n_a - 1) * N_B + (n_b - 1), shape[:-2])

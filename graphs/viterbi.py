@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dagdp import CompiledDAG, HardMax, InputError, Omega, compile, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import trellis
+from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
+from dagdp.graphs.builders import compiled, sizes, trellis
 
 
 def viterbi_value(
@@ -93,17 +92,12 @@ def viterbi_decode(theta: Any, *, lengths: Any = None, initial: str = "single", 
     return states
 
 
-@lru_cache(maxsize=32)
-def _compiled(T: int, S: int, initial: str, ragged: bool) -> CompiledDAG:
-    return compile(trellis(T, S, initial, ragged))
-
-
 def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any]:
     shape = np.shape(theta)
     if len(shape) < 3 or shape[-1] != shape[-2]:
         raise InputError(f"theta has shape {shape}; expected [*batch, T, S, S], indexed [t, to, from]")
-    T, S = shape[-3], shape[-1]
-    dag = _compiled(T, S, initial, lengths is not None)
+    T, S, _ = sizes(theta, 3)
+    dag = compiled(trellis, T, S, initial, lengths is not None)
     if lengths is None:
         return dag, None
     return dag, dag.graph.num_nodes - T + checked_lengths("lengths", lengths, T) - 1

@@ -14,10 +14,12 @@ from dagdp import (
     HardMax,
     InputError,
     Negentropy,
+    OmegaError,
     SquaredL2,
     Tsallis,
     compile,
     count_paths,
+    gap_bound,
     k_best,
     path_log_prob,
     sample_paths,
@@ -132,6 +134,21 @@ def named():
 def test_what_is_no_path_is_named(paths, message):
     with pytest.raises(InputError, match=message):
         path_log_prob(named(), np.zeros(4), paths)
+
+
+def test_a_graph_and_a_name_are_told_from_what_is_expected():
+    graph = Graph.from_edges([0], [1])
+    for call in (
+        lambda: k_best(graph, [1.0], 1),
+        lambda: count_paths(graph),
+        lambda: gap_bound(graph),
+        lambda: path_log_prob(graph, [1.0], [0]),
+    ):
+        with pytest.raises(InputError, match="dag is a Graph; expected a CompiledDAG"):
+            call()
+    for call in (lambda: path_log_prob(compile(graph), [1.0], [0], "hard"), lambda: gap_bound(compile(graph), "hard")):
+        with pytest.raises(OmegaError, match="omega is 'hard'; expected an operator"):
+            call()
 
 
 def test_the_batch_of_paths_must_be_that_of_theta():

@@ -152,3 +152,8 @@ def test_mixed_kinds_become_tensors():
             assert float(function(dag, *pair)) == pytest.approx(function(dag, theta, theta), abs=1e-12)
     found = dagdp.expectation(dag, theta, HardMax(), torch.tensor([3.0, 4.0], dtype=torch.float64))
     assert isinstance(found, torch.Tensor) and found == 4
+
+
+def test_local_weights_refuse_tensors_rather_than_cut_them_off():
+    with pytest.raises(InputError, match="local_weights has no derivative"):
+        dagdp.local_weights(compile(graph_of([(0, 1)])), torch.zeros(1))

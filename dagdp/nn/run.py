@@ -7,7 +7,8 @@ are torch's, so autograd sums and casts their gradients.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError, OmegaError
-from dagdp.graph import Graph
-from dagdp.inputs import Shape, collect, common_batch
-from dagdp.kinds import is_tensor
-from dagdp.nn import derivatives, ops
+from dagdp.errors import InputError
+from dagdp.inputs import Shape, checked, collect, common_batch
+from dagdp.nn import alpha, derivatives, ops
+from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.ops import Problem
-from dagdp.omega import Negentropy, Omega
+from dagdp.omega import Omega
 
 Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
 
@@ -30,7 +30,7 @@ Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
 def dp_value(
     dag: CompiledDAG,
     theta: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
     end: Any = None,
@@ -48,15 +48,13 @@ def dp_value(
     tensor([1., 0., 1.])
     """
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
-    if _differentiable(call.theta):
-        return call.scalars(derivatives.value(call.theta, call.end, call.problem)[0])
-    return call.scalars(ops.value_op(call.theta, call.end, *call.problem.arguments))
+    return call.value(_value(call))
 
 
 def dp_grad(
     dag: CompiledDAG,
     theta: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
     end: Any = None,
@@ -77,7 +75,7 @@ def dp_grad(
 def dp_value_and_grad(
     dag: CompiledDAG,
     theta: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
     end: Any = None,
@@ -86,14 +84,16 @@ def dp_value_and_grad(
     """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     value, known = derivatives.value(call.theta, call.end, call.problem)
-    return call.scalars(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
+    if call.alpha is not None:
+        value = _value(call)
+    return call.value(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
 
 
 def dp_jvp(
     dag: CompiledDAG,
     theta: Any,
     z: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
     end: Any = None,
@@ -108,7 +108,7 @@ def dp_hvp(
     dag: CompiledDAG,
     theta: Any,
     z: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
     end: Any = None,
@@ -116,14 +116,14 @@ def dp_hvp(
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
-    return call.gradient(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
+    return call.hessian(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
 
 
 def dp_jvp_and_hvp(
     dag: CompiledDAG,
     theta: Any,
     z: Any,
-    omega: Omega | None = None,
+    omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
     end: Any = None,
@@ -134,7 +134,7 @@ def dp_jvp_and_hvp(
     slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
     if _differentiable(call.theta, call.direction):
         slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
-    return call.scalars(slope), call.gradient(change)
+    return call.scalars(slope), call.hessian(change)
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,16 @@ class _Call:
     """One checked call: joined tensors, and how to hand results back."""
 
     problem: Problem
+    dag: CompiledDAG  # the user's; where alpha is a tensor the problem has its twin
     keyed: bool
     batch: Shape
     batches: list[Shape]  # [blocks] () for a block that the batch shares
     dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
-    theta: Tensor  # [*batch, n]
+    theta: Tensor  # [*batch, n], divided by the temperature where that is a tensor
     z: Tensor | None
     end: Tensor | None  # [*batch]
+    gamma: Tensor | None = None  # the temperature, where it is a tensor
+    alpha: Tensor | None = None
 
     @property
     def direction(self) -> Tensor:
@@ -162,35 +165,40 @@ class _Call:
             dtype = torch.promote_types(dtype, other)
         return values.to(dtype)
 
+    def value(self, values: Tensor) -> Tensor:
+        """DP_γΩ(θ) = γ DP_Ω(θ/γ)."""
+        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
+
+    def hessian(self, flat: Tensor) -> Gradient:
+        """∇²DP_γΩ(θ) Z = ∇²DP_Ω(θ/γ) Z / γ; the gradient needs no such factor."""
+        return self.gradient(flat if self.gamma is None else flat / self.gamma)
+
     def gradient(self, flat: Tensor) -> Gradient:
         """[*batch, n] as the user's tensors: a block that the batch shares gets the sum."""
         made, first = {}, 0
-        for potential, own, dtype in zip(self.problem.dag.potentials, self.batches, self.dtypes, strict=True):
-            block = flat[..., first : first + potential.size]
-            first += potential.size
+        for potential, own, dtype in zip(self.dag.potentials, self.batches, self.dtypes, strict=True):
+            size = math.prod(potential.shape)  # spelt out: torch.compile cannot follow a property of a constant
+            block = flat[..., first : first + size]
+            first += size
             if own == () and self.batch != ():
-                block = block.reshape(-1, potential.size).sum(0)
+                block = block.reshape(-1, size).sum(0)
             made[potential.name] = block.reshape(*own, *potential.shape).to(dtype)
         return made if self.keyed else next(iter(made.values()))
 
 
 def _prepare(
-    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
-    if not isinstance(dag, CompiledDAG):
-        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
-        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
-    chosen = Negentropy(1.0) if omega is None else omega
-    if not isinstance(chosen, Omega):
-        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
+    chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
     keyed, blocks, batches = collect(dag, theta, "theta", _as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", _as_tensor)
     numbers = _end_numbers(dag, end)
     batch = common_batch(batches + z_batches, numbers, dag)
     dtypes = [_handed_back(block) for block in blocks]
     real = torch.float64 if any(_floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
-    return _Call(
+    call = _Call(
         problem=Problem(dag, chosen, bool(minimize), threads or 0),
+        dag=dag,
         keyed=keyed,
         batch=batch,
         batches=batches,
@@ -199,10 +207,35 @@ def _prepare(
         z=None if z is None else _joined(dag, z_blocks, batch, real),
         end=None if numbers is None else _spread(numbers, batch),
     )
+    return _at(call, omega) if isinstance(omega, Learnable) else call
+
+
+def _at(call: _Call, omega: Learnable) -> _Call:
+    """The call at a temperature, and an alpha, that are tensors."""
+    gamma = omega.temperature().to(call.theta.dtype)
+    call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
+    if omega.alpha is None:
+        return call
+    number = omega.alpha.to(call.theta.dtype)
+    twin = alpha.twin_of(call.dag)
+    problem = replace(call.problem, dag=twin.dag)
+    theta = alpha.with_own_weights(call.theta, call.end, problem, number, twin.child)
+    own = torch.zeros_like(theta[..., call.theta.shape[-1] :])
+    z = None if call.z is None else torch.cat([call.z, own], -1)
+    return replace(call, problem=problem, theta=theta, z=z, alpha=number)
+
+
+def _value(call: _Call) -> Tensor:
+    """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
+    if call.alpha is not None:
+        return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
+    if _differentiable(call.theta):
+        return derivatives.value(call.theta, call.end, call.problem)[0]
+    return ops.value_op(call.theta, call.end, *call.problem.arguments)
 
 
 def _as_tensor(value: Any, label: str) -> Tensor:
-    tensor = value if is_tensor(value) else torch.as_tensor(np.asarray(value))
+    tensor = value if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
     if tensor.is_complex() or tensor.layout is not torch.strided:
         raise InputError(
             f"{label} has dtype {tensor.dtype} and layout {tensor.layout}; expected real numbers in a dense tensor"
@@ -218,7 +251,7 @@ def _as_tensor(value: Any, label: str) -> Tensor:
 def _joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
     """[*batch, n]: the blocks side by side, each repeated over batch dimensions that it lacks."""
     rows = [
-        block.to(real).expand(*batch, *potential.shape).reshape(*batch, potential.size)
+        block.to(real).expand(*batch, *potential.shape).reshape(*batch, math.prod(potential.shape))
         for block, potential in zip(blocks, dag.potentials, strict=True)
     ]
     return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
@@ -228,9 +261,9 @@ def _end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
     """Node numbers, one or [*batch]; that paths end there is checked by the operator."""
     if end is None:
         return None
-    if dag.graph.nodes is not None:
-        end = dag.end_numbers(end.numpy(force=True) if is_tensor(end) else end)
-    numbers = torch.as_tensor(end)
+    if dag.named:
+        end = dag.end_numbers(end.numpy(force=True) if isinstance(end, Tensor) else end)
+    numbers = end if isinstance(end, Tensor) else torch.tensor(end)
     if numbers.is_floating_point() or numbers.is_complex():
         raise InputError(f"end has dtype {numbers.dtype}; expected node numbers (integers)")
     return numbers.to("cpu", torch.int64)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.inputs import checked
 from dagdp.kinds import is_tensor
-from dagdp.omega import Negentropy, Omega
+from dagdp.omega import Omega
 from dagdp.paths.arrays import constant, host, like, namespace
 from dagdp.paths.checked import checked_edges
 from dagdp.paths.plain import Question, ask
@@ -80,7 +81,7 @@ class Density:
 
 def density(question: Question, omega: Omega | None) -> Density:
     """The path distribution of a question, for any operator."""
-    omega = Negentropy(1.0) if omega is None else omega
+    omega = checked(question.plain.dag, omega, None)
     return _of_scores(question, omega) if omega.solver == "exponential" else _of_weights(question, omega)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from dagdp.compiled import CompiledDAG
-from dagdp.omega import HardMax, Negentropy, Omega
+from dagdp.inputs import checked
+from dagdp.omega import HardMax, Omega
 from dagdp.paths.plain import ask, plain
 from dagdp.reference import max_omega
 from dagdp.run import dp_grad, dp_value
@@ -55,7 +56,7 @@ def gap_bound(
     (0.75, 1.0)
     """
     known = plain(dag)
-    chosen = Negentropy(1.0) if omega is None else omega
+    chosen = checked(dag, omega, None)
     at = None if end is None else int(dag.origin[dag.end_nodes(end, ())][0])
     taken = np.isin(known.parents, known.order) & np.isin(known.children, known.order)
     fan_in = np.bincount(known.children[taken], minlength=known.nodes + 1)[known.children]

@@ -18,7 +18,7 @@ from dagdp.compiled import CompiledDAG
 from dagdp.compiler import compile
 from dagdp.compiler.arrays import group
 from dagdp.graph import Graph
-from dagdp.inputs import collect, common_batch
+from dagdp.inputs import checked, collect, common_batch
 from dagdp.kinds import home_of, is_tensor
 from dagdp.omega import HardMax
 from dagdp.paths.arrays import answer_type, as_tensor, cast, double, host, like, namespace, repeated
@@ -89,11 +89,11 @@ class Question:
 
 def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     """Sum the potentials on each edge, in float64, and check them as `dp_value` does."""
+    known = plain(dag)
     tensors = home_of(theta) is not None
     _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
     end = host(end) if is_tensor(end) else end
     batch = common_batch(batches, end, dag)
-    known = plain(dag)
     xp = namespace(arrays[0])
     joint = np.full(known.parents.size - known.edges, -1)
     scores: Any = 0.0
@@ -113,6 +113,7 @@ _known: weakref.WeakKeyDictionary[CompiledDAG, Plain] = weakref.WeakKeyDictionar
 
 def plain(dag: CompiledDAG) -> Plain:
     """The plain form of a graph, made once for each compiled graph."""
+    checked(dag, None, None)
     if dag not in _known:
         _known[dag] = _made(dag)
     return _known[dag]

@@ -1,0 +1,211 @@
+"""Layers: the value or the expected path of a graph inside a network (Definition 1 of the paper).
+
+State is what a user would save: a CRF's transitions, a learnt temperature. Graphs and operators are settings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
+from dagdp.graphs import builders, dtw, linear_chain, viterbi
+from dagdp.nn import run
+from dagdp.nn.learnable import Learnable
+from dagdp.omega import HardMax, Omega
+
+torch.compiler.assume_constant_result(builders.compiled)  # a tracer takes the finished graph, not its making
+
+
+class DPValue(nn.Module):
+    """theta -> DP_Ω(θ) [*batch], for any compiled graph: an energy or a loss. See `dagdp.dp_value`.
+
+    >>> import dagdp
+    >>> layer = DPValue(dagdp.compile(dagdp.Graph.from_edges([0, 0], [1, 1])), dagdp.HardMax())
+    >>> layer(torch.tensor([[1.0, 2.0], [4.0, 3.0]]))
+    tensor([2., 4.])
+    """
+
+    def __init__(self, dag: CompiledDAG, omega: Omega | Learnable | None = None, *, minimize: bool = False) -> None:
+        super().__init__()
+        self.dag, self.omega, self.minimize = dag, omega, minimize
+
+    def forward(self, theta: Any, end: Any = None) -> Tensor:
+        """DP_Ω(θ) [*batch]; theta and end as in `dagdp.dp_value`."""
+        return run.dp_value(self.dag, theta, self.omega, minimize=self.minimize, end=end)
+
+    def extra_repr(self) -> str:
+        return f"{self.dag!r}, {self.omega!r}, minimize={self.minimize}"
+
+
+class DPGrad(DPValue):
+    """theta -> ∇DP_Ω(θ), the expected path, shaped and keyed like theta: attention over structures.
+
+    >>> import dagdp
+    >>> layer = DPGrad(dagdp.compile(dagdp.Graph.from_edges([0, 0], [1, 1])), dagdp.SquaredL2(4.0))
+    >>> layer(torch.tensor([1.0, 2.0]))
+    tensor([0.3750, 0.6250])
+    """
+
+    def forward(self, theta: Any, end: Any = None) -> Any:
+        """E; theta and end as in `dagdp.dp_grad`."""
+        return run.dp_grad(self.dag, theta, self.omega, minimize=self.minimize, end=end)
+
+
+class Viterbi(nn.Module):
+    """theta [*batch, T, S, S] as [t, to, from] -> Vit_Ω(θ) [*batch]; without state. See `dagdp.graphs.viterbi_value`.
+
+    >>> Viterbi()(torch.zeros(3, 2, 2))  # log 8: all state sequences are alike
+    tensor(2.0794)
+    """
+
+    def __init__(self, omega: Omega | Learnable | None = None, *, initial: str = "single") -> None:
+        super().__init__()
+        self.omega, self.initial = omega, initial
+
+    def forward(self, theta: Tensor, lengths: Any = None) -> Tensor:
+        """The smoothed best score [*batch]."""
+        return viterbi.viterbi_value(theta, self.omega, lengths=lengths, initial=self.initial)  # type: ignore[arg-type]
+
+    def expected_path(self, theta: Tensor, lengths: Any = None) -> Tensor:
+        """The probability of each transition, [*batch, T, S, S]."""
+        return viterbi.viterbi_grad(theta, self.omega, lengths=lengths, initial=self.initial)  # type: ignore[arg-type]
+
+    def decode(self, theta: Tensor, lengths: Any = None) -> Tensor:
+        """The best states, int64 [*batch, T], -1 behind an item's length."""
+        return viterbi.viterbi_decode(theta.detach(), lengths=lengths, initial=self.initial)
+
+    def extra_repr(self) -> str:
+        return f"{self.omega!r}, initial={self.initial!r}"
+
+
+class DTW(nn.Module):
+    """costs [*batch, N, M] -> DTW_Ω [*batch], the smoothed least cost of an alignment; without state.
+
+    lengths : (n, m), each a number or [*batch], for a padded batch; see `dagdp.graphs.dtw_value`.
+
+    >>> import dagdp
+    >>> DTW(dagdp.HardMax())(torch.tensor([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]]))
+    tensor(1.)
+    """
+
+    def __init__(self, omega: Omega | Learnable | None = None, *, band: int | None = None) -> None:
+        super().__init__()
+        self.omega, self.band = omega, band
+
+    def forward(self, cost: Tensor, lengths: Any = None) -> Tensor:
+        """The smoothed least cost [*batch]: a sum over cells, which may be negative."""
+        return dtw.dtw_value(cost, self.omega, lengths=lengths, band=self.band)  # type: ignore[arg-type]
+
+    def alignment(self, cost: Tensor, lengths: Any = None) -> Tensor:
+        """The expected alignment [*batch, N, M], each cell's probability."""
+        return dtw.dtw_grad(cost, self.omega, lengths=lengths, band=self.band)  # type: ignore[arg-type]
+
+    def path(self, cost: Tensor, lengths: Any = None) -> Tensor:
+        """The least-cost alignment as index pairs, int64 [*batch, N + M - 1, 2], -1 behind its end."""
+        return dtw.dtw_path(cost.detach(), lengths=lengths, band=self.band)
+
+    def extra_repr(self) -> str:
+        return f"{self.omega!r}, band={self.band}"
+
+
+class LinearChainCRF(nn.Module):
+    """A linear-chain conditional random field over emission scores [*batch, T, S] of a network.
+
+    A tag sequence y scores start[y_0] + Σ_t emission[t, y_t] + Σ_t transition[y_t, y_{t-1}] + end[y_{T-1}].
+
+    Parameters
+    ----------
+    num_tags : S.
+    omega : default Negentropy(1.0), the CRF of Lafferty et al.; another makes it sparse (paper, section 4.1).
+
+    State: `transition` [to, from], `start`, `end`; set an entry to -inf to forbid it. Emissions may be of a half
+    type: what is summed is float32. `lengths` [*batch] says how many steps of each item count, 1 to T; what lies
+    behind is never read.
+
+    >>> crf = LinearChainCRF(2)
+    >>> emission, tags = torch.tensor([[[5.0, 0.0], [0.0, 5.0]]]), torch.tensor([[0, 1]])
+    >>> crf(emission, tags).shape, crf.decode(emission).tolist()
+    (torch.Size([1]), [[0, 1]])
+    """
+
+    def __init__(self, num_tags: int, omega: Omega | Learnable | None = None) -> None:
+        super().__init__()
+        self.num_tags, self.omega = num_tags, omega
+        self.transition = nn.Parameter(torch.empty(num_tags, num_tags))
+        self.start = nn.Parameter(torch.empty(num_tags))
+        self.end = nn.Parameter(torch.empty(num_tags))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in ±0.1: no tag is preferred much."""
+        for parameter in (self.transition, self.start, self.end):
+            nn.init.uniform_(parameter, -0.1, 0.1)
+
+    def forward(self, emission: Tensor, tags: Tensor, lengths: Any = None) -> Tensor:
+        """log p(tags | emission) [*batch], at most 0: `score` - `value`. Its negative mean is the training loss.
+
+        With an operator other than Negentropy(1.0) it is minus the structured loss of the paper's section 4.1.
+        Differentiable twice.
+        """
+        return self.score(emission, tags, lengths) - self.value(emission, lengths)
+
+    def value(self, emission: Tensor, lengths: Any = None) -> Tensor:
+        """DP_Ω [*batch]: the log partition function."""
+        dag, theta, end = self._problem(emission, lengths)
+        return run.dp_value(dag, theta, self.omega, end=end)
+
+    def score(self, emission: Tensor, tags: Tensor, lengths: Any = None) -> Tensor:
+        """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
+        self._checked(emission)
+        T = emission.shape[-2]
+        last = torch.full(tags.shape[:-1], T, device=tags.device) if lengths is None else self._lengths(lengths, tags)
+        inside = torch.arange(T, device=tags.device) < last.unsqueeze(-1)
+        tags = torch.where(inside, tags, 0)
+        if not torch.compiler.is_compiling() and ((tags < 0) | (tags >= self.num_tags)).any():
+            place = ((tags < 0) | (tags >= self.num_tags)).nonzero()[0].tolist()
+            raise InputError(f"tags{place} is {tags[tuple(place)]}; expected 0 to {self.num_tags - 1}")
+        emitted = torch.where(inside, emission.gather(-1, tags.unsqueeze(-1)).squeeze(-1), 0.0).to(self.start.dtype)
+        moved = torch.where(inside[..., 1:], self.transition[tags[..., 1:], tags[..., :-1]], 0.0)
+        final = tags.gather(-1, last.unsqueeze(-1) - 1).squeeze(-1)
+        return self.start[tags[..., 0]] + emitted.sum(-1) + moved.sum(-1) + self.end[final]
+
+    def marginals(self, emission: Tensor, lengths: Any = None) -> Tensor:
+        """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
+        dag, theta, end = self._problem(emission, lengths)
+        return run.dp_grad(dag, theta, self.omega, end=end)["emission"]
+
+    def decode(self, emission: Tensor, lengths: Any = None) -> Tensor:
+        """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag."""
+        dag, theta, end = self._problem(emission, lengths)
+        with torch.no_grad():
+            visited = run.dp_grad(dag, theta, HardMax(), end=end)["emission"]
+        return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
+
+    def _problem(self, emission: Tensor, lengths: Any) -> tuple[CompiledDAG, dict[str, Tensor], Tensor | None]:
+        self._checked(emission)
+        T, S = builders.sizes(emission, 2)
+        dag = builders.compiled(linear_chain, T, S, lengths is not None)
+        theta = {"emission": emission, "transition": self.transition, "start": self.start, "end": self.end}
+        if lengths is None:
+            return dag, theta, None
+        counts = self._lengths(lengths, emission)
+        if not torch.compiler.is_compiling():
+            viterbi.checked_lengths("lengths", counts, T)
+        end = T * S + counts  # end nodes stand behind the start and the states
+        return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
+
+    def _checked(self, emission: Tensor) -> None:
+        if emission.ndim < 2 or emission.shape[-1] != self.num_tags:
+            raise InputError(
+                f"emission has shape {tuple(emission.shape)}; expected [*batch, T, {self.num_tags}], one score a tag"
+            )
+
+    def _lengths(self, lengths: Any, like: Tensor) -> Tensor:
+        return torch.as_tensor(lengths, device=like.device).long()
+
+    def extra_repr(self) -> str:
+        return f"{self.num_tags}, {self.omega!r}"

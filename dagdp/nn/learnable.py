@@ -1,0 +1,92 @@
+"""A smoothed maximum whose temperature, or alpha, is a tensor: learnt, or the output of a network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dagdp.errors import OmegaError
+from dagdp.omega import Omega, Tsallis
+
+HIDDEN_ALPHA = (
+    "alpha is a tensor inside torch.compile or torch.func, where kernels cannot see its number; "
+    "expected plain tensors, or a number in Tsallis(alpha)"
+)
+
+
+class Learnable(nn.Module):
+    """An operator with gamma, or Tsallis's alpha, given as tensors: for all that takes tensors and `omega`.
+
+    The value is positively homogeneous in potentials and temperature together, DP_γΩ(θ) = γ DP_Ω(θ/γ), as Ω is
+    γ Σ ω(q). So nothing new is computed: the derivatives by γ, mixed and second ones included, follow from those by
+    θ. By the dual formula d DP/dγ = -Σ_i ē_i Ω(q_i), Ω at temperature 1: minus the expected penalty of a path.
+
+    For alpha there is no such rule; see `dagdp.nn.alpha`. It costs another pass and memory for each edge.
+
+    omega : the operator; of its own gamma and alpha those given as tensors are not used.
+    gamma : tensor without dimensions, > 0, in the unit of the potentials. A Parameter is learnt and saved. To keep
+        it positive in training, parametrise it: `torch.nn.utils.parametrize`, or gamma=softplus(raw) at each call.
+    alpha : for Tsallis, tensor without dimensions, 1 < alpha <= 2. Not under torch.compile, vmap or forward mode.
+
+    Raises OmegaError where gamma or alpha is out of range, or the operator has none.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0], [1, 1]))
+    >>> gamma = torch.tensor(2.0, requires_grad=True)
+    >>> dagdp.dp_value(dag, torch.zeros(2), Learnable(dagdp.Negentropy(), gamma=gamma)).backward()
+    >>> gamma.grad  # log 2, the entropy of a fair choice
+    tensor(0.6931)
+    """
+
+    def __init__(self, omega: Omega, *, gamma: Tensor | None = None, alpha: Tensor | None = None) -> None:
+        super().__init__()
+        if gamma is None and alpha is None:
+            raise OmegaError("Learnable was given neither gamma nor alpha; expected a tensor for one of them")
+        if not isinstance(omega, Omega) or "gamma" not in type(omega).__match_args__:  # type: ignore[attr-defined]
+            raise OmegaError(f"omega is {omega!r}; expected an operator with a temperature, such as Negentropy()")
+        if alpha is not None and not isinstance(omega, Tsallis):
+            raise OmegaError(f"alpha was given with {omega!r}; expected Tsallis, the operator that has it")
+        for name, given in (("gamma", gamma), ("alpha", alpha)):
+            if given is not None and (given.shape != () or not given.is_floating_point()):
+                raise OmegaError(
+                    f"{name} is a tensor of shape {tuple(given.shape)} and dtype {given.dtype}; expected one floating "
+                    "number without dimensions: one temperature for each item goes through torch.func.vmap"
+                )
+        self.base = dataclasses.replace(omega, gamma=1.0)  # type: ignore[type-var]
+        self.gamma = torch.tensor(omega.gamma, dtype=torch.float64) if gamma is None else gamma
+        self.alpha = alpha
+
+    def temperature(self) -> Tensor:
+        """gamma, seen to be positive where its number can be seen: not inside torch.compile or torch.func."""
+        gamma = self.gamma
+        if not hidden(gamma) and not (gamma > 0 and torch.isfinite(gamma)):
+            raise OmegaError(f"gamma is {gamma.item()}; expected a finite gamma > 0: parametrise it, as by softplus")
+        return gamma
+
+    def operator(self) -> Omega:
+        """The operator at temperature 1, with the present alpha as a number."""
+        if self.alpha is None:
+            return self.base
+        if hidden(self.alpha):
+            raise OmegaError(HIDDEN_ALPHA)
+        return dataclasses.replace(self.base, alpha=self.alpha.item())  # type: ignore[type-var]
+
+    def extra_repr(self) -> str:
+        fields: dict[str, Any] = {"gamma": self.gamma.item()} | (
+            {} if self.alpha is None else {"alpha": self.alpha.item()}
+        )
+        return f"{type(self.base).__name__}, " + ", ".join(f"{name}={value:g}" for name, value in fields.items())
+
+
+def hidden(tensor: Tensor) -> bool:
+    """Whether the tensor's numbers are out of sight: traced by torch.compile, or wrapped by torch.func."""
+    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def scaled(values: Tensor, factor: Tensor) -> Tensor:
+    """values·factor; infinities and NaN pass through and have no part in the factor's derivative (0·∞)."""
+    finite = torch.isfinite(values)
+    return torch.where(finite, torch.where(finite, values, 0.0) * factor, values)

@@ -1,0 +1,160 @@
+"""The operators as torch.library sees them, and under torch.compile."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from cases import GRAPHS, random_theta
+
+import dagdp
+from dagdp import HardMax, InputError, Negentropy, Omega, OmegaError, SquaredL2, Tsallis, compile, dp_grad, dp_value
+from dagdp.graphs import dtw_value, viterbi_grad, viterbi_value
+
+torch = pytest.importorskip("torch")
+from dagdp.nn import LinearChainCRF, ops  # noqa: E402
+
+OPERATORS = [ops.value_op, ops.gradient_op, ops.path_op, ops.slope_op, ops.bend_op]
+
+
+def traced(function, **options):
+    torch._dynamo.reset()
+    return torch.compile(function, fullgraph=True, backend="aot_eager", **options)
+
+
+def problem(dag, omega, minimize=False):
+    return ops.Problem(dag, omega, minimize, 0).arguments
+
+
+@pytest.mark.parametrize("op", OPERATORS, ids=lambda op: op._name)
+@pytest.mark.parametrize("name", ["chain", "grid"])
+def test_opcheck(op, name):
+    dag = compile(GRAPHS[name]())
+    size = sum(p.size for p in dag.potentials)
+    end = torch.tensor([13, 13]) if name == "chain" else None
+    theta = torch.randn(2, size, dtype=torch.float64, requires_grad=op is not ops.bend_op)
+    z = torch.randn(2, size, dtype=torch.float64, requires_grad=op is not ops.path_op)
+    tensors = (theta,) if op in (ops.value_op, ops.gradient_op) else (theta, z)
+    torch.library.opcheck(op, (*tensors, end, *problem(dag, SquaredL2(0.5))))
+
+
+def test_an_operator_is_rebuilt_from_what_travels():
+    dag = compile(GRAPHS["one edge"]())
+    for omega in (HardMax(), Negentropy(0.7), SquaredL2(2), Tsallis(1.3, 0.2)):
+        made = ops.Problem.of(*problem(dag, omega, True))
+        assert made.omega == omega and made.dag is dag and made.minimize
+
+    @dataclass(frozen=True)
+    class Named(Omega):
+        width: float = 2.0
+        gamma: float = 1.0
+
+        def link(self, y):
+            return 0.0
+
+        slope = conjugate = link
+
+    rebuilt = ops.Problem.of(*problem(dag, Named(3.0, 0.5))).omega
+    assert type(rebuilt) is Named and rebuilt == Named(3.0, 0.5)
+    with pytest.raises(OmegaError, match="the operator class Nowhere is gone"):
+        ops.Problem.of(dag.serial, "Nowhere", [], False, 0)
+
+
+def test_a_graph_that_is_gone_is_an_error():
+    dag = compile(GRAPHS["one edge"]())
+    arguments = problem(dag, Negentropy(1.0))
+    del dag
+    gc.collect()
+    with pytest.raises(InputError, match="is gone; keep a reference to the CompiledDAG"):
+        ops.value_op(torch.zeros(1), None, *arguments)
+
+
+@pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.7), Tsallis(1.5, 0.8)], ids=repr)
+def test_compiled_functions_agree(omega):
+    """A whole training step traced as one graph: value, path, gradients of both, shared blocks, ragged ends."""
+    dag = compile(GRAPHS["chain"]())
+    theta = {k: torch.tensor(a) for k, a in random_theta(dag.graph, np.random.default_rng(0), (3,)).items()}
+    theta["transition"] = theta["transition"][0]
+    end = torch.tensor([13, 7, 12])
+
+    def loss(emission, transition):
+        own = {**theta, "emission": emission, "transition": transition}
+        value, path = dagdp.dp_value_and_grad(dag, own, omega, end=end)
+        return value.sum() + path["emission"].square().sum()
+
+    gradients = []
+    for function in (loss, traced(loss)):
+        leaves = [theta[k].clone().requires_grad_() for k in ("emission", "transition")]
+        function(*leaves).backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    torch.testing.assert_close(*gradients)
+
+
+def test_compiled_functions_follow_graph_operator_and_size():
+    """What a traced function was specialised to is guarded: nothing of the last call is used for the next."""
+    value = traced(lambda dag, theta, omega: dp_value(dag, theta, omega))
+    for name in ("parallel edges", "dead ends"):
+        dag = compile(GRAPHS[name]())
+        theta = torch.randn(dag.graph.num_edges, dtype=torch.float64)
+        for omega in (Negentropy(0.7), Negentropy(0.2), SquaredL2(0.5)):
+            torch.testing.assert_close(value(dag, theta, omega), dp_value(dag, theta, omega))
+
+
+def test_compiled_shortcuts_and_layers():
+    """Sizes may change from call to call: a graph is made for each while tracing."""
+    step = traced(lambda t: viterbi_value(t).sum() + viterbi_grad(t, SquaredL2(0.5)).square().sum())
+    warp = traced(lambda c: dtw_value(c, Negentropy(0.1)))
+    crf = LinearChainCRF(3)
+    train = traced(lambda e, y, n: -crf(e, y, n).mean())
+    for T in (3, 4, 5):
+        theta = torch.randn(2, T, 3, 3, requires_grad=True)
+        torch.testing.assert_close(
+            step(theta), viterbi_value(theta).sum() + viterbi_grad(theta, SquaredL2(0.5)).square().sum()
+        )
+        cost = torch.rand(2, T, 4)
+        torch.testing.assert_close(warp(cost), dtw_value(cost, Negentropy(0.1)))
+        emission, tags, lengths = torch.randn(2, T, 3), torch.randint(0, 3, (2, T)), torch.tensor([T, 2])
+        loss = train(emission, tags, lengths)
+        torch.testing.assert_close(loss, -crf(emission, tags, lengths).mean())
+        loss.backward()
+    with pytest.raises(InputError, match="end -1 is no node"):
+        traced(crf.value)(emission, torch.tensor([0, 9]))
+
+
+def test_compiled_without_gradients_runs_the_value_alone():
+    dag = compile(GRAPHS["parallel edges"]())
+    seen = []
+
+    def backend(module, _):
+        seen.extend(str(node.target) for node in module.graph.nodes)
+        return module
+
+    torch._dynamo.reset()
+    value = torch.compile(lambda t: dp_value(dag, t), fullgraph=True, backend=backend)
+    value(torch.zeros(5))
+    assert "dagdp.value.default" in " ".join(seen) and "dagdp.gradient" not in " ".join(seen)
+    value(torch.zeros(5, requires_grad=True)).backward()
+    assert "dagdp.gradient" in " ".join(seen)
+
+
+def test_compiled_vmap_and_dynamic_shapes():
+    dag = compile(GRAPHS["parallel edges"]())
+    theta = torch.randn(4, 5, dtype=torch.float64)
+    mapped = traced(lambda t: torch.func.vmap(lambda row: dp_value(dag, row))(t))
+    leaf = theta.clone().requires_grad_()
+    mapped(leaf).sum().backward()
+    torch.testing.assert_close(leaf.grad, dp_grad(dag, theta))
+    dynamic = traced(lambda t: dp_grad(dag, t), dynamic=True)
+    for rows in (1, 2, 4):
+        torch.testing.assert_close(dynamic(theta[:rows]), dp_grad(dag, theta[:rows]))
+    torch._dynamo.reset()
+
+
+def test_a_second_derivative_through_a_compiled_graph_raises():
+    dag = compile(GRAPHS["parallel edges"]())
+    theta = torch.randn(5, requires_grad=True)
+    (first,) = torch.autograd.grad(traced(lambda t: dp_value(dag, t))(theta), theta, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not currently support double backward"):
+        first.square().sum().backward()

@@ -1,0 +1,305 @@
+"""Tensors in, tensors out: kinds, shapes, dtypes, memory layouts, threads and processes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from cases import GRAPHS, random_theta
+
+import dagdp
+from dagdp import Graph, HardMax, InputError, Negentropy, OmegaError, SquaredL2, Tsallis, compile, dp_grad, dp_value
+from dagdp.graphs import (
+    dtw_grad,
+    dtw_hvp,
+    dtw_path,
+    dtw_value,
+    viterbi_decode,
+    viterbi_grad,
+    viterbi_hvp,
+    viterbi_value,
+)
+
+torch = pytest.importorskip("torch")
+
+OMEGAS = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)]
+SIX = ("dp_value", "dp_grad", "dp_value_and_grad", "dp_jvp", "dp_hvp", "dp_jvp_and_hvp")
+
+
+def tensors(theta):
+    return {k: torch.tensor(a) for k, a in theta.items()} if isinstance(theta, dict) else torch.tensor(theta)
+
+
+def arrays(result):
+    if isinstance(result, tuple):
+        return [array for part in result for array in arrays(part)]
+    return [t.detach().numpy() for t in (result.values() if isinstance(result, dict) else [result])]
+
+
+def numbers(result):
+    if isinstance(result, tuple):
+        return [array for part in result for array in numbers(part)]
+    return list(result.values()) if isinstance(result, dict) else [np.asarray(result)]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("function", SIX)
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)], ids=str)
+def test_same_numbers_as_from_numpy(name, function, batch):
+    graph = GRAPHS[name]()
+    dag, rng = compile(graph), np.random.default_rng(1)
+    given = [random_theta(graph, rng, batch) for _ in range(2 if "jvp" in function or "hvp" in function else 1)]
+    run = getattr(dagdp, function)
+    for minimize in (False, True):
+        want = numbers(run(dag, *given, Negentropy(0.7), minimize=minimize))
+        for grad in (False, True):
+            leaves = [tensors(a) for a in given]
+            for leaf in leaves[0].values() if isinstance(leaves[0], dict) else leaves[:1]:
+                leaf.requires_grad_(grad)
+            got = arrays(run(dag, *leaves, Negentropy(0.7), minimize=minimize))
+            for ours, numpys in zip(got, want, strict=True):
+                assert ours.dtype == numpys.dtype and ours.shape == numpys.shape
+                np.testing.assert_allclose(ours, numpys, atol=1e-12)
+
+
+def test_shortcuts_take_tensors():
+    theta = torch.randn(2, 4, 3, 3, dtype=torch.float64, generator=torch.manual_seed(0))
+    z, lengths = torch.randn_like(theta), torch.tensor([4, 2])
+    for function in (viterbi_value, viterbi_grad, viterbi_decode):
+        got, want = function(theta, lengths=lengths), function(theta.numpy(), lengths=[4, 2])
+        np.testing.assert_allclose(got.numpy(), want)
+    np.testing.assert_allclose(viterbi_hvp(theta, z).numpy(), viterbi_hvp(theta.numpy(), z.numpy()))
+    cost, w = torch.rand(2, 4, 5, dtype=torch.float64), torch.rand(2, 4, 5, dtype=torch.float64)
+    sizes = (torch.tensor([4, 2]), 5)
+    for function in (dtw_value, dtw_grad, dtw_path):
+        got, want = function(cost, lengths=sizes), function(cost.numpy(), lengths=([4, 2], 5))
+        assert isinstance(got, torch.Tensor)
+        np.testing.assert_allclose(got.numpy(), want)
+    np.testing.assert_allclose(dtw_hvp(cost, w).numpy(), dtw_hvp(cost.numpy(), w.numpy()))
+    cost.requires_grad_()
+    dtw_value(cost, SquaredL2(0.5)).sum().backward()
+    torch.testing.assert_close(cost.grad, dtw_grad(cost.detach(), SquaredL2(0.5)))
+
+
+def test_arrays_and_tensors_may_meet():
+    dag = compile(GRAPHS["chain"]())
+    theta = random_theta(dag.graph, np.random.default_rng(0), (2,))
+    mixed = {**theta, "transition": torch.tensor(theta["transition"], requires_grad=True)}
+    dp_value(dag, mixed).sum().backward()
+    np.testing.assert_allclose(mixed["transition"].grad, dp_grad(dag, theta)["transition"])
+
+
+def test_only_what_requires_a_gradient_gets_one():
+    dag = compile(GRAPHS["chain"]())
+    theta = tensors(random_theta(dag.graph, np.random.default_rng(0), (2,)))
+    theta["transition"] = theta["transition"][0].requires_grad_()
+    dp_value(dag, theta).sum().backward()
+    assert all(t.grad is None for k, t in theta.items() if k != "transition")
+    want = dp_grad(dag, {k: t.detach() for k, t in theta.items()})["transition"]
+    torch.testing.assert_close(theta["transition"].grad, want)
+
+
+def test_shared_blocks_with_an_upstream_gradient_of_each_item():
+    dag = compile(GRAPHS["tied"]())
+    step = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)
+    weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
+    (dp_value(dag, {"step": step, "bias": bias}, SquaredL2(0.5)) * weights).sum().backward()
+    rows = [dp_grad(dag, {"step": step.detach(), "bias": row}, SquaredL2(0.5)) for row in bias.detach()]
+    torch.testing.assert_close(step.grad, sum(w * row["step"] for w, row in zip(weights, rows, strict=True)))
+    torch.testing.assert_close(bias.grad, torch.stack([w * row["bias"] for w, row in zip(weights, rows, strict=True)]))
+    both = dp_grad(dag, {"step": step.detach(), "bias": bias.detach()}, SquaredL2(0.5))
+    torch.testing.assert_close(both["step"], sum(row["step"] for row in rows))
+
+
+def test_any_memory_layout():
+    dag, source = compile(GRAPHS["grid"]()), torch.randn(5, 4, 3, dtype=torch.float64, requires_grad=True)
+    one = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    wide = torch.randn(3, 4, 10, dtype=torch.float64, requires_grad=True)
+    strange = {
+        "transposed": (source, lambda t: t.permute(2, 1, 0)),
+        "expanded": (one, lambda t: t.expand(3, 4, 5)),
+        "every second": (wide, lambda t: t[..., ::2]),
+        "imaginary part": (one, lambda t: torch.complex(t, -t).conj().imag.expand(2, 4, 5)),
+    }
+    for leaf, view in strange.values():
+        plain = view(leaf).detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+        (want,) = torch.autograd.grad(dp_value(dag, plain, minimize=True).square().sum(), plain)
+        (got,) = torch.autograd.grad(dp_value(dag, view(leaf), minimize=True).square().sum(), leaf)
+        torch.testing.assert_close(got, torch.autograd.grad(view(leaf), leaf, want)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_results_and_gradients_come_back_in_the_inputs_dtype(dtype):
+    dag = compile(GRAPHS["parallel edges"]())
+    theta = torch.linspace(0, 1, 5).to(dtype).requires_grad_()
+    value, path = dagdp.dp_value_and_grad(dag, theta)
+    value.backward()
+    assert value.dtype == path.dtype == theta.grad.dtype == dtype
+    exact = dp_grad(dag, theta.detach().double())
+    torch.testing.assert_close(path.double(), exact, atol=4e-3 if dtype.itemsize == 2 else 1e-6, rtol=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (first,) = torch.autograd.grad(dp_value(dag, theta), theta, create_graph=True)
+        value = dp_value(dag, theta)
+    assert value.dtype == torch.float32  # as torch's own losses under autocast
+    assert first.dtype == dtype
+    assert dp_value(dag, torch.arange(5)).dtype == torch.float64
+
+
+def test_a_network_under_autocast():
+    net, dag = torch.nn.Linear(4, 5), compile(GRAPHS["parallel edges"]())
+    x = torch.randn(3, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = net(x)
+        assert scores.dtype == torch.bfloat16
+        loss = dp_value(dag, scores).mean() + dp_grad(dag, scores).square().sum()
+    loss.backward()
+    assert net.weight.grad.dtype == torch.float32 and torch.isfinite(net.weight.grad).all()
+
+
+def test_without_gradients_only_the_value_is_computed(monkeypatch):
+    from dagdp import run
+
+    dag, calls = compile(GRAPHS["parallel edges"]()), []
+    for name in ("dp_value", "dp_value_and_grad"):
+        original = getattr(run, name)
+        monkeypatch.setattr(run, name, lambda *a, n=name, f=original, **k: calls.append(n) or f(*a, **k))
+    theta = torch.zeros(2, 5, requires_grad=True)
+    with torch.no_grad():
+        dagdp.nn.run.dp_value(dag, theta)
+    with torch.inference_mode():
+        dagdp.nn.run.dp_value(dag, theta)
+    dagdp.nn.run.dp_value(dag, theta.detach())
+    assert calls == ["dp_value"] * 3
+    dagdp.nn.run.dp_value(dag, theta).sum().backward()
+    assert calls == ["dp_value"] * 3 + ["dp_value_and_grad"]
+
+
+def test_empty_batches_and_ends():
+    dag = compile(GRAPHS["parallel edges"]())
+    theta = torch.zeros(0, 5, requires_grad=True)
+    dp_value(dag, theta).sum().backward()
+    assert theta.grad.shape == (0, 5)
+    named = Graph(ends=["b", ("c", 1)])
+    named.add_edge("a", "b")
+    named.add_edge("b", ("c", 1))
+    dag = compile(named)
+    assert dp_value(dag, torch.tensor([1.0, 2.0]), HardMax(), end="b") == 1
+    theta = torch.tensor([[1.0, 2.0], [1.0, 5.0]], requires_grad=True)
+    value = dp_value(dag, theta, HardMax(), end=["b", ("c", 1)])
+    value.sum().backward()
+    assert value.tolist() == [1, 6] and theta.grad.tolist() == [[1, 0], [1, 1]]
+    assert dp_value(dag, theta[0].detach(), HardMax(), end=["b", ("c", 1)]).tolist() == [1, 3]
+
+
+def test_mistakes_are_named():
+    dag, chain = compile(GRAPHS["parallel edges"]()), compile(GRAPHS["chain"]())
+    with pytest.raises(InputError, match=r"theta has shape \(4,\); expected \[\*batch, 5\]"):
+        dp_value(dag, torch.zeros(4))
+    with pytest.raises(InputError, match="theta is one Tensor; the graph has potentials"):
+        dp_value(chain, torch.zeros(5))
+    with pytest.raises(InputError, match=r"theta\[1, 2\] is nan; expected a number"):
+        dp_value(dag, torch.tensor([[0, 0, 0, 0, 0], [0, 0, torch.nan, 0, 0]], requires_grad=True))
+    with pytest.raises(InputError, match=r"dtype torch.complex64 and layout torch.strided; expected real numbers"):
+        dp_value(dag, torch.zeros(5, dtype=torch.complex64))
+    with pytest.raises(InputError, match=r"layout torch.sparse_coo"):
+        dp_value(dag, torch.zeros(5).to_sparse())
+    with pytest.raises(InputError, match=r"end has dtype torch.float32; expected node numbers"):
+        dp_value(dag, torch.zeros(5), end=torch.tensor(1.0))
+    with pytest.raises(InputError, match=r"end has shape \(3,\); expected one node, or one for each batch item"):
+        dp_value(dag, torch.zeros(2, 5), end=[2, 2, 2])
+    with pytest.raises(InputError, match="end 9 is no node"):
+        dp_value(dag, torch.zeros(2, 5, requires_grad=True), end=9)
+    with pytest.raises(InputError, match="dag is a Graph; expected a CompiledDAG"):
+        dp_value(GRAPHS["one edge"](), torch.zeros(1))
+    with pytest.raises(OmegaError, match="omega is 'entropy'; expected an operator"):
+        dp_value(dag, torch.zeros(5), "entropy")
+    with pytest.raises(InputError, match="threads is 0"):
+        dp_value(dag, torch.zeros(5), threads=0)
+
+
+def test_edges_may_be_index_tensors():
+    parents, children = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 2], dtype=torch.int32)
+    graph = Graph.from_edges(parents, children, potentials={"a": (2, torch.tensor([0, 1, -1]))})
+    assert dp_value(compile(graph), torch.tensor([1.0, 5.0]), HardMax()) == 5
+    with pytest.raises(dagdp.GraphError, match=r"dtype .*float32; expected integers"):
+        Graph.from_edges(parents.float(), children)
+
+
+def test_a_graph_pickles_under_a_new_serial_and_is_shared_by_deep_copies():
+    dag = compile(GRAPHS["chain"]())
+    other = pickle.loads(pickle.dumps(dag))
+    assert other.serial != dag.serial and copy.deepcopy(dag) is dag
+    assert not any(array.flags.writeable for part in other.wiring for array in part)
+    theta = tensors(random_theta(dag.graph, np.random.default_rng(0)))
+    torch.testing.assert_close(dp_grad(other, theta), dp_grad(dag, theta))
+
+
+def test_two_python_threads():
+    dag, errors = compile(GRAPHS["grid"]()), []
+    theta = torch.randn(64, 4, 5, generator=torch.manual_seed(0))
+    want = dp_grad(dag, theta, minimize=True)
+
+    def work():
+        try:
+            for _ in range(20):
+                leaf = theta.clone().requires_grad_()
+                dp_value(dag, leaf, minimize=True, threads=2).sum().backward()
+                assert torch.equal(leaf.grad, want)
+        except Exception as error:
+            errors.append(error)
+
+    both = [threading.Thread(target=work) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert not errors
+
+
+class Aligned(torch.utils.data.Dataset):
+    """Values and gradients computed by a DataLoader's worker."""
+
+    def __init__(self, dag):
+        self.dag = dag
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, k):
+        cost = torch.full((2, 4, 5), float(k), requires_grad=True)
+        value = dp_value(self.dag, cost, minimize=True, threads=2)
+        value.sum().backward()
+        return value.detach(), cost.grad
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_dataloader_workers(start):
+    dag = compile(GRAPHS["grid"]())
+    here = [Aligned(dag)[k] for k in range(4)]  # the parent's pool and kernels exist before the fork
+    loader = torch.utils.data.DataLoader(Aligned(dag), batch_size=None, num_workers=1, multiprocessing_context=start)
+    for (value, path), (other_value, other_path) in zip(loader, here, strict=True):
+        assert torch.equal(value, other_value) and torch.equal(path, other_path)
+
+
+def test_torch_comes_with_the_first_tensor_and_keeps_its_settings():
+    code = """
+import sys
+import dagdp, dagdp.graphs, numpy as np
+dag = dagdp.compile(dagdp.Graph.from_edges([0], [1]))
+dagdp.dp_value(dag, np.zeros(1))
+assert "torch" not in sys.modules
+import torch
+before = torch.get_num_threads(), torch.get_num_interop_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+assert "dagdp.nn" not in sys.modules
+dagdp.dp_value(dag, torch.zeros(1, requires_grad=True)).backward()
+assert before == (
+    torch.get_num_threads(), torch.get_num_interop_threads(), torch.get_default_dtype(), torch.is_grad_enabled())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

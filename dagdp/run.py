@@ -262,7 +262,7 @@ def local_weights(
     q = np.zeros((call.items, dag.graph.num_edges), call.weights.dtype)
     own = dag.edges >= 0
     q[:, dag.edges[own]] = inner[:, own]
-    return q.reshape(*call.batch, -1)
+    return q.reshape(*call.batch, dag.graph.num_edges)
 
 
 @dataclass(frozen=True)

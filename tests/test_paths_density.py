@@ -17,12 +17,19 @@ from dagdp import (
     OmegaError,
     SquaredL2,
     Tsallis,
+    best_path,
     compile,
     count_paths,
+    entropy,
     gap_bound,
     k_best,
+    kl_divergence,
+    local_weights,
+    node_marginals,
     path_log_prob,
     sample_paths,
+    support,
+    support_size,
 )
 
 
@@ -156,3 +163,13 @@ def test_the_batch_of_paths_must_be_that_of_theta():
         path_log_prob(named(), np.zeros((2, 4)), [[2, 3]])
     with pytest.raises(InputError, match="it stops at 'd', which is not its end"):
         path_log_prob(named(), np.zeros(4), [2, 3], end="c")
+
+
+def test_an_empty_batch_has_empty_answers():
+    dag, theta = compile(Graph.from_edges([0, 0, 1], [1, 1, 2])), np.zeros((0, 3))
+    assert best_path(dag, theta).edges.shape == (0, 0) and k_best(dag, theta, 3).scores.shape[0] == 0
+    assert sample_paths(dag, theta, n=4).scores.shape == (0, 4)
+    assert support(dag, theta).probabilities.shape[0] == support_size(dag, theta).size == 0
+    assert path_log_prob(dag, theta, np.zeros((0, 5, 2), int)).shape == (0, 5)
+    assert entropy(dag, theta).shape == kl_divergence(dag, theta, theta).shape == (0,)
+    assert node_marginals(dag, theta).shape == local_weights(dag, theta).shape == (0, 3)

@@ -37,7 +37,7 @@ def best_path(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any 
     question = ask(dag, theta, minimize, end)
     values, edges = ranked(question, question.scores, 1)
     shape = question.batch
-    return assemble(question, values.reshape(shape), edges.reshape(*shape, -1))
+    return assemble(question, values.reshape(shape), edges.reshape(*shape, question.plain.longest))
 
 
 def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:
@@ -63,7 +63,7 @@ def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end:
     question = ask(dag, theta, minimize, end)
     values, edges = ranked(question, question.scores, int(k))
     shape = (*question.batch, values.shape[1])
-    return assemble(question, values.reshape(shape), edges.reshape(*shape, -1))
+    return assemble(question, values.reshape(shape), edges.reshape(*shape, question.plain.longest))
 
 
 def ranked(question: Question, weights: Any, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -53,15 +53,15 @@ def path_log_prob(
     edges = checked_edges(dag, question, paths)
     found = density(question, omega)
     xp = namespace(question.scores)
-    items, axes = question.last().size, edges.shape[:-1]
-    flat = np.where(edges >= 0, edges, 0).reshape(items, -1) + question.plain.parents.size * np.arange(items)[:, None]
-    taken = like(found.part, (edges >= 0).reshape(items, -1))
+    axes = edges.shape[:-1]
+    item = np.arange(question.last().size).reshape((*question.batch, *[1] * (edges.ndim - len(question.batch))))
+    flat = question.plain.parents.size * item + np.maximum(edges, 0)
     parts = found.part.reshape(-1)[like(found.part, flat)]
-    sums = xp.where(taken, parts, xp.zeros_like(parts)).reshape((*axes, edges.shape[-1])).sum(-1)
+    sums = xp.where(like(found.part, edges >= 0), parts, xp.zeros_like(parts)).sum(-1)
     constants = found.constant.reshape((*question.batch, *[1] * (len(axes) - len(question.batch))))
     empty = like(question.scores, (edges < 0).all(-1))
     answer = xp.where(empty, xp.full_like(sums, -np.inf), constants + sums)
-    lost = (found.lost.reshape(-1)[flat].reshape(edges.shape) & (edges >= 0)).any(-1)
+    lost = (found.lost.reshape(-1)[flat] & (edges >= 0)).any(-1)
     refuse_lost(lost & np.isfinite(host(answer)))
     return question.answer(answer)
 

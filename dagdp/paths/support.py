@@ -59,11 +59,11 @@ def support(
             f"the support{f' of item {place}' if place else ''} has {sizes[item]} paths; expected at most "
             f"limit={limit}. Raise limit, take a sparser operator or a smaller gamma, or draw from it with sample_paths"
         )
-    values, edges = ranked(question, found.part, max(1, *sizes))
+    values, edges = ranked(question, found.part, max([1, *sizes]))
     shape = (*question.batch, values.shape[1])
     constants = host(found.constant)[..., None]
     probabilities = np.exp(constants + values.reshape(shape))
-    paths = assemble(question, _scores(question, edges).reshape(shape), edges.reshape(*shape, -1))
+    paths = assemble(question, _scores(question, edges).reshape(shape), edges.reshape(*shape, question.plain.longest))
     return Support(question.answer(probabilities), paths)
 
 
@@ -128,6 +128,6 @@ def _count(known: Plain, possible: NDArray[np.bool_], end: int) -> int:
 def _scores(question: Question, edges: NDArray[np.int64]) -> NDArray[np.float64]:
     """[items, m] the sum of the question's scores over the edges of each path; -inf for one of length 0."""
     rows = question.rows(question.scores)
-    taken = np.take_along_axis(rows, np.maximum(edges, 0).reshape(len(rows), -1), 1).reshape(edges.shape)
+    taken = rows[np.arange(len(rows))[:, None, None], np.maximum(edges, 0)]
     sums = np.where(edges >= 0, taken, 0.0).sum(-1)
     return np.where((edges >= 0).any(-1), sums, -np.inf)

@@ -61,7 +61,8 @@ def dp_value(
     dag : from `dagdp.compile`.
     theta : weights, scores to be maximised: array [*batch, *shape], or a dict {name: array} where the graph
         names its potentials. A block may lack the batch dimensions: then the batch shares it. float32 and
-        float64 are computed as they are, float16 in float32, integers in float64.
+        float64 are computed as they are, float16 in float32, integers in float64. Torch tensors give tensors,
+        differentiable: see docs/pytorch.md.
     omega : the smoothed maximum, default `Negentropy(1.0)`; gamma is in the unit of theta.
     minimize : theta are costs: min_Ω(x) = -max_Ω(-x), so the value is -DP_Ω(-θ).
     end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph. What lies

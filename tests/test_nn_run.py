@@ -26,6 +26,7 @@ from dagdp.graphs import (
 )
 
 torch = pytest.importorskip("torch")
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
 OMEGAS = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)]
 SIX = ("dp_value", "dp_grad", "dp_value_and_grad", "dp_jvp", "dp_hvp", "dp_jvp_and_hvp")
@@ -219,6 +220,11 @@ def test_mistakes_are_named():
         dp_value(GRAPHS["one edge"](), torch.zeros(1))
     with pytest.raises(OmegaError, match="omega is 'entropy'; expected an operator"):
         dp_value(dag, torch.zeros(5), "entropy")
+    with FakeTensorMode(), pytest.raises(InputError, match=r"theta is on cuda:0; the compiled kernels run on the CPU"):
+        dp_value(dag, torch.zeros(5, device="cuda"))
+    theta = torch.zeros(5, requires_grad=True)
+    with pytest.raises(InputError, match=r"z\[0\] is nan; expected a finite direction"):
+        (dp_grad(dag, theta) * torch.nan).sum().backward()
     with pytest.raises(InputError, match="threads is 0"):
         dp_value(dag, torch.zeros(5), threads=0)
 

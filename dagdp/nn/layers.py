@@ -64,15 +64,16 @@ class Viterbi(nn.Module):
 
     def __init__(self, omega: Omega | Learnable | None = None, *, initial: str = "single") -> None:
         super().__init__()
-        self.omega, self.initial = omega, initial
+        self.omega: Any = omega
+        self.initial = initial
 
     def forward(self, theta: Tensor, lengths: Any = None) -> Tensor:
         """The smoothed best score [*batch]."""
-        return viterbi.viterbi_value(theta, self.omega, lengths=lengths, initial=self.initial)  # type: ignore[arg-type]
+        return viterbi.viterbi_value(theta, self.omega, lengths=lengths, initial=self.initial)
 
     def expected_path(self, theta: Tensor, lengths: Any = None) -> Tensor:
         """The probability of each transition, [*batch, T, S, S]."""
-        return viterbi.viterbi_grad(theta, self.omega, lengths=lengths, initial=self.initial)  # type: ignore[arg-type]
+        return viterbi.viterbi_grad(theta, self.omega, lengths=lengths, initial=self.initial)
 
     def decode(self, theta: Tensor, lengths: Any = None) -> Tensor:
         """The best states, int64 [*batch, T], -1 behind an item's length."""
@@ -94,15 +95,16 @@ class DTW(nn.Module):
 
     def __init__(self, omega: Omega | Learnable | None = None, *, band: int | None = None) -> None:
         super().__init__()
-        self.omega, self.band = omega, band
+        self.omega: Any = omega
+        self.band = band
 
     def forward(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The smoothed least cost [*batch]: a sum over cells, which may be negative."""
-        return dtw.dtw_value(cost, self.omega, lengths=lengths, band=self.band)  # type: ignore[arg-type]
+        return dtw.dtw_value(cost, self.omega, lengths=lengths, band=self.band)
 
     def alignment(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The expected alignment [*batch, N, M], each cell's probability."""
-        return dtw.dtw_grad(cost, self.omega, lengths=lengths, band=self.band)  # type: ignore[arg-type]
+        return dtw.dtw_grad(cost, self.omega, lengths=lengths, band=self.band)
 
     def path(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The least-cost alignment as index pairs, int64 [*batch, N + M - 1, 2], -1 behind its end."""

@@ -256,7 +256,7 @@ def local_weights(
         item = _Item(dag, edges, Negentropy(1.0) if omega is None else omega, int(at))
         item.forward()
         q[b] = item.per_edge(item.weights_before_end(), dag.graph.num_edges)
-    return q.reshape(*batch, -1)
+    return q.reshape(*batch, dag.graph.num_edges)
 
 
 def dp_value_and_grad(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
 from dagdp.faults import edges_before, raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, flat, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
@@ -170,7 +171,7 @@ def dp_jvp(
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     call.launch(jvp_kernel, call.theta, call.z, value, slope)
-    return call.scalars(slope)
+    return call.scalars(np.where(np.isinf(value), 0, slope))  # no path, no slope: a hoisted z was added to it
 
 
 @_of_any_kind
@@ -226,7 +227,7 @@ def dp_jvp_and_hvp(
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     out = call.gradient_buffers()
     call.launch(hessian_kernel, call.theta, call.z, value, slope, flat(out))
-    return call.scalars(slope), call.gradient(out, call.sign)
+    return call.scalars(np.where(np.isinf(value), 0, slope)), call.gradient(out, call.sign)
 
 
 def local_weights(
@@ -246,7 +247,8 @@ def local_weights(
     edges that lie on no path to the end, at nodes that only forbidden edges reach, and on forbidden edges.
     The choice between several ends is no edge of the graph and is not reported.
 
-    Parameters and errors are those of `dp_value`; NumPy arrays only.
+    Parameters and errors are those of `dp_value`; NumPy arrays only: there is no derivative of q itself, and a
+    tensor raises InputError. `path_log_prob` has one.
 
     Example
     -------
@@ -255,6 +257,11 @@ def local_weights(
     >>> local_weights(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 0.5]
     """
+    if home_of(theta) is not None:
+        raise InputError(
+            "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
+            "dp_grad or path_log_prob, which have one"
+        )
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     inner = np.zeros((call.items, dag.num_edges), call.real)
     call.launch(weights_kernel, call.theta, np.empty(call.items, call.real), inner)
@@ -264,7 +271,7 @@ def local_weights(
     q = np.zeros((call.items, dag.graph.num_edges), call.weights.dtype)
     own = dag.edges >= 0
     q[:, dag.edges[own]] = inner[:, own]
-    return q.reshape(*call.batch, -1)
+    return q.reshape(*call.batch, dag.graph.num_edges)
 
 
 @dataclass(frozen=True)

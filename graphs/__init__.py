@@ -10,4 +10,5 @@ from dagdp.graphs.dtw import dtw_value as dtw_value
 from dagdp.graphs.viterbi import viterbi_decode as viterbi_decode
 from dagdp.graphs.viterbi import viterbi_grad as viterbi_grad
 from dagdp.graphs.viterbi import viterbi_hvp as viterbi_hvp
+from dagdp.graphs.viterbi import viterbi_marginals as viterbi_marginals
 from dagdp.graphs.viterbi import viterbi_value as viterbi_value

@@ -45,6 +45,20 @@ def viterbi_grad(
     return dp_grad(dag, theta, omega, end=end, threads=threads)
 
 
+def viterbi_marginals(
+    theta: Any, omega: Omega | None = None, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+) -> Any:
+    """The probability of each state at each step: [*batch, T, S], a row sums to 1, or to 0 behind an item's length.
+
+    Parameters and errors as in `viterbi_value`.
+
+    >>> import numpy as np
+    >>> viterbi_marginals(np.zeros((2, 2, 2))).tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
+    """
+    return viterbi_grad(theta, omega, lengths=lengths, initial=initial, threads=threads).sum(-1)
+
+
 def viterbi_hvp(
     theta: Any,
     z: Any,

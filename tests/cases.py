@@ -33,8 +33,10 @@ class Cubic(Omega):
 
 OPERATORS: list[Omega] = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8), Tsallis(2.0, 1.3), Cubic(0.6)]
 SMOOTH = OPERATORS[1:]
+BUNDLED = OPERATORS[:-1]  # kernels of a user's operator are compiled in every process that uses it
 IDS = [repr(op) for op in OPERATORS]
 SMOOTH_IDS = IDS[1:]
+BUNDLED_IDS = IDS[:-1]
 
 
 def parallel_edges() -> Graph:
@@ -90,3 +92,14 @@ def random_theta(graph: Graph, rng: np.random.Generator, batch: tuple[int, ...] 
     """Weights for a graph: an array, or a dict where it names several potentials."""
     arrays = {p.name: rng.normal(size=(*batch, *p.shape)).astype(dtype) for p in graph.potentials()}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def graph_of(edges) -> Graph:
+    """The graph of (parent, child) pairs, nodes being numbers."""
+    return Graph.from_edges([p for p, _ in edges], [c for _, c in edges])
+
+
+def listed(paths) -> list[tuple[int, ...]]:
+    """The edges of unbatched `Paths` as tuples, without padding; none for paths of length 0."""
+    rows = paths.edges if paths.edges.ndim > 1 else paths.edges[None]
+    return [tuple(int(e) for e in row if e >= 0) for row in rows if (row >= 0).any()]

@@ -139,6 +139,19 @@ def walk_back(edges: Edges, weights: np.ndarray, starts: list[int], ends: list[i
     return total, expected
 
 
+def distribution(
+    edges: Edges, weights: np.ndarray, starts: list[int], ends: list[int], row
+) -> dict[tuple[int, ...], float]:
+    """The probability of every path: the product of the q along it and of the choice of its end. {} without any."""
+    q, total, end_weight = walk_weights(edges, weights, starts, ends, row)
+    chance = dict(zip(ends, end_weight, strict=True))
+    if total == -math.inf:
+        return {}
+    return {
+        path: float(chance[edges[path[-1]][1]] * math.prod(q[e] for e in path)) for path in paths(edges, starts, ends)
+    }
+
+
 def textbook_viterbi(theta: np.ndarray) -> tuple[float, list[int]]:
     """Best state sequence of theta[t, to, from] with y_0 = 0, by trying all."""
     T, S, _ = theta.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/extending.md", "docs/faq.md", "docs/pytorch.md"]
+PAGES = ["README.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -36,6 +37,43 @@ def test_quickstart_runs_and_writes_its_pictures():
     assert len(pictures) >= 3
     for name in pictures:
         assert name in done.stdout
+
+
+def run(example: str, *arguments: object) -> str:
+    """What the example prints."""
+    command = [sys.executable, str(ROOT / "examples" / example), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_word_lattice_reads_its_own_sentences():
+    printed = run("word_lattice.py")
+    assert "4 sentences" in printed and "他 说 的确 实在 理" in printed
+    assert "研究生命的起源: 10 segmentations, 2 in the support" in printed
+
+
+def test_word_lattice_scores_the_treebank(shared_data):
+    folder = shared_data / "dag_zh_segmentation"
+    if not folder.is_dir():
+        pytest.skip("the treebank is not beside this checkout (shared/data/dag_zh_segmentation)")
+    printed = run("word_lattice.py", "--data", folder / "zh_gsdsimp-ud-test.conllu.gz")
+    assert "500 sentences, 53 edges" in printed and "F1 0.730" in printed
+
+
+def test_critical_path_of_its_own_workflow():
+    printed = run("critical_path.py")
+    assert "7 tasks, 2 chains" in printed and "critical path 178.0 s of 275.0 s" in printed
+
+
+def test_critical_paths_of_real_workflows(shared_data):
+    """Lengths as measured by the makers of the data set's description (SOURCE.md beside it)."""
+    folder = shared_data / "dag_workflows"
+    if not folder.is_dir():
+        pytest.skip("the workflows are not beside this checkout (shared/data/dag_workflows)")
+    printed = run("critical_path.py", *sorted(folder.glob("*.json")))
+    assert re.findall(r"critical path ([\d.]+) s", printed) == ["204.7", "104.8", "559.8", "799.9"]
 
 
 def test_readme_names_only_commands_that_exist():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import oracles
 import pytest
-from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, random_theta
+from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, graph_of, random_theta
 from hypothesis import given, settings
 from strategies import problems
 
@@ -32,10 +32,6 @@ from dagdp import (
 )
 
 FUNCTIONS = ("dp_value", "dp_grad", "dp_value_and_grad")
-
-
-def graph_of(edges):
-    return Graph.from_edges([p for p, _ in edges], [c for _, c in edges])
 
 
 def flat(theta):
@@ -137,6 +133,13 @@ def test_local_weights_stop_at_each_items_end_and_keep_precision_at_improbable_n
     q = local_weights(compile(graph), theta, Negentropy(1.0), end=[4, 3])
     share = np.e / (1 + np.e)
     np.testing.assert_allclose(q, [[1, 1, 1, share, 1 - share, 0], [0, 1, 0, share, 1 - share, 0]], atol=1e-15)
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+def test_an_item_without_a_path_has_slope_zero_where_z_is_hoisted(omega):
+    dag, theta = compile(graph_of([(0, 1)])), np.array([[-np.inf], [2.0]])
+    assert dp_jvp(dag, theta, [[1.0], [1.0]], omega).tolist() == [0, 1]
+    assert dp_jvp_and_hvp(dag, theta, [[1.0], [1.0]], omega)[0].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("name", SMALL)

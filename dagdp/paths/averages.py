@@ -1,0 +1,199 @@
+"""Averages over the path distribution: expected costs, entropy, divergences.
+
+The average of a sum over a path's edges is <E, cost>, one tangent pass (`dp_jvp`); log p(Y) is such a sum
+(`density`), so by the chain rule entropy and divergences are such averages too. All in float64.
+
+Derivatives (from torch) come from those of `dp_*`. The entropy's own log p is held constant: Σ_e E_e q̇_e/q_e =
+Σ_i ē_i Σ_{e into i} q̇_e = 0, since the weights of siblings sum to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
+from dagdp.kinds import is_tensor
+from dagdp.omega import HardMax, Omega
+from dagdp.paths.arrays import constant, double, host, like, namespace, repeated
+from dagdp.paths.density import Density, density, refuse_lost
+from dagdp.paths.plain import Question, ask
+from dagdp.run import dp_jvp, dp_value
+
+
+def expectation(
+    dag: CompiledDAG, theta: Any, omega: Omega | None, cost: Any, *, minimize: bool = False, end: Any = None
+) -> Any:
+    """E_p[Σ_{e in Y} cost_e], the mean over the path distribution of what edges cost: array [*batch].
+
+    One tangent pass, <E, cost> (Algorithm 2, A1); differentiable from torch in theta and in cost.
+
+    cost : [*batch, edges] or [edges], finite: one number for each edge in the user's order; or keyed and shaped
+        like theta, as the z of `dp_jvp`.
+    Other parameters and errors are those of `dp_value`. An item without a path has expectation 0.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> float(expectation(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0), [1.0, 1.0, 1.0]))  # edges on a path
+    1.5
+    """
+    if not _like_edges(dag, cost):
+        return dp_jvp(dag, theta, cost, omega, minimize=minimize, end=end)
+    question = ask(dag, theta, minimize, end)
+    given = double(cost) if is_tensor(cost) else like(question.scores, np.asarray(cost, np.float64))
+    question, xp = _beside(question, given), namespace(given)
+    joint = xp.zeros_like(repeated(given[..., :1], question.plain.parents.size - question.plain.edges))
+    return question.answer(_mean(question, omega, xp.concatenate((given, joint), -1)))
+
+
+def entropy(
+    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+) -> Any:
+    """H(p) = -Σ_Y p(Y) log p(Y) of the path distribution, in nats: array [*batch], >= 0 but for rounding.
+
+    By the chain rule H = -Σ_e E_e log q_e, one tangent pass; 0 under HardMax, and for an item without a path.
+    Differentiable from torch: the weights' own change drops out, as siblings sum to 1.
+    Parameters and errors are those of `dp_value`.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> bool(np.isclose(entropy(dag, [1.0, 3.0, 2.0]), np.log(2)))
+    True
+    """
+    question = ask(dag, theta, minimize, end)
+    mean = _mean_log(question, omega, density(question, omega).detached())
+    return question.answer(0.0 - mean)  # not -mean: that would be -0.0 where the path is certain
+
+
+def cross_entropy(
+    dag: CompiledDAG,
+    theta: Any,
+    other: Any,
+    omega: Omega | None = None,
+    other_omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+) -> Any:
+    """-Σ_Y p(Y) log r(Y), p the path distribution of theta and r that of `other`, in nats: array [*batch].
+
+    +inf where p has a path outside the support of r. Differentiable from torch in both; with p certain it
+    is the negative log-likelihood of a path.
+
+    other : weights like theta.  other_omega : the operator of r; default: that of p.
+    Other parameters and errors are those of `dp_value` and, for derivatives, of `path_log_prob`.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> bool(np.isclose(cross_entropy(dag, [1.0, 4.0, 2.0], [1.0, 3.0, 2.0]), np.log(2)))
+    True
+    """
+    p, r = _pair(dag, theta, other, minimize, end)
+    others = density(r, other_omega or omega)
+    return p.answer(_crossed(p, omega, others, -_mean_log(p, omega, others)))
+
+
+def kl_divergence(
+    dag: CompiledDAG,
+    theta: Any,
+    other: Any,
+    omega: Omega | None = None,
+    other_omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
+) -> Any:
+    """KL(p || r) = Σ_Y p(Y) log(p(Y)/r(Y)) of the path distributions of theta and `other`, in nats: array [*batch].
+
+    `cross_entropy` less `entropy`, >= 0 but for rounding, 0 for equal distributions. Differentiable from torch
+    in both. Parameters and errors are those of `cross_entropy`.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> float(kl_divergence(dag, [1.0, 4.0, 2.0], [1.0, 4.0, 2.0]))
+    0.0
+    """
+    p, r = _pair(dag, theta, other, minimize, end)
+    own, others = density(p, omega).detached(), density(r, other_omega or omega)
+    return p.answer(_crossed(p, omega, others, _mean_log(p, omega, own, others)))
+
+
+def _mean(question: Question, omega: Omega | None, cost: Any) -> Any:
+    """<E, cost> for cost [*batch, edges + joint], or [edges + joint]."""
+    known = question.plain
+    return dp_jvp(known.dag, question.theta, known.theta(cost), omega, end=question.end)
+
+
+def _mean_log(question: Question, omega: Omega | None, of: Density, less: Density | None = None) -> Any:
+    """The mean over a question's own distribution of log p(Y), or of log p(Y) - log p_less(Y)."""
+    constant, part = of.constant, _finite(of.part)
+    if less is not None:
+        constant, part = constant - less.constant, part - _finite(less.part)
+    mean = constant + _mean(question, omega, part)
+    if (question.scores == -np.inf).any():  # an item without a path has no distribution to average over
+        xp = namespace(mean)
+        possible = dp_value(question.plain.dag, question.theta, HardMax(), end=question.end) > -np.inf
+        mean = xp.where(possible, mean, xp.zeros_like(mean))
+    return mean
+
+
+def _finite(part: Any) -> Any:
+    xp = namespace(part)
+    return xp.where(xp.isfinite(part), part, xp.zeros_like(part))
+
+
+def _crossed(question: Question, omega: Omega | None, other: Density, mean: Any) -> Any:
+    """The mean of -log p_other(Y), now +inf where paths outside its support occur."""
+    fixed = replace(question, scores=constant(question.scores))
+    outside = other.part == -np.inf
+    if outside.any():
+        xp = namespace(mean)
+        mean = xp.where(_mean(fixed, omega, double(outside)) > 0, np.inf, mean)
+    if other.lost.any():
+        met = host(_mean(fixed, omega, like(fixed.scores, other.lost.astype(np.float64)))) > 0
+        refuse_lost(met & np.isfinite(host(mean)))
+    return mean
+
+
+def _pair(dag: CompiledDAG, theta: Any, other: Any, minimize: bool, end: Any) -> tuple[Question, Question]:
+    """Both distributions, as tensors where one of them is given as such."""
+    p, r = ask(dag, theta, minimize, end), ask(dag, other, minimize, end)
+    return _beside(p, r.scores), _beside(r, p.scores)
+
+
+def _beside(question: Question, other: Any) -> Question:
+    """The question in tensors where the other array is one."""
+    if is_tensor(other) and not is_tensor(question.scores):
+        return replace(question, scores=like(other, question.scores), dtype=other.dtype)
+    return question
+
+
+def _like_edges(dag: CompiledDAG, cost: Any) -> bool:
+    """Whether a cost has one number for each edge, and is not shaped like theta."""
+    if isinstance(cost, Mapping):
+        return False
+    shape = tuple(cost.shape) if is_tensor(cost) else np.shape(cost)
+    if len(dag.potentials) == 1:
+        own = dag.potentials[0].shape
+        if shape[len(shape) - len(own) :] == own:
+            return False
+    if not shape or shape[-1] != dag.graph.num_edges:
+        raise InputError(
+            f"cost has shape {shape}; expected [*batch, {dag.graph.num_edges}], one number for each edge, "
+            "or the shape of theta"
+        )
+    return True

@@ -1,0 +1,68 @@
+"""Probabilities of nodes, and bounds on what smoothing changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.compiled import CompiledDAG
+from dagdp.inputs import checked
+from dagdp.omega import HardMax, Omega
+from dagdp.paths.plain import ask, plain
+from dagdp.reference import max_omega
+from dagdp.run import dp_grad, dp_value
+
+
+def node_marginals(
+    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+) -> Any:
+    """ē, the probability that the walk visits each node: array [*batch, nodes], nodes as the user numbered them.
+
+    The sum of the expected path over the edges into a node, for a start over those out of it; 0 on nodes that lie
+    on no path. Differentiable from torch. For states of a trellis see `dagdp.graphs.viterbi_marginals`; for the
+    cells of an alignment grid they are `dagdp.graphs.dtw_grad` itself.
+
+    Parameters and errors are those of `dp_value`. Algorithm 1.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> node_marginals(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
+    [1.0, 0.5, 1.0]
+    """
+    question = ask(dag, theta, minimize, end)
+    flow = dp_grad(question.plain.dag, question.theta, omega, end=question.end)
+    return question.answer((flow["node"] + flow["start"])[..., : question.plain.nodes])
+
+
+def gap_bound(
+    dag: CompiledDAG, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+) -> tuple[float, float]:
+    """(low, high) such that hard value - smoothed value lies between them, whatever theta is; in theta's unit.
+
+    The hard value is `dp_value` under HardMax, the smoothed one under `omega`; Proposition 2 in its corrected form
+    (docs/maths.md): with L <= Ω <= U at a node of fan-in D, low is the least sum of L along a path and high
+    the greatest sum of U. When minimising, the signs turn.
+
+    end : one node where paths end, as in `dp_value`.  Raises InputError where it is none.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 1, 2]))
+    >>> gap_bound(dag, dagdp.SquaredL2(1.0))  # 1/4 to 1/2 where there is a choice, 1/2 where there is none
+    (0.75, 1.0)
+    """
+    known = plain(dag)
+    chosen = checked(dag, omega, None)
+    at = None if end is None else int(dag.origin[dag.end_nodes(end, ())][0])
+    taken = np.isin(known.parents, known.order) & np.isin(known.children, known.order)
+    fan_in = np.bincount(known.children[taken], minlength=known.nodes + 1)[known.children]
+    bound = {D: -max_omega([0.0] * D, chosen)[0] for D in {1, *fan_in.tolist()} - {0}}
+    L = np.array([bound.get(D, 0.0) for D in fan_in.tolist()])
+    U = np.full(L.size, bound[1])
+    low = dp_value(known.dag, known.theta(L), HardMax(), minimize=True, end=at)
+    high = dp_value(known.dag, known.theta(U), HardMax(), end=at)
+    return (-float(high), -float(low)) if minimize else (float(low), float(high))

@@ -1,0 +1,75 @@
+"""What questions about paths return: padded arrays of edges and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled import CompiledDAG
+from dagdp.paths.arrays import host, like
+from dagdp.paths.plain import Question
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths as arrays, from start to end, with -1 behind the last edge and the last node.
+
+    Leading axes, written *axes, are [*batch] for `best_path`, [*batch, k] for `k_best`, [*batch, n] for
+    `sample_paths` and [*batch, m] for `support`. L is the length of the longest path among them. Arrays are
+    tensors where theta is one, constants to autograd: derivatives come from `path_log_prob` and `expectation`.
+
+    scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype; -inf (+inf when minimising)
+        where there is no path, whose length is then 0.
+    edges : int64 [*axes, L] edge numbers, as `add_edge` gave them.
+    nodes : int64 [*axes, L + 1] node numbers; `names` has the user's own.
+    lengths : int64 [*axes] edges on each path.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> graph = dagdp.Graph()
+    >>> graph.add_edge("home", "cafe"), graph.add_edge("cafe", "work"), graph.add_edge("home", "work")
+    (0, 1, 2)
+    >>> dag = dagdp.compile(graph)
+    >>> paths = dagdp.k_best(dag, [1.0, 1.0, 1.5], 2)
+    >>> paths.edges.tolist(), paths.nodes.tolist(), paths.lengths.tolist()
+    ([[0, 1], [2, -1]], [[0, 1, 2], [0, 2, -1]], [2, 1])
+    >>> paths.names(dag)
+    [['home', 'cafe', 'work'], ['home', 'work']]
+    """
+
+    scores: Any
+    edges: Any
+    nodes: Any
+    lengths: Any
+
+    def names(self, dag: CompiledDAG) -> list[Any]:
+        """The user's own node names along each path: a list, in lists for the leading axes, without padding."""
+        known = dag.graph.nodes
+        names: list[Hashable] = list(range(dag.graph.num_nodes)) if known is None else known
+
+        def named(nodes: Numbers) -> list[Any]:
+            if nodes.ndim > 1:
+                return [named(part) for part in nodes]
+            return [names[node] for node in nodes[nodes >= 0]]
+
+        return named(host(self.nodes))
+
+
+def assemble(question: Question, scores: Any, edges: Numbers) -> Paths:
+    """Paths from their scores in float64, [*axes], to be maximised, and edges of the plain graph, [*axes, longest]."""
+    plain = question.plain
+    kept = (edges >= 0) & (edges < plain.edges)  # the step into the joint is no edge of the user's
+    lengths = kept.sum(-1)
+    edges = np.where(kept, edges, -1)[..., : lengths.max(initial=0)]
+    nodes = np.full((*lengths.shape, edges.shape[-1] + 1), -1, np.int64)
+    nodes[..., 1:] = np.where(edges >= 0, plain.children[edges], -1)
+    nodes[..., 0] = np.where(lengths > 0, plain.parents[edges[..., 0]] if edges.shape[-1] else -1, -1)
+    whole = (like(question.scores, array) for array in (edges, nodes, np.asarray(lengths)))
+    return Paths(question.answer(question.sign * scores), *whole)

@@ -257,7 +257,7 @@ def local_weights(
     >>> local_weights(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 0.5]
     """
-    if home_of(theta) is not None:
+    if home_of(None, theta) is not None:
         raise InputError(
             "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
             "dp_grad or path_log_prob, which have one"

@@ -90,7 +90,7 @@ class Question:
 def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     """Sum the potentials on each edge, in float64, and check them as `dp_value` does."""
     known = plain(dag)
-    tensors = home_of(theta) is not None
+    tensors = home_of(None, theta) is not None
     _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
     end = host(end) if is_tensor(end) else end
     batch = common_batch(batches, end, dag)

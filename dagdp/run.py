@@ -226,7 +226,10 @@ def dp_jvp_and_hvp(
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
     out = call.gradient_buffers()
-    call.launch(hessian_kernel, call.theta, call.z, value, slope, flat(out))
+    if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
+        call.launch(jvp_kernel, call.theta, call.z, value, slope)
+    else:
+        call.launch(hessian_kernel, call.theta, call.z, value, slope, flat(out))
     return call.scalars(np.where(np.isinf(value), 0, slope)), call.gradient(out, call.sign)
 
 

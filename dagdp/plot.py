@@ -148,7 +148,8 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     for e, pair in enumerate(zip(parents.tolist(), children.tolist(), strict=True)):
         if pair[0] not in spots or pair[1] not in spots:
             continue
-        bend = _bend(spots[pair[0]], spots[pair[1]], seen.get(pair, 0))
+        others = np.array([spot for node, spot in spots.items() if node not in pair]).reshape(-1, 2)
+        bend = _bend(spots[pair[0]], spots[pair[1]], seen.get(pair, 0), others)
         seen[pair] = seen.get(pair, 0) + 1
         shade = colormaps[COLOURS](0.25 + 0.75 * flow[e]) if flow[e] > 0 else "0.6"
         ends = {"patchA": boxes[pair[0]].get_bbox_patch(), "patchB": boxes[pair[1]].get_bbox_patch()}
@@ -163,6 +164,8 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     return ax
 
 
+Spot = tuple[float, float]
+BENDS = (0.0, -0.35, 0.35, -0.7, 0.7, -0.9, 0.9)  # of an edge's length; tried in this order
 BOX = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": BORDER}
 NOTE = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
 SMALL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": 4}
@@ -234,10 +237,17 @@ def _spots(compiled: CompiledDAG) -> dict[int, tuple[float, float]]:
     return {node: (float(level[k]), -0.7 * float(height[k])) for k, node in enumerate(origin) if node >= 0}
 
 
-def _bend(tail: tuple[float, float], head: tuple[float, float], before: int) -> float:
-    """How far an edge bows out: parallel ones apart, and one over several levels around what stands between."""
-    side = 1 if tail[0] % 2 else -1
-    over = 0.35 * side if head[0] - tail[0] > 1 and abs(head[1] - tail[1]) < 0.5 else 0.0
+def _bend(tail: Spot, head: Spot, before: int, others: NDArray[np.float64]) -> float:
+    """How far an edge bows out: as little as clears the nodes between its ends; parallel edges apart."""
+    step = np.subtract(head, tail)
+    time = np.linspace(0.0, 1.0, 21)[:, None]
+
+    def clearance(bend: float) -> float:
+        arc = tail + time * step + 2 * time * (1 - time) * bend * np.array([step[1], -step[0]])
+        return float(np.linalg.norm(arc[:, None] - others, axis=-1).min(initial=np.inf))
+
+    clear = {bend: clearance(bend) for bend in BENDS}
+    over = next((bend for bend in BENDS if clear[bend] > 0.25), max(clear, key=clear.__getitem__))
     return over + 0.3 * ((before + 1) // 2) * (1 if before % 2 else -1)
 
 

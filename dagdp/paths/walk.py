@@ -53,9 +53,8 @@ def sample_paths(
     edges = np.full((question.last().size, n, known.longest), -1)
     scores = np.full(edges.shape[:2], -np.inf)
     generator = np.random.default_rng(seed)
-    for b, node in enumerate(question.last()):
-        weights = (question.rows(q)[b], question.rows(question.scores)[b])
-        _walk_back(known.in_ptr, known.in_edges, known.parents, *weights, node, generator, edges[b], scores[b])
+    weights = (question.rows(q), question.rows(question.scores))
+    _walk_all(known.in_ptr, known.in_edges, known.parents, *weights, question.last(), generator, edges, scores)
     shape = (*question.batch, int(n))
     return assemble(question, scores.reshape(shape), edges.reshape(*shape, known.longest))
 
@@ -88,3 +87,12 @@ def _walk_back(
         if length > 0:
             scores[draw] = score
             edges[draw, :length] = edges[draw, :length][::-1].copy()
+
+
+@helper
+def _walk_all(
+    in_ptr: Any, in_edges: Any, parents: Any, q: Any, weights: Any, ends: Any, generator: Any, edges: Any, scores: Any
+) -> None:
+    """The same for every item: each array has one more axis in front, and `ends` [items] says where to begin."""
+    for b in range(ends.shape[0]):
+        _walk_back(in_ptr, in_edges, parents, q[b], weights[b], ends[b], generator, edges[b], scores[b])

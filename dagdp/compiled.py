@@ -29,12 +29,13 @@ class Incoming(NamedTuple):
     """
 
     levels: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
+    place: np.ndarray  # [L+1] where a level's nodes keep v, and the room that all of them need
     slots: np.ndarray  # [L+1] slots of a level
     first: np.ndarray  # [slots] the slot's first edge
     width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
     slot_runs: np.ndarray  # [slots+1] runs of a slot
     runs: np.ndarray  # [runs, 3] first edge, number of edges, step
-    parent: np.ndarray  # [E]
+    parent: np.ndarray  # [E] where the parent keeps v
     edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots
     entry: np.ndarray  # [K, E] in that order: entries in the potentials that are read on edges, -1 for none
     blocks: np.ndarray  # [K] which potentials these are
@@ -53,12 +54,13 @@ class Outgoing(NamedTuple):
 
 
 class Hoisted(NamedTuple):
-    """Potentials that all edges into a node share: H of them, each a list of (node, entry)."""
+    """Potentials that all edges into a node share: H of them, each a list of (node, entry) cut into B bands."""
 
     blocks: np.ndarray  # [H] which potentials these are
-    ptr: np.ndarray  # [H+1] a potential's stretch of the two arrays below
+    levels: np.ndarray  # [B+1] first level of a band: the levels whose entries are read together
+    ptr: np.ndarray  # [H*B+1] stretches of the two arrays below, by potential and band
     node: np.ndarray
-    entry: np.ndarray  # rising within a potential: the user's array is read in its own order
+    entry: np.ndarray  # rising within a band: the user's array is read in its own order
 
 
 class Wiring(NamedTuple):
@@ -67,6 +69,7 @@ class Wiring(NamedTuple):
     incoming: Incoming
     outgoing: Outgoing
     hoisted: Hoisted
+    passing: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,7 +122,7 @@ class CompiledDAG:
     @property
     def nbytes(self) -> int:
         """Bytes of all index arrays that runs read."""
-        return sum(array.nbytes for part in self.wiring for array in part)
+        return sum(array.nbytes for array in {id(a): a for part in self.wiring for a in part}.values())
 
     @cached_property
     def item_by_item(self) -> bool:
@@ -206,7 +209,9 @@ class CompiledDAG:
             uses = np.bincount(potential.index[potential.index >= 0], minlength=1).max()
             tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
             lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
+        kept = int(self.wiring.passing.place[-1])
         lines.append("  kernels   cpu: tiles of nodes x samples; forward over slots, backward by pulling")
+        lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
         return "\n".join(lines)
 
     def _describe_runs(self) -> str:

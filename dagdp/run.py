@@ -329,8 +329,8 @@ class _Call:
         if self.items == 0:
             return
         data, lanes = self.omega.data(self.real), self.lanes()
-        incoming, outgoing, hoisted = self.dag.wiring
-        wiring = (incoming, hoisted, outgoing) if kernel.pulls else (incoming, hoisted)
+        incoming, outgoing, hoisted, passing = self.dag.wiring
+        wiring = (incoming, hoisted, outgoing) if kernel.pulls else (passing, hoisted)
 
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task

@@ -65,7 +65,7 @@ def test_starts_in_the_middle_cut_off_what_lies_before():
 def test_levels_and_orders_hold_together(problem):
     edges, _ = problem
     dag = compile(Graph.from_edges([p for p, _ in edges], [c for _, c in edges]))
-    incoming, outgoing, _ = dag.wiring
+    incoming, outgoing, _, _ = dag.wiring
     level = np.repeat(np.arange(dag.num_levels), np.diff(incoming.levels))
     assert (level[outgoing.parent] < level[outgoing.child]).all()
     fan_in = np.bincount(outgoing.child, minlength=dag.num_nodes)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring
 from dagdp.compiler.arrays import cut_runs
+from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.validate import Numbers
 from dagdp.graph import Potential
@@ -29,13 +30,13 @@ def specialise(done: Renumbered) -> CompiledDAG:
     shared = [_shared_entry(entry, done.in_child, done.origin.size) for entry in entries]
     on_nodes = [k for k, node_entry in enumerate(shared) if node_entry is not None]
     on_edges = [k for k, node_entry in enumerate(shared) if node_entry is None]
-    hoisted = [_rows(node_entry) for node_entry in shared if node_entry is not None]
     slot_runs, runs = cut_runs(np.append(done.slot_first, done.parent.size), done.parent, done.child, LEAST_RUN)
     out_level_runs, out_runs = cut_runs(done.out_ptr, done.out_parent, done.out_child, LEAST_RUN)
     out_entries = [_entries(sound.potentials[k], done.out_edges) for k in on_edges]
     blocks = _frozen(np.array(on_edges, np.int64))
     incoming = Incoming(
         levels=_frozen(done.level_ptr),
+        place=_frozen(done.level_ptr),
         slots=_frozen(done.level_slots),
         first=_frozen(done.slot_first),
         width=_frozen(done.slot_width),
@@ -55,7 +56,9 @@ def specialise(done: Renumbered) -> CompiledDAG:
         entry=_stacked(out_entries, done.parent.size),
         blocks=blocks,
     )
-    wiring = Wiring(incoming, outgoing, _hoisted(on_nodes, hoisted))
+    sizes = [sound.potentials[k].size for k in on_nodes]
+    hoisted = _hoisted(on_nodes, [entry for entry in shared if entry is not None], sizes, done.level_ptr)
+    wiring = Wiring(incoming, outgoing, hoisted, _passing(incoming, done))
     return CompiledDAG(
         graph=sound.graph,
         potentials=sound.potentials,
@@ -82,21 +85,33 @@ def _shared_entry(entry: Numbers, child: Numbers, size: int) -> Numbers | None:
     return node_entry if np.array_equal(node_entry[child], entry) else None
 
 
-def _rows(node_entry: Numbers) -> tuple[Numbers, Numbers]:
-    """(nodes, entries) in rising order of entry."""
-    nodes = np.flatnonzero(node_entry >= 0)
-    nodes = nodes[np.argsort(node_entry[nodes], kind="stable")]
-    return nodes, node_entry[nodes]
-
-
-def _hoisted(blocks: list[int], rows: list[tuple[Numbers, Numbers]]) -> Hoisted:
+def _hoisted(blocks: list[int], node_entries: list[Numbers], sizes: list[int], level_ptr: Numbers) -> Hoisted:
+    bands = cut_bands(level_ptr)
+    lists = [sorted_in_bands(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
+    counts = [np.diff(ptr) for ptr, _ in lists]
     nothing = np.empty(0, np.int64)
     return Hoisted(
         blocks=_frozen(np.array(blocks, np.int64)),
-        ptr=_frozen(np.cumsum([0, *(nodes.size for nodes, _ in rows)])),
-        node=_frozen(np.concatenate([nothing, *(nodes for nodes, _ in rows)])),
-        entry=_frozen(np.concatenate([nothing, *(entries for _, entries in rows)])),
+        levels=_frozen(bands),
+        ptr=_frozen(np.cumsum(np.concatenate([[0], *counts]))),
+        node=_frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
+        entry=_frozen(
+            np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])
+        ),
     )
+
+
+def _passing(incoming: Incoming, done: Renumbered) -> Incoming:
+    """`incoming` for a pass that nobody looks back at: v of a level is kept until its last child is done."""
+    farthest = np.maximum.reduceat(done.out_child, done.out_ptr[:-2])
+    last_reader = np.searchsorted(done.level_ptr, farthest, side="right") - 1
+    place = window(done.level_ptr, np.append(last_reader, last_reader.size))
+    if place is None:
+        return incoming
+    parent = done.parent + np.repeat(place[:-1] - done.level_ptr[:-1], np.diff(done.level_ptr))[done.parent]
+    first, count, _ = incoming.runs[incoming.runs[:, 2] == 1].T
+    in_one_level = np.array_equal(parent[first + count - 1], parent[first] + count - 1)
+    return incoming._replace(place=_frozen(place), parent=_frozen(parent)) if in_one_level else incoming
 
 
 def _stacked(rows: list[Numbers], size: int) -> Numbers:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import tiles
-from dagdp.kernels.exchange import Batch, Source, read_run, write_hoisted, write_run
+from dagdp.kernels.exchange import Batch, Source, last_at_most, read_run, write_hoisted, write_run
 from dagdp.kernels.forward import TILE_BYTES
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
@@ -97,7 +97,7 @@ def arguments_of_run(
     room: Any,
 ) -> None:
     """Row 0 = what link is asked at, for the edges of (part of) a run."""
-    v_hi, v_lo, kappa, _, _, own = state
+    v_hi, v_lo, kappa, _, _, own, _ = state
     rows, pitch = edges
     real = v_hi.dtype.type
     lanes = batch.lanes
@@ -147,19 +147,21 @@ def backward(
     rows, pitch = edges
     lanes = batch.lanes
     chunk = pitch // lanes
-    for run in range(outgoing.level_runs[top] - 1, -1, -1):
-        steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
-        start = pick(outgoing.runs, 4 * run)
-        last = start + pick(outgoing.runs, 4 * run + 1)
-        for first in range(start, last, chunk):
-            count = min(chunk, last - first)
-            size = count * lanes
-            arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
-            u, one, flow = part(rows, 0, size), part(rows, pitch, size), part(rows, 4 * pitch, size)
-            pour(omega, flow, u, view(one, bar, outgoing.child, first, count, steps[1], lanes))
-            add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
-            write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow)
-    write_hoisted(out, room, theta, hoisted, batch, b0, bar)
+    for band in range(last_at_most(hoisted.levels, top), -1, -1):
+        newest = pick(outgoing.level_runs, min(top, pick(hoisted.levels, band + 1)))
+        for run in range(newest - 1, pick(outgoing.level_runs, pick(hoisted.levels, band)) - 1, -1):
+            steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
+            start = pick(outgoing.runs, 4 * run)
+            last = start + pick(outgoing.runs, 4 * run + 1)
+            for first in range(start, last, chunk):
+                count = min(chunk, last - first)
+                size = count * lanes
+                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+                u, one, flow = part(rows, 0, size), part(rows, pitch, size), part(rows, 4 * pitch, size)
+                pour(omega, flow, u, view(one, bar, outgoing.child, first, count, steps[1], lanes))
+                add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
+                write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow)
+        write_hoisted(out, room, theta, hoisted, band, batch, b0, bar)
 
 
 @inner
@@ -248,31 +250,33 @@ def backward_tangent(
     """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
     outgoing, theta, z, out = lend(outgoing), lend(theta), lend(z), lend(out)
     state, edges, room, bar, bar_dot = lend(state), lend(edges), lend(room), lend(bar), lend(bar_dot)
-    _, _, _, v_dot, c, _ = state
+    _, _, _, v_dot, c, _, _ = state
     rows, pitch = edges
     lanes = batch.lanes
     chunk = pitch // lanes
     rate = v_dot.dtype.type(1) / omega.gamma
-    for run in range(outgoing.level_runs[top] - 1, -1, -1):
-        steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
-        start = pick(outgoing.runs, 4 * run)
-        last = start + pick(outgoing.runs, 4 * run + 1)
-        for first in range(start, last, chunk):
-            count = min(chunk, last - first)
-            size = count * lanes
-            arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
-            q, one, two = part(rows, 0, size), part(rows, pitch, size), part(rows, 2 * pitch, size)
-            flow_dot = part(rows, 4 * pitch, size)
-            q_dot, x_dot = part(rows, 5 * pitch, size), part(rows, 6 * pitch, size)
-            weigh(omega, q, q_dot)
-            fetch(x_dot, 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
-            read_run(x_dot, room, z, outgoing, batch, b0, first, first + count)
-            bend(q_dot, x_dot, view(one, c, outgoing.child, first, count, steps[1], lanes), rate)
-            above = view(one, bar, outgoing.child, first, count, steps[1], lanes)
-            above_dot = view(two, bar_dot, outgoing.child, first, count, steps[1], lanes)
-            mix(flow_dot, q, q_dot, above, above_dot)
-            carry(q, above)
-            add_rows(bar, outgoing.parent, first, count, steps[0], q, lanes)
-            add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
-            write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow_dot)
-    write_hoisted(out, room, theta, hoisted, batch, b0, bar_dot)
+    for band in range(last_at_most(hoisted.levels, top), -1, -1):
+        newest = pick(outgoing.level_runs, min(top, pick(hoisted.levels, band + 1)))
+        for run in range(newest - 1, pick(outgoing.level_runs, pick(hoisted.levels, band)) - 1, -1):
+            steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
+            start = pick(outgoing.runs, 4 * run)
+            last = start + pick(outgoing.runs, 4 * run + 1)
+            for first in range(start, last, chunk):
+                count = min(chunk, last - first)
+                size = count * lanes
+                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+                q, one, two = part(rows, 0, size), part(rows, pitch, size), part(rows, 2 * pitch, size)
+                flow_dot = part(rows, 4 * pitch, size)
+                q_dot, x_dot = part(rows, 5 * pitch, size), part(rows, 6 * pitch, size)
+                weigh(omega, q, q_dot)
+                fetch(x_dot, 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
+                read_run(x_dot, room, z, outgoing, batch, b0, first, first + count)
+                bend(q_dot, x_dot, view(one, c, outgoing.child, first, count, steps[1], lanes), rate)
+                above = view(one, bar, outgoing.child, first, count, steps[1], lanes)
+                above_dot = view(two, bar_dot, outgoing.child, first, count, steps[1], lanes)
+                mix(flow_dot, q, q_dot, above, above_dot)
+                carry(q, above)
+                add_rows(bar, outgoing.parent, first, count, steps[0], q, lanes)
+                add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
+                write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow_dot)
+        write_hoisted(out, room, theta, hoisted, band, batch, b0, bar_dot)

@@ -195,9 +195,9 @@ def new_room(like: Any) -> Any:
 
 
 @inner
-def place_nodes(spots: Any, node: Any, first: int, count: int, lanes: int) -> None:
+def place_nodes(spots: Any, node: Any, first: int, count: int, node0: int, lanes: int) -> None:
     for r in range(count):
-        spots[r] = pick(node, first + r) * lanes
+        spots[r] = (pick(node, first + r) - node0) * lanes
 
 
 @inner
@@ -217,35 +217,55 @@ def place_in_tile(spots: Any, edges: Any, e: int, count: int, node: int, node0: 
 
 
 @inner
-def read_hoisted(state: Any, room: Any, source: Source, hoisted: Any, batch: Batch, b0: int) -> bool:
-    """Add hoisted potentials to the rows of their nodes; whether one is NaN or out of range."""
-    state, source, hoisted = lend(state), lend(source), lend(hoisted)
+def last_at_most(rising: Any, value: int) -> int:
+    """The last place, the closing one excepted, whose number is at most `value`."""
+    low = 0
+    high = rising.shape[0] - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if rising[middle] <= value:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@inner
+def read_hoisted(
+    rows: Any, node0: int, room: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int
+) -> bool:
+    """Add a band's hoisted potentials to `rows` [nodes from node0 on, samples]; whether one is out of range."""
+    rows, source, hoisted = lend(rows), lend(source), lend(hoisted)
     spots, square = lend(room)
-    whole = row_length(state)
+    whole = row_length(rows)
+    bands = hoisted.levels.shape[0] - 1
     bad = False
     for h in range(hoisted.blocks.shape[0]):
-        r = hoisted.ptr[h]
-        last = hoisted.ptr[h + 1]
+        r = hoisted.ptr[h * bands + band]
+        last = hoisted.ptr[h * bands + band + 1]
         while r < last:
             count = stretch(hoisted.entry, r, min(SPOTS, last - r), batch.lanes, whole)
-            place_nodes(spots, hoisted.node, r, count, batch.lanes)
-            bad |= read(state, spots, square, count, source, hoisted.blocks[h], hoisted.entry, r, batch, b0)
+            place_nodes(spots, hoisted.node, r, count, node0, batch.lanes)
+            bad |= read(rows, spots, square, count, source, hoisted.blocks[h], hoisted.entry, r, batch, b0)
             r += count
     return bad
 
 
 @inner
-def write_hoisted(out: Any, room: Any, source: Source, hoisted: Any, batch: Batch, b0: int, bar: Any) -> None:
+def write_hoisted(
+    out: Any, room: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int, bar: Any
+) -> None:
     """The gradient of a hoisted potential is the adjoint of its node."""
     out, source, hoisted, bar = lend(out), lend(source), lend(hoisted), lend(bar)
     spots, square = lend(room)
     whole = row_length(bar)
+    bands = hoisted.levels.shape[0] - 1
     for h in range(hoisted.blocks.shape[0]):
-        r = hoisted.ptr[h]
-        last = hoisted.ptr[h + 1]
+        r = hoisted.ptr[h * bands + band]
+        last = hoisted.ptr[h * bands + band + 1]
         while r < last:
             count = stretch(hoisted.entry, r, min(SPOTS, last - r), batch.lanes, whole)
-            place_nodes(spots, hoisted.node, r, count, batch.lanes)
+            place_nodes(spots, hoisted.node, r, count, 0, batch.lanes)
             write(out, source, hoisted.blocks[h], hoisted.entry, r, bar, spots, square, count, batch, b0)
             r += count
 
@@ -307,7 +327,9 @@ def write_run(
 
 
 @inner
-def hand_back(out: Any, state: Any, batch: Batch, b0: int, ends: Any, sign: Any) -> None:
-    """The state of each sample's end node."""
+def hand_back(out: Any, state: Any, batch: Batch, b0: int, incoming: Any, level: int, ends: Any, sign: Any) -> None:
+    """The state of the end node of each sample that ends at this level."""
+    node0, node1 = incoming.levels[level], incoming.levels[level + 1]
     for b in range(min(batch.lanes, batch.last - b0)):
-        out[b0 + b] = sign * state[ends[b0 + b] * batch.lanes + b]
+        if node0 <= ends[b0 + b] < node1:
+            out[b0 + b] = sign * state[(incoming.place[level] + ends[b0 + b] - node0) * batch.lanes + b]

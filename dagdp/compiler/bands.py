@@ -1,0 +1,63 @@
+"""Which levels have their hoisted potentials read together, and which levels' v is kept how long.
+
+Entries that are neighbours in the user's array belong to nodes of neighbouring levels (a row of DTW costs
+crosses one level a cell), so a band of levels is read in rising order of entry: whole cache lines, turned in
+registers, into rows that are still in cache when their level comes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dagdp.compiler.arrays import group
+from dagdp.compiler.validate import Numbers
+
+BAND_LEVELS = 16  # entries of a cache line in float32: shorter bands would turn squares that are half empty
+BAND_NODES = 2048  # bands of narrow levels grow to this: rows of 64 bytes that stay in L2
+
+
+def cut_bands(level_ptr: Numbers) -> Numbers:
+    """[bands+1] first level of each band: at least 16 levels and 2048 nodes, whichever is more."""
+    cuts = [0]
+    last = level_ptr.size - 1
+    while cuts[-1] < last:
+        enough = int(np.searchsorted(level_ptr, level_ptr[cuts[-1]] + BAND_NODES))
+        cuts.append(min(last, max(enough, cuts[-1] + BAND_LEVELS)))
+    return np.array(cuts)
+
+
+def sorted_in_bands(node_entry: Numbers, size: int, level_ptr: Numbers, bands: Numbers) -> tuple[Numbers, Numbers]:
+    """(ptr [bands+1], nodes): the nodes that read an entry of a potential of `size` entries, by band and entry."""
+    nodes = np.flatnonzero(node_entry >= 0)
+    nodes = nodes[group(node_entry[nodes], size)[1]]
+    band = np.searchsorted(level_ptr[bands], nodes, side="right") - 1
+    ptr, order = group(band, bands.size - 1)
+    return ptr, nodes[order]
+
+
+def window(level_ptr: Numbers, last_reader: Numbers) -> Numbers | None:
+    """[levels+1] where each level's v lies if it is kept only until `last_reader`, and the size of it all.
+
+    Levels take their places in turn in a ring, each whole. None where this would not save three quarters.
+    """
+    widths = np.diff(level_ptr)
+    levels = np.arange(widths.size)
+    oldest = np.minimum.accumulate(_oldest_read(last_reader)[::-1])[::-1]
+    size = int((level_ptr[levels + 1] - level_ptr[oldest]).max() + widths.max())
+    if 4 * size > level_ptr[-1]:
+        return None
+    place = np.empty(level_ptr.size, np.int64)
+    at = 0
+    for level, width in enumerate(widths.tolist()):
+        at = at if at + width <= size else 0
+        place[level] = at
+        at += width
+    place[-1] = size
+    return place
+
+
+def _oldest_read(last_reader: Numbers) -> Numbers:
+    """[levels] the oldest level that is still read at each level; itself if none."""
+    oldest = np.arange(last_reader.size)
+    np.minimum.at(oldest, last_reader, np.arange(last_reader.size))
+    return oldest

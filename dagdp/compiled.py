@@ -134,6 +134,11 @@ class CompiledDAG:
         return self.num_nodes >= 64 * self.num_levels and 2 * int(counts[steps < 0].sum()) > self.num_edges
 
     @cached_property
+    def band_nodes(self) -> int:
+        """Nodes of the largest band."""
+        return int(np.diff(self.wiring.incoming.levels[self.wiring.hoisted.levels]).max())
+
+    @cached_property
     def numbers(self) -> dict[Hashable, int] | None:
         """Node name -> the user's number, or None where names are the numbers."""
         names = self.graph.nodes

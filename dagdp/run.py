@@ -331,10 +331,14 @@ class _Call:
         data, lanes = self.omega.data(self.real), self.lanes()
         incoming, outgoing, hoisted, passing = self.dag.wiring
         wiring = (incoming, hoisted, outgoing) if kernel.pulls else (passing, hoisted)
+        # One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by
+        # page, DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
+        size = ROW_BYTES + lanes * (kernel.nodes * int(wiring[0].place[-1]) + kernel.band * self.dag.band_nodes)
 
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task
-            return bool(kernel(data, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
+            scratch = np.empty(size, self.real)
+            return bool(kernel(data, scratch, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
 
         if any(pool.run(work, list(enumerate(self.ranges())), self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)

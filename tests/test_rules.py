@@ -240,7 +240,8 @@ def test_no_float64_instruction_in_a_float32_kernel(omega, monkeypatch):
     from dagdp.kernels.jit import Kernel
 
     name = "gradient_kernel" if omega == HardMax() else "hessian_kernel"  # HardMax never runs the other
-    kernel = Kernel(getattr(run, name).custom.py_func)
+    given = getattr(run, name)
+    kernel = Kernel(given.custom.py_func, given.nodes, given.band)
     kernel.bundled = kernel.custom
     monkeypatch.setattr(run, name, kernel)
     dag = compile(GRAPHS["chain"]())

@@ -13,7 +13,7 @@ from dagdp.kernels import tiles
 from dagdp.kernels.exchange import Batch, Source, last_at_most, read_run, write_hoisted, write_run
 from dagdp.kernels.forward import TILE_BYTES
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.operator import first_only
+from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.recursion import (
     argument,
     curvature,
@@ -25,7 +25,7 @@ from dagdp.kernels.recursion import (
     weight_tangent,
 )
 from dagdp.kernels.recursion import flow as edge_flow
-from dagdp.kernels.rows import add_rows, fetch, lend, part, pick, view
+from dagdp.kernels.rows import add_rows, aligned, fetch, lend, part, pick, spread, view
 
 ROWS = 7
 
@@ -34,7 +34,7 @@ ROWS = 7
 def edge_rows(like: Any, lanes: int) -> Any:
     """(rows, pitch): rows of (edge, sample), sized to stay in L1 together, one after the other."""
     pitch = max(lanes, TILE_BYTES // (ROWS * like.itemsize) // lanes * lanes)
-    return np.empty(ROWS * pitch, like.dtype), pitch
+    return aligned(like, ROWS * pitch), pitch
 
 
 @inner
@@ -69,17 +69,30 @@ def rejoin(y: Any, low: Any, j_lo: Any, i_lo: Any, rate: Any) -> None:
 
 
 @inner
-def add_shifts(omega: Any, y: Any, shift: Any, slots: Any, first: int, lanes: int) -> None:
-    """y becomes what link is asked at. Only HardMax needs to know slots."""
+def add_shifts(omega: Any, y: Any, shift: Any) -> None:
+    """y becomes what link is asked at."""
     real = y.dtype.type
-    if first_only(omega):
-        for k in range(y.shape[0] // lanes):
-            for b in range(lanes):
-                w = k * lanes + b
-                y[w] = argument(omega, y[w], real(slots[first + k]), shift[w])
-    else:
-        for w in range(y.shape[0]):
-            y[w] = argument(omega, y[w], real(0), shift[w])
+    for w in range(y.shape[0]):
+        y[w] = argument(omega, y[w], real(0), shift[w])
+
+
+@inner
+def add_shift(omega: Any, y: Any, shift: Any) -> None:
+    """The same where κ is one number for all nodes."""
+    real = y.dtype.type
+    for w in range(y.shape[0]):
+        y[w] = argument(omega, y[w], real(0), shift)
+
+
+@inner
+def find_chosen(omega: Any, y: Any, chosen: Any, slots: Any, first: int, lanes: int) -> None:
+    """The same under HardMax: nothing but whether the edge's slot is the one its child took."""
+    real = y.dtype.type
+    tiles.fill(y, real(0))
+    for k in range(y.shape[0] // lanes):
+        spread(y, k * lanes, real(pick(slots, first + k)), lanes)
+    for w in range(y.shape[0]):
+        y[w] = argument(omega, real(0), y[w], chosen[w])
 
 
 @inlined
@@ -105,6 +118,10 @@ def arguments_of_run(
     up, down = steps
     y, low = part(rows, 0, size), part(rows, 3 * pitch, size)
     one, two = part(rows, pitch, size), part(rows, 2 * pitch, size)
+    if first_only(omega):
+        chosen = view(one, kappa, outgoing.child, first, count, down, lanes)
+        find_chosen(omega, y, chosen, outgoing.slot, first, lanes)
+        return
     tiles.fill(y, real(0))
     read_run(y, room, theta, outgoing, batch, b0, first, first + count)
     j = view(one, v_hi, outgoing.parent, first, count, up, lanes)
@@ -115,8 +132,10 @@ def arguments_of_run(
     j = view(one, v_lo, outgoing.parent, first, count, up, lanes)
     i = view(two, v_lo, outgoing.child, first, count, down, lanes)
     rejoin(y, low, j, i, real(1) / omega.gamma)
-    shift = view(one, kappa, outgoing.child, first, count, down, lanes)
-    add_shifts(omega, y, shift, outgoing.slot, first, lanes)
+    if exponential(omega):
+        add_shift(omega, y, real(1))
+    else:
+        add_shifts(omega, y, view(one, kappa, outgoing.child, first, count, down, lanes))
 
 
 @inner

@@ -13,13 +13,13 @@ Each entry point returns whether a NaN, or an infinity of the wrong sign, was re
 
 from __future__ import annotations
 
-import numpy as np
-
 from dagdp.kernels import tiles
 from dagdp.kernels.backward import backward, backward_tangent, edge_rows, local_weights, seed
 from dagdp.kernels.exchange import hand_back, last_at_most, new_room
 from dagdp.kernels.forward import band_rows, forward, tile_buffers
 from dagdp.kernels.jit import Kernel, inner
+from dagdp.kernels.operator import exponential
+from dagdp.kernels.rows import to_line
 
 
 @inner
@@ -34,22 +34,37 @@ def next_end(incoming, batch, b0, ends, level):
 
 
 @inner
-def new_state(like, incoming, hoisted, lanes, keep, tangent, bend):
-    """v_hi, v_lo; κ, v̇ and c where they are asked for; and the hoisted potentials of θ and z.
+def cut(scratch, sizes, k):
+    """The k-th of the arrays that lie in `scratch` one after the other, the first on a cache line."""
+    first = to_line(scratch)
+    for i in range(k):
+        first += sizes[i]
+    return scratch[first : first + sizes[k]]
 
-    Where a later pass asks again (`keep`), of every node, else of a band of levels.
+
+@inner
+def new_state(omega, scratch, incoming, hoisted, lanes, keep, tangent, bend, adjoints):
+    """v_hi, v_lo; κ, v̇ and c where they are asked for; the hoisted potentials of θ and z; ē and its tangent.
+
+    The potentials are those of all nodes where a later pass asks again (`keep`), else of a band of levels.
     """
     size = incoming.place[-1] * lanes
     band = band_rows(incoming, hoisted) * lanes
-    return (
-        np.empty(size, like.dtype),
-        np.empty(size, like.dtype),
-        np.zeros(size if keep else 0, like.dtype),
-        np.empty(size if tangent else 0, like.dtype),
-        np.zeros(size if bend else 0, like.dtype),
-        np.empty(size if keep and band > 0 else band, like.dtype),
-        np.empty(band if tangent else 0, like.dtype),
+    sizes = (
+        size,
+        size,
+        size if keep and not exponential(omega) else 0,
+        size if tangent else 0,
+        size if bend else 0,
+        size if keep and band > 0 else band,
+        band if tangent else 0,
+        size if adjoints > 0 else 0,
+        size if adjoints > 1 else 0,
     )
+    v_hi, v_lo, kappa = cut(scratch, sizes, 0), cut(scratch, sizes, 1), cut(scratch, sizes, 2)
+    v_dot, c = cut(scratch, sizes, 3), cut(scratch, sizes, 4)
+    own, own_dot = cut(scratch, sizes, 5), cut(scratch, sizes, 6)
+    return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), cut(scratch, sizes, 7), cut(scratch, sizes, 8)
 
 
 @inner
@@ -68,8 +83,8 @@ def run_forward(omega, incoming, hoisted, batch, b0, ends, theta, z, state, buff
     return top, bad
 
 
-def _value(omega, incoming, hoisted, batch, ends, theta, value):
-    state = new_state(value, incoming, hoisted, batch.lanes, False, False, False)
+def _value(omega, scratch, incoming, hoisted, batch, ends, theta, value):
+    state, _, _ = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, False, False, 0)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
     room = new_room(value)
     none = value[:0]
@@ -82,9 +97,8 @@ def _value(omega, incoming, hoisted, batch, ends, theta, value):
     return bad
 
 
-def _gradient(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out):
-    state = new_state(value, incoming, hoisted, batch.lanes, True, False, False)
-    bar = np.empty(state[0].shape[0], value.dtype)
+def _gradient(omega, scratch, incoming, hoisted, outgoing, batch, ends, theta, value, out):
+    state, bar, _ = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 1)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
     room = new_room(value)
     rows = edge_rows(value, batch.lanes)
@@ -100,8 +114,8 @@ def _gradient(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out
     return bad
 
 
-def _weights(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out):
-    state = new_state(value, incoming, hoisted, batch.lanes, True, False, False)
+def _weights(omega, scratch, incoming, hoisted, outgoing, batch, ends, theta, value, out):
+    state, _, _ = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 0)
     buffers = tile_buffers(value, incoming, batch.lanes, False)
     room = new_room(value)
     rows = edge_rows(value, batch.lanes)
@@ -116,8 +130,8 @@ def _weights(omega, incoming, hoisted, outgoing, batch, ends, theta, value, out)
     return bad
 
 
-def _jvp(omega, incoming, hoisted, batch, ends, theta, z, value, slope):
-    state = new_state(value, incoming, hoisted, batch.lanes, False, True, False)
+def _jvp(omega, scratch, incoming, hoisted, batch, ends, theta, z, value, slope):
+    state, _, _ = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, True, False, 0)
     buffers = tile_buffers(value, incoming, batch.lanes, True)
     room = new_room(value)
     bad = False
@@ -127,10 +141,8 @@ def _jvp(omega, incoming, hoisted, batch, ends, theta, z, value, slope):
     return bad
 
 
-def _hessian(omega, incoming, hoisted, outgoing, batch, ends, theta, z, value, slope, out):
-    state = new_state(value, incoming, hoisted, batch.lanes, True, True, True)
-    bar = np.empty(state[0].shape[0], value.dtype)
-    bar_dot = np.empty(state[0].shape[0], value.dtype)
+def _hessian(omega, scratch, incoming, hoisted, outgoing, batch, ends, theta, z, value, slope, out):
+    state, bar, bar_dot = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, True, True, 2)
     buffers = tile_buffers(value, incoming, batch.lanes, True)
     room = new_room(value)
     rows = edge_rows(value, batch.lanes)
@@ -146,8 +158,9 @@ def _hessian(omega, incoming, hoisted, outgoing, batch, ends, theta, z, value, s
     return bad
 
 
-value_kernel = Kernel(_value)
-gradient_kernel = Kernel(_gradient)
-weights_kernel = Kernel(_weights)
-jvp_kernel = Kernel(_jvp)
-hessian_kernel = Kernel(_hessian)
+# How many numbers a pass keeps for each node (and sample), and for each node of a band.
+value_kernel = Kernel(_value, nodes=2, band=1)
+gradient_kernel = Kernel(_gradient, nodes=5)
+weights_kernel = Kernel(_weights, nodes=4)
+jvp_kernel = Kernel(_jvp, nodes=3, band=2)
+hessian_kernel = Kernel(_hessian, nodes=8, band=1)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import add_row, lend, move_row, part, pick, row_length, spread, total, turn
+from dagdp.kernels.rows import add_row, aligned, lend, move_row, part, pick, row_length, spread, total, turn
 
 SPOTS = 64  # rows whose places are worked out at once
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
@@ -191,7 +191,7 @@ def write(
 def new_room(like: Any) -> Any:
     """(spots, square): room for the places of a stretch's rows, and to turn them in."""
     whole = row_length(like)
-    return np.empty(SPOTS, np.int64), np.empty(whole * whole, like.dtype)
+    return np.empty(SPOTS, np.int64), aligned(like, whole * whole)
 
 
 @inner

@@ -10,7 +10,7 @@ from dagdp.kernels import tiles
 from dagdp.kernels.exchange import Batch, Source, last_at_most, read_hoisted, read_tile
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import add, copy, fetch, lend, part, pick
+from dagdp.kernels.rows import add, aligned, copy, fetch, lend, part, pick
 
 TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
 LEAST_LANES = 64
@@ -37,8 +37,9 @@ def tile_buffers(like: Any, incoming: Any, lanes: int, tangent: bool) -> Any:
         most = max(most, pitch)
         deepest = max(deepest, depth)
     extra = elements if tangent or incoming.blocks.shape[0] > 0 else 0
-    x = (np.empty(elements, like.dtype), np.empty(elements, like.dtype), np.empty(extra, like.dtype))
-    rows = np.zeros(6 * most, like.dtype)
+    x = (aligned(like, elements), aligned(like, elements), aligned(like, extra))
+    rows = aligned(like, 6 * most)
+    tiles.fill(rows, like.dtype.type(0))
     return x, rows, most, np.empty(deepest, np.int64)
 
 
@@ -206,7 +207,7 @@ def forward(
     """
     incoming, hoisted, theta, z = lend(incoming), lend(hoisted), lend(theta), lend(z)
     state, buffers, room = lend(state), lend(buffers), lend(room)
-    v_hi, v_lo, kappa, v_dot, _, own, own_dot = state
+    v_hi, v_lo, _, v_dot, _, own, own_dot = state
     lanes = batch.lanes
     bad = False
     if first == 1:
@@ -218,7 +219,7 @@ def forward(
         level0, level1 = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
         node0 = pick(incoming.levels, level0)
         size = pick(incoming.levels, level1) - node0
-        base = (0 if kappa.shape[0] > 0 else node0, node0)
+        base = (0 if own.shape[0] == incoming.levels[-1] * lanes else node0, node0)
         if own.shape[0] > 0 and first <= max(level0, 1):
             band_rows = part(own, (node0 - base[0]) * lanes, size * lanes)
             bad |= read_band(band_rows, node0, room, theta, hoisted, band, batch, b0)

@@ -84,8 +84,9 @@ class Kernel:
     The cache key of Numba covers the kernel's own file only; a user's operator may change without it.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], nodes: int, band: int = 0) -> None:
         functools.update_wrapper(self, function)
+        self.nodes, self.band = nodes, band
         self.pulls = "outgoing" in inspect.signature(function).parameters
         self.bundled = numba.njit(**OPTIONS)(function)
         _enable_disk_cache(self.bundled)

@@ -45,6 +45,17 @@ def first_only(omega: Any) -> bool:
     return bool(omega.omega.solver == "first")
 
 
+def exponential(omega: Any) -> bool:
+    """Whether the operator has the closed form: its conjugate is its link, so that κ = Σ q = 1 at every node."""
+    return bool(omega.omega.solver == "exponential")
+
+
+@overload(exponential, strict=False, target="generic")
+def _exponential(omega: Any) -> Any:
+    answer = omega.instance_class.omega.solver == "exponential"
+    return lambda omega: answer
+
+
 @overload(first_only, strict=False, target="generic")
 def _first_only(omega: Any) -> Any:
     answer = omega.instance_class.omega.solver == "first"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -113,6 +114,20 @@ def row_length(typing: Any, array: Any) -> Any:
         return context.get_constant(types.intp, ROW_BYTES * 8 // signature.args[0].dtype.bitwidth)
 
     return types.intp(array), generate
+
+
+@inner
+def to_line(array: Any) -> int:
+    """The first element that lies on a cache line: a row of 64 bytes may else straddle two."""
+    return (-array.ctypes.data % ROW_BYTES) * row_length(array) // ROW_BYTES
+
+
+@inner
+def aligned(like: Any, size: int) -> Any:
+    """Uninitialised, and on a cache line."""
+    block = np.empty(size + row_length(like), like.dtype)
+    skip = to_line(block)
+    return block[skip : skip + size]
 
 
 @intrinsic

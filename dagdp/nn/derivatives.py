@@ -37,10 +37,10 @@ def value(theta: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, 
 
 
 def path(theta: Tensor, known: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
-    """E, differentiable, from its known value."""
+    """E, differentiable, from its known value: itself where no derivative can be asked for."""
     if torch.compiler.is_compiling():
         return ops.path_op(theta, known, end, *problem.arguments)
-    return Path.apply(theta, known, end, problem)
+    return Path.apply(theta, known, end, problem) if differentiable(theta) else known
 
 
 def slope(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
@@ -55,6 +55,17 @@ def bend(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> tupl
     if torch.compiler.is_compiling():
         return ops.bend_op(theta, z, end, *problem.arguments)
     return Bend.apply(theta, z, end, problem)
+
+
+def differentiable(*tensors: Tensor) -> bool:
+    """Whether a derivative may be asked for, in reverse or in forward mode."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    # inside vmap and its kin a tensor does not say what it hides
+    hidden = torch._C._functorch.is_functorch_wrapped_tensor
+    return any(hidden(tensor) or forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
 
 
 def _remember(ctx: Any, tensors: tuple[Tensor | None, ...], given: tuple[Any, ...]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
@@ -132,7 +131,7 @@ def dp_jvp_and_hvp(
     """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
     call = _prepare(dag, theta, omega, z, minimize, end, threads)
     slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
-    if _differentiable(call.theta, call.direction):
+    if derivatives.differentiable(call.theta, call.direction):
         slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
     return call.scalars(slope), call.hessian(change)
 
@@ -229,7 +228,7 @@ def _value(call: _Call) -> Tensor:
     """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
     if call.alpha is not None:
         return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
-    if _differentiable(call.theta):
+    if derivatives.differentiable(call.theta):
         return derivatives.value(call.theta, call.end, call.problem)[0]
     return ops.value_op(call.theta, call.end, *call.problem.arguments)
 
@@ -288,14 +287,3 @@ def _handed_back(tensor: Tensor) -> torch.dtype:
     if dtype.itemsize < 4 and torch.is_autocast_enabled(tensor.device.type):
         return torch.float32
     return dtype
-
-
-def _differentiable(*tensors: Tensor) -> bool:
-    """Whether a derivative may be asked for, in reverse or in forward mode."""
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        return True
-    if torch.compiler.is_compiling():
-        return False
-    # inside vmap and its kin a tensor does not say what it hides
-    hidden = torch._C._functorch.is_functorch_wrapped_tensor
-    return any(hidden(tensor) or forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)

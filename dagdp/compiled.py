@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dagdp.errors import InputError
 from dagdp.graph import Graph, Potential
+from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
 
 Numbers = NDArray[np.int64]
 ROWS_IN_CACHE = 1 << 17  # nodes: a state array of that many rows of 64 bytes has 8 MB
@@ -25,8 +26,8 @@ class Incoming(NamedTuple):
     """Edges by the level they enter, for the forward pass. All arrays int32; L levels, E edges, K edge potentials.
 
     A slot holds the d-th incoming edge of every node of a level that has one. A run is a stretch of a slot
-    whose parents advance by a constant step: 1 (a shifted level, as in a grid), 0 (a dense level, as in a
-    trellis), or -1 for none, where `parent` is read.
+    whose parents are a progression: of step 1 (a shifted level, as in a grid) or 0 (a dense level, as in a
+    trellis), else listed in `parent` (see progressions.py).
     """
 
     levels: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
@@ -35,22 +36,24 @@ class Incoming(NamedTuple):
     first: np.ndarray  # [slots] the slot's first edge
     width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
     slot_runs: np.ndarray  # [slots+1] runs of a slot
-    runs: np.ndarray  # [runs, 3] first edge, number of edges, step
-    parent: np.ndarray  # [E] where the parent keeps v
-    edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots
-    entry: np.ndarray  # [K, E] in that order: entries in the potentials that are read on edges, -1 for none
-    blocks: np.ndarray  # [K] which potentials these are
+    runs: np.ndarray  # [runs, 4] first edge, number of edges, (start, step) of where their parents keep v
+    parent: np.ndarray  # the listed ones
+    edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots; [1] without blocks
+    piece_ptr: np.ndarray  # [K+1] pieces of an edge potential, the last of which only closes the others
+    pieces: np.ndarray  # [., 3] first edge in that order, (start, step) of the entries that edges read
+    entry: np.ndarray  # the listed ones
+    blocks: np.ndarray  # [K] which potentials are read on edges
 
 
 class Outgoing(NamedTuple):
-    """Edges by the level they leave, for the backward pass; runs here need both ends to advance in step."""
+    """Edges by the level they leave: each node's first edge, then each one's second, and so on; for the backward pass.
+
+    Where a run is cut, the parents or the children stop to advance by 0 or by 1.
+    """
 
     level_runs: np.ndarray  # [L+1] runs of a level
-    runs: np.ndarray  # [runs, 4] first edge, number of edges, the parents' step, the children's step
-    parent: np.ndarray  # [E] each node's first edge, then each one's second, and so on
-    child: np.ndarray  # [E]
-    slot: np.ndarray  # [E] the edge's slot at its child
-    entry: np.ndarray  # [K, E]
+    runs: np.ndarray  # [runs, 10 + 2K] first edge, number of edges, and quantities by the columns of progressions.py
+    listed: np.ndarray
     blocks: np.ndarray  # [K]
 
 
@@ -83,9 +86,8 @@ class CompiledDAG:
     graph: Graph
     potentials: tuple[Potential, ...]
     wiring: Wiring
-    origin: Numbers  # [nodes] the user's number of each internal node, -1 for the extra end
-    rank: Numbers  # [user's nodes] the internal number, -1 for a pruned node
-    edges: Numbers  # [E] the user's number of each outgoing edge, -1 for edges into the extra end
+    origin: NDArray[np.int32]  # [nodes] the user's number of each internal node, -1 for the extra end
+    rank: NDArray[np.int32]  # [user's nodes] the internal number, -1 for a pruned node
     end: int
     starts: Numbers
     ends: Numbers
@@ -110,10 +112,35 @@ class CompiledDAG:
         """Nodes that take part, the extra end of a graph with several ends included."""
         return int(self.origin.size)
 
-    @property
+    @cached_property
     def num_edges(self) -> int:
         """Edges that take part, those into the extra end included."""
-        return int(self.edges.size)
+        return int(self.wiring.outgoing.runs[:, COUNT].sum())
+
+    @cached_property
+    def edges(self) -> Numbers:
+        """[E] the user's number of each edge, level by level of the parents; -1 for edges into the extra end."""
+        return self._of_edges(EDGE)
+
+    @cached_property
+    def parents(self) -> Numbers:
+        """[E] the internal number of each edge's parent, in the order of `edges`."""
+        return self._of_edges(PARENT)
+
+    @cached_property
+    def children(self) -> Numbers:
+        """[E] the internal number of each edge's child, in the order of `edges`."""
+        return self._of_edges(CHILD)
+
+    @property
+    def slots(self) -> Numbers:
+        """[E] how many edges into the same child come before each edge, in the order of `edges`."""
+        return self._of_edges(SLOT)
+
+    def _of_edges(self, column: int) -> Numbers:
+        made = expanded(self.wiring.outgoing.runs, column, self.wiring.outgoing.listed)
+        made.flags.writeable = False
+        return made
 
     @property
     def num_levels(self) -> int:
@@ -131,9 +158,9 @@ class CompiledDAG:
 
         Measured in float32, value+grad: 10^6 random edges 14 ns an edge against 31 in rows of 16; 10^5 12 against 11.
         """
-        _, counts, steps = self.wiring.incoming.runs.T
+        _, counts, _, steps = self.wiring.incoming.runs.T
         wide = self.num_nodes >= max(64 * self.num_levels, ROWS_IN_CACHE)
-        return wide and 2 * int(counts[steps < 0].sum()) > self.num_edges
+        return wide and 2 * int(counts[steps == LISTED].sum()) > self.num_edges
 
     @cached_property
     def band_nodes(self) -> int:
@@ -197,7 +224,7 @@ class CompiledDAG:
         """Levels, widths, fan-in, dead nodes, bytes and what was specialised, as a few lines of text."""
         levels = self.wiring.incoming.levels
         widths = np.diff(levels)
-        fan_in = np.bincount(self.wiring.outgoing.child, minlength=self.num_nodes)[levels[1] :]
+        fan_in = np.bincount(self.children, minlength=self.num_nodes)[levels[1] :]
         dead_nodes = int((self.rank < 0).sum())
         dead_edges = self.graph.num_edges - int((self.edges >= 0).sum())
         lines = [
@@ -222,7 +249,7 @@ class CompiledDAG:
         return "\n".join(lines)
 
     def _describe_runs(self) -> str:
-        _, counts, steps = self.wiring.incoming.runs.T
+        _, counts, _, steps = self.wiring.incoming.runs.T
         shares = []
         for step, word in ((1, "shifted"), (0, "dense"), (-1, "read by index")):
             edges = int(counts[steps == step].sum())
@@ -253,7 +280,7 @@ def living(serial: int) -> CompiledDAG:
 def _restored(*parts: Any) -> CompiledDAG:
     """From a pickle. Arrays are read-only again: that is part of the types kernels were compiled for."""
     dag = CompiledDAG(*parts)
-    for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.edges, dag.starts, dag.ends):
+    for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.ends):
         array.flags.writeable = False
     return dag
 

@@ -35,12 +35,12 @@ def raise_first_fault(
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
     """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`."""
-    outgoing = dag.wiring.outgoing
-    in_ptr, in_order = group(outgoing.child, dag.num_nodes)
+    parents, children = dag.parents, dag.children
+    in_ptr, in_order = group(children, dag.num_nodes)
     falling = np.arange(dag.num_nodes)[::-1].copy()
     root = np.array([end], np.int64)
-    before: NDArray[np.bool_] = reach(outgoing.child, outgoing.parent, in_ptr, in_order, falling, root, dag.num_nodes)
-    return before[outgoing.child]
+    before: NDArray[np.bool_] = reach(children, parents, in_ptr, in_order, falling, root, dag.num_nodes)
+    return before[children]
 
 
 def _entries_before(dag: CompiledDAG, potential: Potential, end: int) -> NDArray[np.bool_]:

@@ -221,12 +221,12 @@ def _name(set_ticks: Any, what: str, names: Sequence[Any] | None, size: int) -> 
 
 def _spots(compiled: CompiledDAG) -> dict[int, tuple[float, float]]:
     """Where to draw each live node: its level, and a height near the heights of its neighbours."""
-    levels, outgoing = compiled.wiring.incoming.levels, compiled.wiring.outgoing
+    levels, both = compiled.wiring.incoming.levels, (compiled.parents, compiled.children)
     level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
     place = np.arange(level.size) - levels[level]
     height = place - (np.diff(levels)[level] - 1) / 2
     for _ in range(8):
-        for ends in ((outgoing.parent, outgoing.child), (outgoing.child, outgoing.parent)):
+        for ends in (both, both[::-1]):
             pull = np.bincount(ends[0], height[ends[1]], level.size) / np.maximum(
                 np.bincount(ends[0], minlength=level.size), 1
             )

@@ -67,9 +67,8 @@ class _Item:
     """One batch item: the live edges as (parent, child, weight), nodes in topological order."""
 
     def __init__(self, dag: CompiledDAG, theta: NDArray[Any], omega: Omega, end: int) -> None:
-        outgoing = dag.wiring.outgoing
         by_user = np.argsort(dag.edges, kind="stable")  # the extra end's edges (-1) all go to one node
-        self.edges = [(int(dag.edges[k]), int(outgoing.parent[k]), int(outgoing.child[k])) for k in by_user]
+        self.edges = [(int(dag.edges[k]), int(dag.parents[k]), int(dag.children[k])) for k in by_user]
         self.into: dict[int, list[int]] = {i: [] for i in range(dag.num_nodes)}
         for k, (_, _, child) in enumerate(self.edges):
             self.into[child].append(k)

@@ -18,20 +18,21 @@ ALLOWED = {
     "errors": set(),
     "omega": {"errors"},
     "graph": {"errors"},
-    "compiled": {"errors", "graph"},
+    "progressions": set(),
+    "compiled": {"errors", "graph", "progressions"},
     "kernels.jit": set(),
     "kernels.scalar": {"kernels.jit"},
     "kernels.operator": {"omega", "kernels.jit", "kernels.scalar"},
     "kernels.recursion": {"kernels.jit", "kernels.operator"},
-    "kernels.rows": {"kernels.jit"},
+    "kernels.rows": {"kernels.jit", "progressions"},
     "kernels.tiles": {"kernels.rows", "kernels.jit", "kernels.recursion", "kernels.scalar"},
-    "kernels.exchange": {"kernels.jit", "kernels.rows"},
+    "kernels.exchange": {"kernels.jit", "kernels.rows", "progressions"},
     "kernels.forward": {
         "kernels", "kernels.jit", "kernels.exchange", "kernels.operator", "kernels.rows", "kernels.tiles",
     },
     "kernels.backward": {
         "kernels", "kernels.jit", "kernels.exchange", "kernels.forward", "kernels.operator", "kernels.recursion",
-        "kernels.rows", "kernels.tiles",
+        "kernels.rows", "kernels.tiles", "progressions",
     },
     "kernels.cpu": {
         "kernels", "kernels.jit", "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.tiles",
@@ -41,7 +42,11 @@ ALLOWED = {
     "compiler.validate": {"errors", "graph", "compiler.arrays"},
     "compiler.level": {"compiler.arrays", "compiler.validate"},
     "compiler.renumber": {"compiler.arrays", "compiler.level", "compiler.validate"},
-    "compiler.specialise": {"compiled", "graph", "compiler.arrays", "compiler.renumber", "compiler.validate"},
+    "compiler.bands": {"compiler.arrays", "compiler.validate"},
+    "compiler.runs": {"compiler.arrays", "kernels.jit", "progressions"},
+    "compiler.specialise": {
+        "compiled", "compiler.bands", "compiler.renumber", "compiler.runs", "compiler.validate", "progressions",
+    },
     "compiler": {
         "compiled", "graph", "compiler.validate", "compiler.level", "compiler.renumber", "compiler.specialise",
     },

@@ -1,4 +1,8 @@
-"""The loops of the compiler: linear passes over edge arrays, none of them in Python."""
+"""The loops of the compiler over nodes: linear passes over the user's edge arrays, none of them in Python.
+
+Edges come as the user numbered them. An `order` of no entries stands for the identity: nothing is written, and
+nothing looked up, where edges are already grouped as they are needed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.jit import helper
+from dagdp.kernels.jit import helper, inner
 
 
 @helper
@@ -25,12 +29,79 @@ def group(keys: Any, size: int) -> Any:
     return ptr, order
 
 
+@inner
+def at(order: Any, k: int) -> int:
+    """order[k], or k where the order is the identity."""
+    return order[k] if order.shape[0] > 0 else k
+
+
 @helper
-def topological_order(parents: Any, children: Any, size: int, ptr: Any, order: Any) -> Any:
-    """Kahn's algorithm; shorter than `size` if and only if there is a cycle."""
-    waiting = np.zeros(size, np.int64)
-    for child in children:
-        waiting[child] += 1
+def survey(parents: Any, children: Any, size: int) -> Any:
+    """(fan_in, fan_out, sound, rising, grouped) of a list of edges, in one pass.
+
+    sound: all numbers are nodes. rising: every edge goes to a larger number, so that the user's order is a
+    topological one. grouped: children never fall, so that a node's incoming edges stand together.
+    """
+    fan_in = np.zeros(size, np.int32)
+    fan_out = np.zeros(size, np.int32)
+    rising = True
+    grouped = True
+    before = -1
+    for e in range(parents.shape[0]):
+        parent = parents[e]
+        child = children[e]
+        if parent < 0 or child < 0 or parent >= size or child >= size:
+            return fan_in, fan_out, False, False, False
+        fan_out[parent] += 1
+        fan_in[child] += 1
+        rising &= parent < child
+        grouped &= child >= before
+        before = child
+    return fan_in, fan_out, True, rising, grouped
+
+
+@helper
+def first_outside(index: Any, size: int) -> int:
+    """The first edge whose entry is neither -1 nor below `size`; -1 if there is none."""
+    for e in range(index.shape[0]):
+        if index[e] < -1 or index[e] >= size:
+            return e
+    return -1
+
+
+@helper
+def adjacency(nodes: Any, fan: Any, grouped: bool) -> Any:
+    """(ptr, order): edges by the node in `nodes`, each node's in rising order; no order where they are grouped."""
+    size = fan.shape[0]
+    ptr = np.empty(size + 1, np.int32)
+    ptr[0] = 0
+    for k in range(size):
+        ptr[k + 1] = ptr[k] + fan[k]
+    order = np.empty(0 if grouped else nodes.shape[0], np.int32)
+    if not grouped:
+        fill = ptr[:-1].copy()
+        for e in range(nodes.shape[0]):
+            order[fill[nodes[e]]] = e
+            fill[nodes[e]] += 1
+    return ptr, order
+
+
+@helper
+def places(ptr: Any, order: Any) -> Any:
+    """place[e] says the how many-th edge of its node e is; nothing where edges are grouped."""
+    place = np.empty(order.shape[0], np.int32)
+    if order.shape[0] > 0:
+        for node in range(ptr.shape[0] - 1):
+            for k in range(ptr[node], ptr[node + 1]):
+                place[order[k]] = k - ptr[node]
+    return place
+
+
+@helper
+def topological_order(children: Any, fan_in: Any, ptr: Any, order: Any) -> Any:
+    """Kahn's algorithm over outgoing edges; shorter than the nodes if and only if there is a cycle."""
+    size = fan_in.shape[0]
+    waiting = fan_in.copy()
     queue = np.empty(size, np.int64)
     done = 0
     for node in range(size):
@@ -42,7 +113,7 @@ def topological_order(parents: Any, children: Any, size: int, ptr: Any, order: A
         node = queue[head]
         head += 1
         for k in range(ptr[node], ptr[node + 1]):
-            child = children[order[k]]
+            child = children[at(order, k)]
             waiting[child] -= 1
             if waiting[child] == 0:
                 queue[done] = child
@@ -64,80 +135,67 @@ def reach(heads: Any, tails: Any, ptr: Any, order: Any, sequence: Any, roots: An
 
 
 @helper
-def longest_distance(children: Any, ptr: Any, order: Any, sequence: Any, size: int) -> Any:
-    """Length of the longest path into each node, nodes taken in topological sequence."""
-    level = np.zeros(size, np.int64)
-    for node in sequence:
-        for k in range(ptr[node], ptr[node + 1]):
-            child = children[order[k]]
-            level[child] = max(level[child], level[node] + 1)
+def longest_distance(parents: Any, ptr: Any, order: Any, sequence: Any) -> Any:
+    """[nodes] length of the longest path into each, read off the incoming edges in topological sequence."""
+    size = ptr.shape[0] - 1
+    level = np.zeros(size, np.int32)
+    for k in range(size):
+        node = at(sequence, k)
+        most = 0
+        for i in range(ptr[node], ptr[node + 1]):
+            most = max(most, level[parents[at(order, i)]] + 1)
+        level[node] = most
     return level
 
 
 @helper
-def lay_slots(level_ptr: Any, in_ptr: Any) -> Any:
-    """(level_slots, slot_first, slot_width, place): where each incoming edge goes, slot by slot in a level.
-
-    place[k] is the position of the k-th edge in child order; `in_ptr` must fall in width inside a level.
-    """
-    levels = level_ptr.shape[0] - 1
-    level_slots = np.zeros(levels + 1, np.int32)
-    for lev in range(levels):
-        first = level_ptr[lev]
-        level_slots[lev + 1] = level_slots[lev] + (in_ptr[first + 1] - in_ptr[first])
-    slots = level_slots[levels]
-    slot_first = np.empty(slots, np.int32)
-    slot_width = np.zeros(slots, np.int32)
-    place = np.empty(in_ptr[-1], np.int32)
-    at = 0
-    for lev in range(levels):
-        s0 = level_slots[lev]
-        for node in range(level_ptr[lev], level_ptr[lev + 1]):
-            for d in range(in_ptr[node + 1] - in_ptr[node]):
-                slot_width[s0 + d] += 1
-        for s in range(s0, level_slots[lev + 1]):
-            slot_first[s] = at
-            at += slot_width[s]
-        for node in range(level_ptr[lev], level_ptr[lev + 1]):
-            for d in range(in_ptr[node + 1] - in_ptr[node]):
-                place[in_ptr[node] + d] = slot_first[s0 + d] + (node - level_ptr[lev])
-    return level_slots, slot_first, slot_width, place
+def order_nodes(level: Any, fan_in: Any, fan_out: Any) -> Any:
+    """(level_ptr, order, rank): nodes that have edges by (level, falling fan-in, number), and where each stands."""
+    size = level.shape[0]
+    levels = level.max() + 1
+    level_ptr = np.zeros(levels + 1, np.int32)
+    for node in range(size):
+        if fan_in[node] + fan_out[node] > 0:
+            level_ptr[level[node] + 1] += 1
+    widest = level_ptr.max()
+    for k in range(levels):
+        level_ptr[k + 1] += level_ptr[k]
+    order = np.empty(level_ptr[levels], np.int32)
+    fill = level_ptr[:-1].copy()
+    for node in range(size):
+        if fan_in[node] + fan_out[node] > 0:
+            order[fill[level[node]]] = node
+            fill[level[node]] += 1
+    spare = np.empty(widest, np.int32)
+    bins = np.zeros(fan_in.max() + 2, np.int32)
+    for k in range(levels):
+        sort_by_fan_in(order[level_ptr[k] : level_ptr[k + 1]], fan_in, spare, bins)
+    rank = np.full(size, -1, np.int32)
+    for k in range(order.shape[0]):
+        rank[order[k]] = k
+    return level_ptr, order, rank
 
 
-@helper
-def cut_runs(ptr: Any, heads: Any, tails: Any, least: int) -> Any:
-    """Cut each group of edges [ptr[g], ptr[g+1]) into runs where heads and tails both advance by 0 or by 1.
-
-    Returns (run_ptr, runs [., 4]: first, count, head step, tail step). What lies between runs of at least
-    `least` edges becomes a run of steps -1, to be read by index.
-    """
-    groups = ptr.shape[0] - 1
-    run_ptr = np.zeros(groups + 1, np.int32)
-    runs = np.empty((heads.shape[0], 4), np.int32)
-    made = 0
-    for g in range(groups):
-        i = ptr[g]
-        pending = i
-        while i < ptr[g + 1]:
-            j = i + 1
-            a = 1
-            b = 1
-            if j < ptr[g + 1]:
-                a = heads[j] - heads[i]
-                b = tails[j] - tails[i]
-            if 0 <= a <= 1 and 0 <= b <= 1:
-                while j < ptr[g + 1] and heads[j] - heads[j - 1] == a and tails[j] - tails[j - 1] == b:
-                    j += 1
-                if j - i >= least or (i == ptr[g] and j == ptr[g + 1]):
-                    if pending < i:
-                        runs[made, 0], runs[made, 1], runs[made, 2], runs[made, 3] = pending, i - pending, -1, -1
-                        made += 1
-                    runs[made, 0], runs[made, 1], runs[made, 2], runs[made, 3] = i, j - i, a, b
-                    made += 1
-                    pending = j
-            i = j
-        if pending < ptr[g + 1]:
-            runs[made, 0], runs[made, 1], runs[made, 2], runs[made, 3] = pending, ptr[g + 1] - pending, -1, -1
-            made += 1
-        run_ptr[g + 1] = made
-    return run_ptr, runs[:made].copy()
+@inner
+def sort_by_fan_in(nodes: Any, fan_in: Any, spare: Any, bins: Any) -> None:
+    """Falling, in place and stable; `bins` are zeros before and after."""
+    most = least = fan_in[nodes[0]]
+    falling = True
+    for k in range(1, nodes.shape[0]):
+        falling &= fan_in[nodes[k]] <= fan_in[nodes[k - 1]]
+        most = max(most, fan_in[nodes[k]])
+        least = min(least, fan_in[nodes[k]])
+    if falling:
+        return
+    for node in nodes:
+        bins[most - fan_in[node] + 1] += 1
+    for b in range(1, most - least + 1):
+        bins[b] += bins[b - 1]
+    for k in range(nodes.shape[0]):
+        spare[k] = nodes[k]
+    for k in range(nodes.shape[0]):
+        b = most - fan_in[spare[k]]
+        nodes[bins[b]] = spare[k]
+        bins[b] += 1
+    for b in range(most - least + 2):
+        bins[b] = 0

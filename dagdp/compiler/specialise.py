@@ -14,75 +14,111 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring
-from dagdp.compiler.arrays import cut_runs
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
 from dagdp.compiler.renumber import Renumbered
+from dagdp.compiler.runs import (
+    entry_runs,
+    incoming_runs,
+    is_identity,
+    lay_slots,
+    outgoing_runs,
+    pieces_of,
+    shared_entries,
+)
 from dagdp.compiler.validate import Numbers
-from dagdp.graph import Potential
+from dagdp.progressions import EDGE, ENTRY, LISTED
 
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned
+LEAST_PIECE = 8  # entries: half a square of float32
 
 
 def specialise(done: Renumbered) -> CompiledDAG:
-    """Choose for each potential where it is read, and freeze the arrays."""
-    sound = done.levelled.sound
-    entries = [_entries(potential, done.in_edges) for potential in sound.potentials]
-    shared = [_shared_entry(entry, done.in_child, done.origin.size) for entry in entries]
-    on_nodes = [k for k, node_entry in enumerate(shared) if node_entry is not None]
-    on_edges = [k for k, node_entry in enumerate(shared) if node_entry is None]
-    slot_runs, runs = cut_runs(np.append(done.slot_first, done.parent.size), done.parent, done.child, LEAST_RUN)
-    out_level_runs, out_runs = cut_runs(done.out_ptr, done.out_parent, done.out_child, LEAST_RUN)
-    out_entries = [_entries(sound.potentials[k], done.out_edges) for k in on_edges]
-    blocks = _frozen(np.array(on_edges, np.int64))
-    incoming = Incoming(
-        levels=_frozen(done.level_ptr),
-        place=_frozen(done.level_ptr),
-        slots=_frozen(done.level_slots),
-        first=_frozen(done.slot_first),
-        width=_frozen(done.slot_width),
-        slot_runs=_frozen(slot_runs),
-        runs=_frozen(runs[:, :3]),
-        parent=_frozen(done.parent),
-        edges=_frozen(done.in_ptr),
-        entry=_stacked([entries[k] for k in on_edges], done.parent.size),
-        blocks=blocks,
-    )
-    outgoing = Outgoing(
-        level_runs=_frozen(out_level_runs),
-        runs=_frozen(out_runs),
-        parent=_frozen(done.out_parent),
-        child=_frozen(done.out_child),
-        slot=_frozen(done.out_slot),
-        entry=_stacked(out_entries, done.parent.size),
-        blocks=blocks,
-    )
+    """Choose for each potential where it is read, fold away what advances by a constant step, freeze the rest."""
+    levelled, sound = done.levelled, done.levelled.sound
+    shared = [
+        shared_entries(levelled.children, levelled.edges, p.index, done.rank, done.order.size) for p in sound.potentials
+    ]
+    on_nodes = [k for k, (same, _) in enumerate(shared) if same]
+    on_edges = [k for k, (same, _) in enumerate(shared) if not same]
+    incoming = _incoming(done, on_edges)
+    outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
-    hoisted = _hoisted(on_nodes, [entry for entry in shared if entry is not None], sizes, done.level_ptr)
-    wiring = Wiring(incoming, outgoing, hoisted, _passing(incoming, done))
+    hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
+    wiring = Wiring(incoming, outgoing, hoisted, _passing(incoming, farthest))
+    users = sound.graph.num_nodes
+    origin = done.order if sound.ends.size == 1 else np.where(done.order < users, done.order, np.int32(-1))
     return CompiledDAG(
         graph=sound.graph,
         potentials=sound.potentials,
         wiring=wiring,
-        origin=_locked(done.origin),
-        rank=_locked(done.rank),
-        edges=_locked(done.out_edges),
-        end=done.end,
+        origin=_locked(origin),
+        rank=_locked(done.rank[:users]),
+        end=int(done.rank[levelled.end]),
         starts=_locked(sound.starts),
         ends=_locked(sound.ends),
         hoisted=tuple(on_nodes),
     )
 
 
-def _entries(potential: Potential, edges: Numbers) -> Numbers:
-    """Entry of the potential for each edge in the given order; -1 for edges into the extra end."""
-    return np.where(edges >= 0, potential.index[edges], -1)
+def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
+    levelled = done.levelled
+    csr = levelled.in_ptr, levelled.in_order
+    slots = lay_slots(done.level_ptr, done.order, levelled.in_ptr)
+    slot_runs, runs, parent = incoming_runs(
+        done.level_ptr, done.order, done.rank, *slots, levelled.parents, *csr, LEAST_RUN
+    )
+    pieces, listed, ptr, taken = [np.empty((0, 3), np.int32)], [np.empty(0, np.int32)], [0], 0
+    for k in on_edges:
+        index = levelled.sound.potentials[k].index
+        found, entries = pieces_of(done.order, *csr, levelled.edges, index, LEAST_PIECE)
+        found[found[:, 2] == LISTED, 1] += taken
+        pieces.append(found)
+        listed.append(entries)
+        ptr.append(ptr[-1] + len(found))
+        taken += entries.size
+    fan_in = levelled.fan_in[done.order] if on_edges else done.order[:0]
+    return Incoming(
+        levels=_frozen(done.level_ptr),
+        place=_frozen(done.level_ptr),
+        slots=_frozen(slots[0]),
+        first=_frozen(slots[1]),
+        width=_frozen(slots[2]),
+        slot_runs=_frozen(slot_runs),
+        runs=_frozen(runs),
+        parent=_frozen(parent),
+        edges=_frozen(np.concatenate([[0], np.cumsum(fan_in)])),
+        piece_ptr=_frozen(np.array(ptr)),
+        pieces=_frozen(np.concatenate(pieces)),
+        entry=_frozen(np.concatenate(listed)),
+        blocks=_frozen(np.array(on_edges, np.int64)),
+    )
 
 
-def _shared_entry(entry: Numbers, child: Numbers, size: int) -> Numbers | None:
-    """[nodes] the entry that all edges into a node read (-1: none), or None if some node's edges differ."""
-    node_entry = np.full(size, -1, np.int64)
-    node_entry[child] = entry
-    return node_entry if np.array_equal(node_entry[child], entry) else None
+def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:
+    levelled = done.levelled
+    level_runs, runs, listed, farthest = outgoing_runs(
+        done.level_ptr,
+        done.order,
+        done.rank,
+        levelled.parents,
+        levelled.children,
+        levelled.edges,
+        levelled.in_ptr,
+        levelled.slot,
+        done.out_ptr,
+        done.out_order,
+        LEAST_RUN,
+        ENTRY + 2 * len(on_edges),
+    )
+    for place, k in enumerate(on_edges):
+        index, column = levelled.sound.potentials[k].index, ENTRY + 2 * place
+        if is_identity(index):
+            runs[:, column : column + 2] = runs[:, EDGE : EDGE + 2]
+        else:
+            more = entry_runs(runs, listed, column, index)
+            listed = np.concatenate([listed, more]) if more.size else listed
+    blocks = _frozen(np.array(on_edges, np.int64))
+    return Outgoing(_frozen(level_runs), _frozen(runs), _frozen(listed), blocks), farthest
 
 
 def _hoisted(blocks: list[int], node_entries: list[Numbers], sizes: list[int], level_ptr: Numbers) -> Hoisted:
@@ -101,22 +137,24 @@ def _hoisted(blocks: list[int], node_entries: list[Numbers], sizes: list[int], l
     )
 
 
-def _passing(incoming: Incoming, done: Renumbered) -> Incoming:
+def _passing(incoming: Incoming, farthest: Numbers) -> Incoming:
     """`incoming` for a pass that nobody looks back at: v of a level is kept until its last child is done."""
-    farthest = np.maximum.reduceat(done.out_child, done.out_ptr[:-2])
-    last_reader = np.searchsorted(done.level_ptr, farthest, side="right") - 1
-    place = window(done.level_ptr, np.append(last_reader, last_reader.size))
+    levels = incoming.levels
+    last_reader = np.searchsorted(levels, farthest[:-1], side="right") - 1
+    place = window(levels, np.append(last_reader, last_reader.size))
     if place is None:
         return incoming
-    parent = done.parent + np.repeat(place[:-1] - done.level_ptr[:-1], np.diff(done.level_ptr))[done.parent]
-    first, count, _ = incoming.runs[incoming.runs[:, 2] == 1].T
-    in_one_level = np.array_equal(parent[first + count - 1], parent[first] + count - 1)
-    return incoming._replace(place=_frozen(place), parent=_frozen(parent)) if in_one_level else incoming
+    shift = (place - levels)[:-1]
 
+    def moved(nodes: Numbers) -> Numbers:
+        return nodes + shift[np.searchsorted(levels, nodes, side="right") - 1]
 
-def _stacked(rows: list[Numbers], size: int) -> Numbers:
-    """[len(rows), size], also where there is no row."""
-    return _frozen(np.array(rows, np.int32).reshape(len(rows), size))
+    runs, by_rule = incoming.runs.copy(), incoming.runs[:, 3] != LISTED
+    _, count, start, step = runs[by_rule].T
+    runs[by_rule, 2] = moved(start)
+    in_one_level = np.array_equal(moved(start + step * (count - 1)), runs[by_rule, 2] + step * (count - 1))
+    changed = {"place": _frozen(place), "runs": _frozen(runs), "parent": _frozen(moved(incoming.parent))}
+    return incoming._replace(**changed) if in_one_level else incoming
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

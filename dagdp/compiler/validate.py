@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiler.arrays import group, reach, topological_order
+from dagdp.compiler.arrays import adjacency, first_outside, group, reach, survey, topological_order
 from dagdp.errors import GraphError
 from dagdp.graph import Graph, Potential
 
@@ -18,49 +18,73 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sound:
-    """A graph without faults. Node numbers are the user's; `edges` are those on some start-end path."""
+    """A graph without faults. Node numbers are the user's; edges are those on some start-end path."""
 
     graph: Graph
-    parents: Numbers
-    children: Numbers
     potentials: tuple[Potential, ...]
     starts: Numbers
     ends: Numbers
-    sequence: Numbers  # live nodes in topological order
-    edges: Numbers  # live edges, rising
+    sequence: Numbers  # all nodes in topological order; empty: their own order is one
+    parents: Numbers
+    children: Numbers
+    edges: Numbers  # the numbers of these edges; empty: all of them
+    seen: tuple[NDArray[np.int32], NDArray[np.int32], bool] | None  # fan-in, fan-out, grouped, where nothing is dead
 
 
 def validate(graph: Graph) -> Sound:
     """The faultless graph and its live part, or a GraphError that names the fault in the user's words."""
     parents, children = graph.edges()
-    _check_ranges(graph, parents, children)
     size = graph.num_nodes
-    out_ptr, out_order = group(parents, size)
-    sequence = topological_order(parents, children, size, out_ptr, out_order)
-    if sequence.size < size:
-        raise GraphError(_describe_cycle(graph, parents, children, sequence))
-    starts, ends = _terminals(graph, parents, children)
-    from_start = reach(parents, children, out_ptr, out_order, sequence, starts, size)
+    fan_in, fan_out, sound, rising, grouped = survey(parents, children, size)
+    _check_ranges(graph, parents, children, sound)
+    potentials = graph.potentials()
+    _check_entries(potentials)
+    sequence = np.empty(0, np.int64)
+    if not rising:
+        ptr, order = adjacency(parents, fan_out, False)
+        sequence = topological_order(children, fan_in, ptr, order)
+        if sequence.size < size:
+            raise GraphError(_describe_cycle(graph, parents, children, sequence))
+    sources = np.flatnonzero((fan_in == 0) & (fan_out > 0))
+    sinks = np.flatnonzero((fan_out == 0) & (fan_in > 0))
+    given = graph.terminals()
+    starts, ends = (own if own is not None else found for own, found in zip(given, (sources, sinks), strict=True))
+    seen = None
+    if _all_live(starts, ends, sources, sinks, fan_in):
+        starts, edges, seen = starts[fan_out[starts] > 0], np.empty(0, np.int64), (fan_in, fan_out, grouped)
+    else:
+        alive = _live(graph, parents, children, starts, ends, sequence)
+        starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children])
+        parents, children = parents[edges], children[edges]
+    return Sound(graph, potentials, starts, ends, sequence, parents, children, edges, seen)
+
+
+def _all_live(starts: Numbers, ends: Numbers, sources: Numbers, sinks: Numbers, fan_in: NDArray[np.int32]) -> bool:
+    """Whether nothing has to be searched for: every way back ends at a start, every way on at an end."""
+    return (
+        bool((fan_in[starts] == 0).all() and (fan_in[ends] > 0).all())
+        and (starts is sources or not np.setdiff1d(sources, starts).size)
+        and (ends is sinks or not np.setdiff1d(sinks, ends).size)
+    )
+
+
+def _live(
+    graph: Graph, parents: Numbers, children: Numbers, starts: Numbers, ends: Numbers, sequence: Numbers
+) -> NDArray[np.bool_]:
+    """[nodes] whether the node is on a path from a start to an end."""
+    size = graph.num_nodes
+    sequence = sequence if sequence.size else np.arange(size)
+    from_start = reach(parents, children, *group(parents, size), sequence, starts, size)
     lost = ends[~from_start[ends]]
     if lost.size:
         raise GraphError(
             f"end {name_of(graph, lost[0])!r} is reached from no start ({_some(graph, starts)}); "
             "add an edge towards it, or leave it out of ends="
         )
-    in_ptr, in_order = group(children, size)
-    to_end = reach(children, parents, in_ptr, in_order, sequence[::-1], ends, size)
-    alive = from_start & to_end
+    to_end = reach(children, parents, *group(children, size), sequence[::-1].copy(), ends, size)
+    alive: NDArray[np.bool_] = from_start & to_end
     _check_starts(graph, parents, children, starts, ends, alive)
-    return Sound(
-        graph=graph,
-        parents=parents,
-        children=children,
-        potentials=graph.potentials(),
-        starts=starts[alive[starts]],
-        ends=ends,
-        sequence=sequence[alive[sequence]],
-        edges=np.flatnonzero(alive[parents] & alive[children]),
-    )
+    return alive
 
 
 def name_of(graph: Graph, node: int) -> Hashable:
@@ -74,7 +98,7 @@ def _some(graph: Graph, nodes: Numbers) -> str:
     return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
 
 
-def _check_ranges(graph: Graph, parents: Numbers, children: Numbers) -> None:
+def _check_ranges(graph: Graph, parents: Numbers, children: Numbers, sound: bool) -> None:
     if parents.size == 0:
         raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
     if parents.size > LARGEST or graph.num_nodes >= LARGEST:
@@ -83,7 +107,7 @@ def _check_ranges(graph: Graph, parents: Numbers, children: Numbers) -> None:
             "Split it: a batch of smaller graphs has no such limit"
         )
     for what, nodes in (("parent", parents), ("child", children)):
-        wrong = np.flatnonzero((nodes < 0) | (nodes >= graph.num_nodes))
+        wrong = np.empty(0) if sound else np.flatnonzero((nodes < 0) | (nodes >= graph.num_nodes))
         if wrong.size:
             raise GraphError(
                 f"edge {wrong[0]} has {what} {nodes[wrong[0]]}; expected 0 <= {what} < num_nodes = {graph.num_nodes}"
@@ -100,28 +124,16 @@ def _check_ranges(graph: Graph, parents: Numbers, children: Numbers) -> None:
             raise GraphError(
                 f"{what} {terminals[wrong[0]]} is no node; expected 0 <= {what} < num_nodes = {graph.num_nodes}"
             )
-    for potential in graph.potentials():
-        wrong = np.flatnonzero((potential.index < -1) | (potential.index >= potential.size))
-        if wrong.size:
+
+
+def _check_entries(potentials: tuple[Potential, ...]) -> None:
+    for potential in potentials:
+        wrong = first_outside(potential.index, potential.size)
+        if wrong >= 0:
             raise GraphError(
-                f"edge {wrong[0]} reads entry {potential.index[wrong[0]]} of potential {potential.name!r}; expected "
+                f"edge {wrong} reads entry {potential.index[wrong]} of potential {potential.name!r}; expected "
                 f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
             )
-
-
-def _terminals(graph: Graph, parents: Numbers, children: Numbers) -> tuple[Numbers, Numbers]:
-    starts, ends = graph.terminals()
-    touched = np.zeros(graph.num_nodes, bool)
-    touched[parents] = touched[children] = True
-    if starts is None:
-        has_parent = np.zeros(graph.num_nodes, bool)
-        has_parent[children] = True
-        starts = np.flatnonzero(touched & ~has_parent)
-    if ends is None:
-        has_child = np.zeros(graph.num_nodes, bool)
-        has_child[parents] = True
-        ends = np.flatnonzero(touched & ~has_child)
-    return starts, ends
 
 
 def _check_starts(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import tiles
-from dagdp.kernels.exchange import Batch, Source, last_at_most, read_run, write_hoisted, write_run
+from dagdp.kernels.exchange import Batch, Source, last_at_most, quantity, read_run, write_hoisted, write_run
 from dagdp.kernels.forward import TILE_BYTES
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import exponential, first_only
@@ -25,7 +25,8 @@ from dagdp.kernels.recursion import (
     weight_tangent,
 )
 from dagdp.kernels.recursion import flow as edge_flow
-from dagdp.kernels.rows import add_rows, aligned, fetch, lend, part, pick, spread, view
+from dagdp.kernels.rows import add_rows, aligned, fetch, lend, number, part, pick, spread, view
+from dagdp.progressions import CHILD, COUNT, FIRST, PARENT, SLOT
 
 ROWS = 7
 
@@ -85,12 +86,12 @@ def add_shift(omega: Any, y: Any, shift: Any) -> None:
 
 
 @inner
-def find_chosen(omega: Any, y: Any, chosen: Any, slots: Any, first: int, lanes: int) -> None:
+def find_chosen(omega: Any, y: Any, chosen: Any, slots: Any, lanes: int) -> None:
     """The same under HardMax: nothing but whether the edge's slot is the one its child took."""
     real = y.dtype.type
     tiles.fill(y, real(0))
     for k in range(y.shape[0] // lanes):
-        spread(y, k * lanes, real(pick(slots, first + k)), lanes)
+        spread(y, k * lanes, real(number(slots, k)), lanes)
     for w in range(y.shape[0]):
         y[w] = argument(omega, real(0), y[w], chosen[w])
 
@@ -101,9 +102,9 @@ def arguments_of_run(
     outgoing: Any,
     batch: Batch,
     b0: int,
-    first: int,
+    run: int,
+    skip: int,
     count: int,
-    steps: Any,
     theta: Source,
     state: Any,
     edges: Any,
@@ -115,27 +116,27 @@ def arguments_of_run(
     real = v_hi.dtype.type
     lanes = batch.lanes
     size = count * lanes
-    up, down = steps
+    parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
     y, low = part(rows, 0, size), part(rows, 3 * pitch, size)
     one, two = part(rows, pitch, size), part(rows, 2 * pitch, size)
     if first_only(omega):
-        chosen = view(one, kappa, outgoing.child, first, count, down, lanes)
-        find_chosen(omega, y, chosen, outgoing.slot, first, lanes)
+        chosen = view(one, kappa, children, count, lanes)
+        find_chosen(omega, y, chosen, quantity(outgoing, run, SLOT, skip), lanes)
         return
     tiles.fill(y, real(0))
-    read_run(y, room, theta, outgoing, batch, b0, first, first + count)
-    j = view(one, v_hi, outgoing.parent, first, count, up, lanes)
-    i = view(two, v_hi, outgoing.child, first, count, down, lanes)
+    read_run(y, room, theta, outgoing, batch, b0, run, skip)
+    j = view(one, v_hi, parents, count, lanes)
+    i = view(two, v_hi, children, count, lanes)
     take_difference(y, low, j, i)
     if own.shape[0] > 0:
-        add_own(y, low, view(one, own, outgoing.child, first, count, down, lanes))
-    j = view(one, v_lo, outgoing.parent, first, count, up, lanes)
-    i = view(two, v_lo, outgoing.child, first, count, down, lanes)
+        add_own(y, low, view(one, own, children, count, lanes))
+    j = view(one, v_lo, parents, count, lanes)
+    i = view(two, v_lo, children, count, lanes)
     rejoin(y, low, j, i, real(1) / omega.gamma)
     if exponential(omega):
         add_shift(omega, y, real(1))
     else:
-        add_shifts(omega, y, view(one, kappa, outgoing.child, first, count, down, lanes))
+        add_shifts(omega, y, view(one, kappa, children, count, lanes))
 
 
 @inner
@@ -169,17 +170,15 @@ def backward(
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = pick(outgoing.level_runs, min(top, pick(hoisted.levels, band + 1)))
         for run in range(newest - 1, pick(outgoing.level_runs, pick(hoisted.levels, band)) - 1, -1):
-            steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
-            start = pick(outgoing.runs, 4 * run)
-            last = start + pick(outgoing.runs, 4 * run + 1)
-            for first in range(start, last, chunk):
-                count = min(chunk, last - first)
+            edges_of_run = pick(outgoing.runs, run * outgoing.runs.shape[1] + COUNT)
+            for skip in range(0, edges_of_run, chunk):
+                count = min(chunk, edges_of_run - skip)
                 size = count * lanes
-                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+                arguments_of_run(omega, outgoing, batch, b0, run, skip, count, theta, state, edges, room)
                 u, one, flow = part(rows, 0, size), part(rows, pitch, size), part(rows, 4 * pitch, size)
-                pour(omega, flow, u, view(one, bar, outgoing.child, first, count, steps[1], lanes))
-                add_rows(bar, outgoing.parent, first, count, steps[0], flow, lanes)
-                write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow)
+                pour(omega, flow, u, view(one, bar, quantity(outgoing, run, CHILD, skip), count, lanes))
+                add_rows(bar, quantity(outgoing, run, PARENT, skip), flow, count, lanes)
+                write_run(out, room, theta, outgoing, batch, b0, run, skip, flow)
         write_hoisted(out, room, theta, hoisted, band, batch, b0, bar)
 
 
@@ -208,15 +207,15 @@ def local_weights(
     lanes = batch.lanes
     chunk = pitch // lanes
     for run in range(outgoing.level_runs[top] - 1, -1, -1):
-        steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
-        start = pick(outgoing.runs, 4 * run)
-        last = start + pick(outgoing.runs, 4 * run + 1)
-        for first in range(start, last, chunk):
-            count = min(chunk, last - first)
-            arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+        edges_of_run = pick(outgoing.runs, run * outgoing.runs.shape[1] + COUNT)
+        for skip in range(0, edges_of_run, chunk):
+            count = min(chunk, edges_of_run - skip)
+            arguments_of_run(omega, outgoing, batch, b0, run, skip, count, theta, state, edges, room)
+            children = quantity(outgoing, run, CHILD, skip)
+            first = pick(outgoing.runs, run * outgoing.runs.shape[1] + FIRST) + skip
             for b in range(min(lanes, batch.last - b0)):
                 for e in range(count):
-                    if v_hi[outgoing.child[first + e] * lanes + b] > lowest:
+                    if v_hi[number(children, e) * lanes + b] > lowest:
                         out[b0 + b, first + e] = weight(omega, rows[e * lanes + b])
 
 
@@ -277,25 +276,24 @@ def backward_tangent(
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = pick(outgoing.level_runs, min(top, pick(hoisted.levels, band + 1)))
         for run in range(newest - 1, pick(outgoing.level_runs, pick(hoisted.levels, band)) - 1, -1):
-            steps = (pick(outgoing.runs, 4 * run + 2), pick(outgoing.runs, 4 * run + 3))
-            start = pick(outgoing.runs, 4 * run)
-            last = start + pick(outgoing.runs, 4 * run + 1)
-            for first in range(start, last, chunk):
-                count = min(chunk, last - first)
+            edges_of_run = pick(outgoing.runs, run * outgoing.runs.shape[1] + COUNT)
+            for skip in range(0, edges_of_run, chunk):
+                count = min(chunk, edges_of_run - skip)
                 size = count * lanes
-                arguments_of_run(omega, outgoing, batch, b0, first, count, steps, theta, state, edges, room)
+                arguments_of_run(omega, outgoing, batch, b0, run, skip, count, theta, state, edges, room)
                 q, one, two = part(rows, 0, size), part(rows, pitch, size), part(rows, 2 * pitch, size)
                 flow_dot = part(rows, 4 * pitch, size)
                 q_dot, x_dot = part(rows, 5 * pitch, size), part(rows, 6 * pitch, size)
+                parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
                 weigh(omega, q, q_dot)
-                fetch(x_dot, 0, v_dot, outgoing.parent, first, count, steps[0], lanes)
-                read_run(x_dot, room, z, outgoing, batch, b0, first, first + count)
-                bend(q_dot, x_dot, view(one, c, outgoing.child, first, count, steps[1], lanes), rate)
-                above = view(one, bar, outgoing.child, first, count, steps[1], lanes)
-                above_dot = view(two, bar_dot, outgoing.child, first, count, steps[1], lanes)
+                fetch(x_dot, 0, v_dot, parents, count, lanes)
+                read_run(x_dot, room, z, outgoing, batch, b0, run, skip)
+                bend(q_dot, x_dot, view(one, c, children, count, lanes), rate)
+                above = view(one, bar, children, count, lanes)
+                above_dot = view(two, bar_dot, children, count, lanes)
                 mix(flow_dot, q, q_dot, above, above_dot)
                 carry(q, above)
-                add_rows(bar, outgoing.parent, first, count, steps[0], q, lanes)
-                add_rows(bar_dot, outgoing.parent, first, count, steps[0], flow_dot, lanes)
-                write_run(out, room, theta, outgoing, batch, b0, first, first + count, flow_dot)
+                add_rows(bar, parents, q, count, lanes)
+                add_rows(bar_dot, parents, flow_dot, count, lanes)
+                write_run(out, room, theta, outgoing, batch, b0, run, skip, flow_dot)
         write_hoisted(out, room, theta, hoisted, band, batch, b0, bar_dot)

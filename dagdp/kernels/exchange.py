@@ -12,7 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import add_row, aligned, lend, move_row, part, pick, row_length, spread, total, turn
+from dagdp.kernels.rows import (
+    add_row,
+    aligned,
+    later,
+    lend,
+    move_row,
+    number,
+    part,
+    pick,
+    row_length,
+    spread,
+    total,
+    turn,
+)
+from dagdp.progressions import ENTRY, LISTED
 
 SPOTS = 64  # rows whose places are worked out at once
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
@@ -55,37 +69,44 @@ def take_signed(square: Any, sign: Any, lowest: Any) -> bool:
 
 
 @inner
-def stretch(entry: Any, first: int, most: int, lanes: int, whole: int) -> int:
-    """How many entries from `first` on can be read at once: rows of samples want them to rise by one."""
-    if lanes % whole != 0:
+def stretch(entry: Any, most: int, lanes: int, whole: int) -> int:
+    """How many of the entries can be read at once: whole rows of samples want them to rise by one, or be none."""
+    listed, start, step = entry
+    if lanes % whole != 0 or step == 0:
         return most
-    start = pick(entry, first)
-    step = 1 if start >= 0 else 0
+    if step == 1:
+        return min(most, whole)
+    if step != LISTED:
+        return 1
+    value = pick(listed, start)
+    rise = 1 if value >= 0 else 0
     most = min(most, whole)
     count = 1
-    while count < most and pick(entry, first + count) == start + step * count:
+    while count < most and pick(listed, start + count) == value + rise * count:
         count += 1
     return count
 
 
 @inlined
-def in_squares(entry: int, count: int, entries: int, lanes: int, whole: int) -> bool:
+def in_squares(entry: Any, count: int, entries: int, lanes: int, whole: int) -> bool:
     """Whether a stretch is worth turning, and the rows it comes from are long enough to hold a square."""
-    return lanes % whole == 0 and count >= LEAST_STRETCH and entries >= whole and entry >= 0
+    return (
+        lanes % whole == 0 and count >= LEAST_STRETCH and entries >= whole and entry[2] != 0 and number(entry, 0) >= 0
+    )
 
 
 @inner
 def read_rows(
-    x: Any, spots: Any, square: Any, count: int, block: Any, entries: int, entry: Any, e: int, sign: Any, lowest: Any,
+    x: Any, spots: Any, square: Any, count: int, block: Any, entries: int, entry: Any, sign: Any, lowest: Any,
     batch: Batch, b0: int,
 ) -> bool:  # fmt: skip
-    """Add entry[e : e + count] of each sample to the rows of x at `spots`; whether one is out of range."""
+    """Add the first `count` entries of each sample to the rows of x at `spots`; whether one is out of range."""
     inf = x.dtype.type(np.inf)
     whole = row_length(x)
     bad = False
-    if in_squares(pick(entry, e), count, entries, batch.lanes, whole):
-        start = min(pick(entry, e), entries - whole)
-        skip = (pick(entry, e) - start) * whole
+    if in_squares(entry, count, entries, batch.lanes, whole):
+        start = min(number(entry, 0), entries - whole)
+        skip = (number(entry, 0) - start) * whole
         for s in range(0, batch.lanes, whole):
             sample = sample_of(batch, b0, s)
             turn(square, block, sample * entries + start, entries, batch.last - sample)
@@ -96,23 +117,21 @@ def read_rows(
         for b in range(batch.lanes):
             row = sample_of(batch, b0, b) * entries
             for r in range(count):
-                if pick(entry, e + r) >= 0:
-                    value = sign * pick(block, row + pick(entry, e + r))
+                if number(entry, r) >= 0:
+                    value = sign * pick(block, row + number(entry, r))
                     bad |= not ((value >= lowest) & (value < inf))
                     x[pick(spots, r) + b] += value
     return bad
 
 
 @inner
-def read_shared(
-    x: Any, spots: Any, count: int, block: Any, entry: Any, e: int, sign: Any, lowest: Any, lanes: int
-) -> bool:
+def read_shared(x: Any, spots: Any, count: int, block: Any, entry: Any, sign: Any, lowest: Any, lanes: int) -> bool:
     """The same for a row that all samples share."""
     inf = x.dtype.type(np.inf)
     bad = False
     for r in range(count):
-        if pick(entry, e + r) >= 0:
-            value = sign * pick(block, pick(entry, e + r))
+        if number(entry, r) >= 0:
+            value = sign * pick(block, number(entry, r))
             bad |= not ((value >= lowest) & (value < inf))
             spread(x, pick(spots, r), value, lanes)
     return bad
@@ -120,14 +139,14 @@ def read_shared(
 
 @inner
 def write_rows(
-    out: Any, entries: int, entry: Any, e: int, flow: Any, spots: Any, square: Any, count: int, batch: Batch, b0: int
+    out: Any, entries: int, entry: Any, flow: Any, spots: Any, square: Any, count: int, batch: Batch, b0: int
 ) -> None:
-    """Add the rows of `flow` at `spots` to entry[e : e + count] of each sample."""
+    """Add the rows of `flow` at `spots` to the first `count` entries of each sample."""
     whole = row_length(flow)
     samples = min(batch.lanes, batch.last - b0)
-    if in_squares(pick(entry, e), count, entries, batch.lanes, whole):
-        start = min(pick(entry, e), entries - whole)
-        skip = pick(entry, e) - start
+    if in_squares(entry, count, entries, batch.lanes, whole):
+        start = min(number(entry, 0), entries - whole)
+        skip = number(entry, 0) - start
         for s in range(0, samples, whole):
             for w in range(whole * whole):
                 square[w] = 0
@@ -140,28 +159,28 @@ def write_rows(
         for b in range(samples):
             row = (b0 + b) * entries
             for r in range(count):
-                if pick(entry, e + r) >= 0:
-                    out[row + pick(entry, e + r)] += flow[pick(spots, r) + b]
+                if number(entry, r) >= 0:
+                    out[row + number(entry, r)] += flow[pick(spots, r) + b]
 
 
 @inner
-def write_shared(out: Any, row: int, entry: Any, e: int, flow: Any, spots: Any, count: int, samples: int) -> None:
+def write_shared(out: Any, row: int, entry: Any, flow: Any, spots: Any, count: int, samples: int) -> None:
     """The same for a row that all samples share: the sum over this block of samples."""
     for r in range(count):
-        if pick(entry, e + r) >= 0:
-            out[row + pick(entry, e + r)] += total(flow, pick(spots, r), samples)
+        if number(entry, r) >= 0:
+            out[row + number(entry, r)] += total(flow, pick(spots, r), samples)
 
 
 @inlined
 def read(
-    x: Any, spots: Any, square: Any, count: int, source: Source, k: int, entry: Any, e: int, batch: Batch, b0: int
+    x: Any, spots: Any, square: Any, count: int, source: Source, k: int, entry: Any, batch: Batch, b0: int
 ) -> bool:
     """Add a stretch of potential k."""
     if pick(source.shared, k):
-        return read_shared(x, spots, count, source.blocks[k], entry, e, source.sign, source.lowest, batch.lanes)
+        return read_shared(x, spots, count, source.blocks[k], entry, source.sign, source.lowest, batch.lanes)
     entries = pick(source.entries, k)
     sign, lowest = source.sign, source.lowest
-    return read_rows(x, spots, square, count, source.blocks[k], entries, entry, e, sign, lowest, batch, b0)
+    return read_rows(x, spots, square, count, source.blocks[k], entries, entry, sign, lowest, batch, b0)
 
 
 @inlined
@@ -170,7 +189,6 @@ def write(
     source: Source,
     k: int,
     entry: Any,
-    e: int,
     flow: Any,
     spots: Any,
     square: Any,
@@ -182,9 +200,9 @@ def write(
     entries = pick(source.entries, k)
     if pick(source.shared, k):
         samples = min(batch.lanes, batch.last - b0)
-        write_shared(out[k], batch.part * entries, entry, e, flow, spots, count, samples)
+        write_shared(out[k], batch.part * entries, entry, flow, spots, count, samples)
     else:
-        write_rows(out[k], entries, entry, e, flow, spots, square, count, batch, b0)
+        write_rows(out[k], entries, entry, flow, spots, square, count, batch, b0)
 
 
 @inner
@@ -244,9 +262,10 @@ def read_hoisted(
         r = hoisted.ptr[h * bands + band]
         last = hoisted.ptr[h * bands + band + 1]
         while r < last:
-            count = stretch(hoisted.entry, r, min(SPOTS, last - r), batch.lanes, whole)
+            entry = (hoisted.entry, r, LISTED)
+            count = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
             place_nodes(spots, hoisted.node, r, count, node0, batch.lanes)
-            bad |= read(rows, spots, square, count, source, hoisted.blocks[h], hoisted.entry, r, batch, b0)
+            bad |= read(rows, spots, square, count, source, hoisted.blocks[h], entry, batch, b0)
             r += count
     return bad
 
@@ -264,10 +283,25 @@ def write_hoisted(
         r = hoisted.ptr[h * bands + band]
         last = hoisted.ptr[h * bands + band + 1]
         while r < last:
-            count = stretch(hoisted.entry, r, min(SPOTS, last - r), batch.lanes, whole)
+            entry = (hoisted.entry, r, LISTED)
+            count = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
             place_nodes(spots, hoisted.node, r, count, 0, batch.lanes)
-            write(out, source, hoisted.blocks[h], hoisted.entry, r, bar, spots, square, count, batch, b0)
+            write(out, source, hoisted.blocks[h], entry, bar, spots, square, count, batch, b0)
             r += count
+
+
+@inlined
+def piece_at(incoming: Any, k: int, e: int) -> int:
+    """The piece of the k-th edge potential that edge e stands in."""
+    low = pick(incoming.piece_ptr, k)
+    high = pick(incoming.piece_ptr, k + 1) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if pick(incoming.pieces, 3 * middle) <= e:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @inlined
@@ -278,51 +312,67 @@ def read_tile(
     spots, square = room
     whole = row_length(x)
     last = pick(incoming.edges, node1)
-    size = incoming.parent.shape[0]
     bad = False
     for k in range(incoming.blocks.shape[0]):
-        entry = part(incoming.entry, k * size, size)
         e = pick(incoming.edges, node0)
         node = node0
+        piece = piece_at(incoming, k, e)
         while e < last:
-            count = stretch(entry, e, min(SPOTS, last - e), batch.lanes, whole)
-            node = place_in_tile(spots, incoming.edges, e, count, node, node0, pitch, batch.lanes)
-            bad |= read(x, spots, square, count, source, pick(incoming.blocks, k), entry, e, batch, b0)
-            e += count
+            start = pick(incoming.pieces, 3 * piece)
+            end = min(last, pick(incoming.pieces, 3 * piece + 3))
+            rule = (incoming.entry, pick(incoming.pieces, 3 * piece + 1), pick(incoming.pieces, 3 * piece + 2))
+            piece += 1
+            if rule[2] == 0:
+                e = end
+            while e < end:
+                entry = later(rule, e - start)
+                count = stretch(entry, min(SPOTS, end - e), batch.lanes, whole)
+                node = place_in_tile(spots, incoming.edges, e, count, node, node0, pitch, batch.lanes)
+                bad |= read(x, spots, square, count, source, pick(incoming.blocks, k), entry, batch, b0)
+                e += count
     return bad
 
 
 @inlined
-def read_run(w: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, last: int) -> None:
-    """Add the potentials of outgoing edges to w[edge, sample]."""
+def quantity(outgoing: Any, run: int, column: int, skip: int) -> Any:
+    """What `column` says of a run's edges from the edge `skip` on."""
+    place = run * outgoing.runs.shape[1] + column
+    return later((outgoing.listed, pick(outgoing.runs, place), pick(outgoing.runs, place + 1)), skip)
+
+
+@inlined
+def read_run(w: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int) -> None:
+    """Add the potentials of a run's edges from the edge `skip` on to w[edge, sample]."""
     spots, square = room
     whole = row_length(w)
-    size = outgoing.parent.shape[0]
+    last = w.shape[0] // batch.lanes
     for k in range(outgoing.blocks.shape[0]):
-        entry = part(outgoing.entry, k * size, size)
-        e = first
+        rule = quantity(outgoing, run, ENTRY + 2 * k, skip)
+        e = last if rule[1] < 0 else 0
         while e < last:
-            count = stretch(entry, e, min(SPOTS, last - e), batch.lanes, whole)
-            place_edges(spots, e - first, count, batch.lanes)
-            read(w, spots, square, count, source, pick(outgoing.blocks, k), entry, e, batch, b0)
+            entry = later(rule, e)
+            count = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
+            place_edges(spots, e, count, batch.lanes)
+            read(w, spots, square, count, source, pick(outgoing.blocks, k), entry, batch, b0)
             e += count
 
 
 @inlined
 def write_run(
-    out: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, first: int, last: int, flow: Any
+    out: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, flow: Any
 ) -> None:
-    """Hand the flow on outgoing edges back to the blocks."""
+    """Hand the flow on a run's edges from the edge `skip` on back to the blocks."""
     spots, square = room
     whole = row_length(flow)
-    size = outgoing.parent.shape[0]
+    last = flow.shape[0] // batch.lanes
     for k in range(outgoing.blocks.shape[0]):
-        entry = part(outgoing.entry, k * size, size)
-        e = first
+        rule = quantity(outgoing, run, ENTRY + 2 * k, skip)
+        e = last if rule[1] < 0 else 0
         while e < last:
-            count = stretch(entry, e, min(SPOTS, last - e), batch.lanes, whole)
-            place_edges(spots, e - first, count, batch.lanes)
-            write(out, source, pick(outgoing.blocks, k), entry, e, flow, spots, square, count, batch, b0)
+            entry = later(rule, e)
+            count = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
+            place_edges(spots, e, count, batch.lanes)
+            write(out, source, pick(outgoing.blocks, k), entry, flow, spots, square, count, batch, b0)
             e += count
 
 

@@ -10,7 +10,7 @@ from dagdp.kernels import tiles
 from dagdp.kernels.exchange import Batch, Source, last_at_most, read_hoisted, read_tile
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import add, aligned, copy, fetch, lend, part, pick
+from dagdp.kernels.rows import add, aligned, copy, fetch, later, lend, part, pick
 
 TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
 LEAST_LANES = 64
@@ -60,15 +60,12 @@ def fetch_tile(x: Any, pitch: int, state: Any, incoming: Any, slot: int, skip: i
         first = pick(incoming.first, slot + d) + skip
         last = first + width[d] // lanes
         for run in range(pick(incoming.slot_runs, slot + d), pick(incoming.slot_runs, slot + d + 1)):
-            start, count, step = (
-                pick(incoming.runs, 3 * run),
-                pick(incoming.runs, 3 * run + 1),
-                pick(incoming.runs, 3 * run + 2),
-            )
+            start = pick(incoming.runs, 4 * run)
             i = max(first, start)
-            j = min(last, start + count)
+            j = min(last, start + pick(incoming.runs, 4 * run + 1))
             if i < j:
-                fetch(x, d * pitch + (i - first) * lanes, state, incoming.parent, i, j - i, step, lanes)
+                parents = (incoming.parent, pick(incoming.runs, 4 * run + 2), pick(incoming.runs, 4 * run + 3))
+                fetch(x, d * pitch + (i - first) * lanes, state, later(parents, i - start), j - i, lanes)
 
 
 @inlined

@@ -113,7 +113,8 @@ def cache_directory() -> Path | None:
     """
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for source in sorted([package / "omega.py", *package.glob("kernels/*.py"), *package.glob("compiler/*.py")]):
+    files = [package / "omega.py", package / "progressions.py", *package.glob("kernels/*.py")]
+    for source in sorted([*files, *package.glob("compiler/*.py")]):
         digest.update(source.read_bytes())
     try:
         root = os.environ.get("DAGDP_CACHE_DIR")

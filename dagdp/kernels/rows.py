@@ -15,7 +15,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from dagdp.kernels.jit import inner
+from dagdp.kernels.jit import inlined, inner
+from dagdp.progressions import LISTED
 
 ROW_BYTES = 64
 
@@ -220,19 +221,33 @@ def _transpose(typing: Any, dst: Any, i: Any, dst_step: Any, src: Any, j: Any, s
 # rows some thirty induction variables, all of them in memory.
 
 
+@inlined
+def number(rule: Any, k: int) -> int:
+    """The k-th of the numbers that (listed, start, step) describe: see progressions.py."""
+    listed, start, step = rule
+    return pick(listed, start + k) if step == LISTED else start + step * k
+
+
+@inlined
+def later(rule: Any, k: int) -> Any:
+    """The same numbers from the k-th on."""
+    listed, start, step = rule
+    return listed, start + (k if step == LISTED else step * k), step
+
+
 @inner
-def gather(dst: Any, at: int, src: Any, nodes: Any, first: int, count: int, lanes: int) -> None:
-    """Rows src[nodes[first + k]] become the rows of dst from element `at` on."""
+def gather(dst: Any, at: int, src: Any, nodes: Any, count: int, lanes: int) -> None:
+    """src's rows of the nodes become the rows of dst from element `at` on."""
     whole = row_length(dst)
     if lanes == whole:
         for k in range(count):
-            _move(dst, at + k * whole, src, pick(nodes, first + k) * whole)
+            _move(dst, at + k * whole, src, number(nodes, k) * whole)
     elif lanes == 1:
         for k in range(count):
-            dst[at + k] = src[pick(nodes, first + k)]
+            dst[at + k] = src[number(nodes, k)]
     else:
         for k in range(count):
-            copy(part(dst, at + k * lanes, lanes), part(src, pick(nodes, first + k) * lanes, lanes))
+            copy(part(dst, at + k * lanes, lanes), part(src, number(nodes, k) * lanes, lanes))
 
 
 @inner
@@ -248,43 +263,41 @@ def add(total: Any, term: Any) -> None:
 
 
 @inner
-def fetch(dst: Any, at: int, src: Any, nodes: Any, first: int, count: int, step: int, lanes: int) -> None:
-    """`gather` for a run: its nodes advance by `step`, or (step -1) have to be looked up."""
+def fetch(dst: Any, at: int, src: Any, nodes: Any, count: int, lanes: int) -> None:
+    """`gather`, at once where the nodes are neighbours."""
+    _, start, step = nodes
     if step == 1:
-        copy(part(dst, at, count * lanes), part(src, pick(nodes, first) * lanes, count * lanes))
-    elif step == 0 and lanes == 1:
-        value = src[nodes[first]]
-        for k in range(count):
-            dst[at + k] = value
+        copy(part(dst, at, count * lanes), part(src, start * lanes, count * lanes))
     else:
-        gather(dst, at, src, nodes, first, count, lanes)
+        gather(dst, at, src, nodes, count, lanes)
 
 
 @inner
-def view(spare: Any, src: Any, nodes: Any, first: int, count: int, step: int, lanes: int) -> Any:
-    """The rows of a run: in place where they are consecutive, else gathered into `spare`."""
-    size = count * lanes
+def view(spare: Any, src: Any, nodes: Any, count: int, lanes: int) -> Any:
+    """src's rows of the nodes: in place where they are neighbours, else gathered into `spare`."""
+    _, start, step = nodes
     if step == 1:
-        return part(src, pick(nodes, first) * lanes, size)
-    fetch(spare, 0, src, nodes, first, count, step, lanes)
-    return part(spare, 0, size)
+        return part(src, start * lanes, count * lanes)
+    gather(spare, 0, src, nodes, count, lanes)
+    return part(spare, 0, count * lanes)
 
 
 @inner
-def add_rows(dst: Any, nodes: Any, first: int, count: int, step: int, src: Any, lanes: int) -> None:
-    """dst's row of the run's k-th node grows by row k of src, in the order of k."""
+def add_rows(dst: Any, nodes: Any, src: Any, count: int, lanes: int) -> None:
+    """dst's row of the k-th node grows by row k of src, in the order of k."""
     whole = row_length(dst)
+    _, start, step = nodes
     if step == 1:
-        add(part(dst, pick(nodes, first) * lanes, count * lanes), src)
+        add(part(dst, start * lanes, count * lanes), src)
     elif lanes == whole:
         for k in range(count):
-            _add(dst, pick(nodes, first + k) * whole, src, k * whole)
+            _add(dst, number(nodes, k) * whole, src, k * whole)
     elif lanes == 1:
         for k in range(count):
-            dst[pick(nodes, first + k)] += src[k]
+            dst[number(nodes, k)] += src[k]
     else:
         for k in range(count):
-            add(part(dst, pick(nodes, first + k) * lanes, lanes), part(src, k * lanes, lanes))
+            add(part(dst, number(nodes, k) * lanes, lanes), part(src, k * lanes, lanes))
 
 
 @inner

@@ -147,9 +147,9 @@ def hessian_product(
 @once_a_graph
 def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
     """The plan of a graph on a device, made once."""
-    outgoing, level_ptr = dag.wiring.outgoing, dag.wiring.incoming.levels.astype(np.int64)
-    order = np.lexsort((outgoing.slot, outgoing.child))
-    parent, child = outgoing.parent[order].astype(np.int64), outgoing.child[order].astype(np.int64)
+    level_ptr = dag.wiring.incoming.levels.astype(np.int64)
+    order = np.lexsort((dag.slots, dag.children))
+    parent, child = dag.parents[order], dag.children[order]
     edges = dag.edges[order]
     fan_in = np.bincount(child, minlength=dag.num_nodes)
     in_ptr = np.concatenate([[0], np.cumsum(fan_in)])
@@ -218,13 +218,12 @@ def _edge_weights(dag: CompiledDAG, plan: Plan, blocks: Sequence[Tensor], batch:
 
 def _before_ends(dag: CompiledDAG, plan: Plan, ends: NDArray[np.int32], device: torch.device) -> Tensor:
     """[items, E] whether an edge lies on a path to its item's end."""
-    outgoing = dag.wiring.outgoing
-    ptr, order = group(outgoing.child, dag.num_nodes)
+    ptr, order = group(dag.children, dag.num_nodes)
     falling = np.arange(dag.num_nodes)[::-1].copy()
     distinct, which = np.unique(ends, return_inverse=True)
     above = np.stack(
         [
-            reach(outgoing.child, outgoing.parent, ptr, order, falling, np.array([end], np.int64), dag.num_nodes)
+            reach(dag.children, dag.parents, ptr, order, falling, np.array([end], np.int64), dag.num_nodes)
             for end in distinct
         ]
     )

@@ -1,0 +1,311 @@
+"""The loops of the compiler over edges in their compiled order: cut into runs, and numbers that advance folded away.
+
+A level's edges are laid out in a scratch that stays in cache, cut and folded there, and forgotten: what is proved
+to advance by a constant step is never written down (dagdp/progressions.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.compiler.arrays import at
+from dagdp.kernels.jit import helper, inner
+from dagdp.progressions import CHILD, COUNT, EDGE, FIRST, LISTED, PARENT, SLOT
+
+
+@inner
+def next_run(heads: Any, tails: Any, i: int, end: int, least: int) -> Any:
+    """(j, k): the first run in [i, end) worth its start is [j, k), where heads and tails advance by 0 or by 1.
+
+    j = k = end if there is none. Shorter than `least` is worth it only if it is all of [i, end) and i is 0.
+    """
+    j = i
+    while j < end:
+        k = j + 1
+        if k < end:
+            a = heads[k] - heads[j]
+            b = tails[k] - tails[j]
+            if 0 <= a <= 1 and 0 <= b <= 1:
+                while k < end and heads[k] - heads[k - 1] == a and tails[k] - tails[k - 1] == b:
+                    k += 1
+        if k - j >= least or (j == 0 and k == end):
+            return j, k
+        j = k
+    return end, end
+
+
+@inner
+def fold(values: Any, first: int, last: int, listed: Any, made: int) -> Any:
+    """(start, step, made) of values[first:last]: a progression, or copied into `listed` from `made` on."""
+    start = np.int64(values[first])
+    step = 0 if start < 0 else 1
+    if last - first > 1:
+        step = values[first + 1] - start
+    fits = step >= 0 and (start >= 0 or step == 0)
+    k = first + 2
+    while fits and k < last:
+        fits = values[k] - values[k - 1] == step
+        k += 1
+    if fits:
+        return start, step, made
+    for k in range(first, last):
+        listed[made + k - first] = values[k]
+    return made, LISTED, made + last - first
+
+
+@helper
+def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
+    """(level_slots, slot_first, slot_width): slot d of a level holds the d-th edge into each node that has one.
+
+    Fan-in falls inside a level, so these nodes are a prefix of it.
+    """
+    levels = level_ptr.shape[0] - 1
+    level_slots = np.zeros(levels + 1, np.int32)
+    for lev in range(levels):
+        node = nodes[level_ptr[lev]]
+        level_slots[lev + 1] = level_slots[lev] + in_ptr[node + 1] - in_ptr[node]
+    slots = level_slots[levels]
+    slot_first = np.empty(slots, np.int32)
+    slot_width = np.empty(slots, np.int32)
+    at_edge = 0
+    for lev in range(levels):
+        width = level_ptr[lev + 1]
+        for d in range(level_slots[lev + 1] - level_slots[lev]):
+            node = nodes[width - 1]
+            while in_ptr[node + 1] - in_ptr[node] <= d:
+                width -= 1
+                node = nodes[width - 1]
+            s = level_slots[lev] + d
+            slot_first[s] = at_edge
+            slot_width[s] = width - level_ptr[lev]
+            at_edge += slot_width[s]
+    return level_slots, slot_first, slot_width
+
+
+@helper
+def incoming_runs(
+    level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
+    parents: Any, in_ptr: Any, in_order: Any, least: int,
+) -> Any:  # fmt: skip
+    """(slot_runs, runs [., 4], listed): each slot cut where its parents stop to advance by 0 or by 1."""
+    slots = slot_first.shape[0]
+    edges = parents.shape[0]
+    slot_runs = np.zeros(slots + 1, np.int32)
+    runs = np.empty((slots + 2 * (edges // least) + 1, 4), np.int32)
+    listed = np.empty(edges, np.int32)
+    widest = 0
+    for s in range(slots):
+        widest = max(widest, slot_width[s])
+    heads = np.empty(widest, np.int32)
+    tails = np.arange(widest).astype(np.int32)
+    made = 0
+    kept = 0
+    for lev in range(level_ptr.shape[0] - 1):
+        for s in range(level_slots[lev], level_slots[lev + 1]):
+            d = s - level_slots[lev]
+            width = slot_width[s]
+            for k in range(width):
+                heads[k] = rank[parents[at(in_order, in_ptr[nodes[level_ptr[lev] + k]] + d)]]
+            i = 0
+            while i < width:
+                j, end = next_run(heads, tails, i, width, least)
+                for first, last in ((i, j), (j, end)):
+                    if first < last:
+                        start, step, kept = fold(heads, first, last, listed, kept)
+                        runs[made, 0], runs[made, 1] = slot_first[s] + first, last - first
+                        runs[made, 2], runs[made, 3] = start, step
+                        made += 1
+                i = end
+            slot_runs[s + 1] = made
+    return slot_runs, runs[:made].copy(), listed[:kept].copy()
+
+
+@inner
+def lay_level(active: Any, nodes: Any, first: int, last: int, out_ptr: Any, out_order: Any, edges: Any) -> int:
+    """edges = those that leave the nodes [first, last): each node's first edge, then each one's second, and so on."""
+    size = 0
+    for k in range(first, last):
+        if out_ptr[nodes[k] + 1] > out_ptr[nodes[k]]:
+            active[size] = nodes[k]
+            size += 1
+    made = 0
+    d = 0
+    while size > 0:
+        left = 0
+        for k in range(size):
+            node = active[k]
+            edges[made] = at(out_order, out_ptr[node] + d)
+            made += 1
+            active[left] = node
+            left += 1 if out_ptr[node + 1] - out_ptr[node] > d + 1 else 0
+        size = left
+        d += 1
+    return made
+
+
+@inner
+def largest_level(level_ptr: Any, nodes: Any, out_ptr: Any) -> Any:
+    """(nodes, outgoing edges) of the level that has most of them."""
+    widest = 0
+    most = 0
+    for lev in range(level_ptr.shape[0] - 1):
+        edges = 0
+        for k in range(level_ptr[lev], level_ptr[lev + 1]):
+            edges += out_ptr[nodes[k] + 1] - out_ptr[nodes[k]]
+        most = max(most, edges)
+        widest = max(widest, level_ptr[lev + 1] - level_ptr[lev])
+    return widest, most
+
+
+@helper
+def outgoing_runs(
+    level_ptr: Any, nodes: Any, rank: Any, parents: Any, children: Any, numbers: Any,
+    in_ptr: Any, slot: Any, out_ptr: Any, out_order: Any, least: int, columns: int,
+) -> Any:  # fmt: skip
+    """(level_runs, runs [., columns], listed, farthest): outgoing edges of each level, the entries still to come.
+
+    farthest[level] is the largest child of the level's nodes.
+    """
+    levels = level_ptr.shape[0] - 1
+    level_runs = np.zeros(levels + 1, np.int32)
+    runs = np.empty((2 * (parents.shape[0] // least + levels) + 1, columns), np.int32)
+    listed = np.empty(4 * parents.shape[0], np.int32)
+    farthest = np.zeros(levels, np.int32)
+    widest, most = largest_level(level_ptr, nodes, out_ptr)
+    active = np.empty(widest, np.int32)
+    edges = np.empty(most, np.int32)
+    heads = np.empty(most, np.int32)
+    tails = np.empty(most, np.int32)
+    slots = np.empty(most, np.int32)
+    made = 0
+    kept = 0
+    begin = 0
+    for lev in range(levels):
+        size = lay_level(active, nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, edges)
+        for k in range(size):
+            e = edges[k]
+            child = children[e]
+            heads[k] = rank[parents[e]]
+            tails[k] = rank[child]
+            slots[k] = slot[e] if slot.shape[0] > 0 else e - in_ptr[child]
+            edges[k] = at(numbers, e)
+            farthest[lev] = max(farthest[lev], tails[k])
+        i = 0
+        while i < size:
+            j, end = next_run(heads, tails, i, size, least)
+            for first, last in ((i, j), (j, end)):
+                if first < last:
+                    run = runs[made]
+                    run[FIRST], run[COUNT] = begin + first, last - first
+                    run[PARENT], run[PARENT + 1], kept = fold(heads, first, last, listed, kept)
+                    run[CHILD], run[CHILD + 1], kept = fold(tails, first, last, listed, kept)
+                    run[SLOT], run[SLOT + 1], kept = fold(slots, first, last, listed, kept)
+                    run[EDGE], run[EDGE + 1], kept = fold(edges, first, last, listed, kept)
+                    made += 1
+            i = end
+        begin += size
+        level_runs[lev + 1] = made
+    return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
+
+
+@helper
+def entry_runs(runs: Any, listed: Any, column: int, index: Any) -> Any:
+    """Fill `column` of the runs with the entries of their edges; what has to be listed is handed back."""
+    longest = 0
+    total = 0
+    for r in range(runs.shape[0]):
+        longest = max(longest, runs[r, COUNT])
+        total += runs[r, COUNT]
+    values = np.empty(longest, np.int32)
+    more = np.empty(total, np.int32)
+    kept = 0
+    for r in range(runs.shape[0]):
+        start, step, count = runs[r, EDGE], runs[r, EDGE + 1], runs[r, COUNT]
+        for k in range(count):
+            e = listed[start + k] if step == LISTED else start + step * k
+            values[k] = index[e] if e >= 0 else -1
+        start, step, kept = fold(values, 0, count, more, kept)
+        runs[r, column] = start + listed.shape[0] if step == LISTED else start
+        runs[r, column + 1] = step
+    return more[:kept].copy()
+
+
+@inner
+def unfold(listed: Any, made: int, start: int, step: int, count: int) -> int:
+    """Write a progression down after all."""
+    for k in range(count):
+        listed[made + k] = start + step * k
+    return made + count
+
+
+@helper
+def pieces_of(nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, least: int) -> Any:
+    """(pieces [., 3], listed): the entries of incoming edges, node by node, as stretches (first edge, start, step).
+
+    A stretch rises by one or reads nothing; what lies between stretches of at least `least` edges is listed.
+    """
+    edges = in_ptr[in_ptr.shape[0] - 1]
+    pieces = np.empty((2 * (edges // least) + 2, 3), np.int32)
+    listed = np.empty(edges, np.int32)
+    made = 0
+    kept = 0
+    first = 0  # the stretch that grows
+    start = 0
+    step = 0
+    count = 0
+    pending = 0  # edges before it that are listed, but stand in no piece yet
+    for n in range(nodes.shape[0] + 1):
+        closing = n == nodes.shape[0]
+        begin = 0 if closing else in_ptr[nodes[n]]
+        end = 1 if closing else in_ptr[nodes[n] + 1]
+        for k in range(begin, end):
+            e = -1 if closing else at(numbers, at(in_order, k))
+            entry = -1 if e < 0 else index[e]
+            if not closing and count > 0 and entry == start + step * count:
+                count += 1
+                continue
+            if count >= least:
+                if pending > 0:
+                    pieces[made, 0], pieces[made, 1], pieces[made, 2] = first - pending, kept - pending, LISTED
+                    made += 1
+                    pending = 0
+                pieces[made, 0], pieces[made, 1], pieces[made, 2] = first, start, step
+                made += 1
+            else:
+                kept = unfold(listed, kept, start, step, count)
+                pending += count
+            first += count
+            start, step, count = entry, 0 if entry < 0 else 1, 1
+    if pending > 0:
+        pieces[made, 0], pieces[made, 1], pieces[made, 2] = first - pending, kept - pending, LISTED
+        made += 1
+    pieces[made, 0], pieces[made, 1], pieces[made, 2] = first, 0, 0  # the closing one
+    return pieces[: made + 1].copy(), listed[:kept].copy()
+
+
+@helper
+def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
+    """(whether all edges into a node read the same entry, everywhere; [nodes] that entry, -1: none)."""
+    entries = np.full(size, -2, np.int32)
+    for i in range(children.shape[0]):
+        e = at(numbers, i)
+        entry = -1 if e < 0 else index[e]
+        node = rank[children[i]]
+        if entries[node] == -2:
+            entries[node] = entry
+        elif entries[node] != entry:
+            return False, entries
+    for node in range(size):
+        entries[node] = max(entries[node], -1)
+    return True, entries
+
+
+@helper
+def is_identity(index: Any) -> bool:
+    """Whether every edge reads the entry of its own number."""
+    e = 0
+    while e < index.shape[0] and index[e] == e:
+        e += 1
+    return e == index.shape[0]

@@ -159,7 +159,9 @@ def test_the_awkward_graphs_expand_too(name):
     check_compiled(GRAPHS[name]())
 
 
-@pytest.mark.parametrize("graph", [trellis(3, 40), trellis(4, 33, ragged=True), linear_chain(4, 40), dtw_grid(200, 150)])
+@pytest.mark.parametrize(
+    "graph", [trellis(3, 40), trellis(4, 33, ragged=True), linear_chain(4, 40), dtw_grid(200, 150)]
+)
 def test_wide_levels_have_no_index_of_their_own(graph):
     dag = check_compiled(graph)
     listed = dag.wiring.incoming.parent.size + dag.wiring.outgoing.listed.size + dag.wiring.incoming.entry.size

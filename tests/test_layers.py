@@ -35,7 +35,8 @@ ALLOWED = {
         "kernels.rows", "kernels.tiles", "progressions",
     },
     "kernels.cpu": {
-        "kernels", "kernels.jit", "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.tiles",
+        "kernels", "kernels.jit", "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.operator",
+        "kernels.rows", "kernels.tiles",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},

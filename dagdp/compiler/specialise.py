@@ -121,7 +121,7 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
     return Outgoing(_frozen(level_runs), _frozen(runs), _frozen(listed), blocks), farthest
 
 
-def _hoisted(blocks: list[int], node_entries: list[Numbers], sizes: list[int], level_ptr: Numbers) -> Hoisted:
+def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Numbers) -> Hoisted:
     bands = cut_bands(level_ptr)
     lists = [sorted_in_bands(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
     counts = [np.diff(ptr) for ptr, _ in lists]

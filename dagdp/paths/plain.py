@@ -150,7 +150,7 @@ def _made(dag: CompiledDAG) -> Plain:
         starts=dag.starts,
         ends=dag.ends,
         end=end,
-        order=compiled.origin,
+        order=compiled.origin.astype(np.int64),
         in_ptr=in_ptr,
         in_edges=in_edges,
     )

@@ -311,10 +311,10 @@ class _Call:
 
     def lanes(self) -> int:
         """Samples worked on together: a cache line of them, or the whole batch where it is much smaller."""
-        if self.dag.item_by_item:
-            return 1
         row = ROW_BYTES // np.dtype(self.real).itemsize
-        return row if self.items > row // 2 else max(1, self.items)
+        if self.items > row // 2:
+            return row
+        return 1 if self.dag.item_by_item else max(1, self.items)
 
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""

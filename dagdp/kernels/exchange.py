@@ -15,6 +15,8 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.rows import (
     add_row,
     aligned,
+    collect,
+    hand_out,
     later,
     lend,
     move_row,
@@ -69,42 +71,33 @@ def take_signed(square: Any, sign: Any, lowest: Any) -> bool:
 
 
 @inner
-def stretch(entry: Any, most: int, lanes: int, whole: int) -> int:
-    """How many of the entries can be read at once: whole rows of samples want them to rise by one, or be none."""
+def stretch(entry: Any, most: int, lanes: int, whole: int) -> Any:
+    """(how many of the entries are read at once, whether as a square: whole rows of samples, entries that rise by one).
+
+    What would leave most of a square unused is taken entry by entry, as many as fill the square's room.
+    """
     listed, start, step = entry
-    if lanes % whole != 0 or step == 0:
-        return most
-    if step == 1:
-        return min(most, whole)
-    if step != LISTED:
-        return 1
-    value = pick(listed, start)
-    rise = 1 if value >= 0 else 0
+    if lanes % whole != 0:
+        return most, False
     most = min(most, whole)
+    if step != LISTED:
+        return most, step == 1 and start >= 0 and most >= LEAST_STRETCH
+    value = pick(listed, start)
     count = 1
-    while count < most and pick(listed, start + count) == value + rise * count:
+    while value >= 0 and count < most and pick(listed, start + count) == value + count:
         count += 1
-    return count
-
-
-@inlined
-def in_squares(entry: Any, count: int, entries: int, lanes: int, whole: int) -> bool:
-    """Whether a stretch is worth turning, and the rows it comes from are long enough to hold a square."""
-    return (
-        lanes % whole == 0 and count >= LEAST_STRETCH and entries >= whole and entry[2] != 0 and number(entry, 0) >= 0
-    )
+    return (count, True) if count >= LEAST_STRETCH else (most, False)
 
 
 @inner
 def read_rows(
-    x: Any, spots: Any, square: Any, count: int, block: Any, entries: int, entry: Any, sign: Any, lowest: Any,
-    batch: Batch, b0: int,
+    x: Any, spots: Any, square: Any, count: int, turned: bool, block: Any, entries: int, entry: Any, sign: Any,
+    lowest: Any, batch: Batch, b0: int,
 ) -> bool:  # fmt: skip
     """Add the first `count` entries of each sample to the rows of x at `spots`; whether one is out of range."""
-    inf = x.dtype.type(np.inf)
     whole = row_length(x)
     bad = False
-    if in_squares(entry, count, entries, batch.lanes, whole):
+    if turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
         skip = (number(entry, 0) - start) * whole
         for s in range(0, batch.lanes, whole):
@@ -113,14 +106,45 @@ def read_rows(
             bad |= take_signed(part(square, skip, count * whole), sign, lowest)
             for r in range(count):
                 add_row(x, pick(spots, r) + s, square, skip + r * whole)
-    else:
-        for b in range(batch.lanes):
-            row = sample_of(batch, b0, b) * entries
+    elif batch.lanes % whole == 0:
+        for s in range(0, batch.lanes, whole):
+            sample = sample_of(batch, b0, s)
+            for r in range(count):
+                at = sample * entries + max(number(entry, r), 0)
+                collect(square, r * whole, block, at, entries, batch.last - sample)
+            bad |= take_listed(square, count, entry, sign, lowest)
             for r in range(count):
                 if number(entry, r) >= 0:
-                    value = sign * pick(block, row + number(entry, r))
-                    bad |= not ((value >= lowest) & (value < inf))
-                    x[pick(spots, r) + b] += value
+                    add_row(x, pick(spots, r) + s, square, r * whole)
+    else:
+        for b in range(batch.lanes):
+            bad |= read_sample(x, spots, b, count, block, sample_of(batch, b0, b) * entries, entry, sign, lowest)
+    return bad
+
+
+@inner
+def take_listed(square: Any, count: int, entry: Any, sign: Any, lowest: Any) -> bool:
+    """`take_signed` for the rows of entries that are read at all."""
+    whole = row_length(square)
+    bad = False
+    for r in range(count):
+        if number(entry, r) >= 0:
+            bad |= take_signed(part(square, r * whole, whole), sign, lowest)
+    return bad
+
+
+@inner
+def read_sample(
+    x: Any, spots: Any, b: int, count: int, block: Any, row: int, entry: Any, sign: Any, lowest: Any
+) -> bool:
+    """The entries of one sample, where the batch fills no row."""
+    inf = x.dtype.type(np.inf)
+    bad = False
+    for r in range(count):
+        if number(entry, r) >= 0:
+            value = sign * pick(block, row + number(entry, r))
+            bad |= not ((value >= lowest) & (value < inf))
+            x[pick(spots, r) + b] += value
     return bad
 
 
@@ -139,12 +163,13 @@ def read_shared(x: Any, spots: Any, count: int, block: Any, entry: Any, sign: An
 
 @inner
 def write_rows(
-    out: Any, entries: int, entry: Any, flow: Any, spots: Any, square: Any, count: int, batch: Batch, b0: int
-) -> None:
+    out: Any, entries: int, entry: Any, flow: Any, spots: Any, square: Any, count: int, turned: bool, batch: Batch,
+    b0: int,
+) -> None:  # fmt: skip
     """Add the rows of `flow` at `spots` to the first `count` entries of each sample."""
     whole = row_length(flow)
     samples = min(batch.lanes, batch.last - b0)
-    if in_squares(entry, count, entries, batch.lanes, whole):
+    if turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
         skip = number(entry, 0) - start
         for s in range(0, samples, whole):
@@ -155,6 +180,11 @@ def write_rows(
             turn(square, square, 0, whole, whole)
             for b in range(min(whole, samples - s)):
                 add_row(out, (b0 + s + b) * entries + start, square, b * whole)
+    elif samples % whole == 0:
+        for s in range(0, samples, whole):
+            for r in range(count):
+                if number(entry, r) >= 0:
+                    hand_out(out, (b0 + s) * entries + number(entry, r), entries, flow, pick(spots, r) + s)
     else:
         for b in range(samples):
             row = (b0 + b) * entries
@@ -173,14 +203,14 @@ def write_shared(out: Any, row: int, entry: Any, flow: Any, spots: Any, count: i
 
 @inlined
 def read(
-    x: Any, spots: Any, square: Any, count: int, source: Source, k: int, entry: Any, batch: Batch, b0: int
+    x: Any, spots: Any, square: Any, count: int, turned: bool, source: Source, k: int, entry: Any, batch: Batch, b0: int
 ) -> bool:
     """Add a stretch of potential k."""
     if pick(source.shared, k):
         return read_shared(x, spots, count, source.blocks[k], entry, source.sign, source.lowest, batch.lanes)
     entries = pick(source.entries, k)
     sign, lowest = source.sign, source.lowest
-    return read_rows(x, spots, square, count, source.blocks[k], entries, entry, sign, lowest, batch, b0)
+    return read_rows(x, spots, square, count, turned, source.blocks[k], entries, entry, sign, lowest, batch, b0)
 
 
 @inlined
@@ -193,6 +223,7 @@ def write(
     spots: Any,
     square: Any,
     count: int,
+    turned: bool,
     batch: Batch,
     b0: int,
 ) -> None:
@@ -202,7 +233,7 @@ def write(
         samples = min(batch.lanes, batch.last - b0)
         write_shared(out[k], batch.part * entries, entry, flow, spots, count, samples)
     else:
-        write_rows(out[k], entries, entry, flow, spots, square, count, batch, b0)
+        write_rows(out[k], entries, entry, flow, spots, square, count, turned, batch, b0)
 
 
 @inner
@@ -263,9 +294,9 @@ def read_hoisted(
         last = hoisted.ptr[h * bands + band + 1]
         while r < last:
             entry = (hoisted.entry, r, LISTED)
-            count = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
+            count, turned = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
             place_nodes(spots, hoisted.node, r, count, node0, batch.lanes)
-            bad |= read(rows, spots, square, count, source, hoisted.blocks[h], entry, batch, b0)
+            bad |= read(rows, spots, square, count, turned, source, hoisted.blocks[h], entry, batch, b0)
             r += count
     return bad
 
@@ -284,9 +315,9 @@ def write_hoisted(
         last = hoisted.ptr[h * bands + band + 1]
         while r < last:
             entry = (hoisted.entry, r, LISTED)
-            count = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
+            count, turned = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
             place_nodes(spots, hoisted.node, r, count, 0, batch.lanes)
-            write(out, source, hoisted.blocks[h], entry, bar, spots, square, count, batch, b0)
+            write(out, source, hoisted.blocks[h], entry, bar, spots, square, count, turned, batch, b0)
             r += count
 
 
@@ -326,9 +357,9 @@ def read_tile(
                 e = end
             while e < end:
                 entry = later(rule, e - start)
-                count = stretch(entry, min(SPOTS, end - e), batch.lanes, whole)
+                count, turned = stretch(entry, min(SPOTS, end - e), batch.lanes, whole)
                 node = place_in_tile(spots, incoming.edges, e, count, node, node0, pitch, batch.lanes)
-                bad |= read(x, spots, square, count, source, pick(incoming.blocks, k), entry, batch, b0)
+                bad |= read(x, spots, square, count, turned, source, pick(incoming.blocks, k), entry, batch, b0)
                 e += count
     return bad
 
@@ -351,9 +382,9 @@ def read_run(w: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0:
         e = last if rule[1] < 0 else 0
         while e < last:
             entry = later(rule, e)
-            count = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
+            count, turned = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
             place_edges(spots, e, count, batch.lanes)
-            read(w, spots, square, count, source, pick(outgoing.blocks, k), entry, batch, b0)
+            read(w, spots, square, count, turned, source, pick(outgoing.blocks, k), entry, batch, b0)
             e += count
 
 
@@ -370,9 +401,9 @@ def write_run(
         e = last if rule[1] < 0 else 0
         while e < last:
             entry = later(rule, e)
-            count = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
+            count, turned = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
             place_edges(spots, e, count, batch.lanes)
-            write(out, source, pick(outgoing.blocks, k), entry, flow, spots, square, count, batch, b0)
+            write(out, source, pick(outgoing.blocks, k), entry, flow, spots, square, count, turned, batch, b0)
             e += count
 
 

@@ -217,6 +217,46 @@ def _transpose(typing: Any, dst: Any, i: Any, dst_step: Any, src: Any, j: Any, s
     return types.void(dst, types.intp, types.intp, src, types.intp, types.intp, types.intp), generate
 
 
+@intrinsic
+def _collect(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any, rows: Any) -> Any:
+    """A row of dst from src[j + r*step], one element a sample; beyond `rows` the last is read again."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (to, source), align = _pointers(context, builder, signature, arguments)
+        size = ROW_BYTES // align
+        kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), size)
+        made = ir.Constant(kind, ir.Undefined)
+        number = [ir.Constant(arguments[4].type, r) for r in range(size)]
+        last = builder.sub(arguments[5], number[1])
+        for r in range(size):
+            real = builder.select(builder.icmp_signed("<", number[r], last), number[r], last)
+            value = _load(builder, builder.gep(source, [builder.mul(arguments[4], real)]), align)
+            made = builder.insert_element(made, value, ir.Constant(ir.IntType(32), r))
+        builder.store(made, builder.bitcast(to, kind.as_pointer())).align = align
+        return context.get_dummy_value()
+
+    return types.void(dst, types.intp, src, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def _hand_out(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any) -> Any:
+    """dst[i + r*step] grows by the r-th element of a row of src. All are read before one is written."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (to, source), align = _pointers(context, builder, signature, arguments)
+        size = ROW_BYTES // align
+        kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), size)
+        row = _load(builder, builder.bitcast(source, kind.as_pointer()), align)
+        places = [builder.gep(to, [builder.mul(arguments[4], ir.Constant(arguments[4].type, r))]) for r in range(size)]
+        old = [_load(builder, place, align) for place in places]
+        for r in range(size):
+            element = builder.extract_element(row, ir.Constant(ir.IntType(32), r))
+            builder.store(builder.fadd(old[r], element), places[r]).align = align
+        return context.get_dummy_value()
+
+    return types.void(dst, types.intp, src, types.intp, types.intp), generate
+
+
 # Rows of a node are mostly one row of 64 bytes: that loop stands alone, since LLVM gives a nest of loops over
 # rows some thirty induction variables, all of them in memory.
 
@@ -307,6 +347,18 @@ def turn(dst: Any, src: Any, at: int, src_step: int, rows: int) -> None:
     Only `rows` rows exist; the others repeat the last.
     """
     _transpose(dst, 0, row_length(dst), src, at, src_step, rows)
+
+
+@inner
+def collect(dst: Any, at: int, src: Any, start: int, step: int, rows: int) -> None:
+    """A row of 64 bytes from one element a sample, `step` apart; the last of `rows` samples stands for those beyond."""
+    _collect(dst, at, src, start, step, rows)
+
+
+@inner
+def hand_out(dst: Any, start: int, step: int, src: Any, at: int) -> None:
+    """The other way round: each sample's element grows by its part of the row."""
+    _hand_out(dst, start, src, at, step)
 
 
 @inner

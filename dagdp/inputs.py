@@ -90,13 +90,13 @@ def collect(
 
 def common_batch(batches: list[Shape], end: Any, dag: CompiledDAG) -> Shape:
     """The batch shape that all blocks carry or lack; `end` gives it where no block does."""
-    carried = {batch for batch in batches if batch != ()}
-    if len(carried) > 1:
+    carried = [batch for batch in batches if batch != ()]  # no set: to hash a traced size is to fix it
+    if any(batch != carried[0] for batch in carried):
         raise InputError(
-            f"batch dimensions disagree: {sorted(carried)}; expected every array to carry the same ones, or none"
+            f"batch dimensions disagree: {sorted(set(carried))}; expected every array to carry the same ones, or none"
         )
     if carried:
-        return carried.pop()
+        return carried[0]
     if hasattr(end, "shape"):
         return tuple(end.shape)
     if end is None or _is_name(end, dag):

@@ -14,6 +14,8 @@ from dagdp import HardMax, InputError, Negentropy, Omega, OmegaError, SquaredL2,
 from dagdp.graphs import dtw_value, viterbi_grad, viterbi_value
 
 torch = pytest.importorskip("torch")
+from torch._dynamo.testing import CompileCounterWithBackend  # noqa: E402
+
 from dagdp.nn import LinearChainCRF, ops  # noqa: E402
 
 OPERATORS = [ops.value_op, ops.gradient_op, ops.path_op, ops.slope_op, ops.bend_op]
@@ -139,16 +141,85 @@ def test_compiled_without_gradients_runs_the_value_alone():
     assert "dagdp.gradient" in " ".join(seen)
 
 
-def test_compiled_vmap_and_dynamic_shapes():
+def test_compiled_vmap():
     dag = compile(GRAPHS["parallel edges"]())
     theta = torch.randn(4, 5, dtype=torch.float64)
     mapped = traced(lambda t: torch.func.vmap(lambda row: dp_value(dag, row))(t))
     leaf = theta.clone().requires_grad_()
     mapped(leaf).sum().backward()
     torch.testing.assert_close(leaf.grad, dp_grad(dag, theta))
-    dynamic = traced(lambda t: dp_grad(dag, t), dynamic=True)
-    for rows in (1, 2, 4):
-        torch.testing.assert_close(dynamic(theta[:rows]), dp_grad(dag, theta[:rows]))
+    torch._dynamo.reset()
+
+
+def test_one_trace_serves_every_batch_size():
+    """Nothing on the way compares a traced size with a number or hashes it; 0 and 1 are special to torch."""
+    dag, crf = compile(GRAPHS["chain"]()), LinearChainCRF(3)
+
+    def chain(size):
+        theta = {k: torch.tensor(a) for k, a in random_theta(dag.graph, np.random.default_rng(0), (size,)).items()}
+        return {**theta, "transition": theta["transition"][0]}, torch.full((size,), 13)
+
+    def tagged(size):
+        return torch.rand(size, 4, 3), torch.ones(size, 4).long(), torch.full((size,), 2)
+
+    cases = [
+        (lambda theta, end: dp_grad(dag, theta, end=end)["transition"], chain),
+        (dtw_value, lambda size: (torch.rand(size, 3, 4),)),
+        (viterbi_grad, lambda size: (torch.rand(size, 3, 2, 2),)),
+        (lambda emission, tags, lengths: -crf(emission, tags, lengths), tagged),
+    ]
+    for function, given in cases:
+        torch._dynamo.reset()
+        count = CompileCounterWithBackend("aot_eager")
+        dynamic = torch.compile(function, fullgraph=True, dynamic=True, backend=count)
+        for inputs in map(given, (6, 7, 9)):  # sizes that are equal in the first call share a symbol
+            torch.testing.assert_close(dynamic(*inputs), function(*inputs))
+        assert count.frame_count == 1
+    torch._dynamo.reset()
+
+
+def test_training_through_graphs_and_operators_that_a_closure_holds():
+    """What was a constant in the first trace is a symbol in the next: a serial must arrive as a number all the same."""
+
+    def loss_of(dag, omega):
+        def loss(theta):
+            return dp_grad(dag, theta, omega).square().sum()
+
+        return loss
+
+    torch._dynamo.reset()
+    theta = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
+    for omega in (SquaredL2(0.5), SquaredL2(0.7)):
+        for dag in (compile(GRAPHS["parallel edges"]()), compile(GRAPHS["parallel edges"]())):
+            loss = loss_of(dag, omega)
+            closed = torch.compile(loss, fullgraph=True, backend="aot_eager")
+            got, want = (torch.autograd.grad(function(theta), theta) for function in (closed, loss))
+            torch.testing.assert_close(got, want)
+    torch._dynamo.reset()
+
+
+def test_inductor():
+    """torch's own compiler, with code around ours: the rest of this file stops at its tracer, which needs no C++."""
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        pytest.skip("torch.compile's inductor needs a C++ compiler, and there is none (set CXX, or install g++)")
+    dag = compile(GRAPHS["parallel edges"]())
+
+    def loss(x, weight):
+        value, path = dagdp.dp_value_and_grad(dag, torch.tanh(x @ weight), SquaredL2(0.5))
+        return value.sum() + path.square().sum()
+
+    torch._dynamo.reset()
+    built = torch.compile(loss, fullgraph=True, dynamic=True)
+    weight = torch.randn(2, 5, dtype=torch.float64, requires_grad=True)
+    for size in (2, 5):
+        x = torch.randn(size, 2, dtype=torch.float64)
+        got, want = built(x, weight), loss(x, weight)
+        torch.testing.assert_close(got, want)
+        torch.testing.assert_close(torch.autograd.grad(got, weight), torch.autograd.grad(want, weight))
     torch._dynamo.reset()
 
 

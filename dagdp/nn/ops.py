@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +43,9 @@ class Problem:
         """As operators take it."""
         kind = type(self.omega)
         parameters = [float(getattr(self.omega, name)) for name in kind.__match_args__]  # type: ignore[attr-defined]
-        return self.dag.serial, kind.Data.__name__, parameters, self.minimize, self.threads
+        # as indices: a tracer may hold whole numbers as symbols, and nothing here works for any graph
+        serial, threads = operator.index(self.dag.serial), operator.index(self.threads)
+        return serial, kind.Data.__name__, parameters, self.minimize, threads
 
     @classmethod
     def of(cls, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int) -> Problem:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.graph import Graph, Potential
+from dagdp.kinds import is_tensor
 from dagdp.omega import Negentropy, Omega
 
 Array = NDArray[Any]
@@ -136,6 +137,8 @@ def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_array(value: Any, label: str) -> Array:
+    if is_tensor(value):  # as an array it would be cut off from autograd without a word
+        raise InputError(f"{label} is a tensor; this takes arrays: pass {label}.detach().cpu().numpy()")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise InputError(f"{label} has dtype {array.dtype}; expected float64, float32, float16 or integers")

@@ -2,6 +2,7 @@
 
 Algorithms 1 and 2 are followed line by line: every local weight q_ij and its tangent is stored, nodes
 are taken one at a time, and max_Ω is found by bisection, not by the kernels' solvers. Slow and clear.
+Arrays only: a tensor is an InputError, as nothing here is differentiable.
 """
 
 from __future__ import annotations

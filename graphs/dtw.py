@@ -12,7 +12,13 @@ from dagdp.graphs.viterbi import checked_lengths
 
 
 def dtw_value(
-    theta: Any, omega: Omega | None = None, *, lengths: Any = None, band: int | None = None, threads: int | None = None
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    band: int | None = None,
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """DTW_Ω(θ), the smoothed least cost of an alignment: [*batch]. A sum over cells, never rooted or divided.
 
@@ -23,6 +29,7 @@ def dtw_value(
     lengths : (n_a, n_b), each a number or [*batch]: the size of each item's own corner; cells outside it are never
         read and may hold NaN.
     band : see `dtw_grid`. The band runs between the corners of the full grid: not to be combined with `lengths`.
+    threads, backend : as in `dagdp.dp_value`.
 
     Raises InputError (shape, dtype, NaN or -inf, lengths out of range).
 
@@ -32,11 +39,17 @@ def dtw_value(
     1.0
     """
     dag, end = _prepared(theta, lengths, band)
-    return dp_value(dag, theta, omega, minimize=True, end=end, threads=threads)
+    return dp_value(dag, theta, omega, minimize=True, end=end, threads=threads, backend=backend)
 
 
 def dtw_grad(
-    theta: Any, omega: Omega | None = None, *, lengths: Any = None, band: int | None = None, threads: int | None = None
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    band: int | None = None,
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """∇DTW_Ω(θ) = E, the expected alignment: [*batch, N_A, N_B], each cell's probability (Algorithm 5).
 
@@ -46,7 +59,7 @@ def dtw_grad(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     dag, end = _prepared(theta, lengths, band)
-    return dp_grad(dag, theta, omega, minimize=True, end=end, threads=threads)
+    return dp_grad(dag, theta, omega, minimize=True, end=end, threads=threads, backend=backend)
 
 
 def dtw_hvp(
@@ -57,6 +70,7 @@ def dtw_hvp(
     lengths: Any = None,
     band: int | None = None,
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """∇²DTW_Ω(θ) Z: [*batch, N_A, N_B] (Algorithm 6). z : a direction, shaped like theta.
 
@@ -65,10 +79,12 @@ def dtw_hvp(
     [[0.0, -2.0], [1.0, 0.0]]
     """
     dag, end = _prepared(theta, lengths, band)
-    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, threads=threads)
+    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, threads=threads, backend=backend)
 
 
-def dtw_path(theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None) -> Any:
+def dtw_path(
+    theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None, backend: str | None = None
+) -> Any:
     """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
 
     Among equal costs a move down (from i-1) is preferred to right (from j-1) and diagonal.
@@ -78,7 +94,7 @@ def dtw_path(theta: Any, *, lengths: Any = None, band: int | None = None, thread
     [[0, 0], [1, 1], [1, 2], [-1, -1]]
     """
     dag, end = _prepared(theta, lengths, band)
-    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, threads=threads) > 0.5
+    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, threads=threads, backend=backend) > 0.5
     *batch, N_A, N_B = visited.shape
     flat = np.asarray(visited).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)

@@ -11,7 +11,13 @@ from dagdp.graphs.builders import compiled, sizes, trellis
 
 
 def viterbi_value(
-    theta: Any, omega: Omega | None = None, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    initial: str = "single",
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """Vit_Ω(θ), the smoothed best score of a state sequence: [*batch].
 
@@ -19,6 +25,7 @@ def viterbi_value(
         t = 0; with initial="all", the paper's Algorithm 3 (v_0 = 0_S), all of it.
     omega : default Negentropy(1.0): then the value is the log partition function of a CRF.
     lengths : [*batch] how many steps of each item count, 1 to T; steps behind are never read and may hold NaN.
+    threads, backend : as in `dagdp.dp_value`.
 
     Raises InputError (shape, dtype, NaN or +inf, lengths out of range).
 
@@ -27,11 +34,17 @@ def viterbi_value(
     True
     """
     dag, end = _prepared(theta, lengths, initial)
-    return dp_value(dag, theta, omega, end=end, threads=threads)
+    return dp_value(dag, theta, omega, end=end, threads=threads, backend=backend)
 
 
 def viterbi_grad(
-    theta: Any, omega: Omega | None = None, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    initial: str = "single",
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """∇Vit_Ω(θ) = E, the probability of each transition: [*batch, T, S, S], in [0, 1] (Algorithm 3).
 
@@ -42,11 +55,17 @@ def viterbi_grad(
     [[0.25, 0.25], [0.25, 0.25]]
     """
     dag, end = _prepared(theta, lengths, initial)
-    return dp_grad(dag, theta, omega, end=end, threads=threads)
+    return dp_grad(dag, theta, omega, end=end, threads=threads, backend=backend)
 
 
 def viterbi_marginals(
-    theta: Any, omega: Omega | None = None, *, lengths: Any = None, initial: str = "single", threads: int | None = None
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    lengths: Any = None,
+    initial: str = "single",
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """The probability of each state at each step: [*batch, T, S], a row sums to 1, or to 0 behind an item's length.
 
@@ -56,7 +75,7 @@ def viterbi_marginals(
     >>> viterbi_marginals(np.zeros((2, 2, 2))).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
     """
-    return viterbi_grad(theta, omega, lengths=lengths, initial=initial, threads=threads).sum(-1)
+    return viterbi_grad(theta, omega, lengths=lengths, initial=initial, threads=threads, backend=backend).sum(-1)
 
 
 def viterbi_hvp(
@@ -67,6 +86,7 @@ def viterbi_hvp(
     lengths: Any = None,
     initial: str = "single",
     threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """∇²Vit_Ω(θ) Z: [*batch, T, S, S] (Algorithm 4). z : a direction, shaped like theta.
 
@@ -75,10 +95,12 @@ def viterbi_hvp(
     0.0
     """
     dag, end = _prepared(theta, lengths, initial)
-    return dp_hvp(dag, theta, z, omega, end=end, threads=threads)
+    return dp_hvp(dag, theta, z, omega, end=end, threads=threads, backend=backend)
 
 
-def viterbi_decode(theta: Any, *, lengths: Any = None, initial: str = "single", threads: int | None = None) -> Any:
+def viterbi_decode(
+    theta: Any, *, lengths: Any = None, initial: str = "single", threads: int | None = None, backend: str | None = None
+) -> Any:
     """The best state sequence: int64 [*batch, T], -1 behind an item's length. Ties go to the lower state.
 
     >>> import numpy as np
@@ -86,7 +108,7 @@ def viterbi_decode(theta: Any, *, lengths: Any = None, initial: str = "single", 
     [0, 1]
     """
     dag, end = _prepared(theta, lengths, initial)
-    visited = dp_grad(dag, theta, HardMax(), end=end, threads=threads).sum(-1)
+    visited = dp_grad(dag, theta, HardMax(), end=end, threads=threads, backend=backend).sum(-1)
     states = visited.argmax(-1)
     states[(visited < 0.5).all(-1)] = -1
     return states

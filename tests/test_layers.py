@@ -53,7 +53,7 @@ ALLOWED = {
     },
     "pool": set(),
     "kinds": {"errors"},
-    "inputs": {"compiled", "errors", "graph", "omega"},
+    "inputs": {"compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "run": {
         "", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",

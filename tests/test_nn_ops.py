@@ -10,11 +10,25 @@ import pytest
 from cases import GRAPHS, random_theta
 
 import dagdp
-from dagdp import HardMax, InputError, Negentropy, Omega, OmegaError, SquaredL2, Tsallis, compile, dp_grad, dp_value
+from dagdp import (
+    DerivativeError,
+    HardMax,
+    InputError,
+    Negentropy,
+    Omega,
+    OmegaError,
+    SquaredL2,
+    Tsallis,
+    compile,
+    dp_grad,
+    dp_value,
+)
 from dagdp.graphs import dtw_value, viterbi_grad, viterbi_value
 
 torch = pytest.importorskip("torch")
+from torch._dynamo.exc import Unsupported  # noqa: E402
 from torch._dynamo.testing import CompileCounterWithBackend  # noqa: E402
+from torch.autograd import forward_ad  # noqa: E402
 
 from dagdp.nn import LinearChainCRF, ops  # noqa: E402
 
@@ -229,3 +243,33 @@ def test_a_second_derivative_through_a_compiled_graph_raises():
     (first,) = torch.autograd.grad(traced(lambda t: dp_value(dag, t))(theta), theta, create_graph=True)
     with pytest.raises(RuntimeError, match="does not currently support double backward"):
         first.square().sum().backward()
+
+
+@pytest.mark.parametrize("transform", ["grad", "jvp", "hessian"])
+def test_transforms_inside_a_compiled_function(transform):
+    """As a whole graph they are an error with its mend, never a tangent of 0; else the tracer leaves them to Python."""
+    dag = compile(GRAPHS["parallel edges"]())
+    theta, z = torch.randn(2, 5, dtype=torch.float64).unbind()
+    routes = {
+        "grad": lambda t: torch.func.grad(lambda t: dp_value(dag, t))(t),
+        "jvp": lambda t: torch.func.jvp(lambda t: dp_value(dag, t), (t,), (z,))[1],
+        "hessian": lambda t: torch.func.hessian(lambda t: dp_value(dag, t))(t),
+    }
+    with pytest.raises(Unsupported, match="compile dp_grad, dp_jvp or dp_hvp, or transform the function without"):
+        traced(routes[transform])(theta)
+    torch._dynamo.reset()
+    loose = torch.compile(routes[transform], backend="aot_eager")(theta)
+    torch.testing.assert_close(loose, routes[transform](theta))
+    torch._dynamo.reset()
+
+
+def test_forward_mode_through_a_compiled_function_raises():
+    """Traced before there was a tangent: torch would go on with none, which is a derivative of 0."""
+    dag = compile(GRAPHS["parallel edges"]())
+    theta, z = torch.randn(2, 5, dtype=torch.float64).unbind()
+    for function in (dp_value, dp_grad, lambda dag, t: dagdp.dp_jvp(dag, t, t), lambda dag, t: dagdp.dp_hvp(dag, t, t)):
+        built = traced(lambda t, function=function: function(dag, t))
+        built(theta)
+        with forward_ad.dual_level(), pytest.raises(DerivativeError, match="transform the function without compiling"):
+            built(forward_ad.make_dual(theta, z))
+    torch._dynamo.reset()

@@ -13,6 +13,7 @@ import pytest
 from cases import GRAPHS, random_theta
 
 import dagdp
+import dagdp.reference
 from dagdp import Graph, HardMax, InputError, Negentropy, OmegaError, SquaredL2, Tsallis, compile, dp_grad, dp_value
 from dagdp.graphs import (
     dtw_grad,
@@ -22,8 +23,10 @@ from dagdp.graphs import (
     viterbi_decode,
     viterbi_grad,
     viterbi_hvp,
+    viterbi_marginals,
     viterbi_value,
 )
+from dagdp.kernels.jit import Kernel
 
 torch = pytest.importorskip("torch")
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
@@ -85,6 +88,36 @@ def test_shortcuts_take_tensors():
     cost.requires_grad_()
     dtw_value(cost, SquaredL2(0.5)).sum().backward()
     torch.testing.assert_close(cost.grad, dtw_grad(cost.detach(), SquaredL2(0.5)))
+
+
+def test_shortcuts_choose_a_backend():
+    """The recursion in torch operations gives the same numbers, and counts as chosen: arrays are refused."""
+    theta = torch.randn(2, 3, 2, 2, dtype=torch.float64, generator=torch.manual_seed(0))
+    cost, lengths, sizes = theta.reshape(2, 4, 3), torch.tensor([3, 2]), ([4, 2], 3)
+    cases = [
+        *((f, (theta, SquaredL2(0.5)), {"lengths": lengths}) for f in (viterbi_value, viterbi_grad, viterbi_marginals)),
+        (viterbi_hvp, (theta, torch.ones_like(theta)), {}),
+        (viterbi_decode, (theta,), {"lengths": lengths}),
+        *((f, (cost, SquaredL2(0.5)), {"lengths": sizes}) for f in (dtw_value, dtw_grad)),
+        (dtw_hvp, (cost, cost), {}),
+        (dtw_path, (cost,), {"lengths": sizes}),
+    ]
+    for function, given, options in cases:
+        torch.testing.assert_close(function(*given, **options, backend="torch"), function(*given, **options))
+        with pytest.raises(InputError, match="backend='torch' was asked for, and theta is no tensor"):
+            function(
+                *(part.numpy() if isinstance(part, torch.Tensor) else part for part in given),
+                **options,
+                backend="torch",
+            )
+
+
+def test_the_reference_refuses_tensors():
+    dag = compile(GRAPHS["parallel edges"]())
+    with pytest.raises(InputError, match=r"theta is a tensor; this takes arrays: pass theta\.detach"):
+        dagdp.reference.dp_value(dag, torch.zeros(5))
+    with pytest.raises(InputError, match="z is a tensor"):
+        dagdp.reference.dp_hvp(dag, np.zeros(5), torch.zeros(5))
 
 
 def test_arrays_and_tensors_may_meet():
@@ -163,22 +196,47 @@ def test_a_network_under_autocast():
     assert net.weight.grad.dtype == torch.float32 and torch.isfinite(net.weight.grad).all()
 
 
-def test_without_gradients_only_the_value_is_computed(monkeypatch):
-    from dagdp import run
+def test_without_gradients_only_the_value_kernel_is_launched(monkeypatch):
+    """Launches are counted where all go through; with gradients there is one more kernel, once."""
+    dag, launched = compile(GRAPHS["parallel edges"]()), []
+    kernel = Kernel.__call__
 
-    dag, calls = compile(GRAPHS["parallel edges"]()), []
-    for name in ("dp_value", "dp_value_and_grad"):
-        original = getattr(run, name)
-        monkeypatch.setattr(run, name, lambda *a, n=name, f=original, **k: calls.append(n) or f(*a, **k))
+    def counted(self, *arguments):
+        launched.append(self.__name__)
+        return kernel(self, *arguments)
+
+    monkeypatch.setattr(Kernel, "__call__", counted)
     theta = torch.zeros(2, 5, requires_grad=True)
     with torch.no_grad():
-        dagdp.nn.run.dp_value(dag, theta)
+        assert dp_value(dag, theta).grad_fn is None
     with torch.inference_mode():
-        dagdp.nn.run.dp_value(dag, theta)
-    dagdp.nn.run.dp_value(dag, theta.detach())
-    assert calls == ["dp_value"] * 3
-    dagdp.nn.run.dp_value(dag, theta).sum().backward()
-    assert calls == ["dp_value"] * 3 + ["dp_value_and_grad"]
+        dp_value(dag, theta)
+    dp_value(dag, theta.detach())
+    assert launched == ["_value"] * 3
+    launched.clear()
+    value = dp_value(dag, theta)
+    (first,) = torch.autograd.grad(value.sum(), theta, create_graph=True)
+    assert launched == ["_gradient"]
+    first.square().sum().backward()
+    assert launched == ["_gradient", "_hessian"]
+
+
+def test_what_autograd_keeps():
+    """theta, E and the ends, and for the second derivative theta, the ends and g: nothing of a kernel's state."""
+    dag = compile(GRAPHS["grid"]())
+    theta, end = torch.randn(3, 4, 5, requires_grad=True), torch.tensor([20, 13, 7])
+
+    def kept(function):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            result = function()
+        return result, sorted(sizes)
+
+    value, sizes = kept(lambda: dp_value(dag, theta, end=end, minimize=True))
+    assert sizes == [3, 60, 60]
+    with torch.no_grad():
+        assert kept(lambda: dp_value(dag, theta, end=end, minimize=True))[1] == []
+    assert kept(lambda: torch.autograd.grad(value.sum(), theta, create_graph=True))[1] == [3, 3, 60]
 
 
 def test_empty_batches_and_ends():

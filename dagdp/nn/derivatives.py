@@ -31,28 +31,28 @@ THIRD = (
 
 def value(theta: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, Tensor]:
     """(DP_Ω(θ), differentiable; E as a constant)."""
-    if torch.compiler.is_compiling():
+    if _traced():
         return ops.gradient_op(theta, end, *problem.arguments)
     return Value.apply(theta, end, problem)
 
 
 def path(theta: Tensor, known: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
     """E, differentiable, from its known value: itself where no derivative can be asked for."""
-    if torch.compiler.is_compiling():
+    if _traced():
         return ops.path_op(theta, known, end, *problem.arguments)
     return Path.apply(theta, known, end, problem) if differentiable(theta) else known
 
 
 def slope(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
     """<E, Z>, differentiable in both."""
-    if torch.compiler.is_compiling():
+    if _traced():
         return ops.slope_op(theta, z, end, *problem.arguments)
     return Slope.apply(theta, z, end, problem)
 
 
 def bend(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, Tensor]:
     """(<E, Z> as a constant; ∇²DP_Ω(θ) Z, differentiable in z)."""
-    if torch.compiler.is_compiling():
+    if _traced():
         return ops.bend_op(theta, z, end, *problem.arguments)
     return Bend.apply(theta, z, end, problem)
 
@@ -62,10 +62,20 @@ def differentiable(*tensors: Tensor) -> bool:
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return True
     if torch.compiler.is_compiling():
-        return False
+        return ops.transformed()
     # inside vmap and its kin a tensor does not say what it hides
     hidden = torch._C._functorch.is_functorch_wrapped_tensor
     return any(hidden(tensor) or forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
+
+
+def _traced() -> bool:
+    """Whether torch.compile is tracing, and the operator may be called alone. Asked here, in the frame that calls it,
+    since torch.compile traces each frame below a break by itself."""
+    if not torch.compiler.is_compiling():
+        return False
+    if ops.transformed():
+        raise DerivativeError(ops.TRANSFORMED)
+    return True
 
 
 def _remember(ctx: Any, tensors: tuple[Tensor | None, ...], given: tuple[Any, ...]) -> None:

@@ -4,8 +4,8 @@ An operator of `torch.library` takes tensors, numbers and strings, so a compiled
 and a smoothed maximum as the name of its class and its fields. The potentials of an item stand side by side
 in theta [*batch, n]; each works on NumPy views of its tensors, through the same functions a NumPy user calls.
 
-Derivatives are in `dagdp.nn.derivatives`, which is also where these are to be called from: in eager mode an
-operator alone knows nothing of forward-mode derivatives and would return 0 for them.
+Derivatives are in `dagdp.nn.derivatives`, which is also where these are to be called from: an operator alone
+knows nothing of forward-mode derivatives, and raises where torch would take them for 0.
 """
 
 from __future__ import annotations
@@ -19,11 +19,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from dagdp import run
 from dagdp.compiled import CompiledDAG, living
-from dagdp.errors import OmegaError
+from dagdp.errors import DerivativeError, OmegaError
 from dagdp.omega import Omega
+
+TRANSFORMED = (
+    "torch.func.grad, torch.func.jvp or forward mode met a function under torch.compile, which torch cannot serve for "
+    "operators from outside; compile dp_grad, dp_jvp or dp_hvp, or transform the function without compiling it"
+)
 
 #: dag, omega, parameters, minimize, threads: what a run is about, besides its tensors
 Arguments = tuple[int, str, list[float], bool, int]
@@ -54,6 +60,7 @@ class Problem:
 
     def run(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
         """`function` of the NumPy layer on tensors [*batch, n]; end [*batch] node numbers."""
+        _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
         names = None if end is None else self.dag.end_names(end.numpy(force=True))
         options = {"minimize": self.minimize, "end": names, "threads": self.threads or None}
@@ -84,6 +91,25 @@ def _class_named(name: str) -> type[Omega]:
             return kind
         found += kind.__subclasses__()
     raise OmegaError(f"the operator class {name} is gone; keep a reference to it while a traced function uses it")
+
+
+def _refuse_tangents(tensors: Sequence[Tensor]) -> None:
+    """Forward mode stands open here only for an operator that is called alone, which is what a compiled function does.
+
+    A `Function` takes the tangents off, and torch closes forward mode while it computes.
+    """
+    if forward_ad._current_level < 0 or not forward_ad._is_fwd_grad_enabled():
+        return
+    if any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors):
+        raise DerivativeError(TRANSFORMED)
+
+
+@torch.compiler.assume_constant_result
+def transformed() -> bool:
+    """Whether what is being traced stands inside torch.func's grad or jvp, or in forward mode."""
+    layers = torch._C._functorch.get_interpreter_stack() or ()
+    kinds = torch._C._functorch.TransformType
+    return forward_ad._current_level >= 0 or any(layer.key() in (kinds.Grad, kinds.Jvp) for layer in layers)
 
 
 def _scalars(values: Any) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -126,6 +129,25 @@ def test_nothing_of_size_n_m_d_is_ever_made(cost):
         grads = torch.autograd.grad(cost(x, y).square().sum(), (x, y), create_graph=True)
         torch.autograd.grad(sum(g.square().sum() for g in grads), (x, y))
     assert n * m <= largest.elements <= n * m + (n + m) * d
+
+
+MEMORY = """
+import resource, torch
+from dagdp import nn
+x, y = (torch.randn(1, 900, 64, requires_grad=True) for _ in range(2))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+nn.l1(x[:, :9], y[:, :9]).sum().backward()
+before = peak()
+nn.l1(x, y).sum().backward()
+print((peak() - before) * 1024 / (900 * 900 * 4))
+"""
+
+
+def test_the_process_does_not_grow_by_n_m_d_either():
+    """64 matrices would be N x M x D: taken one by one, small results between them kept the allocator from reuse."""
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 20  # matrices
 
 
 def test_what_is_no_pair_of_series_is_refused():

@@ -7,7 +7,18 @@ import oracles
 import pytest
 from cases import GRAPHS, random_theta
 
-from dagdp import Negentropy, OmegaError, Tsallis, compile, dp_grad, dp_hvp, dp_jvp, dp_value, dp_value_and_grad
+from dagdp import (
+    DerivativeError,
+    Negentropy,
+    OmegaError,
+    Tsallis,
+    compile,
+    dp_grad,
+    dp_hvp,
+    dp_jvp,
+    dp_value,
+    dp_value_and_grad,
+)
 
 torch = pytest.importorskip("torch")
 from dagdp.nn import DPGrad, Learnable  # noqa: E402
@@ -82,6 +93,40 @@ def test_ragged_forbidden_and_learnt():
     assert torch.isfinite(alpha.grad) and torch.isfinite(theta.grad).all()
 
 
+@pytest.mark.parametrize("name", ["chain", "grid", "two starts, two ends"])
+def test_transforms_over_the_weights(name):
+    """torch.func and vmap, in reverse and forward mode: as with the same alpha as a number."""
+    dag, minimize, func = compile(GRAPHS[name]()), name == "grid", torch.func
+    theta = {k: t.detach() for k, t in leaves(dag.graph, (3,)).items()}
+    sizes = [p.size for p in dag.potentials]
+    rows = torch.cat([t.flatten(1) for t in theta.values()], -1)
+
+    def value(omega):
+        def of_flat(flat):
+            parts = zip(dag.potentials, flat.split(sizes), strict=True)
+            given = {p.name: part.reshape(p.shape) for p, part in parts}
+            return dp_value(dag, given.get(None, given), omega, minimize=minimize)
+
+        return of_flat
+
+    learnt, fixed = value(at(scalar(1.5))), value(Tsallis(1.5, 0.8))
+    z = torch.randn_like(rows[0])
+    transforms = {
+        "grad": lambda f: func.grad(f)(rows[0]),
+        "vmap": lambda f: func.vmap(f)(rows),
+        "vmap of grad": lambda f: func.vmap(func.grad(f))(rows),
+        "jvp": lambda f: func.jvp(f, (rows[0],), (z,))[1],
+        **{
+            f"{outer.__name__} of {inner.__name__}": lambda f, o=outer, i=inner: o(i(f))(rows[0])
+            for outer, inner in ((func.jacfwd, func.jacrev), (func.jacrev, func.jacfwd), (func.jacrev, func.jacrev))
+        },
+    }
+    for what, transform in transforms.items():
+        torch.testing.assert_close(transform(learnt), transform(fixed), msg=lambda m, what=what: f"{what}: {m}")
+    with pytest.raises(DerivativeError, match="third derivative"):  # forward mode differentiates E twice unasked
+        func.jacfwd(func.jacfwd(learnt))(rows[0])
+
+
 def test_mistakes_are_named():
     dag = compile(GRAPHS["parallel edges"]())
     with pytest.raises(OmegaError, match="neither gamma nor alpha"):
@@ -95,5 +140,3 @@ def test_mistakes_are_named():
         numbers = torch.full((3,) if route is torch.func.vmap else (), 1.5)
         with pytest.raises(OmegaError, match=inside):
             route(lambda a: dp_value(dag, torch.zeros(5), at(a)))(numbers)
-    with pytest.raises(OmegaError, match=inside):
-        torch.func.grad(lambda t: dp_value(dag, t, at(scalar(1.5))))(torch.zeros(5))

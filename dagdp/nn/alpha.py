@@ -24,10 +24,8 @@ from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler import compile
-from dagdp.errors import OmegaError
 from dagdp.graph import Graph
 from dagdp.nn import derivatives
-from dagdp.nn.learnable import HIDDEN_ALPHA, hidden
 from dagdp.nn.ops import Problem
 
 _twins: WeakKeyDictionary[CompiledDAG, Twin] = WeakKeyDictionary()
@@ -69,30 +67,44 @@ def penalty_slope(flow: Tensor, alpha: Tensor, child: Tensor) -> Tensor:
 
 def with_own_weights(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, child: Tensor) -> Tensor:
     """[*batch, n + edges]: theta, and behind it the zeros whose derivative by alpha is -P_eα, costs the other way."""
-    if hidden(theta):
-        raise OmegaError(HIDDEN_ALPHA)
     sign = -1.0 if problem.minimize else 1.0
     nothing = theta.new_zeros(*theta.shape[:-1], child.numel())
     with torch.no_grad():
         known = derivatives.value(torch.cat([theta, nothing], -1), end, problem)[1]
-    with torch.enable_grad():
-        flow = known[..., theta.shape[-1] :].detach().requires_grad_()
-        (turn,) = torch.autograd.grad(penalty_slope(flow, alpha.detach(), child).sum(), flow)
+    flow, number = known[..., theta.shape[-1] :].detach(), alpha.detach()
+    turn = torch.func.grad(lambda flow: penalty_slope(flow, number, child).sum())(flow).detach()
     return torch.cat([theta, -sign * turn * (alpha - alpha.detach())], -1)
 
 
 class Known(torch.autograd.Function):
     """A value whose derivatives are given, by weights and alpha, as tensors that may have derivatives themselves."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, value: Tensor, theta: Tensor, by_theta: Tensor, alpha: Tensor, by_alpha: Tensor) -> Tensor:
-        ctx.save_for_backward(by_theta, by_alpha)
+    def forward(value: Tensor, theta: Tensor, by_theta: Tensor, alpha: Tensor, by_alpha: Tensor) -> Tensor:
         return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, _, by_theta, _, by_alpha = inputs
+        ctx.save_for_backward(by_theta, by_alpha)
+        ctx.save_for_forward(by_theta, by_alpha)
+        ctx.problem = None  # all passes have been run
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
         by_theta, by_alpha = ctx.saved_tensors
         return None, g.unsqueeze(-1) * by_theta, None, (g * by_alpha).sum(), None
+
+    @staticmethod
+    @derivatives.forward_mode
+    def jvp(saved: list[Tensor], problem: None, *tangents: Tensor | None) -> Tensor:
+        (by_theta, by_alpha), (_, theta_dot, _, alpha_dot, _) = saved, tangents
+        total = torch.zeros_like(by_alpha)
+        if theta_dot is not None:
+            total = total + (by_theta * theta_dot).sum(-1)
+        return total if alpha_dot is None else total + by_alpha * alpha_dot
 
 
 def value(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, child: Tensor) -> Tensor:

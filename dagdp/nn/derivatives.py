@@ -86,7 +86,7 @@ def _remember(ctx: Any, tensors: tuple[Tensor | None, ...], given: tuple[Any, ..
     ctx.nothing = (None,) * (1 + len(given))  # no derivative in end and problem
 
 
-def _forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
+def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
     """A jvp from rule(saved tensors, problem, *tangents) that can itself be differentiated in forward mode.
 
     torch switches forward mode off inside a jvp, so that a derivative in two directions would silently be 0.
@@ -127,7 +127,7 @@ class Value(torch.autograd.Function):
         return (None if g is None else _weighted(g, path(theta, known, end, ctx.problem)), *ctx.nothing)
 
     @staticmethod
-    @_forward_mode
+    @forward_mode
     def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor, *_: Any) -> tuple[Any, ...]:
         theta, known, end = saved
         return (path(theta, known, end, problem) * theta_dot).sum(-1), None
@@ -153,7 +153,7 @@ class Path(torch.autograd.Function):
         return (None if g is None else bend(theta, g, end, ctx.problem)[1], None, *ctx.nothing)
 
     @staticmethod
-    @_forward_mode
+    @forward_mode
     def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor, *_: Any) -> Tensor:
         theta, end = saved
         return bend(theta, theta_dot, end, problem)[1]
@@ -183,7 +183,7 @@ class Slope(torch.autograd.Function):
         return by_theta, by_z, *ctx.nothing
 
     @staticmethod
-    @_forward_mode
+    @forward_mode
     def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor | None, z_dot: Tensor | None, *_: Any) -> Tensor:
         theta, z, end = saved
         total = z.new_zeros(z.shape[:-1])
@@ -219,7 +219,7 @@ class Bend(torch.autograd.Function):
         return None, bend(theta, g, end, ctx.problem)[1], *ctx.nothing
 
     @staticmethod
-    @_forward_mode
+    @forward_mode
     def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor | None, z_dot: Tensor, *_: Any) -> Any:
         if theta_dot is not None:
             raise DerivativeError(THIRD)

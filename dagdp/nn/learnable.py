@@ -29,7 +29,8 @@ class Learnable(nn.Module):
     omega : the operator; of its own gamma and alpha those given as tensors are not used.
     gamma : tensor without dimensions, > 0, in the unit of the potentials. A Parameter is learnt and saved. To keep
         it positive in training, parametrise it: `torch.nn.utils.parametrize`, or gamma=softplus(raw) at each call.
-    alpha : for Tsallis, tensor without dimensions, 1 < alpha <= 2. Not under torch.compile, vmap or forward mode.
+    alpha : for Tsallis, tensor without dimensions, 1 < alpha <= 2. Its number goes into the kernels: it may be a
+        Parameter while torch.func works on the potentials, but not be transformed itself, nor be under torch.compile.
 
     Raises OmegaError where gamma or alpha is out of range, or the operator has none.
 

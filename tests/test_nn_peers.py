@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from dagdp import Graph, Negentropy, Tsallis, compile, dp_grad, dp_value
-from dagdp.graphs import dtw_value, viterbi_grad, viterbi_value
+from dagdp import Graph, HardMax, Negentropy, Tsallis, compile, dp_grad, dp_value
+from dagdp.graphs import dtw_grad, dtw_path, dtw_value, viterbi_grad, viterbi_value
 
 torch = pytest.importorskip("torch")
-from dagdp.nn import LinearChainCRF  # noqa: E402
+from dagdp.nn import LinearChainCRF, squared_euclidean  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
@@ -95,6 +96,41 @@ def test_soft_dtw():
     exact = (torch.func.grad(ours)(x + step * z) - torch.func.grad(ours)(x - step * z)) / (2 * step)
     torch.testing.assert_close(products[0][2], exact, atol=1e-6, rtol=1e-6)
     assert (products[1][2] - exact).norm() > 0.1 * exact.norm()
+
+
+def test_tslearn():
+    """The value, its gradients, and hard DTW's path agree; the Hessian product of its torch loss is wrong, silently."""
+    metrics = pytest.importorskip("tslearn.metrics")
+    torch.manual_seed(0)
+    x, y = torch.randn(6, 2, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
+    cost = squared_euclidean(x, y)
+    for gamma in (0.1, 1.0):
+        assert dtw_value(cost, Negentropy(gamma)).item() == pytest.approx(metrics.soft_dtw(x.numpy(), y.numpy(), gamma))
+        soft = metrics.SoftDTW(cost.numpy(), gamma)
+        soft.compute()
+        np.testing.assert_allclose(dtw_grad(cost, Negentropy(gamma)), soft.grad(), atol=1e-12)
+    path, distance = metrics.dtw_path(x.numpy(), y.numpy())
+    assert dtw_value(cost, HardMax()).item() == pytest.approx(distance**2)  # theirs is rooted
+    assert [tuple(pair) for pair in dtw_path(cost).tolist() if pair[0] >= 0] == path
+
+    theirs = metrics.SoftDTWLossPyTorch(gamma=1.0)
+    values, firsts, seconds, z = [], [], [], torch.randn_like(x)
+    for loss in (
+        lambda a: dtw_value(squared_euclidean(a, y), Negentropy(1.0)),
+        lambda a: theirs(a[None], y[None]).sum(),
+    ):
+        leaf = x.clone().requires_grad_()
+        values.append(loss(leaf))
+        (first,) = torch.autograd.grad(values[-1], leaf, create_graph=True)
+        firsts.append(first.detach())
+        seconds.append(torch.autograd.grad((first * z).sum(), leaf)[0])
+    torch.testing.assert_close(values[0], values[1])
+    torch.testing.assert_close(firsts[0], firsts[1], atol=1e-5, rtol=1e-5)  # single precision inside
+    step = 1e-5
+    slope = torch.func.grad(lambda a: dtw_value(squared_euclidean(a, y), Negentropy(1.0)))
+    exact = (slope(x + step * z) - slope(x - step * z)) / (2 * step)
+    torch.testing.assert_close(seconds[0], exact, atol=1e-6, rtol=1e-6)
+    assert (seconds[1] - exact).norm() > 0.1 * exact.norm(), (seconds[1] - exact).norm() / exact.norm()
 
 
 def test_torch_struct():

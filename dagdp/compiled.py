@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -182,9 +183,10 @@ class CompiledDAG:
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """Internal numbers [items] of the end of each batch item, from the user's `end=`."""
-        items = int(np.prod(batch, dtype=np.int64))
         if end is None:
-            return np.full(items, self.end, np.int32)
+            ends = np.empty(math.prod(batch), np.int32)
+            ends.fill(self.end)
+            return ends
         chosen = self._user_numbers(end)
         try:
             chosen = np.broadcast_to(chosen, batch).ravel()

@@ -24,8 +24,7 @@ def home_of(backend: str | None, *values: Any) -> ModuleType | None:
     if backend not in (None, "torch"):
         raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
     for value in values:
-        members = value.values() if isinstance(value, Mapping) else (value,)
-        if any(is_tensor(member) for member in members):
+        if is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(member) for member in value.values())):
             # statements: torch.compile can follow them
             if backend == "torch":
                 import dagdp.nn.unrolled as unrolled

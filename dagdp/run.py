@@ -277,7 +277,7 @@ def local_weights(
     return q.reshape(*call.batch, dag.graph.num_edges)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Call:
     """One checked call: what to run it on, how to split it, how to hand results back."""
 
@@ -309,6 +309,7 @@ class _Call:
         entries = np.array([block.shape[1] for block in weights.blocks], np.int64)
         return Source(blocks, entries, weights.shared, self.real(sign), self.real(lowest))
 
+    @functools.cached_property
     def lanes(self) -> int:
         """Samples worked on together: a cache line of them, or the whole batch where it is much smaller."""
         row = ROW_BYTES // np.dtype(self.real).itemsize
@@ -316,10 +317,13 @@ class _Call:
             return row
         return 1 if self.dag.item_by_item else max(1, self.items)
 
+    @functools.cached_property
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
-        lanes = self.lanes()
+        lanes = self.lanes
         blocks = -(-self.items // lanes)
+        if blocks == 1:
+            return [(0, self.items)]
         pieces = min(blocks, PARTS if self.weights.shared.any() else self.threads)
         cuts = [lanes * (blocks * k // pieces) for k in range(pieces)] + [self.items]
         return list(itertools.pairwise(cuts))
@@ -328,7 +332,7 @@ class _Call:
         """Run the kernel over all items; name the first bad entry if it met one."""
         if self.items == 0:
             return
-        data, lanes = self.omega.data(self.real), self.lanes()
+        data, lanes = self.omega.data(self.real), self.lanes
         incoming, outgoing, hoisted, passing = self.dag.wiring
         wiring = (incoming, hoisted, outgoing) if kernel.pulls else (passing, hoisted)
         # One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by
@@ -340,7 +344,7 @@ class _Call:
             scratch = np.empty(size, self.real)
             return bool(kernel(data, scratch, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
 
-        if any(pool.run(work, list(enumerate(self.ranges())), self.threads)):
+        if any(pool.run(work, list(enumerate(self.ranges)), self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
             if self.direction is not None:
                 lowest = float(np.finfo(self.real).min)
@@ -348,7 +352,7 @@ class _Call:
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
-        parts = len(self.ranges()) if self.items else 0
+        parts = len(self.ranges) if self.items else 0
         return tuple(
             np.zeros((parts if shared else self.items if self.batch else 1, block.shape[1]), self.real)
             for block, shared in zip(self.weights.blocks, self.weights.shared, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import oracles
@@ -442,3 +443,28 @@ def test_what_only_dead_edges_read_may_be_nan():
     theta = np.array([1.0, 2.0, 3.0, 4.0, np.nan, np.nan])
     value, path = dp_value_and_grad(dag, theta, Negentropy(1.0))
     assert np.isfinite(value) and path[4:].tolist() == [0, 0]
+
+
+def calls_made(function):
+    """How many functions, of Python or C, one call of `function` calls: the same on every machine, busy or not."""
+    function(), function()
+    count = 0
+
+    def see(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(see)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_a_small_call_is_mostly_its_kernel():
+    """Time before the kernel starts is Python's. Measured: 143 calls take 18 µs, 174 took 28."""
+    dag, theta = compile(Graph.from_edges([0, 0, 1], [1, 2, 2])), np.array([1.0, 2.5, 2.0])
+    assert calls_made(lambda: dp_value(dag, theta, threads=1)) < 160
+    assert calls_made(lambda: dp_value_and_grad(dag, theta, threads=1)) < 185

@@ -31,6 +31,7 @@ TRANSFORMED = (
     "operators from outside; compile dp_grad, dp_jvp or dp_hvp, or transform the function without compiling it"
 )
 
+PLAIN = (Tensor, torch.nn.Parameter)  # not their subclasses, which may see operators
 #: dag, omega, parameters, minimize, threads: what a run is about, besides its tensors
 Arguments = tuple[int, str, list[float], bool, int]
 
@@ -65,6 +66,24 @@ class Problem:
         names = None if end is None else self.dag.end_names(end.numpy(force=True))
         options = {"minimize": self.minimize, "end": names, "threads": self.threads or None}
         return function(self.dag, *arrays, self.omega, **options)
+
+    def value(self, theta: Tensor, end: Tensor | None) -> Tensor:
+        """DP_Ω(θ) [*batch], and nothing kept."""
+        return _scalars(self.run(run.dp_value, end, theta))
+
+    def gradient(self, theta: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
+        """DP_Ω(θ) [*batch] and E [*batch, n]."""
+        value, path = self.run(run.dp_value_and_grad, end, theta)
+        return _scalars(value), self.join(path, theta)
+
+    def slope(self, theta: Tensor, z: Tensor, end: Tensor | None) -> Tensor:
+        """<E, Z> [*batch]."""
+        return _scalars(self.run(run.dp_jvp, end, theta, z))
+
+    def bend(self, theta: Tensor, z: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
+        """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
+        slope, change = self.run(run.dp_jvp_and_hvp, end, theta, z)
+        return _scalars(slope), self.join(change, theta)
 
     def split(self, flat: np.ndarray[Any, Any]) -> Any:
         """[*batch, n] as an array a potential."""
@@ -112,6 +131,29 @@ def transformed() -> bool:
     return forward_ad._current_level >= 0 or any(layer.key() in (kinds.Grad, kinds.Jvp) for layer in layers)
 
 
+def unobserved(*tensors: Tensor | None) -> bool:
+    """Whether these are plain tensors and nobody traces or intercepts operators: then the `Problem` may be asked
+    itself. torch takes 60 µs to find that out, with the class and the parameters of the operator on the way.
+    """
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state():
+        return False
+    return all(t is None or (type(t) in PLAIN and _keys(t) == PLAIN_KEYS) for t in tensors)
+
+
+def _keys(tensor: Tensor) -> int:
+    """What torch dispatches by: the device, autograd, and whether the tensor stands for others (vmap, old and new)."""
+    keys: int = torch._C._dispatch_keys(tensor).raw_repr()
+    return keys
+
+
+PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
+
+
+def handed_through(path: Tensor) -> Tensor:
+    """A copy: an operator must not return what it was given."""
+    return path.clone(memory_format=torch.contiguous_format)
+
+
 def _scalars(values: Any) -> Tensor:
     return torch.from_numpy(np.asarray(values))
 
@@ -120,18 +162,16 @@ def _scalars(values: Any) -> Tensor:
 def value_op(
     theta: Tensor, end: Tensor | None, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int
 ) -> Tensor:
-    """DP_Ω(θ) [*batch], and nothing kept."""
-    return _scalars(Problem.of(dag, omega, parameters, minimize, threads).run(run.dp_value, end, theta))
+    """`Problem.value`."""
+    return Problem.of(dag, omega, parameters, minimize, threads).value(theta, end)
 
 
 @torch.library.custom_op("dagdp::gradient", mutates_args=(), device_types="cpu")
 def gradient_op(
     theta: Tensor, end: Tensor | None, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int
 ) -> tuple[Tensor, Tensor]:
-    """DP_Ω(θ) [*batch] and E [*batch, n]."""
-    problem = Problem.of(dag, omega, parameters, minimize, threads)
-    value, path = problem.run(run.dp_value_and_grad, end, theta)
-    return _scalars(value), problem.join(path, theta)
+    """`Problem.gradient`."""
+    return Problem.of(dag, omega, parameters, minimize, threads).gradient(theta, end)
 
 
 @torch.library.custom_op("dagdp::path", mutates_args=())
@@ -146,7 +186,7 @@ def path_op(
     threads: int,
 ) -> Tensor:
     """E as a function of θ: it is known already, and only its derivative needs a kernel."""
-    return path.clone(memory_format=torch.contiguous_format)
+    return handed_through(path)
 
 
 @torch.library.custom_op("dagdp::slope", mutates_args=(), device_types="cpu")
@@ -160,8 +200,8 @@ def slope_op(
     minimize: bool,
     threads: int,
 ) -> Tensor:
-    """<E, Z> [*batch]."""
-    return _scalars(Problem.of(dag, omega, parameters, minimize, threads).run(run.dp_jvp, end, theta, z))
+    """`Problem.slope`."""
+    return Problem.of(dag, omega, parameters, minimize, threads).slope(theta, z, end)
 
 
 @torch.library.custom_op("dagdp::bend", mutates_args=(), device_types="cpu")
@@ -175,10 +215,8 @@ def bend_op(
     minimize: bool,
     threads: int,
 ) -> tuple[Tensor, Tensor]:
-    """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
-    problem = Problem.of(dag, omega, parameters, minimize, threads)
-    slope, change = problem.run(run.dp_jvp_and_hvp, end, theta, z)
-    return _scalars(slope), problem.join(change, theta)
+    """`Problem.bend`."""
+    return Problem.of(dag, omega, parameters, minimize, threads).bend(theta, z, end)
 
 
 def _scalar_like(theta: Tensor, *_: Any) -> Tensor:

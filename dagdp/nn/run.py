@@ -230,6 +230,8 @@ def _value(call: _Call) -> Tensor:
         return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
     if derivatives.differentiable(call.theta):
         return derivatives.value(call.theta, call.end, call.problem)[0]
+    if ops.unobserved(call.theta, call.end):
+        return call.problem.value(call.theta, call.end)
     return ops.value_op(call.theta, call.end, *call.problem.arguments)
 
 

@@ -1,6 +1,9 @@
 """Differentiable dynamic programming on any DAG: value, expected path and Hessian product."""
 
+import importlib as _importlib
 import os as _os
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 # In a source checkout graphs/ lies beside dagdp/; an installed package has it inside.
 _here = _os.path.dirname(_os.path.abspath(__file__))
@@ -8,7 +11,6 @@ if not _os.path.isdir(_os.path.join(_here, "graphs")):
     __path__.append(_os.path.dirname(_here))
 
 from dagdp.compiled import CompiledDAG as CompiledDAG
-from dagdp.compiler import compile as compile
 from dagdp.errors import DagError as DagError
 from dagdp.errors import DerivativeError as DerivativeError
 from dagdp.errors import GraphError as GraphError
@@ -21,27 +23,58 @@ from dagdp.omega import Negentropy as Negentropy
 from dagdp.omega import Omega as Omega
 from dagdp.omega import SquaredL2 as SquaredL2
 from dagdp.omega import Tsallis as Tsallis
-from dagdp.paths import Paths as Paths
-from dagdp.paths import Support as Support
-from dagdp.paths import best_path as best_path
-from dagdp.paths import count_paths as count_paths
-from dagdp.paths import cross_entropy as cross_entropy
-from dagdp.paths import entropy as entropy
-from dagdp.paths import expectation as expectation
-from dagdp.paths import gap_bound as gap_bound
-from dagdp.paths import k_best as k_best
-from dagdp.paths import kl_divergence as kl_divergence
-from dagdp.paths import node_marginals as node_marginals
-from dagdp.paths import path_log_prob as path_log_prob
-from dagdp.paths import sample_paths as sample_paths
-from dagdp.paths import support as support
-from dagdp.paths import support_size as support_size
-from dagdp.run import dp_grad as dp_grad
-from dagdp.run import dp_hvp as dp_hvp
-from dagdp.run import dp_jvp as dp_jvp
-from dagdp.run import dp_jvp_and_hvp as dp_jvp_and_hvp
-from dagdp.run import dp_value as dp_value
-from dagdp.run import dp_value_and_grad as dp_value_and_grad
-from dagdp.run import local_weights as local_weights
+
+if _TYPE_CHECKING:
+    from dagdp import reference as reference
+    from dagdp.compiler import compile as compile
+    from dagdp.paths import Paths as Paths
+    from dagdp.paths import Support as Support
+    from dagdp.paths import best_path as best_path
+    from dagdp.paths import count_paths as count_paths
+    from dagdp.paths import cross_entropy as cross_entropy
+    from dagdp.paths import entropy as entropy
+    from dagdp.paths import expectation as expectation
+    from dagdp.paths import gap_bound as gap_bound
+    from dagdp.paths import k_best as k_best
+    from dagdp.paths import kl_divergence as kl_divergence
+    from dagdp.paths import node_marginals as node_marginals
+    from dagdp.paths import path_log_prob as path_log_prob
+    from dagdp.paths import sample_paths as sample_paths
+    from dagdp.paths import support as support
+    from dagdp.paths import support_size as support_size
+    from dagdp.run import dp_grad as dp_grad
+    from dagdp.run import dp_hvp as dp_hvp
+    from dagdp.run import dp_jvp as dp_jvp
+    from dagdp.run import dp_jvp_and_hvp as dp_jvp_and_hvp
+    from dagdp.run import dp_value as dp_value
+    from dagdp.run import dp_value_and_grad as dp_value_and_grad
+    from dagdp.run import local_weights as local_weights
 
 __version__ = "0.1.0"
+
+# What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
+_HOMES = {
+    "dagdp.compiler": ("compile",),
+    "dagdp.paths": (
+        "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation", "gap_bound",
+        "k_best", "kl_divergence", "node_marginals", "path_log_prob", "sample_paths", "support", "support_size",
+    ),
+    "dagdp.run": (
+        "dp_grad", "dp_hvp", "dp_jvp", "dp_jvp_and_hvp", "dp_value", "dp_value_and_grad", "local_weights",
+    ),
+}  # fmt: skip
+_home_of = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "reference":
+        return _importlib.import_module("dagdp.reference")
+    if name not in _home_of:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_importlib.import_module(_home_of[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_home_of, "reference"})

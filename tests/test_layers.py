@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -82,7 +84,7 @@ ALLOWED = {
     "paths.marginals": {"compiled", "inputs", "omega", "paths.plain", "reference", "run"},
     "plot": {"compiled", "errors"},
     "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},
-    "": {"compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
+    "": {"compiled", "compiler", "errors", "graph", "omega", "paths", "reference", "run"},
     "nn.ops": {"", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
     "nn.alpha": {"compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
@@ -156,6 +158,28 @@ def test_the_table_is_an_order():
     for module in ALLOWED:
         visit(module)
     assert {module_of(path) for path in FILES} == set(ALLOWED)
+
+
+def test_import_brings_only_what_describing_a_graph_needs():
+    """Numba, two thirds of the time of an import, comes with the first name that needs it; the rest later or never."""
+    code = """if True:
+        import sys, dagdp
+        dagdp.Graph.from_edges([0], [1]), dagdp.Negentropy(0.5)
+        heavy = {"numba", "llvmlite", "networkx", "matplotlib", "torch", "jieba", "scipy"}
+        assert not heavy & set(sys.modules), heavy & set(sys.modules)
+        assert dagdp.reference.dp_value and not hasattr(dagdp, "dp_values")
+        dagdp.dp_value, dagdp.compile, dagdp.best_path
+        assert not (heavy - {"numba", "llvmlite", "scipy"}) & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_that_are_imported_late_are_those_that_type_checkers_see():
+    top = ast.parse((ROOT / "dagdp" / "__init__.py").read_text()).body
+    (hints,) = [node for node in top if isinstance(node, ast.If) and isinstance(node.test, ast.Name)]
+    seen = {(node.module, alias.name) for node in hints.body for alias in node.names}
+    assert seen - {("dagdp", "reference")} == {(home, name) for name, home in dagdp._home_of.items()}
+    assert all(getattr(dagdp, name) is not None and name in dir(dagdp) for _, name in seen)
 
 
 def test_every_folder_is_packaged():

@@ -25,7 +25,6 @@ from dagdp.omega import SquaredL2 as SquaredL2
 from dagdp.omega import Tsallis as Tsallis
 
 if _TYPE_CHECKING:
-    from dagdp import reference as reference
     from dagdp.compiler import compile as compile
     from dagdp.paths import Paths as Paths
     from dagdp.paths import Support as Support

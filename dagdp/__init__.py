@@ -10,6 +10,8 @@ _here = _os.path.dirname(_os.path.abspath(__file__))
 if not _os.path.isdir(_os.path.join(_here, "graphs")):
     __path__.append(_os.path.dirname(_here))
 
+from dagdp.batch import CompiledBatch as CompiledBatch
+from dagdp.batch import compile_batch as compile_batch
 from dagdp.compiled import CompiledDAG as CompiledDAG
 from dagdp.errors import DagError as DagError
 from dagdp.errors import DerivativeError as DerivativeError

@@ -19,7 +19,7 @@ from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expande
 
 Numbers = NDArray[np.int64]
 _serials = itertools.count()
-_living: WeakValueDictionary[int, CompiledDAG] = WeakValueDictionary()
+_living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 class Incoming(NamedTuple):
@@ -92,12 +92,12 @@ class CompiledDAG:
     starts: Numbers
     ends: Numbers
     hoisted: tuple[int, ...]
-    serial: int = field(init=False, default_factory=lambda: next(_serials))  # its name where only numbers can go
+    serial: int = field(init=False)  # its name where only numbers can go
     named: bool = field(init=False)  # whether nodes have names: a field, which torch.compile can follow
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "named", self.graph.nodes is not None)
-        _living[self.serial] = self
+        object.__setattr__(self, "serial", enrolled(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the graph and its arrays; the copy gets a serial of its own."""
@@ -266,7 +266,14 @@ class CompiledDAG:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
 
 
-def living(serial: int) -> CompiledDAG:
+def enrolled(compiled: Any) -> int:
+    """A number for a compiled graph, or batch of graphs, by which `living` finds it for as long as it lives."""
+    serial = next(_serials)
+    _living[serial] = compiled
+    return serial
+
+
+def living(serial: int) -> Any:
     """The compiled graph of that serial; an InputError if nobody holds it any more."""
     try:
         return _living[serial]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.graph import Graph, Potential
@@ -51,9 +52,18 @@ class Weights:
 
 def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
     """The operator to use, Negentropy(1.0) by default, once `dag`, `omega` and `threads` are seen to be right."""
+    if isinstance(dag, CompiledBatch):
+        raise InputError(
+            "dag is a CompiledBatch, and this function takes one graph: call it for each of batch.dags, with its own theta"
+        )
     if not isinstance(dag, CompiledDAG):
         given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
         raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
+    return checked_options(omega, threads)
+
+
+def checked_options(omega: Omega | None, threads: int | None) -> Omega:
+    """The operator to use, once `omega` and `threads` are seen to be right."""
     chosen = Negentropy(1.0) if omega is None else omega
     if not isinstance(chosen, Omega):
         raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")

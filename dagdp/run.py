@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.faults import edges_before, raise_first_fault
@@ -31,10 +32,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _of_any_kind(function: F) -> F:
-    """Calls with tensors go to the function of the same name in `dagdp.nn`; so `backend` never arrives below."""
+    """Calls with tensors go to the function of the same name in `dagdp.nn`; so `backend` never arrives below.
+
+    A batch of different graphs goes to `dagdp.side_by_side`.
+    """
 
     @functools.wraps(function)
     def chosen(*given: Any, **named: Any) -> Any:
+        if isinstance(given[0] if given else named.get("dag"), CompiledBatch):
+            from dagdp import side_by_side
+
+            return side_by_side.run(function.__name__, *(given or (named.pop("dag"),)), **named)
         home = home_of(named.pop("backend", None), *given[1:3], named.get("theta"), named.get("z"))
         return (function if home is None else getattr(home, function.__name__))(*given, **named)
 

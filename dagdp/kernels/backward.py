@@ -40,12 +40,14 @@ def edge_rows(like: Any, lanes: int) -> Any:
 
 @inner
 def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any) -> None:
-    """ē = 1 at each sample's end, unless no path reaches it."""
+    """ē = 1 at each sample's ends, unless no path reaches them."""
     real = bar.dtype.type
     tiles.fill(bar, real(0))
     for b in range(batch.lanes):
-        at = ends[min(b0 + b, batch.last - 1)] * batch.lanes + b
-        bar[at] = real(1) if v_hi[at] > real(-np.inf) else real(0)
+        first = min(b0 + b, batch.last - 1) * batch.graphs
+        for end in ends[first : first + batch.graphs]:
+            at = end * batch.lanes + b
+            bar[at] = real(1) if v_hi[at] > real(-np.inf) else real(0)
 
 
 @inner

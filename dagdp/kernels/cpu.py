@@ -24,12 +24,16 @@ from dagdp.kernels.rows import to_line
 
 @inner
 def next_end(incoming, batch, b0, ends, level):
-    """The first level beyond `level` at which a sample of the block ends, or -1: then nothing more is visited."""
+    """The first level beyond `level` at which a sample of the block ends, or -1: then nothing more is visited.
+
+    Of graphs side by side v is kept for all nodes, so they go to the last level in one stretch.
+    """
     found = -1
-    for b in range(min(batch.lanes, batch.last - b0)):
-        end = last_at_most(incoming.levels, ends[b0 + b])
-        if end > level and (found < 0 or end < found):
-            found = end
+    last = min(batch.last, b0 + batch.lanes)
+    for end in ends[b0 * batch.graphs : last * batch.graphs]:
+        at = last_at_most(incoming.levels, end)
+        if at > level and (found < 0 or (at > found) == (batch.graphs > 1)):
+            found = at
     return found
 
 

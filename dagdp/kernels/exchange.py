@@ -41,6 +41,7 @@ class Batch(NamedTuple):
     last: int
     lanes: int
     part: int  # row of the partial sums in which gradients of shared blocks are collected
+    graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
 
 
 class Source(NamedTuple):
@@ -409,8 +410,10 @@ def write_run(
 
 @inner
 def hand_back(out: Any, state: Any, batch: Batch, b0: int, incoming: Any, level: int, ends: Any, sign: Any) -> None:
-    """The state of the end node of each sample that ends at this level."""
+    """The state of the end node of each sample that ends at this level; of graphs side by side, of all their ends."""
     node0, node1 = incoming.levels[level], incoming.levels[level + 1]
+    lowest = node0 if batch.graphs == 1 else 0
     for b in range(min(batch.lanes, batch.last - b0)):
-        if node0 <= ends[b0 + b] < node1:
-            out[b0 + b] = sign * state[(incoming.place[level] + ends[b0 + b] - node0) * batch.lanes + b]
+        for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
+            if lowest <= ends[at] < node1:
+                out[at] = sign * state[(incoming.place[level] + ends[at] - node0) * batch.lanes + b]

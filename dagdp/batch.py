@@ -1,0 +1,210 @@
+"""Many different graphs compiled as one: their levels stand side by side and are run together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dagdp.compiled import CompiledDAG, enrolled
+from dagdp.compiler import compile
+from dagdp.errors import GraphError, InputError
+from dagdp.graph import Graph, Potential
+from dagdp.layout import Layout, Numbers, section
+from dagdp.union import Union, join
+
+UNION_EDGES = 1 << 14  # edges from which a union takes no further graph
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CompiledBatch:
+    """Different graphs made ready to run in one call: immutable, and taken by every `dp_*` in place of a CompiledDAG.
+
+    Values come back as [*batch, graphs]. Weights are given, and gradients come back, in one of two forms: a list
+    with an array [*batch, edges of graph g] for each graph (a dict for each, where graphs name potentials), or one
+    array [*batch, entries of all graphs], graph g's at `offsets[g]` to `offsets[g + 1]`; of several potentials, a
+    dict of either. A potential named in `shared=` is given once, in its own shape.
+
+    graphs : what was compiled, in the order given.
+    """
+
+    graphs: tuple[Graph, ...]
+    layout: Layout
+    unions: tuple[Union, ...]
+    serial: int = field(init=False)  # its name where only numbers can go
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "serial", enrolled(self))
+
+    def __len__(self) -> int:
+        return len(self.graphs)
+
+    @property
+    def offsets(self) -> Any:
+        """[graphs+1] where each graph's entries begin in the one array; a dict of such where potentials have names.
+
+        Of a shared potential there is none: it is one array for all.
+        """
+        own = {part.name: part.offsets for part in self.layout.sections if part.shared is None}
+        return own[None] if None in own else own
+
+    @property
+    def num_edges(self) -> int:
+        """Edges that take part, of all graphs."""
+        return sum(union.dag.num_edges for union in self.unions)
+
+    @cached_property
+    def dags(self) -> tuple[CompiledDAG, ...]:
+        """Each graph compiled alone, for what takes one graph at a time. Made when first asked for."""
+        return tuple(compile(graph) for graph in self.graphs)
+
+    @cached_property
+    def potentials(self) -> tuple[Potential, ...]:
+        """Of each section of the layout its name and size, for weights that are packed; no edge is listed."""
+        nothing = np.empty(0, np.int64)
+        return tuple(Potential(part.name, (part.size,), nothing) for part in self.layout.sections)
+
+    @cached_property
+    def packed(self) -> CompiledBatch:
+        """The same batch for weights that `layout.pack` has already brought side by side."""
+        return dataclasses.replace(self, layout=self.layout.unshared())
+
+    def ending(self, end: Any) -> CompiledBatch:
+        """The batch with other ends: one node for each graph, by name or number, None where its own end stays."""
+        chosen = end.tolist() if hasattr(end, "tolist") else end
+        if not isinstance(chosen, list | tuple) or len(chosen) != len(self):
+            raise InputError(
+                f"end is {end!r}; expected a list with one node, or None, for each of the {len(self)} graphs of the "
+                "batch. For a ragged batch on one graph compile that graph alone"
+            )
+        unions = []
+        for union in self.unions:
+            ends = union.ends.copy()
+            for g in range(union.first, union.last):
+                if chosen[g] is not None:
+                    ends[g - union.first] = self._rank(union, g, chosen[g])
+            unions.append(dataclasses.replace(union, ends=ends))
+        return dataclasses.replace(self, unions=tuple(unions))
+
+    def own_number(self, union: Union, g: int) -> int:
+        """Graph g's own number of the node where it ends; its last and one more where that joins several ends."""
+        k = g - union.first
+        return int(union.dag.origin[union.ends[k]] - union.nodes[k])
+
+    def _rank(self, union: Union, g: int, node: Any) -> int:
+        """The internal number of a node of graph g at which paths may end."""
+        names = self.graphs[g].nodes
+        numbers: dict[Any, int] = {} if names is None else dict(zip(names, range(len(names)), strict=True))
+        known = isinstance(node, Hashable) and node in numbers
+        if names is None and not isinstance(node, bool) and isinstance(node, int | np.integer):
+            known = 0 <= node < self.graphs[g].num_nodes
+        if not known:
+            raise InputError(f"end {node!r} is no node of graph {g}; expected one of its {self.graphs[g].num_nodes} nodes")
+        number = int(union.nodes[g - union.first]) + (int(node) if names is None else numbers[node])
+        rank = int(union.dag.rank[number])
+        if rank < 0 or number in union.dag.starts:
+            why = "a start" if rank >= 0 else "on no path from a start to an end"
+            raise InputError(f"end {node!r} of graph {g} is {why}; expected a node that a path reaches")
+        return rank
+
+    def explain(self) -> str:
+        """How many graphs, edges and levels, and how they were joined, as a few lines of text."""
+        levels = [union.dag.num_levels for union in self.unions]
+        sizes = [union.last - union.first for union in self.unions]
+        bytes_ = sum(union.dag.nbytes for union in self.unions)
+        lines = [
+            f"CompiledBatch: {len(self)} graphs, {self.num_edges} edges",
+            f"  unions    {len(self.unions)} of {min(sizes)} to {max(sizes)} graphs, run side by side",
+            f"  levels    {min(levels)} to {max(levels)} a union",
+            f"  arrays    {bytes_} bytes of int32 indices",
+        ]
+        for part in self.layout.sections:
+            name = "theta" if part.name is None else part.name
+            how = f"shape {part.shapes[0]}, shared by all graphs; " if part.shared is not None else ""
+            lines.append(f"  potential {name}: {how}{part.size} entries")
+        return "\n".join(lines)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledBatch:
+        """Immutable, so a deep copy of what holds it shares it."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the graphs and their arrays; the copy gets a serial of its own."""
+        return CompiledBatch, (self.graphs, self.layout, self.unions)
+
+    def __repr__(self) -> str:
+        return f"CompiledBatch({len(self)} graphs, {self.num_edges} edges, {len(self.unions)} unions)"
+
+
+def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str] = ()) -> CompiledBatch:
+    """Different graphs as one CompiledBatch, which every `dp_*` takes in place of a CompiledDAG.
+
+    Parameters
+    ----------
+    graphs : at least one; a CompiledDAG stands for its graph. Where they name potentials, all name the same.
+    shared : names of potentials of which all graphs read one array, such as a transition matrix for utterances of
+        different length. They have the same shape in every graph; the gradient is the sum over graphs.
+
+    Graphs are joined in the order given into unions of bounded size, which threads run side by side; results do
+    not depend on the number of threads. A list in which neighbours have like depth runs best.
+
+    Raises GraphError as `compile` does, with the number of the graph; and where potentials disagree.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> chain, choice = Graph.from_edges([0, 1], [1, 2]), Graph.from_edges([0, 0, 1], [1, 2, 2])
+    >>> batch = compile_batch([chain, choice])
+    >>> dagdp.dp_value(batch, [[1.0, 2.0], [1.0, 2.5, 2.0]], dagdp.HardMax()).tolist()
+    [3.0, 3.0]
+    >>> batch.offsets.tolist()
+    [0, 2, 5]
+    """
+    given = tuple(graph.graph if isinstance(graph, CompiledDAG) else graph for graph in graphs)
+    if not given:
+        raise GraphError("the batch has no graph; expected at least one")
+    for g, graph in enumerate(given):
+        if not isinstance(graph, Graph):
+            raise GraphError(f"graph {g} is {type(graph).__name__}; expected a Graph or a CompiledDAG")
+    layout, indices = _laid_out(given, shared)
+    edges = [graph.num_edges for graph in given]
+    unions = [join(given, indices, layout, first, last) for first, last in _cuts(edges)]
+    return CompiledBatch(given, layout, tuple(unions))
+
+
+def _cuts(edges: Sequence[int]) -> list[tuple[int, int]]:
+    """Ranges of graphs, each closed once it has UNION_EDGES: fixed by sizes alone, so that bits are."""
+    cuts, first, total = [], 0, 0
+    for g, count in enumerate(edges):
+        total += count
+        if total >= UNION_EDGES or g == len(edges) - 1:
+            cuts.append((first, g + 1))
+            first, total = g + 1, 0
+    return cuts
+
+
+def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, list[list[Numbers]]]:
+    """(the layout, [sections][graphs] each edge's place in the section)."""
+    potentials = [{potential.name: potential for potential in graph.potentials()} for graph in graphs]
+    names = list(potentials[0])
+    for g, own in enumerate(potentials):
+        if set(own) != set(names):
+            raise GraphError(
+                f"graph {g} has potentials {list(own)}, graph 0 {names}; expected the same names in every graph of a "
+                "batch: give an edge that does not read one the index -1"
+            )
+        for potential in own.values():
+            wrong = np.flatnonzero((potential.index < -1) | (potential.index >= potential.size))
+            if wrong.size:
+                raise GraphError(
+                    f"graph {g}: edge {wrong[0]} reads entry {potential.index[wrong[0]]} of potential "
+                    f"{potential.name!r}; expected -1 (none) or an index below {potential.size}"
+                )
+    if isinstance(shared, str) or not set(shared) <= set(names) - {None}:
+        raise GraphError(f"shared is {shared!r}; expected a list of names among {names}")
+    made = [section([own[name] for own in potentials], name in shared) for name in names]
+    return Layout(len(graphs), tuple(part for part, _ in made)), [places for _, places in made]

@@ -17,7 +17,8 @@ from dagdp.graph import Graph, Potential
 from dagdp.layout import Layout, Numbers, section
 from dagdp.union import Union, join
 
-UNION_EDGES = 1 << 14  # edges from which a union takes no further graph
+# Edges from which a union takes no further graph. Each union costs a launch, and its state should stay in L2.
+UNION_EDGES = 1 << 15
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,10 +53,10 @@ class CompiledBatch:
         own = {part.name: part.offsets for part in self.layout.sections if part.shared is None}
         return own[None] if None in own else own
 
-    @property
+    @cached_property
     def num_edges(self) -> int:
-        """Edges that take part, of all graphs."""
-        return sum(union.dag.num_edges for union in self.unions)
+        """Edges that take part, of all graphs, those into a graph's extra end included."""
+        return sum(int((union.dag.edges >= 0).sum()) for union in self.unions)
 
     @cached_property
     def dags(self) -> tuple[CompiledDAG, ...]:
@@ -72,6 +73,12 @@ class CompiledBatch:
     def packed(self) -> CompiledBatch:
         """The same batch for weights that `layout.pack` has already brought side by side."""
         return dataclasses.replace(self, layout=self.layout.unshared())
+
+    @cached_property
+    def owner(self) -> Numbers:
+        """[entries of all sections] the graph that each packed entry belongs to."""
+        counts = [np.diff(part.offsets) for part in self.layout.sections]
+        return np.repeat(np.tile(np.arange(len(self)), len(counts)), np.concatenate(counts))
 
     def ending(self, end: Any) -> CompiledBatch:
         """The batch with other ends: one node for each graph, by name or number, None where its own end stays."""
@@ -103,7 +110,9 @@ class CompiledBatch:
         if names is None and not isinstance(node, bool) and isinstance(node, int | np.integer):
             known = 0 <= node < self.graphs[g].num_nodes
         if not known:
-            raise InputError(f"end {node!r} is no node of graph {g}; expected one of its {self.graphs[g].num_nodes} nodes")
+            raise InputError(
+                f"end {node!r} is no node of graph {g}; expected one of its {self.graphs[g].num_nodes} nodes"
+            )
         number = int(union.nodes[g - union.first]) + (int(node) if names is None else numbers[node])
         rank = int(union.dag.rank[number])
         if rank < 0 or number in union.dag.starts:
@@ -190,6 +199,8 @@ def _cuts(edges: Sequence[int]) -> list[tuple[int, int]]:
 def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, list[list[Numbers]]]:
     """(the layout, [sections][graphs] each edge's place in the section)."""
     potentials = [{potential.name: potential for potential in graph.potentials()} for graph in graphs]
+    if all(len(own) == 1 for own in potentials) and len({name for own in potentials for name in own}) > 1:
+        potentials = [{None: potential for potential in own.values()} for own in potentials]
     names = list(potentials[0])
     for g, own in enumerate(potentials):
         if set(own) != set(names):
@@ -206,5 +217,5 @@ def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, l
                 )
     if isinstance(shared, str) or not set(shared) <= set(names) - {None}:
         raise GraphError(f"shared is {shared!r}; expected a list of names among {names}")
-    made = [section([own[name] for own in potentials], name in shared) for name in names]
+    made = [section(name, [own[name] for own in potentials], name in shared) for name in names]
     return Layout(len(graphs), tuple(part for part, _ in made)), [places for _, places in made]

@@ -13,9 +13,17 @@ from dagdp.inputs import Weights
 
 
 def raise_first_fault(
-    dag: CompiledDAG, weights: Weights, ends: NDArray[np.int32], what: str, lowest: float, sign: float
+    dag: CompiledDAG,
+    weights: Weights,
+    ends: NDArray[np.int32],
+    what: str,
+    lowest: float,
+    sign: float,
+    label: str | None = None,
 ) -> None:
     """Raise InputError for the first entry that is out of range and lies on a path of some item.
+
+    `what` is "theta" or "z"; `label` is what the message calls it, if that is not its whole name.
 
     Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
     the function returns, and the results stand.
@@ -30,7 +38,7 @@ def raise_first_fault(
             hits = np.argwhere(wrong[rows] & _entries_before(dag, potential, end))
             if hits.size:
                 row, entry = int(rows[hits[0][0]]), int(hits[0][1])
-                raise InputError(_message(weights, k, potential.name, row, entry, what, sign))
+                raise InputError(_message(weights, k, potential.name, row, entry, what, label or what, sign))
 
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
@@ -52,12 +60,14 @@ def _entries_before(dag: CompiledDAG, potential: Potential, end: int) -> NDArray
     return read
 
 
-def _message(weights: Weights, k: int, name: str | None, row: int, entry: int, what: str, sign: float) -> str:
+def _message(
+    weights: Weights, k: int, name: str | None, row: int, entry: int, what: str, label: str, sign: float
+) -> str:
     given = weights.given[k]
     shape = given.shape[given.ndim - len(weights.entry_shapes[k]) :]
     batch = given.shape[: given.ndim - len(shape)]
     place = (*np.unravel_index(row, batch), *np.unravel_index(entry, shape))
-    label = f"{what}[{name!r}]" if weights.keyed else what
+    label = f"{label}[{name!r}]" if weights.keyed else label
     value = weights.blocks[k][row, entry]
     at = f"{label}[{', '.join(str(int(i)) for i in place)}] is {value}"
     if what != "theta":

@@ -56,19 +56,19 @@ class Form(NamedTuple):
     dtypes: tuple[list[Any], ...]  # [sections] of the array, or of each array of the list
 
 
-def section(potentials: Sequence[Potential], shared: bool) -> tuple[Section, list[Numbers]]:
+def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> tuple[Section, list[Numbers]]:
     """The section of one potential, given for each graph, and each graph's index into the section, -1 for none."""
     shapes = tuple(potential.shape for potential in potentials)
     if not shared:
         offsets = np.cumsum([0, *(potential.size for potential in potentials)])
-        return Section(potentials[0].name, shapes, offsets, None), [
+        return Section(name, shapes, offsets, None), [
             np.where(potential.index >= 0, potential.index + first, -1)
             for potential, first in zip(potentials, offsets[:-1], strict=True)
         ]
     for g, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise GraphError(
-                f"potential {potentials[0].name!r} is shared and has shape {shapes[0]} in graph 0, {shape} in graph "
+                f"potential {name!r} is shared and has shape {shapes[0]} in graph 0, {shape} in graph "
                 f"{g}; expected one shape. Leave it out of shared= to give every graph its own"
             )
     found = [np.unique(potential.index, return_inverse=True) for potential in potentials]
@@ -78,7 +78,7 @@ def section(potentials: Sequence[Potential], shared: bool) -> tuple[Section, lis
     for (entries, inverse), first in zip(found, offsets[:-1], strict=True):
         none = int(entries[0] < 0)  # -1 comes first
         places.append(np.where(inverse >= none, inverse - none + first, -1))
-    return Section(potentials[0].name, shapes, offsets, np.concatenate(used)), places
+    return Section(name, shapes, offsets, np.concatenate(used)), places
 
 
 @dataclass(frozen=True, eq=False)

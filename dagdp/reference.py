@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
-from dagdp.inputs import Weights, arrange, collect, common_batch
+from dagdp.inputs import Weights, arrange, checked, collect, common_batch
 from dagdp.omega import Negentropy, Omega
 
 Row = list[float]
@@ -155,7 +155,7 @@ def _run(
     dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any
 ) -> tuple[Any, Any, Any, Any]:
     """(value, gradient, jvp, hvp), the last two None without z."""
-    omega = Negentropy(1.0) if omega is None else omega
+    omega = checked(dag, omega, None)
     keyed, arrays, batches = collect(dag, theta)
     z_parts = (False, [], []) if z is None else collect(dag, z, "z")
     batch = common_batch(batches + z_parts[2], end, dag)

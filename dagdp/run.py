@@ -40,7 +40,7 @@ def _of_any_kind(function: F) -> F:
     @functools.wraps(function)
     def chosen(*given: Any, **named: Any) -> Any:
         if isinstance(given[0] if given else named.get("dag"), CompiledBatch):
-            from dagdp import side_by_side
+            import dagdp.side_by_side as side_by_side
 
             return side_by_side.run(function.__name__, *(given or (named.pop("dag"),)), **named)
         home = home_of(named.pop("backend", None), *given[1:3], named.get("theta"), named.get("z"))

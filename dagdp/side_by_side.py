@@ -165,10 +165,10 @@ class _Call:
                     continue
                 own = self.batch.layout.of_graph(given, weights.given, g)
                 keyed, arrays, batches = collect(dag, own)
-                label = f"{what}[{g}]" if isinstance(given, list | tuple) else f"graph {g}: {what}"
+                label = f"{what}[{g}]" if isinstance(given, list | tuple) else f"graph {g}'s {what}"
                 lowest = -np.inf if what == "theta" else float(np.finfo(self.real).min)
                 arranged = arrange(keyed, arrays, batches, self.shape, self.real)
-                raise_first_fault(dag, arranged, ends, label, lowest, sign)
+                raise_first_fault(dag, arranged, ends, what, lowest, sign, label)
 
     def gradient_buffers(self) -> list[Array]:
         """Per section zeros [items, entries], or partial sums [parts, entries] for one that the items share."""
@@ -207,7 +207,9 @@ class _Task:
         self.ends = np.tile(union.ends, call.items)
         self.scalars = [np.empty((call.items, graphs), call.real) for _ in range(scalars)]
         self.whole = out
-        self.out = None if out is None else [self._own(buffer, a, b) for buffer, (a, b) in zip(out, self.cuts, strict=True)]
+        self.out = (
+            None if out is None else [self._own(buffer, a, b) for buffer, (a, b) in zip(out, self.cuts, strict=True)]
+        )
         self.sources = [self._source(call.weights, call.sign, -np.inf)]
         if call.direction is not None:
             self.sources.append(self._source(call.direction, 1.0, float(np.finfo(call.real).min)))

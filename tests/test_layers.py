@@ -55,11 +55,22 @@ ALLOWED = {
     },
     "pool": set(),
     "kinds": {"errors"},
+<<<<<<< HEAD
     "inputs": {"compiled", "errors", "graph", "kinds", "omega"},
+=======
+    "layout": {"errors", "graph"},
+    "union": {"compiled", "compiler", "compiler.validate", "errors", "graph", "layout"},
+    "batch": {"compiled", "compiler", "errors", "graph", "layout", "union"},
+    "inputs": {"batch", "compiled", "errors", "graph", "omega"},
+>>>>>>> d843ae3 (A batch of graphs: ends, shared potentials, torch, tests)
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "run": {
-        "", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
+        "", "batch", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
         "kinds", "omega", "pool",
+    },
+    "side_by_side": {
+        "", "batch", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kinds", "layout",
+        "omega", "run", "union",
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "paths": {
@@ -84,12 +95,14 @@ ALLOWED = {
     "paths.marginals": {"compiled", "inputs", "omega", "paths.plain", "reference", "run"},
     "plot": {"compiled", "errors"},
     "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},
-    "": {"compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
-    "nn.ops": {"", "compiled", "errors", "omega", "run"},
+    "": {"batch", "compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
+    "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
     "nn.alpha": {"compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
+    "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
-        "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.learnable", "nn.ops", "omega",
+        "batch", "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable",
+        "nn.ops", "omega",
     },
     "nn.learnable": {"errors", "omega"},
     "nn.layers": {
@@ -111,8 +124,8 @@ ALLOWED = {
     "graphs.dtw": {"", "graphs.builders", "graphs.viterbi"},
 }  # fmt: skip
 
-#: The one import against the order, made inside a function when the first tensor arrives.
-LATE = {"kinds": {"nn.run", "nn.unrolled"}}
+#: The imports against the order, made inside a function when the first tensor, or batch of graphs, arrives.
+LATE = {"kinds": {"nn.run", "nn.unrolled"}, "run": {"side_by_side"}}
 
 
 def module_of(path: Path) -> str:
@@ -144,7 +157,7 @@ def test_imports_run_one_way(path):
 def test_the_table_is_an_order():
     """No module reaches itself through what it may import. `from dagdp import pool` reads as the package."""
     names = ("alpha", "derivatives", "layers", "run", "targets", "unrolled")
-    whole = {"run": {""}} | {f"nn.{name}": {"nn"} for name in names}
+    whole = {"run": {""}, "side_by_side": {""}} | {f"nn.{name}": {"nn"} for name in names}
     seen: dict[str, bool] = {}
 
     def visit(module: str) -> None:

@@ -103,8 +103,8 @@ def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
     return jvp
 
 
-def _weighted(scalars: Tensor, rows: Tensor) -> Tensor:
-    return scalars.unsqueeze(-1) * rows
+def _weighted(scalars: Tensor, rows: Tensor, problem: Problem) -> Tensor:
+    return problem.spread(scalars) * rows
 
 
 class Value(torch.autograd.Function):
@@ -127,13 +127,13 @@ class Value(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, _: Any) -> tuple[Any, ...]:
         theta, known, end = ctx.saved_tensors
-        return (None if g is None else _weighted(g, path(theta, known, end, ctx.problem)), *ctx.nothing)
+        return (None if g is None else _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing)
 
     @staticmethod
     @forward_mode
     def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor, *_: Any) -> tuple[Any, ...]:
         theta, known, end = saved
-        return (path(theta, known, end, problem) * theta_dot).sum(-1), None
+        return problem.total(path(theta, known, end, problem) * theta_dot), None
 
 
 class Path(torch.autograd.Function):
@@ -185,20 +185,20 @@ class Slope(torch.autograd.Function):
         theta, z, end = ctx.saved_tensors
         if g is None:
             return None, None, *ctx.nothing
-        by_theta = _weighted(g, bend(theta, z, end, ctx.problem)[1]) if ctx.needs_input_grad[0] else None
-        by_z = _weighted(g, expected_path(theta, end, ctx.problem)) if ctx.needs_input_grad[1] else None
+        by_theta = _weighted(g, bend(theta, z, end, ctx.problem)[1], ctx.problem) if ctx.needs_input_grad[0] else None
+        by_z = _weighted(g, expected_path(theta, end, ctx.problem), ctx.problem) if ctx.needs_input_grad[1] else None
         return by_theta, by_z, *ctx.nothing
 
     @staticmethod
     @forward_mode
     def jvp(saved: list[Any], problem: Problem, theta_dot: Tensor | None, z_dot: Tensor | None, *_: Any) -> Tensor:
         theta, z, end = saved
-        total = z.new_zeros(z.shape[:-1])
+        change = torch.zeros_like(z)
         if theta_dot is not None:
-            total = total + (bend(theta, z, end, problem)[1] * theta_dot).sum(-1)
+            change = change + bend(theta, z, end, problem)[1] * theta_dot
         if z_dot is not None:
-            total = total + (expected_path(theta, end, problem) * z_dot).sum(-1)
-        return total
+            change = change + expected_path(theta, end, problem) * z_dot
+        return problem.total(change)
 
 
 class Bend(torch.autograd.Function):
@@ -249,7 +249,7 @@ def _remember_theta(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _value_alone(ctx: Any, g: Tensor) -> tuple[Any, ...]:
     """Where a traced function took the value for all that is needed: E is found now."""
     theta, end = ctx.saved_tensors
-    return _weighted(g, expected_path(theta, end, ctx.problem)), *ctx.nothing
+    return _weighted(g, expected_path(theta, end, ctx.problem), ctx.problem), *ctx.nothing
 
 
 for _rule in (Value, Path, Slope, Bend):  # apply() works it out at every call: a tenth of a small one

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.inputs import collect, common_batch
+from dagdp.inputs import checked, collect, common_batch
 from dagdp.nn.learnable import Learnable
 from dagdp.nn.targets import Target
 from dagdp.nn.walks import node_name, steps_and_states
@@ -256,6 +256,7 @@ def _state_marginals(dag: CompiledDAG) -> Callable[[Any], Tensor] | None:
 
 def _checked(dag: CompiledDAG, theta: Any, target: Any, end: Any) -> tuple[list[Tensor], Target]:
     """(blocks of theta, target): batch dimensions agree, and the target ends where paths do."""
+    checked(dag, None, None)
     _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
     target = target if isinstance(target, Target) else Target.from_array(dag, target, end)
     if target.dag is not dag:

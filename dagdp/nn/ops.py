@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dagdp import run
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG, living
 from dagdp.errors import DerivativeError, OmegaError
 from dagdp.omega import Omega
@@ -40,7 +41,7 @@ Arguments = tuple[int, str, list[float], bool, int]
 class Problem:
     """What a run is about, besides its tensors. Holds the graph: a serial alone would not keep it alive."""
 
-    dag: CompiledDAG
+    dag: CompiledDAG | CompiledBatch  # a batch of graphs has values [*batch, graphs]
     omega: Omega
     minimize: bool
     threads: int  # 0 for the default
@@ -63,7 +64,9 @@ class Problem:
         """`function` of the NumPy layer on tensors [*batch, n]; end [*batch] node numbers."""
         _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
-        names = None if end is None else self.dag.end_names(end.numpy(force=True))
+        names = (
+            None if end is None or isinstance(self.dag, CompiledBatch) else self.dag.end_names(end.numpy(force=True))
+        )
         options = {"minimize": self.minimize, "end": names, "threads": self.threads or None}
         return function(self.dag, *arrays, self.omega, **options)
 
@@ -84,6 +87,19 @@ class Problem:
         """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
         slope, change = self.run(run.dp_jvp_and_hvp, end, theta, z)
         return _scalars(slope), self.join(change, theta)
+
+    def spread(self, scalars: Tensor) -> Tensor:
+        """A number for each value beside the entries it belongs to: [*batch, 1], or [*batch, n] of a batch of graphs."""
+        if isinstance(self.dag, CompiledBatch):
+            return scalars.index_select(-1, torch.from_numpy(self.dag.owner))
+        return scalars.unsqueeze(-1)
+
+    def total(self, rows: Tensor) -> Tensor:
+        """[*batch, n] summed over the entries that belong to each value."""
+        if isinstance(self.dag, CompiledBatch):
+            nothing = rows.new_zeros((*rows.shape[:-1], len(self.dag)))
+            return nothing.index_add(-1, torch.from_numpy(self.dag.owner), rows)
+        return rows.sum(-1)
 
     def split(self, flat: np.ndarray[Any, Any]) -> Any:
         """[*batch, n] as an array a potential."""

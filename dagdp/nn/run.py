@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.inputs import Shape, checked, collect, common_batch
+from dagdp.inputs import Shape, checked, checked_options, collect, common_batch
 from dagdp.nn import alpha, derivatives, ops
+from dagdp.nn.forms import Packed, packed
 from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.ops import Problem
 from dagdp.omega import Omega
@@ -141,7 +143,7 @@ class _Call:
     """One checked call: joined tensors, and how to hand results back."""
 
     problem: Problem
-    dag: CompiledDAG  # the user's; where alpha is a tensor the problem has its twin
+    dag: CompiledDAG | CompiledBatch  # the user's; where alpha is a tensor the problem has its twin
     keyed: bool
     batch: Shape
     batches: list[Shape]  # [blocks] () for a block that the batch shares
@@ -151,6 +153,7 @@ class _Call:
     end: Tensor | None  # [*batch]
     gamma: Tensor | None = None  # the temperature, where it is a tensor
     alpha: Tensor | None = None
+    packed: Packed | None = None  # of a batch of graphs: how its weights came
 
     @property
     def direction(self) -> Tensor:
@@ -182,13 +185,21 @@ class _Call:
             if own == () and self.batch != ():
                 block = block.reshape(-1, size).sum(0)
             made[potential.name] = block.reshape(*own, *potential.shape).to(dtype)
+        if self.packed is not None:
+            return self.packed.unpack(list(made.values()))
         return made if self.keyed else next(iter(made.values()))
 
 
 def _prepare(
     dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
-    chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
+    operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
+    if isinstance(dag, CompiledBatch):
+        chosen = checked_options(operator, threads)
+        side_by_side = packed(dag, theta, z, end, _as_tensor, _handed_back)
+        dag, theta, z, end = side_by_side.batch, side_by_side.theta, side_by_side.z, None
+    else:
+        chosen = checked(dag, operator, threads)
     keyed, blocks, batches = collect(dag, theta, "theta", _as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", _as_tensor)
     numbers = _end_numbers(dag, end)
@@ -205,6 +216,7 @@ def _prepare(
         theta=_joined(dag, blocks, batch, real),
         z=None if z is None else _joined(dag, z_blocks, batch, real),
         end=None if numbers is None else _spread(numbers, batch),
+        packed=side_by_side,
     )
     return _at(call, omega) if isinstance(omega, Learnable) else call
 

@@ -51,7 +51,7 @@ class CompiledBatch:
         Of a shared potential there is none: it is one array for all.
         """
         own = {part.name: part.offsets for part in self.layout.sections if part.shared is None}
-        return own[None] if None in own else own
+        return own.get(None, own)
 
     @cached_property
     def num_edges(self) -> int:
@@ -107,12 +107,11 @@ class CompiledBatch:
         names = self.graphs[g].nodes
         numbers: dict[Any, int] = {} if names is None else dict(zip(names, range(len(names)), strict=True))
         known = isinstance(node, Hashable) and node in numbers
+        size = self.graphs[g].num_nodes
         if names is None and not isinstance(node, bool) and isinstance(node, int | np.integer):
-            known = 0 <= node < self.graphs[g].num_nodes
+            known = 0 <= int(node) < size
         if not known:
-            raise InputError(
-                f"end {node!r} is no node of graph {g}; expected one of its {self.graphs[g].num_nodes} nodes"
-            )
+            raise InputError(f"end {node!r} is no node of graph {g}; expected one of its {size} nodes")
         number = int(union.nodes[g - union.first]) + (int(node) if names is None else numbers[node])
         rank = int(union.dag.rank[number])
         if rank < 0 or number in union.dag.starts:
@@ -200,7 +199,7 @@ def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, l
     """(the layout, [sections][graphs] each edge's place in the section)."""
     potentials = [{potential.name: potential for potential in graph.potentials()} for graph in graphs]
     if all(len(own) == 1 for own in potentials) and len({name for own in potentials for name in own}) > 1:
-        potentials = [{None: potential for potential in own.values()} for own in potentials]
+        potentials = [dict.fromkeys([None], *own.values()) for own in potentials]
     names = list(potentials[0])
     for g, own in enumerate(potentials):
         if set(own) != set(names):

@@ -54,7 +54,8 @@ def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
     """The operator to use, Negentropy(1.0) by default, once `dag`, `omega` and `threads` are seen to be right."""
     if isinstance(dag, CompiledBatch):
         raise InputError(
-            "dag is a CompiledBatch, and this function takes one graph: call it for each of batch.dags, with its own theta"
+            "dag is a CompiledBatch, and this function takes one graph: call it for each of batch.dags, with its own "
+            "theta"
         )
     if not isinstance(dag, CompiledDAG):
         given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
@@ -100,7 +101,7 @@ def collect(
     return keyed, arrays, batches
 
 
-def common_batch(batches: list[Shape], end: Any, dag: CompiledDAG) -> Shape:
+def common_batch(batches: list[Shape], end: Any = None, dag: CompiledDAG | None = None) -> Shape:
     """The batch shape that all blocks carry or lack; `end` gives it where no block does."""
     carried = [batch for batch in batches if batch != ()]  # no set: to hash a traced size is to fix it
     if any(batch != carried[0] for batch in carried):
@@ -111,7 +112,7 @@ def common_batch(batches: list[Shape], end: Any, dag: CompiledDAG) -> Shape:
         return carried[0]
     if hasattr(end, "shape"):
         return tuple(end.shape)
-    if end is None or _is_name(end, dag):
+    if end is None or dag is None or _is_name(end, dag):
         return ()
     return (len(end),) if isinstance(end, list | tuple) else ()
 

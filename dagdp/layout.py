@@ -101,8 +101,8 @@ class Layout:
             rows = any(isinstance(row, Mapping) for row in values)
         if not (keyed or rows) and len(names) > 1:
             raise InputError(
-                f"{what} is one {type(values).__name__}; the graphs have potentials {names}: expected a dict with those "
-                "keys, or a list of such dicts, one for each graph"
+                f"{what} is one {type(values).__name__}; the graphs have potentials {names}: expected a dict with "
+                "those keys, or a list of such dicts, one for each graph"
             )
         columns = self._columns(values, what) if rows else values if keyed else {names[0]: values}
         if (keyed or rows) and names == [None]:
@@ -139,8 +139,8 @@ class Layout:
     def _one_each(self, values: Sequence[Any], what: str) -> None:
         if len(values) != self.graphs:
             raise InputError(
-                f"{what} is a {type(values).__name__} of {len(values)}; expected one entry for each of the {self.graphs} "
-                "graphs, or one array with the entries of all graphs side by side"
+                f"{what} is a {type(values).__name__} of {len(values)}; expected one entry for each of the "
+                f"{self.graphs} graphs, or one array with the entries of all graphs side by side"
             )
 
     def _columns(self, rows: Sequence[Any], what: str) -> dict[Any, Any]:
@@ -210,7 +210,8 @@ def _numpy_array(value: Any, label: str) -> NDArray[Any]:
 
 def _numpy_scatter(array: NDArray[Any], places: Numbers, size: int) -> NDArray[Any]:
     whole = np.zeros((*array.shape[:-1], size), array.dtype)
-    np.add.at(whole, (..., places), array)
+    for row, own in zip(whole.reshape(-1, size), array.reshape(-1, places.size), strict=True):
+        np.add.at(row, places, own)
     return whole
 
 

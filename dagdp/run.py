@@ -32,10 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _of_any_kind(function: F) -> F:
-    """Calls with tensors go to the function of the same name in `dagdp.nn`; so `backend` never arrives below.
-
-    A batch of different graphs goes to `dagdp.side_by_side`.
-    """
+    """Tensors go to the same function in `dagdp.nn`, batches of graphs to `dagdp.side_by_side`: not here."""
 
     @functools.wraps(function)
     def chosen(*given: Any, **named: Any) -> Any:

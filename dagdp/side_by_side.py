@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +111,7 @@ def _jvp_and_hvp(
     return call.slopes(*found), call.gradient(out, call.sign)
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dp_value": _value,
     "dp_grad": lambda *given, **named: _value_and_grad(*given, **named)[1],
     "dp_value_and_grad": _value_and_grad,
@@ -207,9 +207,7 @@ class _Task:
         self.ends = np.tile(union.ends, call.items)
         self.scalars = [np.empty((call.items, graphs), call.real) for _ in range(scalars)]
         self.whole = out
-        self.out = (
-            None if out is None else [self._own(buffer, a, b) for buffer, (a, b) in zip(out, self.cuts, strict=True)]
-        )
+        self.out = out and [self._own(buffer, a, b) for buffer, (a, b) in zip(out, self.cuts, strict=True)]
         self.sources = [self._source(call.weights, call.sign, -np.inf)]
         if call.direction is not None:
             self.sources.append(self._source(call.direction, 1.0, float(np.finfo(call.real).min)))
@@ -243,10 +241,14 @@ class _Task:
         call, dag = self.call, self.union.dag
         incoming, outgoing, hoisted, _ = dag.wiring
         wiring = (incoming, hoisted, outgoing) if self.kernel.pulls else (incoming, hoisted)
-        results = [array.reshape(-1) for array in self.scalars]
-        out = [] if self.out is None else [flat(self.out)]
+        arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
+        arguments += [] if self.out is None else [flat(self.out)]
         batch = Batch(*cut, self.lanes, part, self.union.ends.size)
-        return bool(self.kernel(call.omega.data(call.real), *wiring, batch, self.ends, *self.sources, *results, *out))
+        nodes = self.kernel.nodes * dag.num_nodes + self.kernel.band * dag.band_nodes
+        scratch = np.empty(ROW_BYTES + self.lanes * nodes, call.real)  # one block, as in `dagdp.run`
+        return bool(
+            self.kernel(call.omega.data(call.real), scratch, *wiring, batch, self.ends, *self.sources, *results, *out)
+        )
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""
@@ -264,7 +266,7 @@ def _prepare(
     batch = batch if end is None else batch.ending(end)
     form, arrays, shapes = batch.layout.pack(theta, "theta", NUMPY)
     _, z_arrays, z_shapes = (None, [], []) if z is None else batch.layout.pack(z, "z", NUMPY)
-    shape = common_batch(shapes + z_shapes, None, batch)
+    shape = common_batch(shapes + z_shapes)
     real = real_type(arrays + z_arrays)
     items = int(np.prod(shape, dtype=np.int64))
     if threads is None:

@@ -12,7 +12,7 @@ from dagdp.compiled import CompiledDAG
 from dagdp.compiler import compile
 from dagdp.compiler.validate import LARGEST, validate
 from dagdp.errors import GraphError
-from dagdp.graph import Graph, Potential
+from dagdp.graph import Graph
 from dagdp.layout import Layout, Numbers
 
 
@@ -84,7 +84,7 @@ def _joined(
 def _terminals(
     mine: Sequence[Graph], parents: Numbers, children: Numbers, nodes: Numbers
 ) -> tuple[list[Numbers], list[Numbers]]:
-    """Each graph's (starts, ends) in the union's numbers: those it names, or nodes without parents, without children."""
+    """Each graph's (starts, ends) in the union's numbers: those it names, or nodes without parents, or children."""
     with_child, with_parent = np.zeros(nodes[-1], bool), np.zeros(nodes[-1], bool)
     with_child[parents] = with_parent[children] = True
     default = [np.flatnonzero(with_child & ~with_parent), np.flatnonzero(with_parent & ~with_child)]

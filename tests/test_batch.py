@@ -25,7 +25,7 @@ def named_cycle() -> Graph:
 
 
 @pytest.mark.parametrize(
-    "wrong, message",
+    ("wrong", "message"),
     [
         (named_cycle(), "graph 2: the graph has a cycle: '[bc]' -> '[bc]' -> '[bc]'"),
         (Graph(), "graph 2: the graph has no edge"),
@@ -45,7 +45,7 @@ def test_a_wrong_graph_is_named(wrong, message):
 
 
 @pytest.mark.parametrize(
-    "graphs, shared, message",
+    ("graphs", "shared", "message"),
     [
         ([], (), "the batch has no graph"),
         ([CHAIN, linear_chain(2, 2)], (), r"graph 1 has potentials \['emission'.*graph 0 \[None\]"),

@@ -98,7 +98,7 @@ ALLOWED = {
     "": {"batch", "compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
-    "nn.alpha": {"compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
+    "nn.alpha": {"batch", "compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
         "batch", "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable",

@@ -41,7 +41,7 @@ def weights(graphs, seed, batch=(), dtype="float64"):
 
 
 @operators
-@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
 @pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
 def test_a_batch_is_a_loop_over_its_graphs(omega, dtype, tolerance, batch, union_edges):
     graphs = [GRAPHS[name]() for name in PLAIN]
@@ -163,7 +163,7 @@ def test_an_end_for_each_graph(union_edges):
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         (lambda t: t[:2], "theta is a list of 2; expected one entry for each of the 3 graphs"),
         (lambda t: [t[0], t[1][:4], t[2]], r"theta\[1\] has shape \(4,\); expected \[\*batch, 5\]"),
@@ -203,7 +203,7 @@ def test_bad_number_in_named_potentials():
 
 
 @pytest.mark.parametrize(
-    "end, message",
+    ("end", "message"),
     [
         ([1], "expected a list with one node, or None, for each of the 2 graphs"),
         (1, "expected a list with one node"),

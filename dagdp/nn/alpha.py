@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler import compile
 from dagdp.graph import Graph
@@ -38,8 +39,10 @@ class Twin(NamedTuple):
     child: Tensor  # [edges] where each leads
 
 
-def twin_of(dag: CompiledDAG) -> Twin:
+def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
     """Made once a graph. The node that joins several ends is spelt out, as its edges carry flow too."""
+    if isinstance(dag, CompiledBatch):
+        raise InputError("alpha is a tensor, which a batch of graphs cannot have yet; loop over batch.dags")
     if dag not in _twins:
         parents, children = dag.graph.edges()
         nodes, ends, joins = dag.graph.num_nodes, dag.ends, 0

@@ -64,9 +64,9 @@ class Problem:
         """`function` of the NumPy layer on tensors [*batch, n]; end [*batch] node numbers."""
         _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
-        names = (
-            None if end is None or isinstance(self.dag, CompiledBatch) else self.dag.end_names(end.numpy(force=True))
-        )
+        names = None
+        if end is not None and isinstance(self.dag, CompiledDAG):
+            names = self.dag.end_names(end.numpy(force=True))
         options = {"minimize": self.minimize, "end": names, "threads": self.threads or None}
         return function(self.dag, *arrays, self.omega, **options)
 
@@ -89,7 +89,7 @@ class Problem:
         return _scalars(slope), self.join(change, theta)
 
     def spread(self, scalars: Tensor) -> Tensor:
-        """A number for each value beside the entries it belongs to: [*batch, 1], or [*batch, n] of a batch of graphs."""
+        """The number of each value beside its entries: [*batch, 1], or for a batch of graphs [*batch, n]."""
         if isinstance(self.dag, CompiledBatch):
             return scalars.index_select(-1, torch.from_numpy(self.dag.owner))
         return scalars.unsqueeze(-1)

@@ -246,9 +246,7 @@ class _Task:
         batch = Batch(*cut, self.lanes, part, self.union.ends.size)
         nodes = self.kernel.nodes * dag.num_nodes + self.kernel.band * dag.band_nodes
         scratch = np.empty(ROW_BYTES + self.lanes * nodes, call.real)  # one block, as in `dagdp.run`
-        return bool(
-            self.kernel(call.omega.data(call.real), scratch, *wiring, batch, self.ends, *self.sources, *results, *out)
-        )
+        return bool(self.kernel(call.omega.data(call.real), scratch, *wiring, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""

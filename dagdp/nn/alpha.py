@@ -25,6 +25,7 @@ from torch import Tensor
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler import compile
+from dagdp.errors import InputError
 from dagdp.graph import Graph
 from dagdp.nn import derivatives
 from dagdp.nn.ops import Problem

@@ -169,17 +169,18 @@ class Layout:
             array = kind.as_array(given, label)
             return False, [kind.dtype(array)], array, _batch_shape(array, (part.size,), label)
         self._one_each(given, label)
-        pieces, dtypes, first = [], [], None
-        for g, (value, shape) in enumerate(zip(given, part.shapes, strict=True)):
-            at = f"{label}[{g}]" if not rows else f"{label}[{g}][{part.name!r}]"
-            array = kind.as_array(value, at)
-            own = _batch_shape(array, shape, at)
-            first = own if first is None else first
-            if own != first:
-                raise InputError(f"{at} has batch dimensions {own}, that of graph 0 {first}; expected the same of all")
-            pieces.append(array if len(shape) == 1 else array.reshape(*own, math.prod(shape)))
-            dtypes.append(kind.dtype(array))
-        return True, dtypes, kind.join(pieces), first
+        end = f"[{part.name!r}]" if rows else ""
+        arrays = [kind.as_array(value, f"{label}[{g}]{end}") for g, value in enumerate(given)]
+        first = _batch_shape(arrays[0], part.shapes[0], f"{label}[0]{end}")
+        pieces = []
+        for g, (array, shape) in enumerate(zip(arrays, part.shapes, strict=True)):
+            if tuple(array.shape) != first + shape:
+                own = _batch_shape(array, shape, f"{label}[{g}]{end}")
+                raise InputError(
+                    f"{label}[{g}]{end} has batch dimensions {own}, that of graph 0 {first}; expected the same of all"
+                )
+            pieces.append(array if len(shape) == 1 else array.reshape(*first, math.prod(shape)))
+        return True, [kind.dtype(array) for array in arrays], kind.join(pieces), first
 
 
 def _unpacked(part: Section, array: Any, is_list: bool, dtypes: list[Any], kind: Kind) -> Any:
@@ -189,8 +190,16 @@ def _unpacked(part: Section, array: Any, is_list: bool, dtypes: list[Any], kind:
         return kind.cast(kind.scatter(array, part.shared, math.prod(shape)).reshape(*own, *shape), dtypes[0])
     if not is_list:
         return kind.cast(array, dtypes[0])
-    pieces = zip(itertools.pairwise(part.offsets.tolist()), part.shapes, dtypes, strict=True)
-    return [kind.cast(array[..., a:b].reshape(*own, *shape), dtype) for (a, b), shape, dtype in pieces]
+    common = dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else None
+    whole = array if common is None else kind.cast(array, common)
+    cuts = itertools.pairwise(part.offsets.tolist())
+    pieces = [
+        whole[..., a:b] if len(shape) == 1 else whole[..., a:b].reshape(*own, *shape)
+        for (a, b), shape in zip(cuts, part.shapes, strict=True)
+    ]
+    if common is not None:
+        return pieces
+    return [kind.cast(piece, dtype) for piece, dtype in zip(pieces, dtypes, strict=True)]
 
 
 def _batch_shape(array: Any, shape: Shape, label: str) -> Shape:

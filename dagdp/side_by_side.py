@@ -41,12 +41,14 @@ def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None
 
 def _leaves(values: Any) -> Iterator[Any]:
     """The arrays of weights in any form."""
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    if isinstance(values, list | tuple):
-        for value in values:
-            yield from _leaves(value)
-    elif not isinstance(values, float | int):
+    members = values.values() if isinstance(values, Mapping) else values
+    if isinstance(values, list | tuple | Mapping):
+        for member in members:
+            if isinstance(member, list | tuple | Mapping):
+                yield from _leaves(member)
+            else:
+                yield member
+    else:
         yield values
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -200,6 +200,19 @@ def _unpacked(part: Section, array: Any, is_list: bool, dtypes: list[Any], kind:
     if common is not None:
         return pieces
     return [kind.cast(piece, dtype) for piece, dtype in zip(pieces, dtypes, strict=True)]
+
+
+def leaves(values: Any) -> Iterator[Any]:
+    """The arrays of weights in any form."""
+    members = values.values() if isinstance(values, Mapping) else values
+    if isinstance(values, list | tuple | Mapping):
+        for member in members:
+            if isinstance(member, list | tuple | Mapping):
+                yield from leaves(member)
+            else:
+                yield member
+    else:
+        yield values
 
 
 def _batch_shape(array: Any, shape: Shape, label: str) -> Shape:

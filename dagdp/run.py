@@ -48,7 +48,7 @@ def _of_any_kind(function: F) -> F:
 
 @_of_any_kind
 def dp_value(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     *,
@@ -64,7 +64,7 @@ def dp_value(
 
     Parameters
     ----------
-    dag : from `dagdp.compile`.
+    dag : from `dagdp.compile`, or `compile_batch`: then values are [*batch, graphs].
     theta : weights, scores to be maximised: array [*batch, *shape], or a dict {name: array} where the graph
         names its potentials. A block may lack the batch dimensions: then the batch shares it. float32 and
         float64 are computed as they are, float16 in float32, integers in float64. Torch tensors give tensors,
@@ -96,7 +96,7 @@ def dp_value(
 
 @_of_any_kind
 def dp_grad(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     *,
@@ -123,7 +123,7 @@ def dp_grad(
 
 @_of_any_kind
 def dp_value_and_grad(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     *,
@@ -151,7 +151,7 @@ def dp_value_and_grad(
 
 @_of_any_kind
 def dp_jvp(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     z: Any,
     omega: Omega | None = None,
@@ -181,7 +181,7 @@ def dp_jvp(
 
 @_of_any_kind
 def dp_hvp(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     z: Any,
     omega: Omega | None = None,
@@ -208,7 +208,7 @@ def dp_hvp(
 
 @_of_any_kind
 def dp_jvp_and_hvp(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     z: Any,
     omega: Omega | None = None,
@@ -379,9 +379,7 @@ class _Call:
         return values.astype(self.weights.dtype, copy=False).reshape(self.batch)[()]
 
 
-def _prepare(
-    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
-) -> _Call:
+def _prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> _Call:
     chosen = checked(dag, omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.kinds import home_of, is_tensor
-from dagdp.layout import NUMPY, Form
+from dagdp.layout import NUMPY, Form, leaves
 from dagdp.omega import Omega
 from dagdp.run import PARTS, ROW_BYTES, SMALL
 from dagdp.union import Union
@@ -32,24 +32,11 @@ def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None
     if backend is not None:
         raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
     values = (*given[:2], named.get("theta"), named.get("z"))
-    tensor = next((leaf for value in values for leaf in _leaves(value) if is_tensor(leaf)), None)
+    tensor = next((leaf for value in values for leaf in leaves(value) if is_tensor(leaf)), None)
     home = home_of(None, tensor)
     if home is not None:
         return getattr(home, name)(batch, *given, **named)
     return FUNCTIONS[name](batch, *given, **named)
-
-
-def _leaves(values: Any) -> Iterator[Any]:
-    """The arrays of weights in any form."""
-    members = values.values() if isinstance(values, Mapping) else values
-    if isinstance(values, list | tuple | Mapping):
-        for member in members:
-            if isinstance(member, list | tuple | Mapping):
-                yield from _leaves(member)
-            else:
-                yield member
-    else:
-        yield values
 
 
 def _value(

@@ -81,9 +81,10 @@ ALLOWED = {
     "paths.plain": {
         "compiled", "compiler", "compiler.arrays", "graph", "inputs", "kinds", "omega", "paths.arrays", "run",
     },
-    "paths.result": {"compiled", "paths.arrays", "paths.plain"},
+    "paths.batch": {"batch", "graph", "kinds", "layout", "omega", "paths.arrays", "paths.result", "run"},
+    "paths.result": {"batch", "compiled", "paths.arrays", "paths.plain"},
     "paths.checked": {"compiled", "errors", "paths.arrays", "paths.plain", "paths.result"},
-    "paths.best": {"compiled", "errors", "kernels.jit", "paths.plain", "paths.result"},
+    "paths.best": {"batch", "compiled", "errors", "kernels.jit", "paths.batch", "paths.plain", "paths.result"},
     "paths.walk": {"compiled", "errors", "kernels.jit", "omega", "paths.arrays", "paths.plain", "paths.result", "run"},
     "paths.density": {
         "compiled", "errors", "inputs", "kinds", "omega", "paths.arrays", "paths.checked", "paths.plain", "run",

@@ -13,18 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.kernels.jit import helper, inner
+from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
 from dagdp.paths.result import Paths, assemble
 
 
-def best_path(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any = None) -> Paths:
+def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Paths:
     """The path of the highest score (the lowest when minimising): `Paths` with leading axes [*batch].
 
     Ties go to the first edge, in the user's order, into each node, as for `dp_grad` under HardMax. An item
-    without a path has length 0. Parameters and errors are those of `dp_value`; equation (3).
+    without a path has length 0. Of a batch of different graphs, the best path of each: axes [*batch, graphs].
+    Parameters and errors are those of `dp_value`; equation (3).
 
     Example
     -------
@@ -34,6 +37,8 @@ def best_path(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any 
     >>> float(path.scores), path.edges.tolist(), path.nodes.tolist()
     (3.0, [0, 2], [0, 1, 2])
     """
+    if isinstance(dag, CompiledBatch):
+        return best_paths(dag, theta, minimize, end)
     question = ask(dag, theta, minimize, end)
     values, edges = ranked(question, question.scores, 1)
     shape = question.batch

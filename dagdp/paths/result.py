@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.paths.arrays import host, like
 from dagdp.paths.plain import Question
@@ -49,8 +50,10 @@ class Paths:
     nodes: Any
     lengths: Any
 
-    def names(self, dag: CompiledDAG) -> list[Any]:
+    def names(self, dag: CompiledDAG | CompiledBatch) -> list[Any]:
         """The user's own node names along each path: a list, in lists for the leading axes, without padding."""
+        if isinstance(dag, CompiledBatch):
+            return _names_by_graph(dag, host(self.nodes))
         known = dag.graph.nodes
         names: list[Hashable] = list(range(dag.graph.num_nodes)) if known is None else known
 
@@ -60,6 +63,15 @@ class Paths:
             return [names[node] for node in nodes[nodes >= 0]]
 
         return named(host(self.nodes))
+
+
+def _names_by_graph(batch: CompiledBatch, nodes: Numbers) -> list[Any]:
+    """[*batch, graphs, L + 1] node numbers, each graph's own, as names."""
+    if nodes.ndim > 2:
+        return [_names_by_graph(batch, part) for part in nodes]
+    known = [graph.nodes for graph in batch.graphs]
+    rows = [row[row >= 0].tolist() for row in nodes]
+    return [row if own is None else [own[n] for n in row] for row, own in zip(rows, known, strict=True)]
 
 
 def assemble(question: Question, scores: Any, edges: Numbers) -> Paths:

@@ -1,0 +1,113 @@
+"""The best path of every graph of a batch, from the expected path under HardMax: the edges that it marks with 1."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dagdp.batch import CompiledBatch, compile_batch
+from dagdp.graph import Graph
+from dagdp.kinds import is_tensor
+from dagdp.layout import NUMPY, Numbers, leaves
+from dagdp.omega import HardMax
+from dagdp.paths.arrays import host, like
+from dagdp.paths.result import Paths
+from dagdp.run import dp_value, dp_value_and_grad
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """The edges of all graphs side by side, in each graph's own numbers."""
+
+    plain: CompiledBatch  # the same graphs with a weight on each edge
+    owner: Numbers
+    first: Numbers  # [graphs+1]
+    parents: Numbers
+    children: Numbers
+    rank: Numbers  # of the parent: rises along every path
+
+
+_known: weakref.WeakKeyDictionary[CompiledBatch, _Edges] = weakref.WeakKeyDictionary()
+
+
+def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Paths:
+    """`best_path` of every graph: `Paths` with leading axes [*batch, graphs]."""
+    known = _edges(batch)
+    tensor = next((leaf for leaf in leaves(theta) if is_tensor(leaf)), None)
+    kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(host(value), label))
+    _, packed, _ = batch.layout.pack(theta, "theta", kind)
+    scores = _scores(batch, packed)
+    if not (scores < np.inf if not minimize else scores > -np.inf).all():  # names the entry in the user's own array
+        dp_value(batch, theta, HardMax(), minimize=minimize, end=end)
+    ends = None if end is None else _numbers(batch.ending(end))
+    value, marked = dp_value_and_grad(known.plain, scores, HardMax(), minimize=minimize, end=ends)
+    paths = _laid_out(known, len(batch), value.shape, marked.reshape(-1, known.owner.size) > 0.5)
+    dtype = np.result_type(*(array.dtype if array.dtype.kind == "f" else np.float64 for array in packed))
+    value = value.astype(dtype, copy=False)
+    return Paths(*(like(tensor, array) if tensor is not None else array for array in (value, *paths)))
+
+
+def _numbers(batch: CompiledBatch) -> list[int | None]:
+    """Each graph's own number of its end; None where that joins several."""
+    found = [batch.own_number(union, g) for union in batch.unions for g in range(union.first, union.last)]
+    return [None if number == graph.num_nodes else number for number, graph in zip(found, batch.graphs, strict=True)]
+
+
+def _laid_out(known: _Edges, graphs: int, shape: tuple[int, ...], marked: Any) -> tuple[Numbers, Numbers, Numbers]:
+    """(edges, nodes, lengths), padded with -1, from which edges are marked [items, edges of all graphs]."""
+    item, edge = np.nonzero(marked)
+    row = item * graphs + known.owner[edge]
+    order = np.lexsort((known.rank[edge], row))
+    row, edge = row[order], edge[order]
+    lengths = np.bincount(row, minlength=marked.shape[0] * graphs)
+    place = np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    edges = np.full((lengths.size, lengths.max(initial=0)), -1)
+    nodes = np.full((lengths.size, edges.shape[1] + 1), -1)
+    edges[row, place] = edge - known.first[known.owner[edge]]
+    nodes[row, place] = known.parents[edge]
+    nodes[row, place + 1] = known.children[edge]
+    return edges.reshape(*shape, -1), nodes.reshape(*shape, -1), lengths.reshape(shape)
+
+
+def _scores(batch: CompiledBatch, packed: list[Any]) -> Any:
+    """[*batch, edges of all graphs] the sum of each edge's potentials."""
+    total: Any = 0.0
+    for k, (part, array) in enumerate(zip(batch.layout.sections, packed, strict=True)):
+        index = [
+            np.where(local >= 0, local + part.offsets[union.first], -1)
+            for union in batch.unions
+            for local in [union.dag.potentials[k].index[: _own_edges(batch, union.first, union.last)]]
+        ]
+        padded = np.concatenate([array.astype(np.float64), np.zeros((*array.shape[:-1], 1))], -1)
+        total = total + padded[..., np.concatenate(index)]  # index -1 reads the zero
+    return total
+
+
+def _own_edges(batch: CompiledBatch, first: int, last: int) -> int:
+    return sum(graph.num_edges for graph in batch.graphs[first:last])
+
+
+def _edges(batch: CompiledBatch) -> _Edges:
+    """Made once a batch."""
+    if batch not in _known:
+        pairs = [graph.edges() for graph in batch.graphs]
+        counts = [parents.size for parents, _ in pairs]
+        plain = compile_batch([_plain(graph) for graph in batch.graphs])
+        parents, children = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
+        shift = np.concatenate([union.nodes[:-1] for union in plain.unions])
+        owner = np.repeat(np.arange(len(counts)), counts)
+        rank = np.concatenate([
+            union.dag.rank[(parents + shift[owner])[(owner >= union.first) & (owner < union.last)]]
+            for union in plain.unions
+        ])  # fmt: skip
+        _known[batch] = _Edges(plain, owner, np.cumsum([0, *counts]), parents, children, rank)
+    return _known[batch]
+
+
+def _plain(graph: Graph) -> Graph:
+    """The graph with a weight of its own on each edge."""
+    starts, ends = graph.terminals()
+    return Graph.from_edges(*graph.edges(), num_nodes=graph.num_nodes, starts=starts, ends=ends)

@@ -1,86 +1,128 @@
-"""How much the custom Hessian product gains over automatic differentiation (the paper's section 2.4: 12x on CPU).
+"""The Hessian product beside automatic differentiation (the paper's section 2.4: 12x on CPU).
 
-Usage: python tests/bench/bench_hvp.py [--repetitions N] [--dtype float32] [--size T B S]
+Usage: python tests/bench/bench_hvp.py [--quick] [--write] [case ...]
 
-The rival is `backend="torch"`: the same recursion in torch operations, level by level, differentiated twice by
-autograd. Both run on one thread, turn by turn, on a trellis; each figure is a median. Two questions:
+The rival is `backend="torch"`: the same recursion in torch operations, all nodes of a level and all items at once,
+differentiated twice by autograd. Tensors in float32 unless said, one thread. Two questions:
 
-whole     dp_jvp_and_hvp from theta and z to the product;
+whole     dp_hvp from theta and z to the product;
 backward  a layer's backward pass, as in training through the expected path: E = dp_grad(theta) is there already, and
-          the time is that of backpropagating z through it. The rival keeps its graph from the forward pass; ours
-          keeps theta and recomputes.
+          the time is that of backpropagating z through it. The rival keeps its graph from the forward pass, which is
+          not counted; ours keeps theta and recomputes.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import bench_ctc
 import torch
+from cases import lattices, random_dag
+from harness import Table, Turns, main, threads
+from torch import Tensor
 
 import dagdp
 from dagdp import CompiledDAG, HardMax, Negentropy, Omega, SquaredL2, Tsallis
-from dagdp.graphs import trellis
+from dagdp.graphs import dtw_grid, linear_chain, trellis
+from dagdp.graphs.builders import compiled
 
-PAPER = 12  # section 2.4, on CPU
-SIDES: list[dict[str, Any]] = [{"threads": 1}, {"backend": "torch"}]  # ours, the rival
+PAPER = 12.0
+HOW: dict[str, dict[str, Any]] = {"ours": {"threads": 1}, "autograd": {"backend": "torch"}}
 OPERATORS: list[Omega] = [HardMax(), Negentropy(1.0), SquaredL2(1.0), Tsallis(1.5), Tsallis(2.0)]
 
-
-def seconds(run: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+Problem = tuple[CompiledDAG, Any, Any, dict[str, Any]]  # dag, theta, z, options
 
 
-def backward(dag: CompiledDAG, theta: torch.Tensor, z: torch.Tensor, omega: Omega, how: dict[str, Any]) -> float:
-    """Time to backpropagate z through E, which is made before the clock starts."""
-    leaf = theta.clone().requires_grad_()
-    E = dagdp.dp_grad(dag, leaf, omega, **how)
-    if not E.requires_grad:  # HardMax by autograd: a constant, nothing to do
-        return 0.0
-    return seconds(lambda: torch.autograd.grad(E, leaf, z, allow_unused=True))
+def problem(build: Callable[..., Any], arguments: tuple[int, ...], batch: int, minimize: bool = False) -> list[Problem]:
+    """Normal noise on a graph; potentials beyond the first are shared by the batch, as parameters are."""
+    dag = compiled(build, *arguments)
+    blocks: list[dict[str, Tensor]] = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        shapes = {p.name: p.shape for p in dag.potentials}
+        first = next(iter(shapes))
+        blocks.append({k: torch.randn(batch, *shape) if k == first else torch.randn(*shape) for k, shape in shapes.items()})
+    theta, z = (block if len(block) > 1 else next(iter(block.values())) for block in blocks)
+    return [(dag, theta, z, {"minimize": minimize})]
 
 
-def whole(dag: CompiledDAG, theta: torch.Tensor, z: torch.Tensor, omega: Omega, how: dict[str, Any]) -> float:
-    """Time of the Hessian product from nothing."""
-    return seconds(lambda: dagdp.dp_hvp(dag, theta, z, omega, **how))
-
-
-def main() -> None:
-    """Print a table, one row an operator."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    parser.add_argument("--size", type=int, nargs=3, default=[100, 32, 16], metavar=("T", "B", "S"))
-    options = parser.parse_args()
-    T, B, S = options.size
-    torch.set_num_threads(1)
+def ctc() -> list[Problem]:
+    """One graph for all targets; its skips are given."""
     torch.manual_seed(0)
-    dag = dagdp.compile(trellis(T, S))
-    theta, z = (torch.randn(B, T, S, S, dtype=getattr(torch, options.dtype)) for _ in range(2))
-    print(f"trellis T={T}, S={S}, batch {B}, {options.dtype}, 1 thread, medians of {options.repetitions} interleaved;")
-    print(f"torch {torch.__version__}, Python {platform.python_version()}; the paper reports {PAPER}x on CPU\n")
-    print("| operator | whole: ours ms | autograd ms | ratio | backward: ours ms | autograd ms | ratio | paper |")
-    print("|---|---|---|---|---|---|---|---|")
-    for omega in OPERATORS:
-        cells = []
-        for question in (whole, backward):
-            times: list[list[float]] = [[] for _ in SIDES]
-            for how in SIDES:
-                question(dag, theta, z, omega, how)  # compiles, or builds the plan
-            for _ in range(options.repetitions):
-                for how, taken in zip(SIDES, times, strict=True):
-                    taken.append(question(dag, theta, z, omega, how))
-            ours, rival = (1e3 * statistics.median(taken) for taken in times)
-            cells += [f"{ours:.2f}", f"{rival:.2f}", f"{rival / ours:.1f}x"] if rival else [f"{ours:.2f}", "none", "-"]
-        print(f"| {omega!r} | {' | '.join(cells)} | {PAPER}x |", flush=True)
+    targets = torch.randint(1, bench_ctc.C, (bench_ctc.B, bench_ctc.L))
+    dag, skip = bench_ctc.shared_ladder(), bench_ctc.forbidden(targets)
+    theta, z = (torch.randn(bench_ctc.B, *dag.potentials[0].shape) for _ in range(2))
+    return [(dag, {"emission": theta, "skip": skip}, {"emission": z, "skip": torch.zeros_like(skip)}, {})]
+
+
+def words() -> list[Problem]:
+    made = [(dag, torch.from_numpy(theta).float()) for dag, theta in lattices()]
+    return [(dag, theta, torch.randn_like(theta), {}) for dag, theta in made]
+
+
+CASES: dict[str, Callable[[], list[Problem]]] = {
+    "soft-DTW 32 x 128²": partial(problem, dtw_grid, (128, 128), 32, True),
+    "soft-DTW 32 x 512²": partial(problem, dtw_grid, (512, 512), 32, True),
+    "soft-DTW 8 x 200²": partial(problem, dtw_grid, (200, 200), 8, True),
+    "soft-DTW 1 x 2048²": partial(problem, dtw_grid, (2048, 2048), 1, True),
+    "CRF B=32 T=50 S=9": partial(problem, linear_chain, (50, 9), 32),
+    "CRF B=32 T=128 S=32": partial(problem, linear_chain, (128, 32), 32),
+    "CRF B=32 T=512 S=20": partial(problem, linear_chain, (512, 20), 32),
+    "CTC T=100 B=32 L=20": ctc,
+    "500 word lattices, a loop": words,
+    "random 10,000 edges, batch 32": partial(problem, random_dag, (10**4,), 32),
+    "random 100,000 edges, batch 32": partial(problem, random_dag, (10**5,), 32),
+    "random 1,000,000 edges, batch 1": partial(problem, random_dag, (10**6,), 1),
+}
+
+
+def whole(problems: list[Problem], how: dict[str, Any], omega: Omega = OPERATORS[1]) -> Callable[[], Any]:
+    """A call: every problem's product from nothing."""
+    return lambda: flat(dagdp.dp_hvp(dag, theta, z, omega, **given, **how) for dag, theta, z, given in problems)
+
+
+def backward(problems: list[Problem], how: dict[str, Any], omega: Omega = OPERATORS[1]) -> Callable[[], Any]:
+    """A call: z backpropagated through E, which is made once, before."""
+    ((dag, theta, z, given),) = problems
+    leaf = theta.clone().requires_grad_()
+    E = dagdp.dp_grad(dag, leaf, omega, **given, **how)
+    return lambda: torch.autograd.grad(E, leaf, z, retain_graph=True)[0]
+
+
+def flat(results: Any) -> Tensor:
+    """All numbers of all results in a row."""
+    blocks = [block for result in results for block in (result.values() if isinstance(result, dict) else [result])]
+    return torch.cat([block.flatten() for block in blocks])
+
+
+def measure(turns: Turns) -> Iterator[Table]:
+    """Every kind of work under Negentropy, then every operator on the paper's own kind of trellis."""
+    table = Table(("work, whole", "ours ms", "autograd ms", "autograd / ours"))
+    with threads(1):
+        for name, make in CASES.items():
+            if turns.chosen(name):
+                problems = make()
+                result = turns({who: whole(problems, how) for who, how in HOW.items()}, tolerance=1e-2)
+                table.add(name, *map(result.cell, HOW), result.ratio(goal=PAPER))
+        yield table
+        heads = [f"{question}: {who}" for question in ("whole", "backward") for who in ("ours ms", "autograd ms", "ratio")]
+        table = Table(("trellis T=100 S=16, 32 items", "dtype", *heads))
+        for omega in OPERATORS if turns.chosen("trellis") else ():
+            for dtype in (torch.float32, torch.float64):
+                ((dag, theta, z, given),) = problem(trellis, (100, 16), 32)
+                problems = [(dag, theta.to(dtype), z.to(dtype), given)]
+                cells = []
+                for question in (whole, backward):
+                    if question is backward and isinstance(omega, HardMax):
+                        cells += ["-"] * 3  # autograd knows E as a constant
+                        continue
+                    result = turns({who: question(problems, how, omega) for who, how in HOW.items()}, tolerance=1e-2)
+                    cells += [*map(result.cell, HOW), result.ratio(goal=PAPER)]
+                table.add(repr(omega), str(dtype).removeprefix("torch."), *cells)
+        yield table
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, "hvp", measure)

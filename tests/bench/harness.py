@@ -43,9 +43,10 @@ class Result:
             return self.failed.get(name, "-")
         return f"{figure(unit * self.seconds[name])}{' (differs)' if name in self.wrong else ''}"
 
-    def ratio(self, ours: str, goal: float | None = None) -> str:
-        """The best rival's time as a multiple of ours, with the goal where it is missed."""
-        rivals = [s for name, s in self.seconds.items() if not name.startswith("ours") and name not in self.wrong]
+    def ratio(self, ours: str = "ours", goal: float | None = None, against: str = "") -> str:
+        """The best rival's time, or one rival's, as a multiple of ours, with the goal where it is missed."""
+        sound = {name: s for name, s in self.seconds.items() if not name.startswith("ours") and name not in self.wrong}
+        rivals = [s for name, s in sound.items() if against in name]
         return verdict(min(rivals) / self.seconds[ours], goal) if rivals else "-"
 
 
@@ -141,8 +142,9 @@ def figure(number: float) -> str:
 
 def verdict(ratio: float, goal: float | None = None, *, most: bool = False) -> str:
     """The ratio, and the goal where it is missed: at least `goal`, or with most=True at most."""
+    said = f"{figure(ratio)}x"
     missed = goal is not None and (ratio > goal if most else ratio < goal)
-    return f"{ratio:.2g}x" * (ratio < 10) + f"{ratio:.0f}x" * (ratio >= 10) + f" (missed: {goal:g}x)" * missed
+    return f"{said} (missed: {goal:g}x)" if missed else said
 
 
 @contextmanager

@@ -18,8 +18,8 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/typecheck.py
 
-bench: .venv/.test
-	$(BIN)/python tests/bench/bench_engine.py
+bench: .venv/.peers
+	$(BIN)/python tests/bench/run_all.py
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,10 @@ bench: .venv/.test
 	$(PIP) $(TORCH)
 	$(PIP) -e ".[test]"
 	touch $@ .venv/.demo
+
+.venv/.peers: .venv/.test
+	$(PIP) -e ".[peers]"
+	touch $@
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_src .mypy_cache .pytest_cache .ruff_cache

@@ -55,14 +55,10 @@ ALLOWED = {
     },
     "pool": set(),
     "kinds": {"errors"},
-<<<<<<< HEAD
-    "inputs": {"compiled", "errors", "graph", "kinds", "omega"},
-=======
     "layout": {"errors", "graph"},
     "union": {"compiled", "compiler", "compiler.validate", "errors", "graph", "layout"},
     "batch": {"compiled", "compiler", "errors", "graph", "layout", "union"},
-    "inputs": {"batch", "compiled", "errors", "graph", "omega"},
->>>>>>> d843ae3 (A batch of graphs: ends, shared potentials, torch, tests)
+    "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "run": {
         "", "batch", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",

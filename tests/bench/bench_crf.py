@@ -72,8 +72,9 @@ def ours(problem: Problem, loss: bool, **how: Any) -> Value:
         total = dagdp.dp_value(dag, theta, end=end, **how)
         if loss:
             parts = {"transition": transition, "start": start, "end": last}
-            total = total - torch.func.functional_call(Score(crf), {f"crf.{k}": v for k, v in parts.items()},
-                                                       (emission, problem.tags, problem.lengths))
+            total = total - torch.func.functional_call(
+                Score(crf), {f"crf.{k}": v for k, v in parts.items()}, (emission, problem.tags, problem.lengths)
+            )
         return total
 
     return value
@@ -119,7 +120,9 @@ def torch_struct(problem: Problem, loss: bool) -> Value:
         crf = torch_struct.LinearChainCRF(edges + final, lengths=lengths)
         if not loss:
             return crf.partition
-        return -crf.log_prob(torch_struct.LinearChainCRF.struct.to_parts(problem.tags, S, lengths=lengths).type_as(edges))
+        return -crf.log_prob(
+            torch_struct.LinearChainCRF.struct.to_parts(problem.tags, S, lengths=lengths).type_as(edges)
+        )
 
     return value
 

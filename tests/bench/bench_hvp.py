@@ -43,7 +43,9 @@ def problem(build: Callable[..., Any], arguments: tuple[int, ...], batch: int, m
         torch.manual_seed(seed)
         shapes = {p.name: p.shape for p in dag.potentials}
         first = next(iter(shapes))
-        blocks.append({k: torch.randn(batch, *shape) if k == first else torch.randn(*shape) for k, shape in shapes.items()})
+        blocks.append(
+            {k: torch.randn(batch, *shape) if k == first else torch.randn(*shape) for k, shape in shapes.items()}
+        )
     theta, z = (block if len(block) > 1 else next(iter(block.values())) for block in blocks)
     return [(dag, theta, z, {"minimize": minimize})]
 
@@ -107,7 +109,9 @@ def measure(turns: Turns) -> Iterator[Table]:
                 result = turns({who: whole(problems, how) for who, how in HOW.items()}, tolerance=1e-2)
                 table.add(name, *map(result.cell, HOW), result.ratio(goal=PAPER))
         yield table
-        heads = [f"{question}: {who}" for question in ("whole", "backward") for who in ("ours ms", "autograd ms", "ratio")]
+        heads = [
+            f"{question}: {who}" for question in ("whole", "backward") for who in ("ours ms", "autograd ms", "ratio")
+        ]
         table = Table(("trellis T=100 S=16, 32 items", "dtype", *heads))
         for omega in OPERATORS if turns.chosen("trellis") else ():
             for dtype in (torch.float32, torch.float64):

@@ -4,7 +4,7 @@ Usage: python tests/bench/bench_start.py [--quick] [--write] [case ...]
 
 Every start is a fresh process. "Cold" is one with an empty DAGDP_CACHE_DIR, and its first call compiles; "second
 process" finds what the cold one left there. The first call is timed alone, imports and the graph's compilation left
-out. Overhead is the median time of a whole call on one edge, the check of arguments included.
+out; its processor time says what other work on the machine added. Overhead is the median time of a whole call on one edge, the check of arguments included.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import numpy as np
 import dagdp
 from dagdp.graphs import dtw_grid
 dag, theta = dagdp.compile(dtw_grid(20, 20)), np.ones((4, 20, 20), "{dtype}")
-t = time.perf_counter()
+t, cpu = time.perf_counter(), time.process_time()
 dagdp.{function}(dag, theta{z}, dagdp.{omega}, threads=1)
-print(time.perf_counter() - t)
+print(time.perf_counter() - t, time.process_time() - cpu)
 """
 OVERHEAD = """
 import statistics, time
@@ -71,7 +71,7 @@ def seconds(script: str, cache: str | None = None) -> list[float]:
     """What a fresh process prints."""
     env = {**os.environ, **({"DAGDP_CACHE_DIR": cache} if cache else {})}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, check=True)
-    return [float(line) for line in done.stdout.split()]
+    return [float(number) for number in done.stdout.split()]
 
 
 def said(taken: float, unit: float, goal: float | None) -> str:
@@ -91,13 +91,13 @@ def measure(turns: Turns) -> Iterator[Table]:
     for name, log in logs.items():
         table.add(name, said(statistics.median(log), 1.0, IMPORTS[name]))
     yield table
-    table = Table(("first call", "operator", "dtype", "cold s", "second process s"))
+    table = Table(("first call", "operator", "dtype", "cold s", "cold, CPU s", "second process s"))
     for function, omega, dtype in COMPILED if turns.chosen("first call") else ():
         script = FIRST.format(function=function, omega=omega, dtype=dtype, z=", theta" if function == "dp_hvp" else "")
         with tempfile.TemporaryDirectory() as cache:
-            cold = seconds(script, cache)[0]
+            cold, cpu = seconds(script, cache)
             second = statistics.median(seconds(script, cache)[0] for _ in range(turns.least))
-        table.add(function, omega, dtype, said(cold, 1.0, COLD), said(second, 1.0, SECOND))
+        table.add(function, omega, dtype, said(cold, 1.0, COLD), figure(cpu), said(second, 1.0, SECOND))
     yield table
     table = Table(("call on one edge", "µs"))
     for name, (setup, call, goal) in CALLS.items() if turns.chosen("call on one edge") else ():

@@ -11,7 +11,7 @@ import dagdp
 from dagdp import CompiledDAG, Graph
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
-import word_lattice  # noqa: E402
+import word_lattice
 
 
 def random_dag(edges: int, seed: int = 0) -> Graph:

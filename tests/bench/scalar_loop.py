@@ -1,4 +1,4 @@
-"""The rival for any graph: what one writes by hand in Numba, one sample after another (Algorithms 1 and 2 of the paper).
+"""The rival for any graph: what one writes by hand in Numba, sample after sample (Algorithms 1 and 2 of the paper).
 
 Nodes in topological order, incoming edges in CSR, the weights Q stored on every edge, libm's exp; compiled with the
 flags that our own kernels use. Several ends are several graphs side by side: each has a value, and the gradient is

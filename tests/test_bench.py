@@ -1,0 +1,60 @@
+"""The machinery of tests/bench: turns, verdicts, the page. The benchmarks themselves are run by `make bench`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCH = Path(__file__).parent / "bench"
+
+
+@pytest.fixture
+def harness(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return pytest.importorskip("harness")
+
+
+def test_a_section_is_replaced_and_prose_stays(harness):
+    page = "before\n<!-- bench: a -->\nold\n<!-- end: a -->\nbetween\n<!-- bench: b -->\n<!-- end: b -->\n"
+    new = harness.replaced(page, "a", "| new |")
+    assert new == page.replace("old", "\n| new |\n")
+    assert harness.replaced(new, "a", "| new |") == new
+    with pytest.raises(ValueError, match="no section 'c'"):
+        harness.replaced(page, "c", "")
+
+
+def test_every_script_has_its_section(harness):
+    page = harness.PAGE.read_text()
+    for script in BENCH.glob("bench_*.py"):
+        name = script.read_text().split('main(__doc__, "')[1].split('"')[0]
+        assert harness.replaced(page, name, "") != page or f"<!-- bench: {name} -->" in page
+        assert f"`tests/bench/{script.name}`" in page
+
+
+def test_turns_time_the_sound_and_name_the_rest(harness, capsys):
+    def broken():
+        raise RuntimeError
+
+    calls = {
+        "ours": lambda: (np.float32(1.0), np.ones(3)),
+        "slow": lambda: (sum(range(200_000)) * 0 + 1.0, np.ones(3)),
+        "wrong": lambda: (1.0, np.full(3, 2.0)),
+        "nan": lambda: (1.0, np.full(3, math.nan)),
+        "broken": broken,
+    }
+    result = harness.Turns(3, 2, 1.0)(calls, tolerance=1e-3)
+    assert result.wrong == {"wrong", "nan"} and result.failed == {"broken": "fails: RuntimeError"}
+    assert result.cell("wrong").endswith("(differs)") and result.cell("broken") == "fails: RuntimeError"
+    assert float(result.ratio().removesuffix("x")) > 1  # against the slow one, the only sound rival
+    assert result.ratio(goal=1e9).endswith("(missed: 1e+09x)")
+    table = harness.Table(("case", "ratio"))
+    table.add("one", harness.verdict(2.0, 3.0, most=True))
+    assert table.markdown() == "| case | ratio |\n|---|---|\n| one | 2x |" == capsys.readouterr().out.strip()
+
+
+def test_ours_may_not_fail(harness):
+    with pytest.raises(ZeroDivisionError):
+        harness.Turns(1, 1, 1.0)({"ours": lambda: 1 / 0})

@@ -4,7 +4,8 @@ Usage: python tests/bench/bench_start.py [--quick] [--write] [case ...]
 
 Every start is a fresh process. "Cold" is one with an empty DAGDP_CACHE_DIR, and its first call compiles; "second
 process" finds what the cold one left there. The first call is timed alone, imports and the graph's compilation left
-out; its processor time says what other work on the machine added. Overhead is the median time of a whole call on one edge, the check of arguments included.
+out; its processor time says what other work on the machine added. Overhead is the median time of a whole call on one
+edge, the check of arguments included.
 """
 
 from __future__ import annotations

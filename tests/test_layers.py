@@ -45,7 +45,7 @@ ALLOWED = {
     "compiler.validate": {"errors", "graph", "compiler.arrays"},
     "compiler.level": {"compiler.arrays", "compiler.validate"},
     "compiler.renumber": {"compiler.arrays", "compiler.level", "compiler.validate"},
-    "compiler.bands": {"compiler.arrays", "compiler.validate"},
+    "compiler.bands": {"compiler.validate", "kernels.jit"},
     "compiler.runs": {"compiler.arrays", "kernels.jit", "progressions"},
     "compiler.specialise": {
         "compiled", "compiler.bands", "compiler.renumber", "compiler.runs", "compiler.validate", "progressions",

@@ -7,10 +7,12 @@ registers, into rows that are still in cache when their level comes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from dagdp.compiler.arrays import group
 from dagdp.compiler.validate import Numbers
+from dagdp.kernels.jit import helper
 
 BAND_LEVELS = 16  # entries of a cache line in float32: shorter bands would turn squares that are half empty
 BAND_NODES = 2048  # bands of narrow levels grow to this: rows of 64 bytes that stay in L2
@@ -28,11 +30,30 @@ def cut_bands(level_ptr: Numbers) -> Numbers:
 
 def sorted_in_bands(node_entry: Numbers, size: int, level_ptr: Numbers, bands: Numbers) -> tuple[Numbers, Numbers]:
     """(ptr [bands+1], nodes): the nodes that read an entry of a potential of `size` entries, by band and entry."""
-    nodes = np.flatnonzero(node_entry >= 0)
-    nodes = nodes[group(node_entry[nodes], size)[1]]
-    band = np.searchsorted(level_ptr[bands], nodes, side="right") - 1
-    ptr, order = group(band, bands.size - 1)
-    return ptr, nodes[order]
+    nodes_of_bands = np.diff(level_ptr[bands])
+    band = np.repeat(np.arange(nodes_of_bands.size, dtype=np.int32), nodes_of_bands)
+    ptr = np.zeros(bands.size, np.int64)
+    np.cumsum(np.bincount(band[node_entry >= 0], minlength=nodes_of_bands.size), out=ptr[1:])
+    nodes = np.empty(ptr[-1], np.int32)
+    first, following = np.full(size, -1, np.int32), np.empty(node_entry.size, np.int32)
+    _by_entry(node_entry, band, first, following, ptr[:-1].copy(), nodes)
+    return ptr, nodes
+
+
+@helper
+def _by_entry(node_entry: Any, band: Any, first: Any, following: Any, fill: Any, nodes: Any) -> None:
+    """Readers of an entry are chained, then taken entry by entry: two passes over nodes, however many bands."""
+    for node in range(node_entry.shape[0] - 1, -1, -1):
+        entry = node_entry[node]
+        if entry >= 0:
+            following[node] = first[entry]
+            first[entry] = node
+    for entry in range(first.shape[0]):
+        node = first[entry]
+        while node >= 0:
+            nodes[fill[band[node]]] = node
+            fill[band[node]] += 1
+            node = following[node]
 
 
 def window(level_ptr: Numbers, last_reader: Numbers) -> Numbers | None:

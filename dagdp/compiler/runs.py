@@ -16,10 +16,10 @@ from dagdp.progressions import CHILD, COUNT, EDGE, FIRST, LISTED, PARENT, SLOT
 
 
 @inner
-def next_run(heads: Any, tails: Any, i: int, end: int, least: int) -> Any:
+def next_run(heads: Any, tails: Any, i: int, begin: int, end: int, least: int) -> Any:
     """(j, k): the first run in [i, end) worth its start is [j, k), where heads and tails advance by 0 or by 1.
 
-    j = k = end if there is none. Shorter than `least` is worth it only if it is all of [i, end) and i is 0.
+    j = k = end if there is none. Shorter than `least` is worth it only if it is all of [begin, end).
     """
     j = i
     while j < end:
@@ -30,7 +30,7 @@ def next_run(heads: Any, tails: Any, i: int, end: int, least: int) -> Any:
             if 0 <= a <= 1 and 0 <= b <= 1:
                 while k < end and heads[k] - heads[k - 1] == a and tails[k] - tails[k - 1] == b:
                     k += 1
-        if k - j >= least or (j == 0 and k == end):
+        if k - j >= least or (j == begin and k == end):
             return j, k
         j = k
     return end, end
@@ -84,117 +84,146 @@ def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
     return level_slots, slot_first, slot_width
 
 
-@helper
 def incoming_runs(
     level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
     parents: Any, in_ptr: Any, in_order: Any, least: int,
 ) -> Any:  # fmt: skip
     """(slot_runs, runs [., 4], listed): each slot cut where its parents stop to advance by 0 or by 1."""
-    slots = slot_first.shape[0]
-    edges = parents.shape[0]
-    slot_runs = np.zeros(slots + 1, np.int32)
-    runs = np.empty((slots + 2 * (edges // least) + 1, 4), np.int32)
-    listed = np.empty(edges, np.int32)
-    widest = 0
-    for s in range(slots):
-        widest = max(widest, slot_width[s])
-    heads = np.empty(widest, np.int32)
-    tails = np.arange(widest).astype(np.int32)
+    slot_runs = np.zeros(slot_first.size + 1, np.int32)
+    runs = np.empty((slot_first.size + 2 * (parents.size // least) + 1, 4), np.int32)
+    listed = np.empty(parents.size, np.int32)  # room that is not used is not touched
+    made, kept = _incoming_runs(
+        level_ptr, nodes, rank, level_slots, slot_first, slot_width, parents, in_ptr, in_order, least,
+        slot_runs, runs, listed,
+    )  # fmt: skip
+    return slot_runs, runs[:made].copy(), listed[:kept].copy()
+
+
+@helper
+def _incoming_runs(
+    level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
+    parents: Any, in_ptr: Any, in_order: Any, least: int, slot_runs: Any, runs: Any, listed: Any,
+) -> Any:  # fmt: skip
+    most, _ = largest_level(level_ptr, nodes, in_ptr)
+    heads = np.empty(most, np.int32)
+    tails = np.arange(most).astype(np.int32)
     made = 0
     kept = 0
-    for lev in range(level_ptr.shape[0] - 1):
-        for s in range(level_slots[lev], level_slots[lev + 1]):
-            d = s - level_slots[lev]
-            width = slot_width[s]
-            for k in range(width):
-                heads[k] = rank[parents[at(in_order, in_ptr[nodes[level_ptr[lev] + k]] + d)]]
-            i = 0
-            while i < width:
-                j, end = next_run(heads, tails, i, width, least)
+    for lev in range(1, level_ptr.shape[0] - 1):
+        s0 = level_slots[lev]
+        offset = slot_first[s0]
+        for k in range(level_ptr[lev], level_ptr[lev + 1]):
+            first = in_ptr[nodes[k]]
+            for d in range(in_ptr[nodes[k] + 1] - first):
+                place = slot_first[s0 + d] - offset + k - level_ptr[lev]
+                heads[place] = rank[parents[at(in_order, first + d)]]
+        for s in range(s0, level_slots[lev + 1]):
+            begin = slot_first[s] - offset
+            limit = begin + slot_width[s]
+            i = begin
+            while i < limit:
+                j, end = next_run(heads, tails, i, begin, limit, least)
                 for first, last in ((i, j), (j, end)):
                     if first < last:
                         start, step, kept = fold(heads, first, last, listed, kept)
-                        runs[made, 0], runs[made, 1] = slot_first[s] + first, last - first
+                        runs[made, 0], runs[made, 1] = offset + first, last - first
                         runs[made, 2], runs[made, 3] = start, step
                         made += 1
                 i = end
             slot_runs[s + 1] = made
-    return slot_runs, runs[:made].copy(), listed[:kept].copy()
+    return made, kept
 
 
 @inner
-def lay_level(active: Any, nodes: Any, first: int, last: int, out_ptr: Any, out_order: Any, edges: Any) -> int:
-    """edges = those that leave the nodes [first, last): each node's first edge, then each one's second, and so on."""
-    size = 0
-    for k in range(first, last):
-        if out_ptr[nodes[k] + 1] > out_ptr[nodes[k]]:
-            active[size] = nodes[k]
-            size += 1
-    made = 0
-    d = 0
-    while size > 0:
-        left = 0
-        for k in range(size):
-            node = active[k]
-            edges[made] = at(out_order, out_ptr[node] + d)
-            made += 1
-            active[left] = node
-            left += 1 if out_ptr[node + 1] - out_ptr[node] > d + 1 else 0
-        size = left
-        d += 1
-    return made
-
-
-@inner
-def largest_level(level_ptr: Any, nodes: Any, out_ptr: Any) -> Any:
-    """(nodes, outgoing edges) of the level that has most of them."""
-    widest = 0
+def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
+    """The most edges of a level, and of a node."""
     most = 0
+    deepest = 0
     for lev in range(level_ptr.shape[0] - 1):
         edges = 0
         for k in range(level_ptr[lev], level_ptr[lev + 1]):
-            edges += out_ptr[nodes[k] + 1] - out_ptr[nodes[k]]
+            fan = ptr[nodes[k] + 1] - ptr[nodes[k]]
+            edges += fan
+            deepest = max(deepest, fan)
         most = max(most, edges)
-        widest = max(widest, level_ptr[lev + 1] - level_ptr[lev])
-    return widest, most
+    return most, deepest
 
 
-@helper
+@inner
+def lay_level(
+    nodes: Any, first: int, last: int, out_ptr: Any, out_order: Any, fill: Any, edges: Any, heads: Any
+) -> int:
+    """Edges that leave the nodes [first, last): each node's first edge, then each one's second, and so on.
+
+    `fill` is zeros before and after; it holds as many numbers as a node may have edges.
+    """
+    deepest = 0
+    for k in range(first, last):
+        fan = out_ptr[nodes[k] + 1] - out_ptr[nodes[k]]
+        deepest = max(deepest, fan)
+        if fan > 0:
+            fill[fan - 1] += 1
+    for d in range(deepest - 2, -1, -1):
+        fill[d] += fill[d + 1]
+    size = 0
+    for d in range(deepest):
+        count = fill[d]
+        fill[d] = size
+        size += count
+    for k in range(first, last):
+        begin = out_ptr[nodes[k]]
+        for d in range(out_ptr[nodes[k] + 1] - begin):
+            edges[fill[d]] = at(out_order, begin + d)
+            heads[fill[d]] = k
+            fill[d] += 1
+    for d in range(deepest):
+        fill[d] = 0
+    return size
+
+
 def outgoing_runs(
-    level_ptr: Any, nodes: Any, rank: Any, parents: Any, children: Any, numbers: Any,
+    level_ptr: Any, nodes: Any, rank: Any, children: Any, numbers: Any,
     in_ptr: Any, slot: Any, out_ptr: Any, out_order: Any, least: int, columns: int,
 ) -> Any:  # fmt: skip
     """(level_runs, runs [., columns], listed, farthest): outgoing edges of each level, the entries still to come.
 
     farthest[level] is the largest child of the level's nodes.
     """
-    levels = level_ptr.shape[0] - 1
-    level_runs = np.zeros(levels + 1, np.int32)
-    runs = np.empty((2 * (parents.shape[0] // least + levels) + 1, columns), np.int32)
-    listed = np.empty(4 * parents.shape[0], np.int32)
-    farthest = np.zeros(levels, np.int32)
-    widest, most = largest_level(level_ptr, nodes, out_ptr)
-    active = np.empty(widest, np.int32)
-    edges = np.empty(most, np.int32)
-    heads = np.empty(most, np.int32)
-    tails = np.empty(most, np.int32)
-    slots = np.empty(most, np.int32)
+    levels = level_ptr.size - 1
+    level_runs, farthest = np.zeros(levels + 1, np.int32), np.zeros(levels, np.int32)
+    runs = np.empty((2 * (children.size // least + levels) + 1, columns), np.int32)
+    listed = np.empty(4 * children.size, np.int32)  # room that is not used is not touched
+    made, kept = _outgoing_runs(
+        level_ptr, nodes, rank, children, numbers, in_ptr, slot, out_ptr, out_order, least,
+        level_runs, farthest, runs, listed,
+    )  # fmt: skip
+    return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
+
+
+@helper
+def _outgoing_runs(
+    level_ptr: Any, nodes: Any, rank: Any, children: Any, numbers: Any, in_ptr: Any, slot: Any,
+    out_ptr: Any, out_order: Any, least: int, level_runs: Any, farthest: Any, runs: Any, listed: Any,
+) -> Any:  # fmt: skip
+    most, deepest = largest_level(level_ptr, nodes, out_ptr)
+    fill = np.zeros(deepest, np.int32)
+    edges, heads = np.empty(most, np.int32), np.empty(most, np.int32)
+    tails, slots = np.empty(most, np.int32), np.empty(most, np.int32)
     made = 0
     kept = 0
     begin = 0
-    for lev in range(levels):
-        size = lay_level(active, nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, edges)
+    for lev in range(level_ptr.shape[0] - 1):
+        size = lay_level(nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, fill, edges, heads)
         for k in range(size):
             e = edges[k]
             child = children[e]
-            heads[k] = rank[parents[e]]
             tails[k] = rank[child]
             slots[k] = slot[e] if slot.shape[0] > 0 else e - in_ptr[child]
             edges[k] = at(numbers, e)
             farthest[lev] = max(farthest[lev], tails[k])
         i = 0
         while i < size:
-            j, end = next_run(heads, tails, i, size, least)
+            j, end = next_run(heads, tails, i, 0, size, least)
             for first, last in ((i, j), (j, end)):
                 if first < last:
                     run = runs[made]
@@ -207,7 +236,7 @@ def outgoing_runs(
             i = end
         begin += size
         level_runs[lev + 1] = made
-    return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
+    return made, kept
 
 
 @helper
@@ -285,10 +314,15 @@ def pieces_of(nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, 
     return pieces[: made + 1].copy(), listed[:kept].copy()
 
 
-@helper
 def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
     """(whether all edges into a node read the same entry, everywhere; [nodes] that entry, -1: none)."""
     entries = np.full(size, -2, np.int32)
+    same = _shared_entries(children, numbers, index, rank, entries)
+    return same, np.maximum(entries, -1, out=entries)
+
+
+@helper
+def _shared_entries(children: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
     for i in range(children.shape[0]):
         e = at(numbers, i)
         entry = -1 if e < 0 else index[e]
@@ -296,10 +330,8 @@ def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int
         if entries[node] == -2:
             entries[node] = entry
         elif entries[node] != entry:
-            return False, entries
-    for node in range(size):
-        entries[node] = max(entries[node], -1)
-    return True, entries
+            return False
+    return True
 
 
 @helper

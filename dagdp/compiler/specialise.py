@@ -100,7 +100,6 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
         done.level_ptr,
         done.order,
         done.rank,
-        levelled.parents,
         levelled.children,
         levelled.edges,
         levelled.in_ptr,

@@ -308,6 +308,10 @@ def fetch(dst: Any, at: int, src: Any, nodes: Any, count: int, lanes: int) -> No
     _, start, step = nodes
     if step == 1:
         copy(part(dst, at, count * lanes), part(src, start * lanes, count * lanes))
+    elif step == 0 and lanes == 1:
+        value = src[start]
+        for k in range(count):
+            dst[at + k] = value
     else:
         gather(dst, at, src, nodes, count, lanes)
 
@@ -318,7 +322,7 @@ def view(spare: Any, src: Any, nodes: Any, count: int, lanes: int) -> Any:
     _, start, step = nodes
     if step == 1:
         return part(src, start * lanes, count * lanes)
-    gather(spare, 0, src, nodes, count, lanes)
+    fetch(spare, 0, src, nodes, count, lanes)
     return part(spare, 0, count * lanes)
 
 

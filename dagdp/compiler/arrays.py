@@ -76,21 +76,27 @@ def first_outside(index: Any, size: int) -> int:
     return -1
 
 
-def adjacency(nodes: Any, fan: Any, grouped: bool) -> Any:
-    """(ptr, order): edges by the node in `nodes`, each node's in rising order; no order where they are grouped."""
+def adjacency(nodes: Any, others: Any, fan: Any, grouped: bool) -> Any:
+    """(ptr, order, far): edges by the node in `nodes`, each node's in rising order, and the `others` in that order.
+
+    No order where edges are grouped. `far` spares later passes, which do not go by edge, a scattered read of each.
+    """
     ptr = np.zeros(fan.size + 1, np.int32)
     np.cumsum(fan, out=ptr[1:])
-    order = np.empty(0 if grouped else nodes.size, np.int32)
-    if not grouped:
-        _group_edges(nodes, ptr[:-1].copy(), order)
-    return ptr, order
+    if grouped:
+        return ptr, np.empty(0, np.int32), others.astype(np.int32)
+    order, far = np.empty(nodes.size, np.int32), np.empty(nodes.size, np.int32)
+    _group_edges(nodes, others, ptr[:-1].copy(), order, far)
+    return ptr, order, far
 
 
 @helper
-def _group_edges(nodes: Any, fill: Any, order: Any) -> None:
+def _group_edges(nodes: Any, others: Any, fill: Any, order: Any, far: Any) -> None:
     for e in range(nodes.shape[0]):
-        order[fill[nodes[e]]] = e
-        fill[nodes[e]] += 1
+        place = fill[nodes[e]]
+        fill[nodes[e]] = place + 1
+        order[place] = e
+        far[place] = others[e]
 
 
 def places(ptr: Any, order: Any) -> Any:
@@ -109,8 +115,8 @@ def _places(ptr: Any, order: Any, place: Any) -> None:
 
 
 @helper
-def topological_order(children: Any, fan_in: Any, ptr: Any, order: Any) -> Any:
-    """Kahn's algorithm over outgoing edges; shorter than the nodes if and only if there is a cycle."""
+def topological_order(children: Any, fan_in: Any, ptr: Any) -> Any:
+    """Kahn's algorithm, `children` node by node; shorter than the nodes if and only if there is a cycle."""
     size = fan_in.shape[0]
     waiting = fan_in.copy()
     queue = np.empty(size, np.int64)
@@ -124,7 +130,7 @@ def topological_order(children: Any, fan_in: Any, ptr: Any, order: Any) -> Any:
         node = queue[head]
         head += 1
         for k in range(ptr[node], ptr[node + 1]):
-            child = children[at(order, k)]
+            child = children[k]
             waiting[child] -= 1
             if waiting[child] == 0:
                 queue[done] = child
@@ -145,20 +151,20 @@ def reach(heads: Any, tails: Any, ptr: Any, order: Any, sequence: Any, roots: An
     return seen
 
 
-def longest_distance(parents: Any, ptr: Any, order: Any, sequence: Any) -> Any:
-    """[nodes] length of the longest path into each, read off the incoming edges in topological sequence."""
+def longest_distance(parents: Any, ptr: Any, sequence: Any) -> Any:
+    """[nodes] length of the longest path into each, in topological sequence; `parents` node by node."""
     level = np.empty(ptr.size - 1, np.int32)
-    _longest_distance(parents, ptr, order, sequence, level)
+    _longest_distance(parents, ptr, sequence, level)
     return level
 
 
 @helper
-def _longest_distance(parents: Any, ptr: Any, order: Any, sequence: Any, level: Any) -> None:
+def _longest_distance(parents: Any, ptr: Any, sequence: Any, level: Any) -> None:
     for k in range(level.shape[0]):
         node = at(sequence, k)
         most = 0
         for i in range(ptr[node], ptr[node + 1]):
-            most = max(most, level[parents[at(order, i)]] + 1)
+            most = max(most, level[parents[i]] + 1)
         level[node] = most
 
 

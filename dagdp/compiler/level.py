@@ -30,6 +30,7 @@ class Levelled:
     fan_out: Small
     in_ptr: Small  # incoming edges, node by node
     in_order: Small
+    in_parent: Small  # in that order
     slot: Small  # [E] the how many-th edge into its child
 
 
@@ -49,7 +50,7 @@ def level(sound: Sound) -> Levelled:
         fan_in, fan_out, _, _, grouped = survey(parents, children, size)
     else:
         fan_in, fan_out, grouped = seen
-    in_ptr, in_order = adjacency(children, fan_in, grouped)
+    in_ptr, in_order, in_parent = adjacency(children, parents, fan_in, grouped)
     slot = places(in_ptr, in_order)
-    levels = longest_distance(parents, in_ptr, in_order, sequence)
-    return Levelled(sound, levels, parents, children, edges, end, fan_in, fan_out, in_ptr, in_order, slot)
+    levels = longest_distance(in_parent, in_ptr, sequence)
+    return Levelled(sound, levels, parents, children, edges, end, fan_in, fan_out, in_ptr, in_order, in_parent, slot)

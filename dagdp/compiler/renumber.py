@@ -18,10 +18,11 @@ class Renumbered:
     rank: Small  # [user's nodes, the extra end behind them] the internal number, -1 for a pruned node
     out_ptr: Small  # outgoing edges, node by node in the user's numbers
     out_order: Small
+    out_child: Small  # in that order
 
 
 def renumber(levelled: Levelled) -> Renumbered:
     """Nodes sorted by (level, -fan-in, user's number); edges by parent."""
     level_ptr, order, rank = order_nodes(levelled.level, levelled.fan_in, levelled.fan_out)
-    out_ptr, out_order = adjacency(levelled.parents, levelled.fan_out, False)
-    return Renumbered(levelled, level_ptr, order, rank, out_ptr, out_order)
+    out_ptr, out_order, out_child = adjacency(levelled.parents, levelled.children, levelled.fan_out, False)
+    return Renumbered(levelled, level_ptr, order, rank, out_ptr, out_order, out_child)

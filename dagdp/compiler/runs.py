@@ -86,14 +86,14 @@ def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
 
 def incoming_runs(
     level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
-    parents: Any, in_ptr: Any, in_order: Any, least: int,
+    parents: Any, in_ptr: Any, least: int,
 ) -> Any:  # fmt: skip
     """(slot_runs, runs [., 4], listed): each slot cut where its parents stop to advance by 0 or by 1."""
     slot_runs = np.zeros(slot_first.size + 1, np.int32)
     runs = np.empty((slot_first.size + 2 * (parents.size // least) + 1, 4), np.int32)
     listed = np.empty(parents.size, np.int32)  # room that is not used is not touched
     made, kept = _incoming_runs(
-        level_ptr, nodes, rank, level_slots, slot_first, slot_width, parents, in_ptr, in_order, least,
+        level_ptr, nodes, rank, level_slots, slot_first, slot_width, parents, in_ptr, least,
         slot_runs, runs, listed,
     )  # fmt: skip
     return slot_runs, runs[:made].copy(), listed[:kept].copy()
@@ -102,7 +102,7 @@ def incoming_runs(
 @helper
 def _incoming_runs(
     level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
-    parents: Any, in_ptr: Any, in_order: Any, least: int, slot_runs: Any, runs: Any, listed: Any,
+    parents: Any, in_ptr: Any, least: int, slot_runs: Any, runs: Any, listed: Any,
 ) -> Any:  # fmt: skip
     most, _ = largest_level(level_ptr, nodes, in_ptr)
     heads = np.empty(most, np.int32)
@@ -116,7 +116,7 @@ def _incoming_runs(
             first = in_ptr[nodes[k]]
             for d in range(in_ptr[nodes[k] + 1] - first):
                 place = slot_first[s0 + d] - offset + k - level_ptr[lev]
-                heads[place] = rank[parents[at(in_order, first + d)]]
+                heads[place] = rank[parents[first + d]]
         for s in range(s0, level_slots[lev + 1]):
             begin = slot_first[s] - offset
             limit = begin + slot_width[s]
@@ -151,7 +151,16 @@ def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
 
 @inner
 def lay_level(
-    nodes: Any, first: int, last: int, out_ptr: Any, out_order: Any, fill: Any, edges: Any, heads: Any
+    nodes: Any,
+    first: int,
+    last: int,
+    out_ptr: Any,
+    out_order: Any,
+    children: Any,
+    fill: Any,
+    edges: Any,
+    heads: Any,
+    tails: Any,
 ) -> int:
     """Edges that leave the nodes [first, last): each node's first edge, then each one's second, and so on.
 
@@ -175,6 +184,7 @@ def lay_level(
         for d in range(out_ptr[nodes[k] + 1] - begin):
             edges[fill[d]] = at(out_order, begin + d)
             heads[fill[d]] = k
+            tails[fill[d]] = children[begin + d]
             fill[d] += 1
     for d in range(deepest):
         fill[d] = 0
@@ -182,8 +192,8 @@ def lay_level(
 
 
 def outgoing_runs(
-    level_ptr: Any, nodes: Any, rank: Any, children: Any, numbers: Any,
-    in_ptr: Any, slot: Any, out_ptr: Any, out_order: Any, least: int, columns: int,
+    level_ptr: Any, nodes: Any, rank: Any, numbers: Any,
+    in_ptr: Any, slot: Any, out_ptr: Any, out_order: Any, children: Any, least: int, columns: int,
 ) -> Any:  # fmt: skip
     """(level_runs, runs [., columns], listed, farthest): outgoing edges of each level, the entries still to come.
 
@@ -194,7 +204,7 @@ def outgoing_runs(
     runs = np.empty((2 * (children.size // least + levels) + 1, columns), np.int32)
     listed = np.empty(4 * children.size, np.int32)  # room that is not used is not touched
     made, kept = _outgoing_runs(
-        level_ptr, nodes, rank, children, numbers, in_ptr, slot, out_ptr, out_order, least,
+        level_ptr, nodes, rank, numbers, in_ptr, slot, out_ptr, out_order, children, least,
         level_runs, farthest, runs, listed,
     )  # fmt: skip
     return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
@@ -202,8 +212,8 @@ def outgoing_runs(
 
 @helper
 def _outgoing_runs(
-    level_ptr: Any, nodes: Any, rank: Any, children: Any, numbers: Any, in_ptr: Any, slot: Any,
-    out_ptr: Any, out_order: Any, least: int, level_runs: Any, farthest: Any, runs: Any, listed: Any,
+    level_ptr: Any, nodes: Any, rank: Any, numbers: Any, in_ptr: Any, slot: Any,
+    out_ptr: Any, out_order: Any, children: Any, least: int, level_runs: Any, farthest: Any, runs: Any, listed: Any,
 ) -> Any:  # fmt: skip
     most, deepest = largest_level(level_ptr, nodes, out_ptr)
     fill = np.zeros(deepest, np.int32)
@@ -213,10 +223,12 @@ def _outgoing_runs(
     kept = 0
     begin = 0
     for lev in range(level_ptr.shape[0] - 1):
-        size = lay_level(nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, fill, edges, heads)
+        size = lay_level(
+            nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, children, fill, edges, heads, tails
+        )
         for k in range(size):
             e = edges[k]
-            child = children[e]
+            child = tails[k]
             tails[k] = rank[child]
             slots[k] = slot[e] if slot.shape[0] > 0 else e - in_ptr[child]
             edges[k] = at(numbers, e)

@@ -65,7 +65,7 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
     csr = levelled.in_ptr, levelled.in_order
     slots = lay_slots(done.level_ptr, done.order, levelled.in_ptr)
     slot_runs, runs, parent = incoming_runs(
-        done.level_ptr, done.order, done.rank, *slots, levelled.parents, *csr, LEAST_RUN
+        done.level_ptr, done.order, done.rank, *slots, levelled.in_parent, levelled.in_ptr, LEAST_RUN
     )
     pieces, listed, ptr, taken = [np.empty((0, 3), np.int32)], [np.empty(0, np.int32)], [0], 0
     for k in on_edges:
@@ -100,12 +100,12 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
         done.level_ptr,
         done.order,
         done.rank,
-        levelled.children,
         levelled.edges,
         levelled.in_ptr,
         levelled.slot,
         done.out_ptr,
         done.out_order,
+        done.out_child,
         LEAST_RUN,
         ENTRY + 2 * len(on_edges),
     )

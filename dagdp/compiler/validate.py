@@ -41,8 +41,8 @@ def validate(graph: Graph) -> Sound:
     _check_entries(potentials)
     sequence = np.empty(0, np.int64)
     if not rising:
-        ptr, order = adjacency(parents, fan_out, False)
-        sequence = topological_order(children, fan_in, ptr, order)
+        ptr, _, far = adjacency(parents, children, fan_out, False)
+        sequence = topological_order(far, fan_in, ptr)
         if sequence.size < size:
             raise GraphError(_describe_cycle(graph, parents, children, sequence))
     sources = np.flatnonzero((fan_in == 0) & (fan_out > 0))

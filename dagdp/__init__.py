@@ -10,8 +10,6 @@ _here = _os.path.dirname(_os.path.abspath(__file__))
 if not _os.path.isdir(_os.path.join(_here, "graphs")):
     __path__.append(_os.path.dirname(_here))
 
-from dagdp.batch import CompiledBatch as CompiledBatch
-from dagdp.batch import compile_batch as compile_batch
 from dagdp.compiled import CompiledDAG as CompiledDAG
 from dagdp.errors import DagError as DagError
 from dagdp.errors import DerivativeError as DerivativeError
@@ -27,6 +25,8 @@ from dagdp.omega import SquaredL2 as SquaredL2
 from dagdp.omega import Tsallis as Tsallis
 
 if _TYPE_CHECKING:
+    from dagdp.batch import CompiledBatch as CompiledBatch
+    from dagdp.batch import compile_batch as compile_batch
     from dagdp.compiler import compile as compile
     from dagdp.paths import Paths as Paths
     from dagdp.paths import Support as Support
@@ -55,6 +55,7 @@ __version__ = "0.1.0"
 
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
 _HOMES = {
+    "dagdp.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
     "dagdp.paths": (
         "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation", "gap_bound",

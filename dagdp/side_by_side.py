@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
+from dagdp.call import PARTS, ROW_BYTES, SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, flat, real_type
@@ -21,7 +22,6 @@ from dagdp.kernels.jit import Kernel
 from dagdp.kinds import home_of, is_tensor
 from dagdp.layout import NUMPY, Form, leaves
 from dagdp.omega import Omega
-from dagdp.run import PARTS, ROW_BYTES, SMALL
 from dagdp.union import Union
 
 Array = NDArray[Any]
@@ -234,7 +234,7 @@ class _Task:
         arguments += [] if self.out is None else [flat(self.out)]
         batch = Batch(*cut, self.lanes, part, self.union.ends.size)
         nodes = self.kernel.nodes * dag.num_nodes + self.kernel.band * dag.band_nodes
-        scratch = np.empty(ROW_BYTES + self.lanes * nodes, call.real)  # one block, as in `dagdp.run`
+        scratch = np.empty(ROW_BYTES + self.lanes * nodes, call.real)  # one block, as in `dagdp.call`
         return bool(self.kernel(call.omega.data(call.real), scratch, *wiring, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:

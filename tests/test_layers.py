@@ -26,15 +26,18 @@ ALLOWED = {
     "kernels.scalar": {"kernels.jit"},
     "kernels.operator": {"omega", "kernels.jit", "kernels.scalar"},
     "kernels.recursion": {"kernels.jit", "kernels.operator"},
-    "kernels.rows": {"kernels.jit", "progressions"},
-    "kernels.tiles": {"kernels.rows", "kernels.jit", "kernels.recursion", "kernels.scalar"},
-    "kernels.exchange": {"kernels.jit", "kernels.rows", "progressions"},
+    "kernels.vectors": set(),
+    "kernels.rows": {"kernels.jit", "kernels.vectors", "progressions"},
+    "kernels.tiles": {"kernels.rows", "kernels.jit", "kernels.recursion", "kernels.scalar", "kernels.vectors"},
+    "kernels.exchange": {"kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
+    "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.vectors", "progressions"},
     "kernels.forward": {
-        "kernels", "kernels.jit", "kernels.exchange", "kernels.operator", "kernels.rows", "kernels.tiles",
+        "kernels", "kernels.jit", "kernels.exchange", "kernels.hoisted", "kernels.operator", "kernels.rows",
+        "kernels.tiles", "kernels.vectors",
     },
     "kernels.backward": {
-        "kernels", "kernels.jit", "kernels.exchange", "kernels.forward", "kernels.operator", "kernels.recursion",
-        "kernels.rows", "kernels.tiles", "progressions",
+        "kernels", "kernels.jit", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.operator",
+        "kernels.recursion", "kernels.rows", "kernels.tiles", "kernels.vectors", "progressions",
     },
     "kernels.cpu": {
         "kernels", "kernels.jit", "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.operator",
@@ -60,13 +63,11 @@ ALLOWED = {
     "batch": {"compiled", "compiler", "errors", "graph", "layout", "union"},
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
-    "run": {
-        "", "batch", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
-        "kinds", "omega", "pool",
-    },
+    "call": {"", "compiled", "faults", "inputs", "kernels.exchange", "kernels.jit", "omega", "pool"},
+    "run": {"", "batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "side_by_side": {
-        "", "batch", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kinds", "layout",
-        "omega", "run", "union",
+        "", "batch", "call", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kinds",
+        "layout", "omega", "pool", "union",
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "paths": {

@@ -84,11 +84,9 @@ def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
     return level_slots, slot_first, slot_width
 
 
-def incoming_runs(
-    level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
-    parents: Any, in_ptr: Any, least: int,
-) -> Any:  # fmt: skip
+def incoming_runs(level_ptr: Any, nodes: Any, rank: Any, slots: Any, parents: Any, in_ptr: Any, least: int) -> Any:
     """(slot_runs, runs [., 4], listed): each slot cut where its parents stop to advance by 0 or by 1."""
+    level_slots, slot_first, slot_width = slots
     slot_runs = np.zeros(slot_first.size + 1, np.int32)
     runs = np.empty((slot_first.size + 2 * (parents.size // least) + 1, 4), np.int32)
     listed = np.empty(parents.size, np.int32)  # room that is not used is not touched

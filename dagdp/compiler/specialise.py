@@ -65,7 +65,13 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
     csr = levelled.in_ptr, levelled.in_order
     slots = lay_slots(done.level_ptr, done.order, levelled.in_ptr)
     slot_runs, runs, parent = incoming_runs(
-        done.level_ptr, done.order, done.rank, *slots, levelled.in_parent, levelled.in_ptr, LEAST_RUN
+        done.level_ptr,
+        done.order,
+        done.rank,
+        slots,
+        levelled.in_parent,
+        levelled.in_ptr,
+        LEAST_RUN,
     )
     pieces, listed, ptr, taken = [np.empty((0, 3), np.int32)], [np.empty(0, np.int32)], [0], 0
     for k in on_edges:
@@ -120,7 +126,7 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
     return Outgoing(_frozen(level_runs), _frozen(runs), _frozen(listed), blocks), farthest
 
 
-def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Numbers) -> Hoisted:
+def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Any) -> Hoisted:
     bands = cut_bands(level_ptr)
     lists = [sorted_in_bands(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
     counts = [np.diff(ptr) for ptr, _ in lists]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import tiles
-from dagdp.kernels.exchange import Batch, Source, last_at_most, quantity, read_run, write_hoisted, write_run
+from dagdp.kernels.exchange import Batch, Source, last_at_most, quantity, read_run, write_run
 from dagdp.kernels.forward import TILE_BYTES
+from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.recursion import (
@@ -25,7 +26,8 @@ from dagdp.kernels.recursion import (
     weight_tangent,
 )
 from dagdp.kernels.recursion import flow as edge_flow
-from dagdp.kernels.rows import add_rows, aligned, fetch, lend, number, part, pick, spread, view
+from dagdp.kernels.rows import add_rows, aligned, fetch, number, spread, view
+from dagdp.kernels.vectors import lend, part, pick
 from dagdp.progressions import CHILD, COUNT, FIRST, PARENT, SLOT
 
 ROWS = 7

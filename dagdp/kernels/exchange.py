@@ -12,22 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import (
-    add_row,
-    aligned,
-    collect,
-    hand_out,
-    later,
-    lend,
-    move_row,
-    number,
-    part,
-    pick,
-    row_length,
-    spread,
-    total,
-    turn,
-)
+from dagdp.kernels.rows import add_row, aligned, collect, hand_out, later, move_row, number, spread, total, turn
+from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.progressions import ENTRY, LISTED
 
 SPOTS = 64  # rows whose places are worked out at once
@@ -245,12 +231,6 @@ def new_room(like: Any) -> Any:
 
 
 @inner
-def place_nodes(spots: Any, node: Any, first: int, count: int, node0: int, lanes: int) -> None:
-    for r in range(count):
-        spots[r] = (pick(node, first + r) - node0) * lanes
-
-
-@inner
 def place_edges(spots: Any, first: int, count: int, lanes: int) -> None:
     for r in range(count):
         spots[r] = (first + r) * lanes
@@ -278,48 +258,6 @@ def last_at_most(rising: Any, value: int) -> int:
         else:
             high = middle
     return low
-
-
-@inner
-def read_hoisted(
-    rows: Any, node0: int, room: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int
-) -> bool:
-    """Add a band's hoisted potentials to `rows` [nodes from node0 on, samples]; whether one is out of range."""
-    rows, source, hoisted = lend(rows), lend(source), lend(hoisted)
-    spots, square = lend(room)
-    whole = row_length(rows)
-    bands = hoisted.levels.shape[0] - 1
-    bad = False
-    for h in range(hoisted.blocks.shape[0]):
-        r = hoisted.ptr[h * bands + band]
-        last = hoisted.ptr[h * bands + band + 1]
-        while r < last:
-            entry = (hoisted.entry, r, LISTED)
-            count, turned = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
-            place_nodes(spots, hoisted.node, r, count, node0, batch.lanes)
-            bad |= read(rows, spots, square, count, turned, source, hoisted.blocks[h], entry, batch, b0)
-            r += count
-    return bad
-
-
-@inner
-def write_hoisted(
-    out: Any, room: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int, bar: Any
-) -> None:
-    """The gradient of a hoisted potential is the adjoint of its node."""
-    out, source, hoisted, bar = lend(out), lend(source), lend(hoisted), lend(bar)
-    spots, square = lend(room)
-    whole = row_length(bar)
-    bands = hoisted.levels.shape[0] - 1
-    for h in range(hoisted.blocks.shape[0]):
-        r = hoisted.ptr[h * bands + band]
-        last = hoisted.ptr[h * bands + band + 1]
-        while r < last:
-            entry = (hoisted.entry, r, LISTED)
-            count, turned = stretch(entry, min(SPOTS, last - r), batch.lanes, whole)
-            place_nodes(spots, hoisted.node, r, count, 0, batch.lanes)
-            write(out, source, hoisted.blocks[h], entry, bar, spots, square, count, turned, batch, b0)
-            r += count
 
 
 @inlined

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import tiles
-from dagdp.kernels.exchange import Batch, Source, last_at_most, read_hoisted, read_tile
+from dagdp.kernels.exchange import Batch, Source, last_at_most, read_tile
+from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import add, aligned, copy, fetch, later, lend, part, pick
+from dagdp.kernels.rows import add, aligned, copy, fetch, later
+from dagdp.kernels.vectors import lend, part, pick
 
 TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
 LEAST_LANES = 64

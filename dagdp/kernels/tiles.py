@@ -25,8 +25,8 @@ from dagdp.kernels.recursion import (
     scaled,
     weight,
 )
-from dagdp.kernels.rows import part
 from dagdp.kernels.scalar import log
+from dagdp.kernels.vectors import part
 
 
 @inner

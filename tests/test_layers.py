@@ -100,7 +100,7 @@ ALLOWED = {
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
         "batch", "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable",
-        "nn.ops", "omega",
+        "nn.ops", "omega", "run",
     },
     "nn.learnable": {"errors", "omega"},
     "nn.layers": {

@@ -32,6 +32,8 @@ torch = pytest.importorskip("torch")
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+import dagdp.nn  # noqa: E402
+
 OMEGAS = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)]
 SIX = ("dp_value", "dp_grad", "dp_value_and_grad", "dp_jvp", "dp_hvp", "dp_jvp_and_hvp")
 
@@ -195,6 +197,23 @@ def test_a_network_under_autocast():
         loss = dp_value(dag, scores).mean() + dp_grad(dag, scores).square().sum()
     loss.backward()
     assert net.weight.grad.dtype == torch.float32 and torch.isfinite(net.weight.grad).all()
+
+
+def test_a_value_without_gradients_repeats_no_shared_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    dag = compile(GRAPHS["chain"]())
+    theta = {name: torch.from_numpy(block) for name, block in random_theta(dag.graph, rng, (3,)).items()}
+    theta["transition"] = theta["transition"][0].to(torch.float32)
+    end = torch.tensor([dag.graph.num_nodes - 1] * 3)
+    expected = dp_value(dag, {name: block.requires_grad_() for name, block in theta.items()}, minimize=True)
+    monkeypatch.setattr(dagdp.nn.run, "_joined", None)
+    plain = {name: block.detach() for name, block in theta.items()}
+    for given in ({}, {"end": dag.end_names(end.numpy())}):
+        value = dp_value(dag, plain, minimize=True, **given)
+        assert value.dtype == torch.float64
+        torch.testing.assert_close(value, expected.detach())
+    with torch.no_grad():
+        torch.testing.assert_close(dp_value(dag, theta, minimize=True), expected.detach())
 
 
 def test_without_gradients_only_the_value_kernel_is_launched(monkeypatch):

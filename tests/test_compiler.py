@@ -201,7 +201,7 @@ def test_a_million_nodes_compile_in_about_a_second():
         begin = time.perf_counter()
         dag = compile(graph)
         clock.append(time.perf_counter() - begin)
-    assert min(clock) < 2.0  # measured: 0.5; the best of three, as CI shares its cores
+    assert min(clock) < 1.5  # measured: 0.3; the best of three, as CI shares its cores
     assert dag.graph.num_edges == 3_000_000
 
 

@@ -46,12 +46,11 @@ def sentences() -> Iterator[tuple[str, dict[str, Callable[[], Any]]]]:
         values, paths = zip(*results, strict=True)
         return np.stack(values)[None], np.concatenate([np.asarray(E) for E in paths])[None]
 
-    if hasattr(dagdp, "compile_batch"):
-        union = dagdp.compile_batch(dags)
-        yield (
-            "compile_batch, one call",
-            {"ours": lambda: dagdp.dp_value_and_grad(union, flat, OMEGA, threads=1), "loop": loop},
-        )
+    union = dagdp.compile_batch(dags)
+    yield (
+        "compile_batch, one call",
+        {"ours": lambda: dagdp.dp_value_and_grad(union, flat, OMEGA, threads=1), "loop": loop},
+    )
     yield (
         "a loop of 500 calls",
         {

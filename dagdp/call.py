@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled import CompiledDAG, Incoming
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, flat, real_type
+from dagdp.kernels.cpu import scratch_size
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.omega import Omega
@@ -59,11 +60,8 @@ class Call:
 
     @functools.cached_property
     def lanes(self) -> int:
-        """Samples worked on together: a cache line of them, or the whole batch where it is much smaller."""
-        row = ROW_BYTES // np.dtype(self.real).itemsize
-        if self.items > row // 2:
-            return row
-        return 1 if self.dag.item_by_item else max(1, self.items)
+        """Samples worked on together."""
+        return self.dag.samples_together(self.items, ROW_BYTES // np.dtype(self.real).itemsize)
 
     @functools.cached_property
     def ranges(self) -> list[tuple[int, int]]:
@@ -81,16 +79,13 @@ class Call:
         if self.items == 0:
             return
         data, lanes = self.omega.data(self.real), self.lanes
-        incoming, outgoing, hoisted, passing = self.dag.wiring
-        wiring = (incoming, hoisted, outgoing) if kernel.pulls else (passing, hoisted)
-        # One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by
-        # page, DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
-        size = ROW_BYTES + lanes * (kernel.nodes * int(wiring[0].place[-1]) + kernel.band * self.dag.band_nodes)
+        known = self.dag.wiring
+        wiring = (known.incoming, known.hoisted, known.outgoing) if kernel.pulls else (known.passing, known.hoisted)
 
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task
-            scratch = np.empty(size, self.real)
-            return bool(kernel(data, scratch, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
+            room = workspace(kernel, self.dag, wiring[0], lanes, self.real)
+            return bool(kernel(data, *room, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
 
         if any(pool.run(work, list(enumerate(self.ranges)), self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
@@ -120,6 +115,13 @@ class Call:
     def scalars(self, values: NDArray[Any]) -> Any:
         """[*batch] in the user's dtype; a NumPy scalar without batch."""
         return values.astype(self.weights.dtype, copy=False).reshape(self.batch)[()]
+
+
+def workspace(kernel: Kernel, dag: CompiledDAG, incoming: Incoming, lanes: int, real: Any) -> tuple[Any, Any]:
+    """The memory that one launch works in: numbers, and places of rows."""
+    itemsize = np.dtype(real).itemsize
+    size = scratch_size(kernel, dag.most_parents, int(incoming.place[-1]), dag.band_nodes, lanes, itemsize)
+    return np.empty(size, real), np.empty(4 * dag.most_parents, np.int64)
 
 
 def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> Call:

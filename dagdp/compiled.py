@@ -67,12 +67,29 @@ class Hoisted(NamedTuple):
     entry: np.ndarray  # rising within a band: the user's array is read in its own order
 
 
+class Tied(NamedTuple):
+    """Dense levels that read the same entries as another: P matrices of weights, each used by several levels.
+
+    The first nodes of such a level are a matrix' rows, `rows` of them; their parents, its columns, lie side by side.
+    """
+
+    pattern: np.ndarray  # [L] which matrix a level's first nodes read, -1: none
+    first: np.ndarray  # [L] the first of their parents
+    shapes: np.ndarray  # [P, 2] rows and columns
+    ptr: np.ndarray  # [P+1] places of the matrices, one after another
+    entries: np.ndarray  # [K * ptr[P]] entries of the K edge potentials, -1 for none: [K, rows, columns] by matrix
+    level_runs: np.ndarray  # as in `Outgoing`, but without the edges into these nodes
+    runs: np.ndarray
+    listed: np.ndarray
+
+
 class Wiring(NamedTuple):
     """A compiled graph as kernels see it, in internal numbers."""
 
     incoming: Incoming
     outgoing: Outgoing
     hoisted: Hoisted
+    tied: Tied
     passing: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
 
 
@@ -152,14 +169,26 @@ class CompiledDAG:
         """Bytes of all index arrays that runs read."""
         return sum(array.nbytes for array in {id(a): a for part in self.wiring for a in part}.values())
 
-    @cached_property
-    def item_by_item(self) -> bool:
-        """Whether a batch too small to fill rows runs faster one item after another: wide levels, scattered edges.
+    def samples_together(self, items: int, row: int) -> int:
+        """Samples of a batch that are worked on at once: a row of them, or one, whose rows are neighbouring nodes.
 
-        Measured on 10^6 random edges, float32, value+grad, CPU time an edge and item: 21 ns alone, 38 in rows of 4.
+        One item after another visits all levels that often, a row of samples every node: less rows are faster.
         """
+        together = items > 1 and (items > row // 2 or items * self._rows_of_nodes[row] > self.num_nodes)
+        return row if together else 1
+
+    @cached_property
+    def _rows_of_nodes(self) -> dict[int, int]:
+        """By length of a row: rows that one sample takes, twice where most of them have to be put together."""
+        widths = np.diff(self.wiring.incoming.levels)
         _, counts, _, steps = self.wiring.incoming.runs.T
-        return self.num_nodes >= 64 * self.num_levels and 2 * int(counts[steps == LISTED].sum()) > self.num_edges
+        scattered = 2 * int(counts[steps == LISTED].sum()) > self.num_edges
+        return {row: int(-(-widths // row).sum()) * (2 if scattered else 1) for row in (8, 16)}
+
+    @cached_property
+    def most_parents(self) -> int:
+        """The largest fan-in."""
+        return int(np.diff(self.wiring.incoming.slots).max())
 
     @cached_property
     def band_nodes(self) -> int:

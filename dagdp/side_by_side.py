@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, SMALL
+from dagdp.call import PARTS, ROW_BYTES, SMALL, workspace
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, flat, real_type
@@ -200,7 +200,7 @@ class _Task:
         self.sources = [self._source(call.weights, call.sign, -np.inf)]
         if call.direction is not None:
             self.sources.append(self._source(call.direction, 1.0, float(np.finfo(call.real).min)))
-        self.lanes = self._lanes()
+        self.lanes = union.dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
 
     @staticmethod
     def _own(array: Array, a: int, b: int) -> Array:
@@ -213,12 +213,6 @@ class _Task:
         entries = np.array([block.shape[1] for block in blocks], np.int64)
         return Source(flat(blocks), entries, weights.shared, call.real(sign), call.real(lowest))
 
-    def _lanes(self) -> int:
-        if self.union.dag.item_by_item:
-            return 1
-        row = ROW_BYTES // np.dtype(self.call.real).itemsize
-        return row if self.call.items > row // 2 else max(1, self.call.items)
-
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders, the same for any number of threads."""
         blocks = -(-self.call.items // self.lanes)
@@ -228,14 +222,13 @@ class _Task:
 
     def run(self, part: int, cut: tuple[int, int]) -> bool:
         call, dag = self.call, self.union.dag
-        incoming, outgoing, hoisted, _ = dag.wiring
+        incoming, outgoing, hoisted = dag.wiring.incoming, dag.wiring.outgoing, dag.wiring.hoisted
         wiring = (incoming, hoisted, outgoing) if self.kernel.pulls else (incoming, hoisted)
         arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
         arguments += [] if self.out is None else [flat(self.out)]
         batch = Batch(*cut, self.lanes, part, self.union.ends.size)
-        nodes = self.kernel.nodes * dag.num_nodes + self.kernel.band * dag.band_nodes
-        scratch = np.empty(ROW_BYTES + self.lanes * nodes, call.real)  # one block, as in `dagdp.call`
-        return bool(self.kernel(call.omega.data(call.real), scratch, *wiring, batch, self.ends, *arguments))
+        room = workspace(self.kernel, dag, incoming, self.lanes, call.real)
+        return bool(self.kernel(call.omega.data(call.real), *room, *wiring, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""

@@ -93,7 +93,7 @@ def longest_paths(edges: list[tuple[int, int, int, int]], nodes: int) -> list[in
 def check_compiled(graph: Graph) -> CompiledDAG:
     """Orders are as documented, and what is folded away expands to the plain lists again."""
     dag = compile(graph)
-    incoming, outgoing, _, _ = dag.wiring
+    incoming, outgoing = dag.wiring.incoming, dag.wiring.outgoing
     edges = by_the_rules(graph, dag)
     columns = dag.parents, dag.children, dag.slots, dag.edges
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == edges

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring
+from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Tied, Wiring
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
@@ -25,6 +25,7 @@ from dagdp.compiler.runs import (
     pieces_of,
     shared_entries,
 )
+from dagdp.compiler.tie import tie
 from dagdp.compiler.validate import Numbers
 from dagdp.progressions import EDGE, ENTRY, LISTED
 
@@ -44,7 +45,8 @@ def specialise(done: Renumbered) -> CompiledDAG:
     outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
-    wiring = Wiring(incoming, outgoing, hoisted, _passing(incoming, farthest))
+    tied = Tied(*map(_frozen, tie(done, on_edges, outgoing)))
+    wiring = Wiring(incoming, outgoing, hoisted, tied, _passing(incoming, farthest))
     users = sound.graph.num_nodes
     origin = done.order if sound.ends.size == 1 else np.where(done.order < users, done.order, np.int32(-1))
     return CompiledDAG(

@@ -1,8 +1,10 @@
-"""Between the user's arrays, batch first and in the user's order, and the kernel's rows of samples.
+"""Between the user's arrays, batch first and in the user's order, and the kernel's rows.
 
-Nothing is transposed as a whole: potentials on edges are read tile by tile where they lie, potentials
-hoisted to nodes become the first content of the nodes' rows. A stretch of consecutive entries is turned in
-registers, a square of one cache line a side at a time, since a column of samples is one cache miss each.
+Nothing is transposed as a whole. A stretch of consecutive entries is turned in registers, a square of one cache
+line a side at a time, since a column of samples is one cache miss each. Entries in no order are collected one
+row at a time. A sample that is worked on alone is read as it lies.
+
+Where rows lie among the kernel's is a rule too (progressions.py): the k-th is row number(rows, k) of an array.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.rows import add_row, aligned, collect, hand_out, later, move_row, number, spread, total, turn
-from dagdp.kernels.vectors import part, pick, row_length
+from dagdp.kernels.lanes import all_lanes, first_lanes, load, row_of, store, store_first, total
+from dagdp.kernels.rows import add_to, later, number
+from dagdp.kernels.vectors import collect_vector, hand_out_vector, pick, row_length, rule, turn_vectors
 from dagdp.progressions import ENTRY, LISTED
 
-SPOTS = 64  # rows whose places are worked out at once
+MOST = 64  # entries that are taken at once where they fill no square
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
 
 
@@ -25,7 +28,7 @@ class Batch(NamedTuple):
 
     first: int
     last: int
-    lanes: int
+    lanes: int  # a row of samples, or 1
     part: int  # row of the partial sums in which gradients of shared blocks are collected
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
 
@@ -41,209 +44,187 @@ class Source(NamedTuple):
 
 
 @inlined
-def sample_of(batch: Batch, b0: int, b: int) -> int:
-    """Lanes beyond the batch repeat its last sample."""
-    return min(b0 + b, batch.last - 1)
+def in_range(row: Any, lowest: Any, inf: Any) -> bool:
+    """Whether no lane is NaN or an infinity of the wrong sign. Two questions: masks are dear to join on AVX2."""
+    return all_lanes(row < inf) and (lowest == -inf or all_lanes(row >= lowest))
 
 
 @inner
-def take_signed(square: Any, sign: Any, lowest: Any) -> bool:
-    """Multiply by the sign; whether an entry is NaN or out of range."""
-    inf = square.dtype.type(np.inf)
-    wrong = 0
-    for w in range(square.shape[0]):
-        square[w] = sign * square[w]
-        wrong += 0 if (square[w] >= lowest) & (square[w] < inf) else 1
-    return wrong > 0
+def stretch(entry: Any, most: int, whole: int) -> Any:
+    """(how many of the entries are read at once, whether as a square: entries that rise by one).
 
-
-@inner
-def stretch(entry: Any, most: int, lanes: int, whole: int) -> Any:
-    """(how many of the entries are read at once, whether as a square: whole rows of samples, entries that rise by one).
-
-    What would leave most of a square unused is taken entry by entry, as many as fill the square's room.
+    What would leave most of a square unused is taken entry by entry, as many as there are up to MOST.
     """
     listed, start, step = entry
-    if lanes % whole != 0:
-        return most, False
-    most = min(most, whole)
+    most = min(most, MOST)
     if step != LISTED:
-        return most, step == 1 and start >= 0 and most >= LEAST_STRETCH
+        turned = step == 1 and start >= 0 and most >= LEAST_STRETCH
+        return (min(most, whole) if turned else most), turned
     value = pick(listed, start)
     count = 1
-    while value >= 0 and count < most and pick(listed, start + count) == value + count:
+    while value >= 0 and count < min(most, whole) and pick(listed, start + count) == value + count:
         count += 1
-    return (count, True) if count >= LEAST_STRETCH else (most, False)
+    return (count, True) if count >= LEAST_STRETCH else (min(most, whole), False)
 
 
 @inner
 def read_rows(
-    x: Any, spots: Any, square: Any, count: int, turned: bool, block: Any, entries: int, entry: Any, sign: Any,
+    x: Any, rows: Any, square: Any, count: int, turned: bool, block: Any, entries: int, entry: Any, sign: Any,
     lowest: Any, batch: Batch, b0: int,
 ) -> bool:  # fmt: skip
-    """Add the first `count` entries of each sample to the rows of x at `spots`; whether one is out of range."""
+    """Add `count` entries of each sample to rows of x; whether one is out of range. Lanes beyond the batch repeat."""
     whole = row_length(x)
-    bad = False
+    inf = x.dtype.type(np.inf)
+    sound = True
     if turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
-        skip = (number(entry, 0) - start) * whole
-        for s in range(0, batch.lanes, whole):
-            sample = sample_of(batch, b0, s)
-            turn(square, block, sample * entries + start, entries, batch.last - sample)
-            bad |= take_signed(part(square, skip, count * whole), sign, lowest)
-            for r in range(count):
-                add_row(x, pick(spots, r) + s, square, skip + r * whole)
-    elif batch.lanes % whole == 0:
-        for s in range(0, batch.lanes, whole):
-            sample = sample_of(batch, b0, s)
-            for r in range(count):
-                at = sample * entries + max(number(entry, r), 0)
-                collect(square, r * whole, block, at, entries, batch.last - sample)
-            bad |= take_listed(square, count, entry, sign, lowest)
-            for r in range(count):
-                if number(entry, r) >= 0:
-                    add_row(x, pick(spots, r) + s, square, r * whole)
-    else:
-        for b in range(batch.lanes):
-            bad |= read_sample(x, spots, b, count, block, sample_of(batch, b0, b) * entries, entry, sign, lowest)
-    return bad
-
-
-@inner
-def take_listed(square: Any, count: int, entry: Any, sign: Any, lowest: Any) -> bool:
-    """`take_signed` for the rows of entries that are read at all."""
-    whole = row_length(square)
-    bad = False
+        skip = number(entry, 0) - start
+        turn_vectors(square, 0, whole, block, b0 * entries + start, entries, batch.last - b0)
+        for r in range(count):
+            value = sign * load(square, (skip + r) * whole)
+            sound &= in_range(value, lowest, inf)
+            add_to(x, number(rows, r) * whole, value)
+        return not sound
     for r in range(count):
-        if number(entry, r) >= 0:
-            bad |= take_signed(part(square, r * whole, whole), sign, lowest)
-    return bad
+        e = number(entry, r)
+        if e >= 0:
+            collect_vector(square, 0, block, b0 * entries + e, entries, batch.last - b0)
+            value = sign * load(square, 0)
+            sound &= in_range(value, lowest, inf)
+            add_to(x, number(rows, r) * whole, value)
+    return not sound
 
 
 @inner
-def read_sample(
-    x: Any, spots: Any, b: int, count: int, block: Any, row: int, entry: Any, sign: Any, lowest: Any
-) -> bool:
-    """The entries of one sample, where the batch fills no row."""
+def read_spread(x: Any, rows: Any, count: int, block: Any, entry: Any, sign: Any, lowest: Any) -> bool:
+    """The same for a row of entries that all samples share."""
+    whole = row_length(x)
     inf = x.dtype.type(np.inf)
-    bad = False
+    sound = True
     for r in range(count):
-        if number(entry, r) >= 0:
-            value = sign * pick(block, row + number(entry, r))
-            bad |= not ((value >= lowest) & (value < inf))
-            x[pick(spots, r) + b] += value
-    return bad
+        e = number(entry, r)
+        if e >= 0:
+            value = sign * pick(block, e)
+            sound &= (value >= lowest) & (value < inf)
+            add_to(x, number(rows, r) * whole, row_of(x, value))
+    return not sound
 
 
 @inner
-def read_shared(x: Any, spots: Any, count: int, block: Any, entry: Any, sign: Any, lowest: Any, lanes: int) -> bool:
-    """The same for a row that all samples share."""
+def read_sample(x: Any, rows: Any, count: int, block: Any, first: int, entry: Any, sign: Any, lowest: Any) -> bool:
+    """The same for one sample, whose entries begin at `first`."""
+    whole = row_length(x)
     inf = x.dtype.type(np.inf)
-    bad = False
-    for r in range(count):
-        if number(entry, r) >= 0:
-            value = sign * pick(block, number(entry, r))
-            bad |= not ((value >= lowest) & (value < inf))
-            spread(x, pick(spots, r), value, lanes)
-    return bad
+    sound = True
+    r = 0
+    if entry[2] == 1 and rows[2] == 1:
+        while r + whole <= count:
+            value = sign * load(block, first + entry[1] + r)
+            sound &= in_range(value, lowest, inf)
+            add_to(x, rows[1] + r, value)
+            r += whole
+    while r < count:
+        e = number(entry, r)
+        if e >= 0:
+            value = sign * pick(block, first + e)
+            sound &= (value >= lowest) & (value < inf)
+            x[number(rows, r)] += value
+        r += 1
+    return not sound
 
 
 @inner
 def write_rows(
-    out: Any, entries: int, entry: Any, flow: Any, spots: Any, square: Any, count: int, turned: bool, batch: Batch,
+    out: Any, entries: int, entry: Any, flow: Any, rows: Any, square: Any, count: int, turned: bool, batch: Batch,
     b0: int,
 ) -> None:  # fmt: skip
-    """Add the rows of `flow` at `spots` to the first `count` entries of each sample."""
+    """Add rows of `flow` to `count` entries of each sample."""
     whole = row_length(flow)
-    samples = min(batch.lanes, batch.last - b0)
+    samples = min(whole, batch.last - b0)
     if turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
         skip = number(entry, 0) - start
-        for s in range(0, samples, whole):
-            for w in range(whole * whole):
-                square[w] = 0
-            for r in range(count):
-                move_row(square, (skip + r) * whole, flow, pick(spots, r) + s)
-            turn(square, square, 0, whole, whole)
-            for b in range(min(whole, samples - s)):
-                add_row(out, (b0 + s + b) * entries + start, square, b * whole)
-    elif samples % whole == 0:
-        for s in range(0, samples, whole):
-            for r in range(count):
-                if number(entry, r) >= 0:
-                    hand_out(out, (b0 + s) * entries + number(entry, r), entries, flow, pick(spots, r) + s)
-    else:
+        for r in range(whole):
+            inside = skip <= r and r < skip + count
+            store(square, r * whole, load(flow, number(rows, r - skip) * whole) if inside else row_of(flow, 0))
+        turn_vectors(square, 0, whole, square, 0, whole, whole)
         for b in range(samples):
-            row = (b0 + b) * entries
-            for r in range(count):
-                if number(entry, r) >= 0:
-                    out[row + number(entry, r)] += flow[pick(spots, r) + b]
+            add_to(out, (b0 + b) * entries + start, load(square, b * whole))
+    elif samples == whole:
+        for r in range(count):
+            if number(entry, r) >= 0:
+                hand_out_vector(out, b0 * entries + number(entry, r), flow, number(rows, r) * whole, entries)
+    else:
+        for r in range(count):
+            e = number(entry, r)
+            if e >= 0:
+                for b in range(samples):
+                    out[(b0 + b) * entries + e] += pick(flow, number(rows, r) * whole + b)
 
 
 @inner
-def write_shared(out: Any, row: int, entry: Any, flow: Any, spots: Any, count: int, samples: int) -> None:
-    """The same for a row that all samples share: the sum over this block of samples."""
+def write_spread(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: int, samples: int) -> None:
+    """The same for entries that all samples share: the sum over this block of samples."""
+    whole = row_length(flow)
     for r in range(count):
-        if number(entry, r) >= 0:
-            out[row + number(entry, r)] += total(flow, pick(spots, r), samples)
+        e = number(entry, r)
+        if e >= 0:
+            out[first + e] += total(first_lanes(load(flow, number(rows, r) * whole), samples))
+
+
+@inner
+def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: int) -> None:
+    """The same for one sample."""
+    whole = row_length(flow)
+    r = 0
+    if entry[2] == 1 and rows[2] == 1:
+        while r + whole <= count:
+            add_to(out, first + entry[1] + r, load(flow, rows[1] + r))
+            r += whole
+    while r < count:
+        e = number(entry, r)
+        if e >= 0:
+            out[first + e] += pick(flow, number(rows, r))
+        r += 1
 
 
 @inlined
-def read(
-    x: Any, spots: Any, square: Any, count: int, turned: bool, source: Source, k: int, entry: Any, batch: Batch, b0: int
-) -> bool:
-    """Add a stretch of potential k."""
+def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int) -> bool:
+    """Add `count` entries of potential k to rows of x; whether one is out of range."""
+    sign, lowest, entries = source.sign, source.lowest, pick(source.entries, k)
+    if batch.lanes == 1:
+        first = 0 if pick(source.shared, k) else b0 * entries
+        return read_sample(x, rows, count, source.blocks[k], first, entry, sign, lowest)
     if pick(source.shared, k):
-        return read_shared(x, spots, count, source.blocks[k], entry, source.sign, source.lowest, batch.lanes)
-    entries = pick(source.entries, k)
-    sign, lowest = source.sign, source.lowest
-    return read_rows(x, spots, square, count, turned, source.blocks[k], entries, entry, sign, lowest, batch, b0)
+        return read_spread(x, rows, count, source.blocks[k], entry, sign, lowest)
+    bad = False
+    r = 0
+    while r < count:
+        some, turned = stretch(later(entry, r), count - r, batch.lanes)
+        bad |= read_rows(
+            x, later(rows, r), square, some, turned, source.blocks[k], entries, later(entry, r), sign, lowest, batch, b0
+        )
+        r += some
+    return bad
 
 
 @inlined
 def write(
-    out: Any,
-    source: Source,
-    k: int,
-    entry: Any,
-    flow: Any,
-    spots: Any,
-    square: Any,
-    count: int,
-    turned: bool,
-    batch: Batch,
-    b0: int,
+    out: Any, source: Source, k: int, entry: Any, flow: Any, rows: Any, count: int, square: Any, batch: Batch, b0: int
 ) -> None:
-    """Hand a stretch's flow back to potential k, in the order of samples."""
+    """Hand rows of `flow` back to `count` entries of potential k, in the order of samples."""
     entries = pick(source.entries, k)
-    if pick(source.shared, k):
-        samples = min(batch.lanes, batch.last - b0)
-        write_shared(out[k], batch.part * entries, entry, flow, spots, count, samples)
+    shared = pick(source.shared, k)
+    if batch.lanes == 1:
+        write_sample(out[k], (batch.part if shared else b0) * entries, entry, flow, rows, count)
+    elif shared:
+        write_spread(out[k], batch.part * entries, entry, flow, rows, count, batch.last - b0)
     else:
-        write_rows(out[k], entries, entry, flow, spots, square, count, turned, batch, b0)
-
-
-@inner
-def new_room(like: Any) -> Any:
-    """(spots, square): room for the places of a stretch's rows, and to turn them in."""
-    whole = row_length(like)
-    return np.empty(SPOTS, np.int64), aligned(like, whole * whole)
-
-
-@inner
-def place_edges(spots: Any, first: int, count: int, lanes: int) -> None:
-    for r in range(count):
-        spots[r] = (first + r) * lanes
-
-
-@inner
-def place_in_tile(spots: Any, edges: Any, e: int, count: int, node: int, node0: int, pitch: int, lanes: int) -> int:
-    """Where the rows of edges [e, e + count) lie in a tile [slot, node, sample]; the node of the last."""
-    for r in range(count):
-        while e + r >= pick(edges, node + 1):
-            node += 1
-        spots[r] = (e + r - pick(edges, node)) * pitch + (node - node0) * lanes
-    return node
+        r = 0
+        while r < count:
+            some, turned = stretch(later(entry, r), count - r, batch.lanes)
+            write_rows(out[k], entries, later(entry, r), flow, later(rows, r), square, some, turned, batch, b0)
+            r += some
 
 
 @inner
@@ -274,32 +255,25 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
     return low
 
 
-@inlined
-def read_tile(
-    x: Any, pitch: int, room: Any, source: Source, incoming: Any, batch: Batch, b0: int, node0: int, node1: int
+@inner
+def read_edges(
+    x: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
 ) -> bool:
-    """Add edge potentials to x[slot, node, sample] for nodes [node0, node1); whether one is out of range."""
-    spots, square = room
-    whole = row_length(x)
-    last = pick(incoming.edges, node1)
+    """Add the potentials of the incoming edges [first, last) to the rows of x from 0 on; whether one is out of range."""
     bad = False
     for k in range(incoming.blocks.shape[0]):
-        e = pick(incoming.edges, node0)
-        node = node0
+        e = first
         piece = piece_at(incoming, k, e)
         while e < last:
             start = pick(incoming.pieces, 3 * piece)
             end = min(last, pick(incoming.pieces, 3 * piece + 3))
-            rule = (incoming.entry, pick(incoming.pieces, 3 * piece + 1), pick(incoming.pieces, 3 * piece + 2))
+            entries = rule(incoming.entry, pick(incoming.pieces, 3 * piece + 1), pick(incoming.pieces, 3 * piece + 2))
+            if entries[2] != 0:
+                rows = rule(incoming.entry, e - first, 1)
+                entry = later(entries, e - start)
+                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entry, end - e, batch, b0)
             piece += 1
-            if rule[2] == 0:
-                e = end
-            while e < end:
-                entry = later(rule, e - start)
-                count, turned = stretch(entry, min(SPOTS, end - e), batch.lanes, whole)
-                node = place_in_tile(spots, incoming.edges, e, count, node, node0, pitch, batch.lanes)
-                bad |= read(x, spots, square, count, turned, source, pick(incoming.blocks, k), entry, batch, b0)
-                e += count
+            e = end
     return bad
 
 
@@ -307,43 +281,31 @@ def read_tile(
 def quantity(outgoing: Any, run: int, column: int, skip: int) -> Any:
     """What `column` says of a run's edges from the edge `skip` on."""
     place = run * outgoing.runs.shape[1] + column
-    return later((outgoing.listed, pick(outgoing.runs, place), pick(outgoing.runs, place + 1)), skip)
+    return later(rule(outgoing.listed, pick(outgoing.runs, place), pick(outgoing.runs, place + 1)), skip)
 
 
-@inlined
-def read_run(w: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int) -> None:
-    """Add the potentials of a run's edges from the edge `skip` on to w[edge, sample]."""
-    spots, square = room
-    whole = row_length(w)
-    last = w.shape[0] // batch.lanes
-    for k in range(outgoing.blocks.shape[0]):
-        rule = quantity(outgoing, run, ENTRY + 2 * k, skip)
-        e = last if rule[1] < 0 else 0
-        while e < last:
-            entry = later(rule, e)
-            count, turned = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
-            place_edges(spots, e, count, batch.lanes)
-            read(w, spots, square, count, turned, source, pick(outgoing.blocks, k), entry, batch, b0)
-            e += count
-
-
-@inlined
-def write_run(
-    out: Any, room: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, flow: Any
+@inner
+def read_run(
+    x: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int
 ) -> None:
-    """Hand the flow on a run's edges from the edge `skip` on back to the blocks."""
-    spots, square = room
-    whole = row_length(flow)
-    last = flow.shape[0] // batch.lanes
+    """Add the potentials of a run's edges from the edge `skip` on to the rows of x from 0 on."""
     for k in range(outgoing.blocks.shape[0]):
-        rule = quantity(outgoing, run, ENTRY + 2 * k, skip)
-        e = last if rule[1] < 0 else 0
-        while e < last:
-            entry = later(rule, e)
-            count, turned = stretch(entry, min(SPOTS, last - e), batch.lanes, whole)
-            place_edges(spots, e, count, batch.lanes)
-            write(out, source, pick(outgoing.blocks, k), entry, flow, spots, square, count, turned, batch, b0)
-            e += count
+        entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
+        if entry[1] >= 0:
+            read(x, rule(outgoing.listed, 0, 1), square, source, pick(outgoing.blocks, k), entry, count, batch, b0)
+
+
+@inner
+def write_run(
+    out: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int,
+    flow: Any,
+) -> None:  # fmt: skip
+    """Hand the flow on a run's edges from the edge `skip` on back to the blocks."""
+    for k in range(outgoing.blocks.shape[0]):
+        entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
+        if entry[1] >= 0:
+            rows = rule(outgoing.listed, 0, 1)
+            write(out, source, pick(outgoing.blocks, k), entry, flow, rows, count, square, batch, b0)
 
 
 @inner
@@ -355,3 +317,12 @@ def hand_back(out: Any, state: Any, batch: Batch, b0: int, incoming: Any, level:
         for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
             if lowest <= ends[at] < node1:
                 out[at] = sign * state[(incoming.place[level] + ends[at] - node0) * batch.lanes + b]
+
+
+@inlined
+def put(array: Any, at: int, row: Any, count: int) -> None:
+    """The first `count` lanes of a row."""
+    if count == row_length(array):
+        store(array, at, row)
+    else:
+        store_first(array, at, row, count)

@@ -1,4 +1,9 @@
-"""The forward pass over incoming edges: v and κ at every node, and the tangents v̇ and c."""
+"""The forward pass over incoming edges: v and κ at every node, and the tangents v̇ and c.
+
+A level is visited row by row: one node's samples, or neighbouring nodes of one sample. The d-th edges of a row's
+nodes make a row of x; it lies where their parents' v is a row already, and is put together behind the state
+(`spare`) where it is not, or where the edges have potentials of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,224 +11,258 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels import tiles
-from dagdp.kernels.exchange import Batch, Source, last_at_most, read_tile
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.rows import add, aligned, copy, fetch, later
-from dagdp.kernels.vectors import lend, part, pick
+from dagdp.kernels.recursion import anchor, argument, centre, curvature, enter, node_value, weight
+from dagdp.kernels.rows import fill, later, number
+from dagdp.kernels.solve import maximum, solve
+from dagdp.kernels.vectors import part, pick, row_length, rule
 
-TILE_BYTES = 40 * 1024  # x and the row buffers of a tile, to stay in L1: a lane costs 2.5x in tiles of 64 lanes
-LEAST_LANES = 64
-
-
-@inner
-def tile_lanes(depth: int, lanes: int, itemsize: int) -> int:
-    """Lanes of a tile of this fan-in: a multiple of `lanes` that keeps the tile in L1, or about 64."""
-    fits = TILE_BYTES // (itemsize * (2 * depth + 6))
-    return max(lanes, max(LEAST_LANES, fits) // lanes * lanes)
+EDGES = 512  # rows of potentials that are read at once: 32 KiB, beside the state they meet in L2
 
 
 @inner
-def tile_buffers(like: Any, incoming: Any, lanes: int, tangent: bool) -> Any:
-    """x_hi, x_lo, x_dot [fan-in, lanes]; m_hi, m_lo, shift, κ, spare, zeros [lanes]; widths [fan-in], for each tile."""
-    elements = 0
-    most = 0
-    deepest = 1
-    for level in range(1, incoming.levels.shape[0] - 1):
-        depth = incoming.slots[level + 1] - incoming.slots[level]
-        width = (incoming.levels[level + 1] - incoming.levels[level]) * lanes
-        pitch = min(width, tile_lanes(depth, lanes, like.itemsize))
-        elements = max(elements, depth * pitch)
-        most = max(most, pitch)
-        deepest = max(deepest, depth)
-    extra = elements if tangent or incoming.blocks.shape[0] > 0 else 0
-    x = (aligned(like, elements), aligned(like, elements), aligned(like, extra))
-    rows = aligned(like, 6 * most)
-    tiles.fill(rows, like.dtype.type(0))
-    return x, rows, most, np.empty(deepest, np.int64)
+def most_parents(incoming: Any) -> int:
+    """The largest fan-in."""
+    most = 1
+    for level in range(incoming.slots.shape[0] - 1):
+        most = max(most, incoming.slots[level + 1] - incoming.slots[level])
+    return most
 
 
 @inlined
-def lanes_of_slots(widths: Any, width: Any, slot: int, slots: int, first: int, last: int, lanes: int) -> Any:
-    """[fan-in of the tile] lanes of each slot, for the level's nodes [first, last)."""
-    depth = 0
-    while depth < slots and pick(width, slot + depth) > first:
-        widths[depth] = (min(last, pick(width, slot + depth)) - first) * lanes
-        depth += 1
-    return part(widths, 0, depth)
+def run_at(incoming: Any, run: Any, d: int, e: int) -> int:
+    """The run of a slot that holds edge e, which rises from row to row."""
+    k = pick(run, d)
+    while e >= pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1):
+        k += 1
+    run[d] = k
+    return k
 
 
 @inlined
-def fetch_tile(x: Any, pitch: int, state: Any, incoming: Any, slot: int, skip: int, width: Any, lanes: int) -> None:
-    """x[d, lane] = state of the parent, for every slot d of the tile."""
-    for d in range(width.shape[0]):
-        first = pick(incoming.first, slot + d) + skip
-        last = first + width[d] // lanes
-        for run in range(pick(incoming.slot_runs, slot + d), pick(incoming.slot_runs, slot + d + 1)):
-            start = pick(incoming.runs, 4 * run)
-            i = max(first, start)
-            j = min(last, start + pick(incoming.runs, 4 * run + 1))
-            if i < j:
-                parents = (incoming.parent, pick(incoming.runs, 4 * run + 2), pick(incoming.runs, 4 * run + 3))
-                fetch(x, d * pitch + (i - first) * lanes, state, later(parents, i - start), j - i, lanes)
+def parents_of(incoming: Any, k: int, e: int) -> Any:
+    """The rule of the parents of the edges of run k, from edge e on."""
+    parents = rule(incoming.parent, pick(incoming.runs, 4 * k + 2), pick(incoming.runs, 4 * k + 3))
+    return later(parents, e - pick(incoming.runs, 4 * k))
 
 
 @inlined
-def find_maxima(x_hi: Any, x_lo: Any, pitch: int, width: Any, m_hi: Any, m_lo: Any, rate: Any) -> None:
-    """m = max x, and x becomes y."""
-    real = m_hi.dtype.type
-    tiles.fill(m_hi, real(-np.inf))
-    tiles.fill(m_lo, real(0))
-    for d in range(width.shape[0]):
-        n = width[d]
-        tiles.keep_larger(part(m_hi, 0, n), part(m_lo, 0, n), part(x_hi, d * pitch, n), part(x_lo, d * pitch, n))
-    for d in range(width.shape[0]):
-        n = width[d]
-        tiles.scale(part(x_hi, d * pitch, n), part(x_lo, d * pitch, n), part(m_hi, 0, n), part(m_lo, 0, n), rate)
+def gather_parents(incoming: Any, run: Any, d: int, e: int, count: int, state: Any, at: int) -> None:
+    """A row of v, and of v̇, from one sample's nodes; -inf for nodes without such an edge."""
+    v_hi, v_lo, _, v_dot, _, _, _ = state
+    store(v_hi, at, row_of(v_hi, -np.inf))
+    store(v_lo, at, row_of(v_hi, 0))
+    if v_dot.shape[0] > 0:
+        store(v_dot, at, row_of(v_hi, 0))
+    for w in range(count):
+        parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
+        v_hi[at + w] = pick(v_hi, parent)
+        v_lo[at + w] = pick(v_lo, parent)
+        if v_dot.shape[0] > 0:
+            v_dot[at + w] = pick(v_dot, parent)
 
 
 @inlined
-def tangent_tile(
-    omega: Any, y: Any, s: Any, x_dot: Any, pitch: int, width: Any, shift: Any, spare: Any, v_dot: Any, c: Any
+def place_parents(incoming: Any, run: Any, slot: int, depth: int, i: int, n: int, spare: int, state: Any, at: Any):
+    """at[d] = where the row of the parents over the d-th edges lies, for n nodes from the i-th of a level on."""
+    whole = row_length(state[0])
+    for d in range(depth):
+        e = pick(incoming.first, slot + d) + i
+        k = run_at(incoming, run, d, e)
+        parents = parents_of(incoming, k, e)
+        if n == 0:
+            at[d] = number(parents, 0) * whole
+            continue
+        have = min(n, pick(incoming.width, slot + d) - i)
+        here = pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1) - e
+        if parents[2] == 1 and have == n and here >= n:
+            at[d] = parents[1]
+        else:
+            at[d] = spare + d * whole
+            gather_parents(incoming, run, d, e, have, state, spare + d * whole)
+
+
+@inlined
+def place_potentials(
+    incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, w: Any, w_dot: Any, at: Any
 ) -> None:
-    """v̇ = Σ q ẋ (A1), and c, the mean of ẋ under s, from which q̇ comes back (A2). y becomes q."""
-    real = y.dtype.type
-    for d in range(width.shape[0]):
-        n = width[d]
-        q, x_d = part(y, d * pitch, n), part(x_dot, d * pitch, n)
-        tiles.weigh(omega, q, part(s, d * pitch, n), real(d), part(shift, 0, n))
-        tiles.add_products(part(v_dot, 0, n), q, x_d)
-    if c.shape[0] > 0:
-        tiles.fill(c, real(0))
-        tiles.fill(spare, real(0))
-        for d in range(width.shape[0]):
-            n = width[d]
-            tiles.add_products(part(c, 0, n), part(s, d * pitch, n), part(x_dot, d * pitch, n))
-            add(part(spare, 0, n), part(s, d * pitch, n))
-        tiles.set_centres(c, spare)
-
-
-@inner
-def band_rows(incoming: Any, hoisted: Any) -> int:
-    """Nodes of the largest band; 0 where nothing is hoisted."""
-    most = 0
-    for band in range(hoisted.levels.shape[0] - 1):
-        size = incoming.levels[hoisted.levels[band + 1]] - incoming.levels[hoisted.levels[band]]
-        most = max(most, size)
-    return most if hoisted.blocks.shape[0] > 0 else 0
+    """at[d] = where the row of the d-th edges' potentials lies in w, put together behind them if of many nodes."""
+    whole = row_length(w)
+    behind = w.shape[0] - whole - at.shape[0] * whole
+    for d in range(depth):
+        if n == 0:
+            at[d] = (pick(incoming.edges, node) + d - e0) * whole
+            continue
+        place = behind + d * whole
+        at[d] = place
+        have = min(n, pick(incoming.width, slot + d) - i)
+        if have < n:  # what is added to -inf must be a number
+            store(w, place, row_of(w, 0))
+            if w_dot.shape[0] > whole:
+                store(w_dot, place, row_of(w, 0))
+        for k in range(have):
+            e = pick(incoming.edges, node + k) + d - e0
+            w[place + k] = pick(w, e)
+            if w_dot.shape[0] > whole:
+                w_dot[place + k] = pick(w_dot, e)
 
 
 @inlined
-def read_band(rows: Any, node0: int, room: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int) -> bool:
-    """The hoisted potentials of a band of levels, whose first node is `node0`."""
-    tiles.fill(rows, rows.dtype.type(0))
-    return read_hoisted(rows, node0, room, source, hoisted, band, batch, b0)
+def tangents(omega: Any, depth: int, y: Any, shift: Any, v_dot: Any, at: Any, z: Any, z_at: Any, start: Any) -> Any:
+    """v̇ = Σ q ẋ (A1) on top of `start`, and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
+    real = y.dtype.type
+    whole = row_length(y)
+    slope, bend, mass = start, row_of(y, 0), row_of(y, 0)
+    for d in range(depth):
+        u = argument(omega, load(y, d * whole), row_of(y, real(d)), shift)
+        x_dot = load(v_dot, pick(at, d))
+        if z_at.shape[0] > 0:
+            x_dot = x_dot + load(z, pick(z_at, d))
+        q, s = weight(omega, u), curvature(omega, u)
+        slope = slope + q * x_dot
+        bend = bend + s * x_dot
+        mass = mass + s
+    return slope, centre(bend, mass)
+
+
+@inlined
+def enter_edges(depth: int, v_hi: Any, v_lo: Any, at: Any, w: Any, w_at: Any, spare: int, x_at: Any) -> None:
+    """x = θ + v of the parents, behind the state."""
+    whole = row_length(v_hi)
+    for d in range(depth):
+        place = spare + d * whole
+        hi, lo = enter(load(w, pick(w_at, d)), load(v_hi, pick(at, d)), load(v_lo, pick(at, d)))
+        store(v_hi, place, hi)
+        store(v_lo, place, lo)
+        x_at[d] = place
+
+
+@inlined
+def visit_row(omega: Any, depth: int, count: int, at: int, own_at: Any, spare: int, state: Any, buffers: Any) -> None:
+    """v, κ, v̇ and c of the row at `at`, of which `count` lanes are nodes; potentials of its own at `own_at`."""
+    v_hi, v_lo, kappa, v_dot, c, own, own_dot = state
+    places, w, z, y = buffers
+    most = places.shape[0] // 4
+    real = v_hi.dtype.type
+    x_at = v_at = part(places, 0, depth)
+    if w.shape[0] > row_length(v_hi):
+        x_at = part(places, 2 * most, depth)
+        enter_edges(depth, v_hi, v_lo, v_at, w, part(places, most, depth), spare, x_at)
+    m_hi, m_lo = maximum(v_hi, v_lo, x_at, depth)
+    shift, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, y)
+    c_i = load(own, own_at[0]) if own.shape[0] > 0 else row_of(v_hi, 0)
+    if first_only(omega):  # its shift is a slot and no part of the value
+        zero = row_of(v_hi, 0)
+        hi, lo = node_value(c_i, m_hi, m_lo, zero, zero, real(0))
+    else:
+        hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, omega.gamma)
+    put(v_hi, at, hi, count)
+    put(v_lo, at, lo, count)
+    if kappa.shape[0] > 0:
+        put(kappa, at, shift if first_only(omega) else energy, count)
+    if v_dot.shape[0] > 0:
+        start = load(own_dot, own_at[1]) if own_dot.shape[0] > 0 else row_of(v_hi, 0)
+        z_at = part(places, most, depth if z.shape[0] > row_length(v_hi) else 0)
+        slope, mean = tangents(omega, depth, y, shift, v_dot, v_at, z, z_at, start)
+        put(v_dot, at, slope, count)
+        if c.shape[0] > 0:
+            put(c, at, mean, count)
+
+
+@inlined
+def edges_before(incoming: Any, node: int, last: int, lanes: int, whole: int) -> int:
+    """How many nodes from `node` on have their potentials read together: up to EDGES edges, at least a row."""
+    if incoming.blocks.shape[0] == 0:
+        return last - node
+    count = min(last - node, 1 if lanes == whole else whole)
+    limit = pick(incoming.edges, node) + EDGES
+    while node + count < last and pick(incoming.edges, min(last, node + count + whole // lanes)) <= limit:
+        count = min(last - node, count + whole // lanes)
+    return count
 
 
 @inlined
 def visit_level(
-    omega: Any,
-    incoming: Any,
-    batch: Batch,
-    b0: int,
-    level: int,
-    base: Any,
-    theta: Source,
-    z: Source,
-    state: Any,
-    buffers: Any,
-    room: Any,
-) -> bool:
-    """v of a level's nodes, tile by tile; `base` are the nodes that stand first in `own` and `own_dot`."""
-    v_hi, v_lo, kappa, v_dot, c, own, own_dot = state
-    (x_hi, x_lo, x_dot), rows, most, widths = buffers
-    real = v_hi.dtype.type
-    lanes = batch.lanes
-    rate = real(1) / omega.gamma
-    tolerance = real(4) * np.finfo(real).eps
-    n0 = pick(incoming.levels, level)
-    n1 = pick(incoming.levels, level + 1)
-    slot = pick(incoming.slots, level)
-    slots = pick(incoming.slots, level + 1) - slot
-    step = tile_lanes(slots, lanes, v_hi.itemsize) // lanes
+    omega: Any, incoming: Any, batch: Batch, b0: int, level: int, base: Any, theta: Source, z: Source, state: Any,
+    buffers: Any, square: Any,
+) -> bool:  # fmt: skip
+    """v of a level's nodes, row by row; `base` are the nodes that stand first in `own` and `own_dot`."""
+    places, w, w_dot, _ = buffers
+    most = places.shape[0] // 4
+    at, w_at, run = part(places, 0, most), part(places, most, most), part(places, 3 * most, most)
+    v_hi = state[0]
+    lanes, whole = batch.lanes, row_length(v_hi)
+    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
+    spare = pick(incoming.place, incoming.place.shape[0] - 1) * lanes
+    for d in range(end - slot):
+        run[d] = pick(incoming.slot_runs, slot + d)
+    step = 1 if lanes == whole else whole
+    depth = end - slot
+    nodes = pick(incoming.place, level)
     bad = False
-    for k0 in range(n0, n1, step):
-        k1 = min(k0 + step, n1)
-        pitch = (k1 - k0) * lanes
-        width = lanes_of_slots(widths, incoming.width, slot, slots, k0 - n0, k1 - n0, lanes)
-        at = (pick(incoming.place, level) + k0 - n0) * lanes
-        m_hi, m_lo = part(rows, 0, pitch), part(rows, most, pitch)
-        shift, energy, spare = part(rows, 2 * most, pitch), part(rows, 3 * most, pitch), part(rows, 4 * most, pitch)
-        fetch_tile(x_hi, pitch, v_hi, incoming, slot, k0 - n0, width, lanes)
-        fetch_tile(x_lo, pitch, v_lo, incoming, slot, k0 - n0, width, lanes)
-        if incoming.blocks.shape[0] > 0:  # x_dot is free until the tangent: it holds the sum of an edge's potentials
-            tiles.fill(part(x_dot, 0, width.shape[0] * pitch), real(0))
-            bad |= read_tile(x_dot, pitch, room, theta, incoming, batch, b0, k0, k1)
-            for d in range(width.shape[0]):
-                n = pick(width, d)
-                tiles.enter_edges(part(x_hi, d * pitch, n), part(x_lo, d * pitch, n), part(x_dot, d * pitch, n))
-        find_maxima(x_hi, x_lo, pitch, width, m_hi, m_lo, rate)
-        tiles.solve(omega, x_hi, pitch, width, shift, energy, spare, tolerance)
-        hi, lo = part(v_hi, at, pitch), part(v_lo, at, pitch)
-        c_i = part(own, (k0 - base[0]) * lanes, pitch) if own.shape[0] > 0 else part(rows, 5 * most, pitch)
-        if first_only(omega):
-            tiles.set_maxima(hi, lo, c_i, m_hi, m_lo)
-        else:
-            tiles.set_values(hi, lo, c_i, m_hi, m_lo, shift, energy, omega.gamma)
-        if kappa.shape[0] > 0:
-            copy(part(kappa, at, pitch), shift if first_only(omega) else energy)
-        if v_dot.shape[0] > 0:
-            v_d = part(v_dot, at, pitch)
-            copy(v_d, part(own_dot, (k0 - base[1]) * lanes, pitch) if own.shape[0] > 0 else part(rows, 5 * most, pitch))
-            fetch_tile(x_dot, pitch, v_dot, incoming, slot, k0 - n0, width, lanes)
-            if incoming.blocks.shape[0] > 0:
-                bad |= read_tile(x_dot, pitch, room, z, incoming, batch, b0, k0, k1)
-            c_row = part(c, at, pitch) if c.shape[0] > 0 else c
-            tangent_tile(omega, x_hi, x_lo, x_dot, pitch, width, shift, spare, v_d, c_row)
+    k = n0
+    while k < n1:
+        last = k + edges_before(incoming, k, n1, lanes, whole)
+        e0 = 0
+        if incoming.blocks.shape[0] > 0:
+            e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
+            fill(w, 0, (e1 - e0) * lanes, 0)
+            bad |= read_edges(w, square, theta, incoming, batch, b0, e0, e1)
+            if w_dot.shape[0] > whole:
+                fill(w_dot, 0, (e1 - e0) * lanes, 0)
+                bad |= read_edges(w_dot, square, z, incoming, batch, b0, e0, e1)
+        while k < last:
+            i, count = k - n0, min(step, last - k)
+            n = 0 if lanes == whole else count
+            while pick(incoming.width, slot + depth - 1) <= i:
+                depth -= 1
+            place_parents(incoming, run, slot, depth, i, n, spare, state, at)
+            if w.shape[0] > whole:
+                place_potentials(incoming, slot, depth, k, e0, i, n, w, w_dot, w_at)
+            own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
+            visit_row(
+                omega, depth, count * lanes if n > 0 else whole, (nodes + i) * lanes, own_at, spare, state, buffers
+            )
+            k += count
     return bad
 
 
 @inner
 def forward(
-    omega: Any,
-    incoming: Any,
-    hoisted: Any,
-    batch: Batch,
-    b0: int,
-    first: int,
-    top: int,
-    theta: Source,
-    z: Source,
-    state: Any,
-    buffers: Any,
-    room: Any,
-) -> bool:
+    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, first: int, top: int, theta: Source, z: Source,
+    state: Any, buffers: Any, square: Any,
+) -> bool:  # fmt: skip
     """v over levels first..top; κ, v̇ and c where their arrays have room. Whether an input was out of range.
 
     A later call may go on at top + 1, with the same state.
     """
-    incoming, hoisted, theta, z = lend(incoming), lend(hoisted), lend(theta), lend(z)
-    state, buffers, room = lend(state), lend(buffers), lend(room)
     v_hi, v_lo, _, v_dot, _, own, own_dot = state
     lanes = batch.lanes
+    room = v_hi.shape[0] - incoming.place[-1] * lanes
+    keep = own.shape[0] == incoming.levels[-1] * lanes + room
     bad = False
     if first == 1:
         starts = incoming.levels[1] * lanes
-        tiles.fill(part(v_hi, 0, starts), v_hi.dtype.type(0))
-        tiles.fill(part(v_lo, 0, starts), v_hi.dtype.type(0))
-        tiles.fill(part(v_dot, 0, min(starts, v_dot.shape[0])), v_hi.dtype.type(0))
+        fill(v_hi, 0, starts, 0)
+        fill(v_lo, 0, starts, 0)
+        if v_dot.shape[0] > 0:
+            fill(v_dot, 0, starts, 0)
     for band in range(last_at_most(hoisted.levels, first), last_at_most(hoisted.levels, top) + 1):
         level0, level1 = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
         node0 = pick(incoming.levels, level0)
         size = pick(incoming.levels, level1) - node0
-        base = (0 if own.shape[0] == incoming.levels[-1] * lanes else node0, node0)
+        base = (0 if keep else node0, node0)
         if own.shape[0] > 0 and first <= max(level0, 1):
-            band_rows = part(own, (node0 - base[0]) * lanes, size * lanes)
-            bad |= read_band(band_rows, node0, room, theta, hoisted, band, batch, b0)
+            fill(own, (node0 - base[0]) * lanes, size * lanes, 0)
+            bad |= read_hoisted(own, base[0] * lanes, square, theta, hoisted, band, batch, b0)
             if v_dot.shape[0] > 0:
-                bad |= read_band(part(own_dot, 0, size * lanes), node0, room, z, hoisted, band, batch, b0)
+                fill(own_dot, 0, size * lanes, 0)
+                bad |= read_hoisted(own_dot, node0 * lanes, square, z, hoisted, band, batch, b0)
         for level in range(max(level0, first), min(level1, top + 1)):
-            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, room)
+            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square)
     return bad

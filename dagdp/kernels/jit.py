@@ -16,66 +16,29 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
 import numba
-import numpy as np
-from numba import types
 from numba.core import caching
-from numba.extending import overload
+
+from dagdp.kernels.parts import PartCompiler
 
 # Not nnan/ninf: infinities carry meaning here. Not reassoc: it folds the rounding trick of exp away.
 FASTMATH = {"contract", "nsz", "arcp"}
 # With Python's error model the zero check of each division keeps LLVM from vectorising the loop (DESIGN section 5).
 OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "nogil": True}
+POINT_OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "pipeline_class": PartCompiler}
 
 # Reached from kernels only: the wrappers for Python and C cost a quarter of the compile time (11.9 s against 8.8).
-inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
-# For what takes a whole graph: each call would hand over some 30 arrays and count references to them.
-inlined = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True, **OPTIONS)
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler, **OPTIONS}
+# What helpers are made of: may make arrays.
+counted = numba.njit(**_INNER)
+# Kernels only look into arrays that their caller holds. Counting references to them, at every slice, call and read
+# of a field, took more time than the work on narrow levels.
+UNCOUNTED = {"_nrt": False, **_INNER}
+inner = numba.njit(**UNCOUNTED)
+inlined = numba.njit(forceinline=True, **UNCOUNTED)
 logger = logging.getLogger("dagdp")
-
-
-def narrow(function: Callable[..., Any], real: Any, math: Any = None) -> FunctionType:
-    """`function` with its numeric literals as `real` scalars and, where given, its `math` replaced.
-
-    Numba types a bare 0.5 as float64, which would widen every float32 expression it touches.
-    """
-    assert isinstance(function, FunctionType)
-    code: CodeType = function.__code__
-    literals = tuple(real(c) if type(c) in (int, float) else c for c in code.co_consts)
-    scope = dict(function.__globals__)
-    if math is not None:
-        scope["math"] = math
-    made = FunctionType(
-        code.replace(co_consts=literals), scope, function.__name__, function.__defaults__, function.__closure__
-    )
-    made.__module__ = function.__module__
-    return made
-
-
-def real_of(*arguments: Any) -> Any:
-    """The NumPy scalar type of the first floating argument among Numba types."""
-    for argument in arguments:
-        if isinstance(argument, types.Float):
-            return np.float32 if argument.bitwidth == 32 else np.float64
-    return np.float64
-
-
-def point(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Declare scalar text: called from Python it runs as written, from a kernel it is compiled inline."""
-
-    def typer(*arguments: Any) -> FunctionType:
-        return narrow(function, real_of(*arguments))
-
-    typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    overload(function, strict=False, target="generic", jit_options=_generic_options())(typer)
-    return function
-
-
-def _generic_options() -> dict[str, Any]:
-    return {"fastmath": FASTMATH, "error_model": "numpy"}
 
 
 class Kernel:
@@ -88,9 +51,9 @@ class Kernel:
         functools.update_wrapper(self, function)
         self.nodes, self.band = nodes, band
         self.pulls = "outgoing" in inspect.signature(function).parameters
-        self.bundled = numba.njit(**OPTIONS)(function)
+        self.bundled = numba.njit(_nrt=False, **OPTIONS)(function)
         _enable_disk_cache(self.bundled)
-        self.custom = numba.njit(**OPTIONS)(function)
+        self.custom = numba.njit(_nrt=False, **OPTIONS)(function)
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
         build = self.bundled if omega.bundled else self.custom

@@ -1,8 +1,8 @@
 """Gives an operator's NamedTuple its methods inside compiled code, from the text in `dagdp.omega`.
 
-Every kernel is specialised by the operator's type alone, so gamma and alpha stay data. On the CPU the
-name `math` in that text means LANE_MATH (exp and log that vectorise); on CUDA it stays Python's `math`,
-which Numba maps to the device library; under the simulator nothing is compiled at all.
+Every kernel is specialised by the operator's type alone, so gamma and alpha stay data. CPU kernels call with
+rows of lanes: then the text is rewritten for them, and the name `math` in it means LANE_MATH. On CUDA it stays
+Python's `math`, which Numba maps to the device library; under the simulator nothing is compiled at all.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from numba import types
-from numba.core.target_extension import current_target
 from numba.extending import overload, overload_method
 
-from dagdp.kernels.jit import FASTMATH, narrow, real_of
-from dagdp.kernels.scalar import LANE_MATH
+from dagdp.kernels.elementary import LANE_MATH
+from dagdp.kernels.jit import POINT_OPTIONS, inner
+from dagdp.kernels.lanes import Lanes, each_pair
+from dagdp.kernels.text import narrow, on_lanes, real_of
 from dagdp.omega import POINT_FUNCTIONS
 
 
@@ -23,17 +24,17 @@ def _register(name: str) -> None:
         owner = getattr(self.instance_class, "omega", None)
         if owner is None:
             return None
-        lane_math = LANE_MATH if current_target() == "cpu" else None
-        return narrow(getattr(owner, name), real_of(y), lane_math)
+        method = getattr(owner, name)
+        if not isinstance(y, Lanes):
+            return narrow(method, real_of(y))
+        try:
+            return narrow(on_lanes(method, LANE_MATH), real_of(y))
+        except (OSError, TypeError):  # no source text, as of a class typed at a prompt: right, but slower
+            scalar = inner(narrow(method, real_of(y)))
+            return lambda self, y: each_pair(scalar, self, y)
 
     for named_tuple in (types.NamedTuple, types.NamedUniTuple):
-        overload_method(
-            named_tuple,
-            name,
-            strict=False,
-            target="generic",
-            jit_options={"fastmath": FASTMATH, "error_model": "numpy"},
-        )(typer)
+        overload_method(named_tuple, name, strict=False, target="generic", jit_options=POINT_OPTIONS)(typer)
 
 
 for _name in POINT_FUNCTIONS:

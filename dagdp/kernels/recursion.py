@@ -9,56 +9,67 @@ keeps is v and one number κ = Σ_e ω*(y_e - a) = (v - m)/γ - a, and every loc
 link((x_e - v_i)/γ + κ_i): nothing is stored on an edge.
 
 Infinities: an edge of weight -inf has weight 0; a node with only such edges has v = -inf and weights 0.
-Both fall out of one rule: a y that is not finite is no edge.
+Both fall out of one rule: a y that is not finite is no edge. (link(-inf) = 0 for the closed form, which does
+without the question in the forward pass.)
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.jit import point
 from dagdp.kernels.operator import first_only
+from dagdp.kernels.text import point
 
 
 @point
 def two_sum(a: Any, b: Any) -> Any:
-    """a + b without rounding, as (hi, lo); lo = 0 where hi is infinite."""
+    """a + b without rounding, as (hi, lo); lo is NaN where hi is infinite."""
     hi = a + b
     back = hi - a
-    lo = (a - (hi - back)) + (b - back)
-    return hi, (lo if hi - hi == 0.0 else 0.0)
+    return hi, (a - (hi - back)) + (b - back)
 
 
 @point
 def enter(theta: Any, v_hi: Any, v_lo: Any) -> Any:
-    """x_e = θ_e + v_j, the one place where it is formed."""
+    """x_e = θ_e + v_j, the one place where it is formed; lo is finite."""
     hi, lo = two_sum(theta, v_hi)
-    return hi, lo + v_lo
+    return hi, (lo + v_lo if hi - hi == 0.0 else 0.0)
 
 
 @point
 def exceeds(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any) -> Any:
-    """x > m for double-length numbers. No short circuit: that would keep the loop from vectorising."""
-    return (x_hi > m_hi) | ((x_hi == m_hi) & (x_lo > m_lo))
+    """x > m for double-length numbers, whose difference is 0 only if they are equal; false where both are -inf."""
+    return (x_hi - m_hi) + (x_lo - m_lo) > 0.0
+
+
+@point
+def anchor(m_hi: Any) -> Any:
+    """What scores are compared with: the maximum, or 0 where all of them are -inf."""
+    return m_hi if m_hi - m_hi == 0.0 else 0.0
 
 
 @point
 def scaled(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> Any:
-    """y_e = (x_e - m_i)/γ: an exact small difference."""
+    """y_e = (x_e - m_i)/γ: an exact small difference, or -inf."""
     return ((x_hi - m_hi) + (x_lo - m_lo)) * rate
 
 
 @point
-def difference(theta: Any, j_hi: Any, i_hi: Any) -> Any:
-    """θ_e + v_j - v_i in the backward pass, as (hi, lo): the parts may be large where the whole is small."""
-    hi, lo = two_sum(j_hi, -i_hi)
-    total, rest = two_sum(theta, hi)
+def difference(j_hi: Any, i_hi: Any) -> Any:
+    """v_j - v_i in the backward pass, as (hi, lo): the parts may be large where x_e - v_i is small."""
+    return two_sum(j_hi, -i_hi)
+
+
+@point
+def join(hi: Any, lo: Any, potential: Any) -> Any:
+    """That difference with a potential added, of the edge or of its child."""
+    total, rest = two_sum(hi, potential)
     return total, lo + rest
 
 
 @point
 def rejoined(hi: Any, lo: Any, j_lo: Any, i_lo: Any, rate: Any) -> Any:
-    """(x_e - v_i)/γ from that difference and the low parts of v."""
+    """(x_e - v_i)/γ from that difference and the low parts of v; not finite where x_e or v_i is infinite."""
     return (hi + (lo + (j_lo - i_lo))) * rate
 
 
@@ -96,9 +107,10 @@ def newton_step(total: Any, slope: Any) -> Any:
 
 @point
 def node_value(c_hi: Any, m_hi: Any, m_lo: Any, a: Any, kappa: Any, gamma: Any) -> Any:
-    """v_i = c_i + m_i + γ(a_i + κ_i), c_i the potentials that all edges into i share, as (hi, lo)."""
+    """v_i = c_i + m_i + γ(a_i + κ_i), c_i the potentials that all edges into i share, as (hi, lo); lo is finite."""
     hi, lo = two_sum(c_hi, m_hi)
-    return two_sum(hi, lo + (m_lo + gamma * (a + kappa)) if hi - hi == 0.0 else 0.0)
+    total, rest = two_sum(hi, lo + (m_lo + gamma * (a + kappa)))
+    return (total if hi - hi == 0.0 else hi), (rest if hi - hi == 0.0 else 0.0)
 
 
 @point

@@ -1,7 +1,4 @@
-"""Rows of 64 bytes as one vector each, and arrays without owners: what Numba's own language cannot say.
-
-Every function here writes LLVM's code for one step; loops over these steps are in rows.py.
-"""
+"""Arrays without owners, and squares of rows turned in registers: what Numba's own language cannot say."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-ROW_BYTES = 64
+from dagdp.kernels.lanes import ROW_BYTES
 
 
 def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -28,44 +25,10 @@ def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any
     return pointers, signature.args[0].dtype.bitwidth // 8
 
 
-def _vectors(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    """The same as pointers to whole rows."""
-    pointers, align = _pointers(context, builder, signature, arguments)
-    vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), ROW_BYTES // align)
-    return [builder.bitcast(pointer, vector.as_pointer()) for pointer in pointers], align
-
-
 def _load(builder: Any, pointer: Any, align: int) -> Any:
     value = builder.load(pointer)
     value.align = align
     return value
-
-
-def _uncounted(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    """`value` with its arrays' owners forgotten."""
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder, value)
-        array.meminfo = cgutils.get_null_value(array.meminfo.type)
-        array.parent = cgutils.get_null_value(array.parent.type)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        for k, item in enumerate(kind.types):
-            lent = _uncounted(context, builder, item, builder.extract_value(value, k))
-            value = builder.insert_value(value, lent, k)
-    return value
-
-
-@intrinsic
-def lend(typing: Any, value: Any) -> Any:
-    """An array, or a tuple of some, without reference counts; for what a caller keeps alive.
-
-    Numba counts, atomically, at every read of a field and every call: a sixth of the time of small levels.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _uncounted(context, builder, signature.args[0], arguments[0])
-
-    return value(value), generate
 
 
 @intrinsic
@@ -92,14 +55,27 @@ def part(typing: Any, array: Any, start: Any, count: Any) -> Any:
 
 @intrinsic
 def pick(typing: Any, array: Any, i: Any) -> Any:
-    """array[i] for i >= 0: Python's negative indices cost three instructions a read."""
+    """array[i] for i >= 0, integers as int64: Python's negative indices cost three instructions a read."""
+    kind = types.intp if isinstance(array.dtype, types.Integer) else array.dtype
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = context.make_array(signature.args[0])(context, builder, arguments[0])
         pointer = builder.gep(source.data, [arguments[1]])
-        return context.unpack_value(builder, signature.args[0].dtype, pointer)
+        value = context.unpack_value(builder, signature.args[0].dtype, pointer)
+        return context.cast(builder, value, signature.args[0].dtype, kind)
 
-    return array.dtype(array, types.intp), generate
+    return kind(array, types.intp), generate
+
+
+@intrinsic
+def rule(typing: Any, listed: Any, start: Any, step: Any) -> Any:
+    """(listed, start, step) with both numbers int64, literals too: one type, so functions of rules are compiled once."""
+    kind = types.Tuple((listed, types.intp, types.intp))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_tuple(builder, kind, arguments)
+
+    return kind(listed, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -112,58 +88,34 @@ def row_length(typing: Any, array: Any) -> Any:
     return types.intp(array), generate
 
 
-@intrinsic
-def move_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (to, source), align = _vectors(context, builder, signature, arguments)
-        builder.store(_load(builder, source, align), to).align = align
-        return context.get_dummy_value()
+def _turned(builder: Any, rows: list[Any], block: int) -> list[Any]:
+    """The transposed square, `block` being the elements of 16 bytes: what one instruction of any machine moves.
 
-    return types.void(dst, types.intp, src, types.intp), generate
+    Squares of `block` are transposed within pieces of 16 bytes by interleaving; then the pieces change places.
+    """
+    size = len(rows)
 
+    def shuffled(a: Any, b: Any, picks: list[int]) -> Any:
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), size), picks))
 
-@intrinsic
-def add_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (to, source), align = _vectors(context, builder, signature, arguments)
-        total = builder.fadd(_load(builder, to, align), _load(builder, source, align))
-        builder.store(total, to).align = align
-        return context.get_dummy_value()
+    def interleaved(half: int) -> list[int]:
+        """Within each piece, its lower or upper half of both rows in turn."""
+        offset = half * block // 2
+        return [piece + offset + k // 2 + size * (k % 2) for piece in range(0, size, block) for k in range(block)]
 
-    return types.void(dst, types.intp, src, types.intp), generate
-
-
-@intrinsic
-def spread_vector(typing: Any, dst: Any, i: Any, value: Any) -> Any:
-    """A row grows by one number."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (to,), align = _vectors(context, builder, signature, arguments)
-        kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), ROW_BYTES // align)
-        index = ir.Constant(ir.IntType(32), 0)
-        one = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[2], index)
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), ROW_BYTES // align), None)
-        row = builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
-        builder.store(builder.fadd(_load(builder, to, align), row), to).align = align
-        return context.get_dummy_value()
-
-    return types.void(dst, types.intp, dst.dtype), generate
-
-
-@intrinsic
-def total_of_vector(typing: Any, src: Any, j: Any) -> Any:
-    """The sum of a row, by halves: always in the same order."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (source,), align = _vectors(context, builder, signature, arguments)
-        row, size = _load(builder, source, align), ROW_BYTES // align
-        while size > 1:
-            size //= 2
-            low, high = (ir.Constant(ir.VectorType(ir.IntType(32), size), [*range(a, a + size)]) for a in (0, size))
-            row = builder.fadd(builder.shuffle_vector(row, row, low), builder.shuffle_vector(row, row, high))
-        return builder.extract_element(row, ir.Constant(ir.IntType(32), 0))
-
-    return src.dtype(src, types.intp), generate
+    made = []
+    for group in range(0, size, block):
+        part = rows[group : group + block]
+        for _ in range(block.bit_length() - 1):
+            pairs = [(part[r], part[r + block // 2]) for r in range(block // 2)]
+            part = [shuffled(a, b, interleaved(half)) for a, b in pairs for half in (0, 1)]
+        made += part
+    for step in (4 // 2 * block, block):  # rows `step` apart exchange the pieces that stand `step` elements apart
+        for r in (r for r in range(size) if r & step == 0):
+            a, b = made[r], made[r + step]
+            made[r] = shuffled(a, b, [c if c & step == 0 else size + c - step for c in range(size)])
+            made[r + step] = shuffled(a, b, [c + step if c & step == 0 else size + c for c in range(size)])
+    return made
 
 
 @intrinsic
@@ -185,12 +137,7 @@ def turn_vectors(typing: Any, dst: Any, i: Any, dst_step: Any, src: Any, j: Any,
         last = builder.sub(arguments[6], number[1])
         real = [builder.select(builder.icmp_signed("<", r, last), r, last) for r in number]
         rows = [_load(builder, row(source, arguments[5], r), align) for r in real]
-        half = ir.Constant(ir.VectorType(ir.IntType(32), size), [k // 2 + size * (k % 2) for k in range(size)])
-        rest = [size // 2 + k // 2 + size * (k % 2) for k in range(size)]
-        other = ir.Constant(ir.VectorType(ir.IntType(32), size), rest)
-        for _ in range(size.bit_length() - 1):  # log2 perfect shuffles
-            pairs = [(rows[r], rows[r + size // 2]) for r in range(size // 2)]
-            rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in (half, other)]
+        rows = _turned(builder, rows, 16 // align)
         for c in range(size):
             builder.store(rows[c], row(to, arguments[2], number[c])).align = align
         return context.get_dummy_value()

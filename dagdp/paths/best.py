@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.kernels.jit import helper, inner
+from dagdp.kernels.jit import counted, helper
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
 from dagdp.paths.result import Paths, assemble
@@ -108,13 +108,13 @@ def _count(order: Any, first: Any, in_ptr: Any, in_edges: Any, parents: Any, wei
     return count[end]
 
 
-@inner
+@counted
 def _better(keys: Any, a: int, b: int) -> bool:
     """Whether the candidate at place a comes before the one at b: higher, or equal and earlier in the user's order."""
     return keys[a] > keys[b] or (keys[a] == keys[b] and a < b)
 
 
-@inner
+@counted
 def _push(heap: Any, base: int, size: int, keys: Any, place: int) -> None:
     """Add a place to the heap at heap[base : base + size]."""
     at = size
@@ -127,7 +127,7 @@ def _push(heap: Any, base: int, size: int, keys: Any, place: int) -> None:
         at = up
 
 
-@inner
+@counted
 def _pop(heap: Any, base: int, size: int, keys: Any) -> int:
     """Take the best place off the heap at heap[base : base + size]."""
     top = heap[base]
@@ -144,7 +144,7 @@ def _pop(heap: Any, base: int, size: int, keys: Any) -> int:
     return top
 
 
-@inner
+@counted
 def _first_paths(
     order: Any, first: Any, in_ptr: Any, in_edges: Any, parents: Any, weights: Any, score: Any, place: Any, before: Any
 ) -> None:
@@ -160,7 +160,7 @@ def _first_paths(
                 score[node], place[node], before[node] = total, p, parents[e]
 
 
-@inner
+@counted
 def _grown(array: Any, size: int) -> Any:
     """The array itself, or a copy with room for `size` entries and as many again."""
     if array.shape[0] >= size:
@@ -170,7 +170,7 @@ def _grown(array: Any, size: int) -> Any:
     return made
 
 
-@inner
+@counted
 def _open(base: int, stop: int, taken: int, in_edges: Any, parents: Any, weights: Any, score: Any, queue: Any) -> int:
     """Fill a node's heap with the best path over each edge but the one at place `taken`; the heap's size."""
     heap, keys, source = queue
@@ -184,7 +184,7 @@ def _open(base: int, stop: int, taken: int, in_edges: Any, parents: Any, weights
     return size
 
 
-@inner
+@counted
 def _trace(entry: int, place: Any, before: Any, in_edges: Any, edges: Any) -> None:
     """Write the edges of an entry's path from its start on."""
     length = 0

@@ -1,0 +1,159 @@
+"""Levels that repeat one matrix: dense, and reading the same entries as another level does.
+
+A CRF with shared transitions takes the same S x S weights at every step. Where that is proved, kernels may compute
+exp(transition) once, and need S exponentials a step in place of S². A level counts whose first nodes (those of the
+largest fan-in) all have the same parents, neighbours in the level before, in the same order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.compiled import Outgoing, Tied
+from dagdp.compiler.arrays import at
+from dagdp.compiler.renumber import Renumbered
+from dagdp.compiler.validate import Numbers
+from dagdp.kernels.jit import helper
+from dagdp.progressions import CHILD, COUNT, LISTED, PARENT, expanded
+
+LEAST_COLUMNS = 3  # parents: with two there are as many exponentials either way
+LEAST_ROWS = 2
+
+
+def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> Tied:
+    """The levels that share a matrix with another, these matrices, and the edges that are left."""
+    levels = done.level_ptr.size - 1
+    rows, first = np.zeros(levels, np.int32), np.zeros(levels, np.int32)
+    levelled = done.levelled
+    _dense_levels(
+        done.level_ptr,
+        done.order,
+        done.rank,
+        levelled.in_ptr,
+        levelled.in_parent,
+        LEAST_COLUMNS,
+        LEAST_ROWS,
+        rows,
+        first,
+    )
+    dense = np.flatnonzero(rows)
+    columns = levelled.fan_in[done.order[done.level_ptr[dense]]]
+    marks = np.zeros((len(on_edges), levels), np.uint64)
+    for place, k in enumerate(on_edges):
+        index = levelled.sound.potentials[k].index
+        _fingerprints(
+            dense,
+            done.level_ptr,
+            done.order,
+            levelled.in_ptr,
+            levelled.in_order,
+            levelled.edges,
+            rows,
+            index,
+            marks[place],
+        )
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for level, width in zip(dense.tolist(), columns.tolist(), strict=True):
+        found.setdefault((rows[level], width, *marks[:, level].tolist()), []).append(level)
+    pattern = np.full(levels, -1, np.int32)
+    shapes, entries = [], []
+    for (m, width, *_), members in found.items():
+        if on_edges and len(members) > 1:
+            matrices = [_matrix(done, on_edges, level, m, width) for level in members]
+            same = [level for level, other in zip(members, matrices, strict=True) if np.array_equal(other, matrices[0])]
+            if len(same) > 1:
+                pattern[same] = len(shapes)
+                shapes.append((m, width))
+                entries.append(matrices[0].ravel())
+    rows[pattern < 0] = 0
+    return Tied(
+        pattern,
+        np.where(pattern < 0, 0, first).astype(np.int32),
+        np.array(shapes, np.int32).reshape(-1, 2),
+        np.cumsum([0, *(m * d for m, d in shapes)]).astype(np.int32),
+        np.concatenate([np.empty(0, np.int32), *entries]).astype(np.int32),
+        *_left_over(done.level_ptr, rows, outgoing),
+    )
+
+
+def _left_over(level_ptr: Numbers, rows: Numbers, outgoing: Outgoing) -> tuple[Numbers, Numbers, Numbers]:
+    """(level_runs, runs, listed) of the outgoing edges that lead to no tied node; other levels as they are."""
+    if not rows.any():
+        return outgoing.level_runs, outgoing.runs, outgoing.listed
+    level_runs, runs, listed, kept = [0], [], [outgoing.listed], outgoing.listed.size
+    for level in range(level_ptr.size - 1):
+        part = outgoing.runs[outgoing.level_runs[level] : outgoing.level_runs[level + 1]]
+        tied = rows[level + 1] if level + 1 < rows.size else 0
+        if tied:
+            children = expanded(part, CHILD, outgoing.listed)
+            free = (children < level_ptr[level + 1]) | (children >= level_ptr[level + 1] + tied)
+            count = int(free.sum())
+            run = np.zeros((1, part.shape[1]), np.int64)
+            run[0, COUNT] = count
+            for column in range(PARENT, part.shape[1], 2):
+                run[0, column : column + 2] = kept, LISTED
+                listed.append(expanded(part, column, outgoing.listed)[free])
+                kept += count
+            part = run if count else part[:0]
+        runs.append(part)
+        level_runs.append(level_runs[-1] + len(part))
+    return (
+        np.array(level_runs, np.int32),
+        np.concatenate(runs).astype(np.int32),
+        np.concatenate(listed).astype(np.int32),
+    )
+
+
+@helper
+def _dense_levels(
+    level_ptr: Any, nodes: Any, rank: Any, in_ptr: Any, in_parent: Any, least_columns: int, least_rows: int, rows: Any,
+    first: Any,
+) -> None:  # fmt: skip
+    """rows[level] = how many of a level's first nodes have the same block of parents, beginning with node `first`."""
+    for level in range(1, level_ptr.shape[0] - 1):
+        n0, n1 = level_ptr[level], level_ptr[level + 1]
+        begin = in_ptr[nodes[n0]]
+        columns = in_ptr[nodes[n0] + 1] - begin
+        p0 = rank[in_parent[begin]]
+        if columns < least_columns or p0 < level_ptr[level - 1] or p0 + columns > n0:
+            continue
+        m = 0
+        dense = True
+        while dense and n0 + m < n1 and in_ptr[nodes[n0 + m] + 1] - in_ptr[nodes[n0 + m]] == columns:
+            begin = in_ptr[nodes[n0 + m]]
+            d = 0
+            while d < columns and rank[in_parent[begin + d]] == p0 + d:
+                d += 1
+            dense = d == columns
+            m += 1
+        if dense and m >= least_rows:
+            rows[level] = m
+            first[level] = p0
+
+
+@helper
+def _fingerprints(
+    levels: Any, level_ptr: Any, nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, rows: Any, index: Any, marks: Any
+) -> None:
+    """A hash of the entries that each dense level reads, in the order of its matrix."""
+    for level in levels:
+        mark = np.uint64(14695981039346656037)
+        for k in range(level_ptr[level], level_ptr[level] + rows[level]):
+            for place in range(in_ptr[nodes[k]], in_ptr[nodes[k] + 1]):
+                e = at(numbers, at(in_order, place))
+                entry = index[e] if e >= 0 else -1
+                mark = (mark ^ np.uint64(entry + 2)) * np.uint64(1099511628211)
+        marks[level] = mark
+
+
+def _matrix(done: Renumbered, on_edges: list[int], level: int, m: int, width: int) -> Numbers:
+    """[K, rows, columns] the entries of the edge potentials that a dense level reads, -1 for none."""
+    levelled = done.levelled
+    nodes = done.order[done.level_ptr[level] : done.level_ptr[level] + m]
+    places = levelled.in_ptr[nodes][:, None] + np.arange(width)
+    edges = levelled.in_order[places] if levelled.in_order.size else places
+    edges = levelled.edges[edges] if levelled.edges.size else edges
+    read = [np.where(edges >= 0, levelled.sound.potentials[k].index[edges], -1) for k in on_edges]
+    return np.stack(read)

@@ -1,0 +1,101 @@
+"""max_Ω of a row of lanes: τ and κ from the scores x of the edges into a row's nodes.
+
+The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` the rows
+(x - m)/γ (the closed form and HardMax only if it has room), and hands back what turns y into link's argument (-a, or HardMax's chosen slot) and κ, the sum of ω*.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.extending import overload
+
+from dagdp.kernels.elementary import log_of_mass
+from dagdp.kernels.jit import UNCOUNTED, inlined
+from dagdp.kernels.lanes import any_lane, load, row_of, select, store
+from dagdp.kernels.recursion import curvature, energy, exceeds, newton_step, scaled, weight
+from dagdp.kernels.vectors import pick, row_length
+
+
+@inlined
+def maximum(x_hi: Any, x_lo: Any, xs: Any, depth: int) -> Any:
+    """m = max x, as (hi, lo)."""
+    m_hi, m_lo = row_of(x_hi, -np.inf), row_of(x_hi, 0)
+    for d in range(depth):
+        at = pick(xs, d)
+        hi, lo = load(x_hi, at), load(x_lo, at)
+        larger = exceeds(hi, lo, m_hi, m_lo)
+        m_hi, m_lo = select(larger, hi, m_hi), select(larger, lo, m_lo)
+    return m_hi, m_lo
+
+
+@inlined
+def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any, m_lo: Any, y: Any) -> Any:
+    real = x_hi.dtype.type
+    whole = row_length(x_hi)
+    tolerance = real(4) * np.finfo(real).eps
+    rate = real(1) / omega.gamma
+    for d in range(depth):
+        at = pick(xs, d)
+        store(y, d * whole, scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
+    shift = row_of(x_hi, omega.corner)
+    for _ in range(depth + 64):
+        total, slope = row_of(x_hi, 0), row_of(x_hi, 0)
+        for d in range(depth):
+            u = load(y, d * whole) + shift
+            total = total + weight(omega, u)
+            slope = slope + curvature(omega, u)
+        step = newton_step(total, slope)
+        shift = shift - step
+        if not any_lane(step > tolerance):
+            break
+    kappa = row_of(x_hi, 0)
+    for d in range(depth):
+        kappa = kappa + energy(omega, load(y, d * whole) + shift)
+    return shift, kappa
+
+
+@inlined
+def solve_exponential(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any, m_lo: Any, y: Any) -> Any:
+    real = x_hi.dtype.type
+    whole = row_length(x_hi)
+    rate = real(1) / omega.gamma
+    keep = y.shape[0] > whole
+    total = row_of(x_hi, 0)
+    for d in range(depth):
+        at = pick(xs, d)
+        row = scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate)
+        if keep:
+            store(y, d * whole, row)
+        total = total + omega.link(row + omega.corner)  # y is finite or -inf, of which the link is 0
+    return omega.corner - log_of_mass(total), row_of(x_hi, 1)  # the conjugate is the link, and the links sum to 1
+
+
+@inlined
+def solve_first(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any, m_lo: Any, y: Any) -> Any:
+    real = x_hi.dtype.type
+    whole = row_length(x_hi)
+    keep = y.shape[0] > whole
+    shift = row_of(x_hi, -1)
+    for d in range(depth):
+        at = pick(xs, d)
+        row = scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, real(1))
+        if keep:
+            store(y, d * whole, row)
+        shift = select((row == real(0)) & (shift < real(0)), real(d), shift)
+    return shift, row_of(x_hi, 0)
+
+
+def solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyped-def]
+    """The solver that the operator names, chosen when the kernel is compiled."""
+    raise AssertionError("only called from compiled code")
+
+
+SOLVERS = {"newton": solve_newton, "exponential": solve_exponential, "first": solve_first}
+
+
+@overload(solve, strict=False, jit_options={**UNCOUNTED, "forceinline": True})
+def _solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyped-def]
+    solver = SOLVERS[omega.instance_class.omega.solver]
+    return lambda omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y: solver(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y)

@@ -56,11 +56,26 @@ class Call:
     def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
         blocks = flat(weights.blocks)
         entries = np.array([block.shape[1] for block in weights.blocks], np.int64)
-        return Source(blocks, entries, weights.shared, self.real(sign), self.real(lowest))
+        return Source(blocks, entries, self._one_row(weights), self.real(sign), self.real(lowest))
+
+    def _one_row(self, weights: Weights) -> NDArray[np.bool_]:
+        """[blocks] whether kernels find one row for all items, or for the only one."""
+        return weights.shared if self.batch else ~weights.shared
+
+    @property
+    def tied(self) -> bool:
+        """Whether levels that repeat a matrix are multiplied with it, which is done for rows of samples."""
+        if self.omega.solver != "exponential" or not self.dag.wiring.tied.shapes.size:
+            return False
+        blocks = self.dag.wiring.incoming.blocks
+        along = [self.weights] if self.direction is None else [self.weights, self.direction]
+        return all(self._one_row(weights)[blocks].all() for weights in along)
 
     @functools.cached_property
     def lanes(self) -> int:
         """Samples worked on together."""
+        if self.tied:
+            return ROW_BYTES // np.dtype(self.real).itemsize
         return self.dag.samples_together(self.items, ROW_BYTES // np.dtype(self.real).itemsize)
 
     @functools.cached_property
@@ -80,7 +95,9 @@ class Call:
             return
         data, lanes = self.omega.data(self.real), self.lanes
         known = self.dag.wiring
-        wiring = (known.incoming, known.hoisted, known.outgoing) if kernel.pulls else (known.passing, known.hoisted)
+        wiring: tuple[Any, ...] = (known.passing, known.hoisted, known.tied)
+        if kernel.pulls:
+            wiring = (known.incoming, known.hoisted, known.tied, known.outgoing, known.free)
 
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task
@@ -120,8 +137,10 @@ class Call:
 def workspace(kernel: Kernel, dag: CompiledDAG, incoming: Incoming, lanes: int, real: Any) -> tuple[Any, Any]:
     """The memory that one launch works in: numbers, and places of rows."""
     itemsize = np.dtype(real).itemsize
-    size = scratch_size(kernel, dag.most_parents, int(incoming.place[-1]), dag.band_nodes, lanes, itemsize)
-    return np.empty(size, real), np.empty(4 * dag.most_parents, np.int64)
+    size = scratch_size(
+        kernel, dag.most_parents, int(incoming.place[-1]), dag.band_nodes, dag.wiring.tied, lanes, itemsize
+    )
+    return np.empty(size, real), np.empty(4 * dag.most_parents + 2, np.int64)
 
 
 def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> Call:

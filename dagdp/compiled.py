@@ -78,9 +78,6 @@ class Tied(NamedTuple):
     shapes: np.ndarray  # [P, 2] rows and columns
     ptr: np.ndarray  # [P+1] places of the matrices, one after another
     entries: np.ndarray  # [K * ptr[P]] entries of the K edge potentials, -1 for none: [K, rows, columns] by matrix
-    level_runs: np.ndarray  # as in `Outgoing`, but without the edges into these nodes
-    runs: np.ndarray
-    listed: np.ndarray
 
 
 class Wiring(NamedTuple):
@@ -90,6 +87,7 @@ class Wiring(NamedTuple):
     outgoing: Outgoing
     hoisted: Hoisted
     tied: Tied
+    free: Outgoing  # what is left of `outgoing` where tied levels are multiplied with their matrices
     passing: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
 
 
@@ -293,6 +291,17 @@ class CompiledDAG:
 
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """int32, contiguous, read-only: what a kernel gets."""
+    return locked(np.ascontiguousarray(array, np.int32))
+
+
+def locked(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself, read-only from now on."""
+    array.flags.writeable = False
+    return array
 
 
 def enrolled(compiled: Any) -> int:

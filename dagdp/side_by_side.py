@@ -222,12 +222,13 @@ class _Task:
 
     def run(self, part: int, cut: tuple[int, int]) -> bool:
         call, dag = self.call, self.union.dag
-        incoming, outgoing, hoisted = dag.wiring.incoming, dag.wiring.outgoing, dag.wiring.hoisted
-        wiring = (incoming, hoisted, outgoing) if self.kernel.pulls else (incoming, hoisted)
+        known = dag.wiring
+        wiring: tuple[Any, ...] = (known.incoming, known.hoisted, known.tied)
+        wiring = (*wiring, known.outgoing, known.free) if self.kernel.pulls else wiring
         arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
         arguments += [] if self.out is None else [flat(self.out)]
         batch = Batch(*cut, self.lanes, part, self.union.ends.size)
-        room = workspace(self.kernel, dag, incoming, self.lanes, call.real)
+        room = workspace(self.kernel, dag, known.incoming, self.lanes, call.real)
         return bool(self.kernel(call.omega.data(call.real), *room, *wiring, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:

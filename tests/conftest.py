@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,28 @@ settings.register_profile(
     "dagdp", deadline=None, derandomize=True, max_examples=60, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("dagdp")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --generic` runs the suite on graphs of which nothing is proved: every index listed, nothing hoisted."""
+    parser.addoption("--generic", action="store_true", help="compile every graph without specialisation")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test compiles a graph."""
+    if config.getoption("--generic"):
+        from dagdp.compiler import specialise  # type: ignore[attr-defined]
+
+        sys.modules[specialise.__module__].PROVE = False  # type: ignore[attr-defined]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that ask what was specialised have nothing to ask under --generic."""
+    if config.getoption("--generic"):
+        skip = pytest.mark.skip(reason="asks what specialisation found, which --generic switches off")
+        for item in items:
+            if item.get_closest_marker("specialised"):
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from dagdp.kernels.recursion import (
     enter,
     exceeds,
     flow,
+    join,
     newton_step,
     node_value,
     rejoined,
@@ -55,7 +56,7 @@ def solve_rows(omega, theta, parents, values, weights):
         v_hi, v_lo = node_value(zero, m_hi, m_lo, -shift, kappa, omega.gamma)
         values[r] = v_hi
         for e in range(theta.shape[1]):
-            hi, lo = difference(theta[r, e], parents[r, e], v_hi)
+            hi, lo = join(*difference(parents[r, e], v_hi), theta[r, e])
             y = rejoined(hi, lo, zero, v_lo, rate)
             weights[r, e] = flow(weight(omega, argument(omega, y, zero, kappa)), real(1))
 

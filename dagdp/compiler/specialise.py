@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Tied, Wiring
+from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring, frozen, locked
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
+from dagdp.compiler.generic import listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
     entry_runs,
@@ -29,6 +30,7 @@ from dagdp.compiler.tie import tie
 from dagdp.compiler.validate import Numbers
 from dagdp.progressions import EDGE, ENTRY, LISTED
 
+PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned
 LEAST_PIECE = 8  # entries: half a square of float32
 
@@ -39,25 +41,28 @@ def specialise(done: Renumbered) -> CompiledDAG:
     shared = [
         shared_entries(levelled.children, levelled.edges, p.index, done.rank, done.order.size) for p in sound.potentials
     ]
-    on_nodes = [k for k, (same, _) in enumerate(shared) if same]
-    on_edges = [k for k, (same, _) in enumerate(shared) if not same]
+    on_nodes = [k for k, (same, _) in enumerate(shared) if same and PROVE]
+    on_edges = [k for k in range(len(shared)) if k not in on_nodes]
     incoming = _incoming(done, on_edges)
     outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
-    tied = Tied(*map(_frozen, tie(done, on_edges, outgoing)))
-    wiring = Wiring(incoming, outgoing, hoisted, tied, _passing(incoming, farthest))
+    if not PROVE:
+        incoming, outgoing = listed_incoming(incoming), listed_outgoing(outgoing)
+    tied, free = tie(done, on_edges if PROVE else [], outgoing)
+    passing = _passing(incoming, farthest) if PROVE else incoming
+    wiring = Wiring(incoming, outgoing, hoisted, tied, free, passing)
     users = sound.graph.num_nodes
     origin = done.order if sound.ends.size == 1 else np.where(done.order < users, done.order, np.int32(-1))
     return CompiledDAG(
         graph=sound.graph,
         potentials=sound.potentials,
         wiring=wiring,
-        origin=_locked(origin),
-        rank=_locked(done.rank[:users]),
+        origin=locked(origin),
+        rank=locked(done.rank[:users]),
         end=int(done.rank[levelled.end]),
-        starts=_locked(sound.starts),
-        ends=_locked(sound.ends),
+        starts=locked(sound.starts),
+        ends=locked(sound.ends),
         hoisted=tuple(on_nodes),
     )
 
@@ -86,19 +91,19 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
         taken += entries.size
     fan_in = levelled.fan_in[done.order] if on_edges else done.order[:0]
     return Incoming(
-        levels=_frozen(done.level_ptr),
-        place=_frozen(done.level_ptr),
-        slots=_frozen(slots[0]),
-        first=_frozen(slots[1]),
-        width=_frozen(slots[2]),
-        slot_runs=_frozen(slot_runs),
-        runs=_frozen(runs),
-        parent=_frozen(parent),
-        edges=_frozen(np.concatenate([[0], np.cumsum(fan_in)])),
-        piece_ptr=_frozen(np.array(ptr)),
-        pieces=_frozen(np.concatenate(pieces)),
-        entry=_frozen(np.concatenate(listed)),
-        blocks=_frozen(np.array(on_edges, np.int64)),
+        levels=frozen(done.level_ptr),
+        place=frozen(done.level_ptr),
+        slots=frozen(slots[0]),
+        first=frozen(slots[1]),
+        width=frozen(slots[2]),
+        slot_runs=frozen(slot_runs),
+        runs=frozen(runs),
+        parent=frozen(parent),
+        edges=frozen(np.concatenate([[0], np.cumsum(fan_in)])),
+        piece_ptr=frozen(np.array(ptr)),
+        pieces=frozen(np.concatenate(pieces)),
+        entry=frozen(np.concatenate(listed)),
+        blocks=frozen(np.array(on_edges, np.int64)),
     )
 
 
@@ -124,8 +129,8 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
         else:
             more = entry_runs(runs, listed, column, index)
             listed = np.concatenate([listed, more]) if more.size else listed
-    blocks = _frozen(np.array(on_edges, np.int64))
-    return Outgoing(_frozen(level_runs), _frozen(runs), _frozen(listed), blocks), farthest
+    blocks = frozen(np.array(on_edges, np.int64))
+    return Outgoing(frozen(level_runs), frozen(runs), frozen(listed), blocks), farthest
 
 
 def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Any) -> Hoisted:
@@ -134,13 +139,11 @@ def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[in
     counts = [np.diff(ptr) for ptr, _ in lists]
     nothing = np.empty(0, np.int64)
     return Hoisted(
-        blocks=_frozen(np.array(blocks, np.int64)),
-        levels=_frozen(bands),
-        ptr=_frozen(np.cumsum(np.concatenate([[0], *counts]))),
-        node=_frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
-        entry=_frozen(
-            np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])
-        ),
+        blocks=frozen(np.array(blocks, np.int64)),
+        levels=frozen(bands),
+        ptr=frozen(np.cumsum(np.concatenate([[0], *counts]))),
+        node=frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
+        entry=frozen(np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])),
     )
 
 
@@ -160,16 +163,5 @@ def _passing(incoming: Incoming, farthest: Numbers) -> Incoming:
     _, count, start, step = runs[by_rule].T
     runs[by_rule, 2] = moved(start)
     in_one_level = np.array_equal(moved(start + step * (count - 1)), runs[by_rule, 2] + step * (count - 1))
-    changed = {"place": _frozen(place), "runs": _frozen(runs), "parent": _frozen(moved(incoming.parent))}
+    changed = {"place": frozen(place), "runs": frozen(runs), "parent": frozen(moved(incoming.parent))}
     return incoming._replace(**changed) if in_one_level else incoming
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """int32, contiguous, read-only: what a kernel gets."""
-    made = np.ascontiguousarray(array, np.int32)
-    return _locked(made)
-
-
-def _locked(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.compiled import Outgoing, Tied
+from dagdp.compiled import Outgoing, Tied, frozen
 from dagdp.compiler.arrays import at
+from dagdp.compiler.level import Small
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.validate import Numbers
 from dagdp.kernels.jit import helper
@@ -22,45 +23,28 @@ LEAST_COLUMNS = 3  # parents: with two there are as many exponentials either way
 LEAST_ROWS = 2
 
 
-def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> Tied:
+def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied, Outgoing]:
     """The levels that share a matrix with another, these matrices, and the edges that are left."""
     levels = done.level_ptr.size - 1
     rows, first = np.zeros(levels, np.int32), np.zeros(levels, np.int32)
     levelled = done.levelled
-    _dense_levels(
-        done.level_ptr,
-        done.order,
-        done.rank,
-        levelled.in_ptr,
-        levelled.in_parent,
-        LEAST_COLUMNS,
-        LEAST_ROWS,
-        rows,
-        first,
-    )
+    if on_edges:
+        nodes = done.level_ptr, done.order, done.rank
+        _dense_levels(*nodes, levelled.in_ptr, levelled.in_parent, LEAST_COLUMNS, LEAST_ROWS, rows, first)
     dense = np.flatnonzero(rows)
     columns = levelled.fan_in[done.order[done.level_ptr[dense]]]
     marks = np.zeros((len(on_edges), levels), np.uint64)
     for place, k in enumerate(on_edges):
-        index = levelled.sound.potentials[k].index
-        _fingerprints(
-            dense,
-            done.level_ptr,
-            done.order,
-            levelled.in_ptr,
-            levelled.in_order,
-            levelled.edges,
-            rows,
-            index,
-            marks[place],
-        )
+        csr, index = (levelled.in_ptr, levelled.in_order), levelled.sound.potentials[k].index
+        _fingerprints(dense, done.level_ptr, done.order, *csr, levelled.edges, rows, index, marks[place])
     found: dict[tuple[Any, ...], list[int]] = {}
     for level, width in zip(dense.tolist(), columns.tolist(), strict=True):
         found.setdefault((rows[level], width, *marks[:, level].tolist()), []).append(level)
     pattern = np.full(levels, -1, np.int32)
-    shapes, entries = [], []
+    shapes: list[tuple[int, int]] = []
+    entries: list[Numbers] = []
     for (m, width, *_), members in found.items():
-        if on_edges and len(members) > 1:
+        if len(members) > 1:
             matrices = [_matrix(done, on_edges, level, m, width) for level in members]
             same = [level for level, other in zip(members, matrices, strict=True) if np.array_equal(other, matrices[0])]
             if len(same) > 1:
@@ -68,20 +52,20 @@ def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> Tied:
                 shapes.append((m, width))
                 entries.append(matrices[0].ravel())
     rows[pattern < 0] = 0
-    return Tied(
-        pattern,
-        np.where(pattern < 0, 0, first).astype(np.int32),
-        np.array(shapes, np.int32).reshape(-1, 2),
-        np.cumsum([0, *(m * d for m, d in shapes)]).astype(np.int32),
-        np.concatenate([np.empty(0, np.int32), *entries]).astype(np.int32),
-        *_left_over(done.level_ptr, rows, outgoing),
+    tied = Tied(
+        frozen(pattern),
+        frozen(np.where(pattern < 0, 0, first)),
+        frozen(np.array(shapes).reshape(-1, 2)),
+        frozen(np.cumsum([0, *(m * d for m, d in shapes)])),
+        frozen(np.concatenate([np.empty(0, np.int32), *entries])),
     )
+    return tied, _left_over(done.level_ptr, rows, outgoing)
 
 
-def _left_over(level_ptr: Numbers, rows: Numbers, outgoing: Outgoing) -> tuple[Numbers, Numbers, Numbers]:
-    """(level_runs, runs, listed) of the outgoing edges that lead to no tied node; other levels as they are."""
+def _left_over(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
+    """The outgoing edges that lead to no tied node; other levels as they are."""
     if not rows.any():
-        return outgoing.level_runs, outgoing.runs, outgoing.listed
+        return outgoing
     level_runs, runs, listed, kept = [0], [], [outgoing.listed], outgoing.listed.size
     for level in range(level_ptr.size - 1):
         part = outgoing.runs[outgoing.level_runs[level] : outgoing.level_runs[level + 1]]
@@ -99,11 +83,8 @@ def _left_over(level_ptr: Numbers, rows: Numbers, outgoing: Outgoing) -> tuple[N
             part = run if count else part[:0]
         runs.append(part)
         level_runs.append(level_runs[-1] + len(part))
-    return (
-        np.array(level_runs, np.int32),
-        np.concatenate(runs).astype(np.int32),
-        np.concatenate(listed).astype(np.int32),
-    )
+    joined = frozen(np.array(level_runs)), frozen(np.concatenate(runs)), frozen(np.concatenate(listed))
+    return Outgoing(*joined, outgoing.blocks)
 
 
 @helper

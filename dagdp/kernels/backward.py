@@ -27,6 +27,7 @@ from dagdp.kernels.recursion import (
     weight_tangent,
 )
 from dagdp.kernels.rows import add_to, fill, number
+from dagdp.kernels.tied import flush_tied, leave_tied
 from dagdp.kernels.vectors import pick, row_length
 from dagdp.progressions import CHILD, COUNT, FIRST, PARENT, SLOT
 
@@ -137,10 +138,9 @@ def hand_up(bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, 
 
 
 @inlined
-def level_runs(outgoing: Any, hoisted: Any, band: int, top: int) -> Any:
-    """(first, last): the runs of edges that leave a band's levels below `top`."""
-    first, last = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
-    return pick(outgoing.level_runs, min(top, first)), pick(outgoing.level_runs, min(top, last))
+def levels_of(hoisted: Any, band: int, top: int) -> Any:
+    """(first, last): the band's levels below `top`."""
+    return min(top, pick(hoisted.levels, band)), min(top, pick(hoisted.levels, band + 1))
 
 
 @inlined
@@ -149,33 +149,47 @@ def edges_of(outgoing: Any, run: int) -> int:
     return pick(outgoing.runs, run * outgoing.runs.shape[1] + COUNT)
 
 
-@inner
-def backward(
-    omega: Any, outgoing: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any,
-    out: Any, rows: Any, square: Any, spare: int,
+@inlined
+def pour(
+    omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, state: Any,
+    bar: Any, out: Any, rows: Any, square: Any, spare: int,
 ) -> None:  # fmt: skip
-    """E, and ē at every node (Algorithm 1)."""
+    """The flows e = q ē on `count` edges of a run, handed to their parents and to the gradient."""
     w, _, flows = rows
     lanes, whole = batch.lanes, row_length(bar)
-    zero = row_of(bar, 0)
-    own_edges = outgoing.blocks.shape[0] > 0
+    if outgoing.blocks.shape[0] > 0 and not first_only(omega):
+        fill(w, 0, count * lanes, 0)
+        read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
+    for at in range(0, count * lanes, whole):
+        e = skip + at // lanes
+        ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar[:0]))
+        row = flow(weight(omega, argument_of(omega, state, ends, w, at)), load(bar, ends.child))
+        hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at)
+    write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+
+
+@inner
+def backward(
+    omega: Any, incoming: Any, outgoing: Any, free: Any, hoisted: Any, ties: Any, batch: Batch, b0: int, top: int,
+    theta: Source, state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int,
+) -> None:  # fmt: skip
+    """E, and ē at every node (Algorithm 1)."""
+    tied, made = ties
+    blocks = outgoing.blocks
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
-        oldest, newest = level_runs(outgoing, hoisted, band, top)
-        for run in range(newest - 1, oldest - 1, -1):
-            edges = edges_of(outgoing, run)
-            for skip in range(0, edges, CHUNK):
-                count = min(CHUNK, edges - skip)
-                if own_edges and not first_only(omega):
-                    fill(w, 0, count * lanes, 0)
-                    read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
-                for at in range(0, count * lanes, whole):
-                    e = at // lanes
-                    ends = row_ends(omega, outgoing, run, skip + e, count - e, lanes, spare, state, (bar, bar[:0]))
-                    u = argument_of(omega, state, ends, w, at)
-                    row = flow(weight(omega, u), load(bar, ends.child))
-                    hand_up(bar, outgoing, run, skip + e, ends, row, lanes, flows, at)
-                write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+        oldest, newest = levels_of(hoisted, band, top)
+        for level in range(newest - 1, oldest - 1, -1):
+            served = leave_tied(
+                omega, tied, made, incoming, blocks, level + 1, batch, b0, state, bar, bar[:0], out, theta
+            )
+            here = free if served else outgoing
+            for run in range(here.level_runs[level + 1] - 1, here.level_runs[level] - 1, -1):
+                edges = edges_of(here, run)
+                for skip in range(0, edges, CHUNK):
+                    count = min(CHUNK, edges - skip)
+                    pour(omega, here, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare)
         write_hoisted(out, square, theta, hoisted, band, batch, b0, bar)
+    flush_tied(omega, tied, made, blocks, batch, out, theta)
 
 
 @inner
@@ -210,39 +224,73 @@ def local_weights(
                         out[b0 + b, first + e] = weights[e * lanes + b]
 
 
-@inner
-def backward_tangent(
-    omega: Any, outgoing: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, z: Source, state: Any,
-    bar: Any, bar_dot: Any, out: Any, rows: Any, square: Any, spare: int,
+@inlined
+def pour_tangent(
+    omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, z: Source,
+    state: Any, bar: Any, bar_dot: Any, out: Any, rows: Any, square: Any, spare: int,
 ) -> None:  # fmt: skip
-    """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
+    """The same of e and ė = q̇ ē + q ē̇, of which ė goes to the result."""
     _, _, _, v_dot, c, _, _ = state
     w, w_dot, flows = rows
     lanes, whole = batch.lanes, row_length(bar)
-    zero = row_of(bar, 0)
-    rate = v_dot.dtype.type(1) / omega.gamma
+    rate = bar.dtype.type(1) / omega.gamma
     own_edges = outgoing.blocks.shape[0] > 0
+    if own_edges:
+        fill(w, 0, count * lanes, 0)
+        read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
+        fill(w_dot, 0, count * lanes, 0)
+        read_run(w_dot, square, z, outgoing, batch, b0, run, skip, count)
+    for at in range(0, count * lanes, whole):
+        e = skip + at // lanes
+        ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
+        u = argument_of(omega, state, ends, w, at)
+        x_dot = load(v_dot, ends.parent)
+        if own_edges:
+            x_dot = x_dot + load(w_dot, at)
+        q = weight(omega, u)
+        q_dot = weight_tangent(curvature(omega, u), x_dot, load(c, ends.child), rate)
+        above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
+        hand_up(bar, outgoing, run, e, ends, flow(q, above), lanes, flows, at)
+        hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), lanes, flows, at)
+    write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+
+
+@inner
+def backward_tangent(
+    omega: Any, incoming: Any, outgoing: Any, free: Any, hoisted: Any, ties: Any, batch: Batch, b0: int, top: int,
+    theta: Source, z: Source, state: Any, bar: Any, bar_dot: Any, out: Any, rows: Any, square: Any, spare: int,
+) -> None:  # fmt: skip
+    """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
+    tied, made = ties
+    blocks = outgoing.blocks
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
-        oldest, newest = level_runs(outgoing, hoisted, band, top)
-        for run in range(newest - 1, oldest - 1, -1):
-            edges = edges_of(outgoing, run)
-            for skip in range(0, edges, CHUNK):
-                count = min(CHUNK, edges - skip)
-                if own_edges:
-                    fill(w, 0, count * lanes, 0)
-                    read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
-                    fill(w_dot, 0, count * lanes, 0)
-                    read_run(w_dot, square, z, outgoing, batch, b0, run, skip, count)
-                for at in range(0, count * lanes, whole):
-                    e = at // lanes
-                    ends = row_ends(omega, outgoing, run, skip + e, count - e, lanes, spare, state, (bar, bar_dot))
-                    u = argument_of(omega, state, ends, w, at)
-                    x_dot = load(v_dot, ends.parent) + (load(w_dot, at) if own_edges else zero)
-                    q = weight(omega, u)
-                    q_dot = weight_tangent(curvature(omega, u), x_dot, load(c, ends.child), rate)
-                    above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
-                    hand_up(bar, outgoing, run, skip + e, ends, flow(q, above), lanes, flows, at)
-                    row = flow_tangent(q, q_dot, above, above_dot)
-                    hand_up(bar_dot, outgoing, run, skip + e, ends, row, lanes, flows, at)
-                write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+        oldest, newest = levels_of(hoisted, band, top)
+        for level in range(newest - 1, oldest - 1, -1):
+            served = leave_tied(
+                omega, tied, made, incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
+            )
+            here = free if served else outgoing
+            for run in range(here.level_runs[level + 1] - 1, here.level_runs[level] - 1, -1):
+                edges = edges_of(here, run)
+                for skip in range(0, edges, CHUNK):
+                    count = min(CHUNK, edges - skip)
+                    pour_tangent(
+                        omega,
+                        here,
+                        batch,
+                        b0,
+                        run,
+                        skip,
+                        count,
+                        theta,
+                        z,
+                        state,
+                        bar,
+                        bar_dot,
+                        out,
+                        rows,
+                        square,
+                        spare,
+                    )
         write_hoisted(out, square, theta, hoisted, band, batch, b0, bar_dot)
+    flush_tied(omega, tied, made, blocks, batch, out, theta)

@@ -13,21 +13,27 @@ Each entry point returns whether a NaN, or an infinity of the wrong sign, was re
 
 from __future__ import annotations
 
+from typing import Any
+
 from dagdp.kernels.backward import CHUNK, backward, backward_tangent, local_weights, seed
 from dagdp.kernels.exchange import hand_back, last_at_most
 from dagdp.kernels.forward import EDGES, forward, most_parents
 from dagdp.kernels.hoisted import band_rows
 from dagdp.kernels.jit import Kernel, inlined, inner
 from dagdp.kernels.lanes import ROW_BYTES
+from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.rows import fill, to_line
+from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, row_length
 
 # Rows behind the state: one for each parent of a node, or three for the two ends of edges, and one that is overrun.
 LEAST_SPARE = 3
 
 
-def scratch_size(kernel, most_parents, nodes, band_nodes, lanes, itemsize):
+def scratch_size(
+    kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int
+) -> int:
     """Numbers in the block of memory that a launch of `kernel` works in, on a graph of that shape: see `new_state`.
 
     One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by page,
@@ -37,7 +43,17 @@ def scratch_size(kernel, most_parents, nodes, band_nodes, lanes, itemsize):
     spare = (max(most_parents, LEAST_SPARE) + 2) * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
     tile = 2 * (max(EDGES * lanes, most_parents * row) + (most_parents + 1) * row) + (most_parents + 1) * row
-    return state + tile + 3 * (CHUNK * lanes + row) + (row + 2) * row
+    return state + tile + 3 * (CHUNK * lanes + row) + (row + 2) * row + matrices_size(tied, row)
+
+
+def matrices_size(tied: Any, row: int) -> int:
+    """The same for the matrices of tied levels: see `new_matrices`."""
+    if tied.shapes.size == 0:
+        return 3 * row
+    rows, columns = (-(-size // 4) * 4 for size in tied.shapes.T)
+    entries = int((rows * tied.shapes[:, 1]).sum())
+    most = int(rows.max()), int(columns.max())
+    return 2 * (entries + row) + 2 * len(rows) + row + (2 * STEPS * sum(most) + 3 * max(most)) * row
 
 
 @inner
@@ -94,7 +110,7 @@ def new_buffers(omega, scratch, first, places, incoming, lanes, tangent):
     Potentials lie edge by edge; behind them is room for a row of each slot.
     """
     whole = row_length(scratch)
-    deepest = places.shape[0] // 4
+    deepest = (places.shape[0] - 2) // 4
     edges = max(EDGES * lanes, deepest * whole) + (deepest + 1) * whole
     w, first = taken(scratch, first, edges if incoming.blocks.shape[0] > 0 else whole)
     z, first = taken(scratch, first, edges if tangent and incoming.blocks.shape[0] > 0 else whole)
@@ -116,13 +132,23 @@ def new_rows(scratch, first, outgoing, lanes, tangent):
 
 
 @inner
-def run_forward(omega, incoming, hoisted, batch, b0, ends, theta, z, state, buffers, square, value, slope):
+def new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, tangent):
+    """((what is tied, its matrices), whether an input was out of range, where the rest of the block begins)."""
+    active = exponential(omega) and batch.lanes == row_length(scratch) and tied.shapes.shape[0] > 0
+    active = active and shared_by_all(theta, incoming.blocks) and (not tangent or shared_by_all(z, incoming.blocks))
+    made, first = new_matrices(scratch, first, places, tied, active, tangent)
+    bad = start_tied(omega, tied, incoming.blocks, theta, z, made) if active else False
+    return (tied, made), bad, first
+
+
+@inner
+def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope):
     """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad)."""
     bad = False
     top = 0
     level = next_end(incoming, batch, b0, ends, 0)
     while level >= 0:
-        bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties)
         top = level
         hand_back(value, state[0], batch, b0, incoming, top, ends, theta.sign)
         if slope.shape[0] > 0:
@@ -131,80 +157,81 @@ def run_forward(omega, incoming, hoisted, batch, b0, ends, theta, z, state, buff
     return top, bad
 
 
-def _value(omega, scratch, places, incoming, hoisted, batch, ends, theta, value):
+def _value(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, value):
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, False, False, 0)
-    buffers, square, _ = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     none = value[:0]
-    bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong = run_forward(
-            omega, incoming, hoisted, batch, b0, ends, theta, theta, state, buffers, square, value, none
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
         )
         bad |= wrong
     return bad
 
 
-def _gradient(omega, scratch, places, incoming, hoisted, outgoing, batch, ends, theta, value, out):
+def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out):
     state, bar, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 1)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
-    bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong = run_forward(
-            omega, incoming, hoisted, batch, b0, ends, theta, theta, state, buffers, square, value, none
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
         )
         bad |= wrong
         seed(bar, batch, b0, ends, state[0])
-        backward(omega, outgoing, hoisted, batch, b0, top, theta, state, bar, out, rows, square, spare)
+        backward(
+            omega, incoming, outgoing, free, hoisted, ties, batch, b0, top, theta, state, bar, out, rows, square, spare
+        )
     return bad
 
 
-def _weights(omega, scratch, places, incoming, hoisted, outgoing, batch, ends, theta, value, out):
+def _weights(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out):
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
-    bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong = run_forward(
-            omega, incoming, hoisted, batch, b0, ends, theta, theta, state, buffers, square, value, none
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
         )
         bad |= wrong
         local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
     return bad
 
 
-def _jvp(omega, scratch, places, incoming, hoisted, batch, ends, theta, z, value, slope):
+def _jvp(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, z, value, slope):
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, True, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True)
-    bad = False
+    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong = run_forward(
-            omega, incoming, hoisted, batch, b0, ends, theta, z, state, buffers, square, value, slope
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope
         )
         bad |= wrong
     return bad
 
 
-def _hessian(omega, scratch, places, incoming, hoisted, outgoing, batch, ends, theta, z, value, slope, out):
+def _hessian(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, z, value, slope, out):
     state, bar, bar_dot, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, True, True, 2)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True)
+    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
     spare = incoming.place[-1] * batch.lanes
-    bad = False
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong = run_forward(
-            omega, incoming, hoisted, batch, b0, ends, theta, z, state, buffers, square, value, slope
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope
         )
         bad |= wrong
         seed(bar, batch, b0, ends, state[0])
         fill(bar_dot, 0, bar_dot.shape[0], 0)
-        backward_tangent(
-            omega, outgoing, hoisted, batch, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare
-        )
+        graph = incoming, outgoing, free, hoisted, ties
+        backward_tangent(omega, *graph, batch, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare)
     return bad
 
 

@@ -259,7 +259,7 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
 def read_edges(
     x: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
 ) -> bool:
-    """Add the potentials of the incoming edges [first, last) to the rows of x from 0 on; whether one is out of range."""
+    """Add the potentials of incoming edges [first, last) to the rows of x from 0 on; whether one is out of range."""
     bad = False
     for k in range(incoming.blocks.shape[0]):
         e = first

@@ -19,6 +19,7 @@ from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import anchor, argument, centre, curvature, enter, node_value, weight
 from dagdp.kernels.rows import fill, later, number
 from dagdp.kernels.solve import maximum, solve
+from dagdp.kernels.tied import visit_tied
 from dagdp.kernels.vectors import part, pick, row_length, rule
 
 EDGES = 512  # rows of potentials that are read at once: 32 KiB, beside the state they meet in L2
@@ -67,7 +68,9 @@ def gather_parents(incoming: Any, run: Any, d: int, e: int, count: int, state: A
 
 
 @inlined
-def place_parents(incoming: Any, run: Any, slot: int, depth: int, i: int, n: int, spare: int, state: Any, at: Any):
+def place_parents(
+    incoming: Any, run: Any, slot: int, depth: int, i: int, n: int, spare: int, state: Any, at: Any
+) -> None:
     """at[d] = where the row of the parents over the d-th edges lies, for n nodes from the i-th of a level on."""
     whole = row_length(state[0])
     for d in range(depth):
@@ -146,7 +149,7 @@ def visit_row(omega: Any, depth: int, count: int, at: int, own_at: Any, spare: i
     """v, κ, v̇ and c of the row at `at`, of which `count` lanes are nodes; potentials of its own at `own_at`."""
     v_hi, v_lo, kappa, v_dot, c, own, own_dot = state
     places, w, z, y = buffers
-    most = places.shape[0] // 4
+    most = (places.shape[0] - 2) // 4
     real = v_hi.dtype.type
     x_at = v_at = part(places, 0, depth)
     if w.shape[0] > row_length(v_hi):
@@ -188,11 +191,11 @@ def edges_before(incoming: Any, node: int, last: int, lanes: int, whole: int) ->
 @inlined
 def visit_level(
     omega: Any, incoming: Any, batch: Batch, b0: int, level: int, base: Any, theta: Source, z: Source, state: Any,
-    buffers: Any, square: Any,
+    buffers: Any, square: Any, ties: Any,
 ) -> bool:  # fmt: skip
     """v of a level's nodes, row by row; `base` are the nodes that stand first in `own` and `own_dot`."""
     places, w, w_dot, _ = buffers
-    most = places.shape[0] // 4
+    most = (places.shape[0] - 2) // 4
     at, w_at, run = part(places, 0, most), part(places, most, most), part(places, 3 * most, most)
     v_hi = state[0]
     lanes, whole = batch.lanes, row_length(v_hi)
@@ -205,7 +208,7 @@ def visit_level(
     depth = end - slot
     nodes = pick(incoming.place, level)
     bad = False
-    k = n0
+    k = n0 + visit_tied(omega, ties[0], ties[1], incoming, level, base, state)
     while k < n1:
         last = k + edges_before(incoming, k, n1, lanes, whole)
         e0 = 0
@@ -235,7 +238,7 @@ def visit_level(
 @inner
 def forward(
     omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, first: int, top: int, theta: Source, z: Source,
-    state: Any, buffers: Any, square: Any,
+    state: Any, buffers: Any, square: Any, ties: Any,
 ) -> bool:  # fmt: skip
     """v over levels first..top; κ, v̇ and c where their arrays have room. Whether an input was out of range.
 
@@ -264,5 +267,5 @@ def forward(
                 fill(own_dot, 0, size * lanes, 0)
                 bad |= read_hoisted(own_dot, node0 * lanes, square, z, hoisted, band, batch, b0)
         for level in range(max(level0, first), min(level1, top + 1)):
-            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square)
+            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties)
     return bad

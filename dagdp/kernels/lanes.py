@@ -281,6 +281,21 @@ def total(typing: Any, row: Any) -> Any:
     return row.dtype(row), generate
 
 
+@intrinsic
+def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a·b + c with one rounding; numbers stand for rows."""
+    row = row_type(a, b, c)
+    assert row is not None
+
+    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        rows = [as_lanes(context, builder, v, k, row) for v, k in zip(given, sig.args, strict=True)]
+        what = ir.FunctionType(rows[0].type, [r.type for r in rows])
+        name = f"llvm.fma.v{row.count}f{row.dtype.bitwidth}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, what, name), rows)
+
+    return row(a, b, c), generate
+
+
 def _integers(kind: Lanes) -> Any:
     return ir.VectorType(ir.IntType(kind.dtype.bitwidth), kind.count)
 

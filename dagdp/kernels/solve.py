@@ -1,7 +1,8 @@
 """max_Ω of a row of lanes: τ and κ from the scores x of the edges into a row's nodes.
 
 The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` the rows
-(x - m)/γ (the closed form and HardMax only if it has room), and hands back what turns y into link's argument (-a, or HardMax's chosen slot) and κ, the sum of ω*.
+(x - m)/γ (the closed form and HardMax only if it has room), and hands back what turns y into link's argument
+(-a, or HardMax's chosen slot) and κ, the sum of ω*.
 """
 
 from __future__ import annotations

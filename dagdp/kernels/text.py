@@ -90,7 +90,9 @@ class _Choices(ast.NodeTransformer):
         if len(node.ops) == 1:
             return node
         sides = [node.left, *node.comparators]
-        pairs = [ast.Compare(a, [op], [b]) for a, op, b in zip(sides, node.ops, sides[1:], strict=False)]
+        pairs: list[ast.expr] = [
+            ast.Compare(a, [op], [b]) for a, op, b in zip(sides, node.ops, sides[1:], strict=False)
+        ]
         return functools.reduce(lambda left, right: ast.BinOp(left, ast.BitAnd(), right), pairs)
 
 

@@ -69,7 +69,7 @@ def pick(typing: Any, array: Any, i: Any) -> Any:
 
 @intrinsic
 def rule(typing: Any, listed: Any, start: Any, step: Any) -> Any:
-    """(listed, start, step) with both numbers int64, literals too: one type, so functions of rules are compiled once."""
+    """(listed, start, step) with both numbers int64, literals too: functions of rules are then compiled once."""
     kind = types.Tuple((listed, types.intp, types.intp))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

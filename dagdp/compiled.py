@@ -271,7 +271,8 @@ class CompiledDAG:
             tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
             lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
         kept = int(self.wiring.passing.place[-1])
-        lines.append("  kernels   cpu: tiles of nodes x samples; forward over slots, backward by pulling")
+        lines.append("  kernels   cpu: rows of samples, or of nodes; forward over slots, backward by pulling")
+        lines += self._describe_ties()
         lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
         return "\n".join(lines)
 
@@ -283,6 +284,12 @@ class CompiledDAG:
             if edges:
                 shares.append(f"{100 * edges / self.num_edges:.0f} % {word}")
         return ", ".join(shares) + " (forward)"
+
+    def _describe_ties(self) -> list[str]:
+        tied = self.wiring.tied
+        used = np.bincount(tied.pattern[tied.pattern >= 0], minlength=len(tied.shapes))
+        what = [f"{n} levels by 1 matrix of {m} x {d}" for n, (m, d) in zip(used, tied.shapes.tolist(), strict=True)]
+        return [f"  tied      {'; '.join(what)}: multiplied where samples share it (Negentropy)"] if what else []
 
     def _describe_ends(self) -> str:
         if self.ends.size == 1:

@@ -133,10 +133,28 @@ def dp_value_and_grad(
     >>> float(value), path.tolist()
     (3.0, [1.0, 0.0, 1.0])
     """
+    return weighted_gradient(dag, theta, omega, minimize=minimize, end=end, threads=threads)
+
+
+def weighted_gradient(
+    dag: CompiledDAG | CompiledBatch,
+    theta: Any,
+    omega: Omega | None,
+    *,
+    minimize: bool,
+    end: Any,
+    threads: int | None,
+    weights: NDArray[Any] | None = None,
+) -> tuple[Any, Gradient]:
+    """(`dp_value`, the gradient of Σ_b weights_b DP_Ω(θ_b)): weights [*batch], of which none are given where all are 1.
+
+    For layers above, whose blocks may be shared by a batch of unequal upstream gradients.
+    """
     call = prepare(dag, theta, omega, None, minimize, end, threads)
     value = np.empty(call.items, call.real)
     out = call.gradient_buffers()
-    call.launch(gradient_kernel, call.theta, value, flat(out))
+    seeds = np.empty(0, call.real) if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
+    call.launch(gradient_kernel, call.theta, value, flat(out), seeds)
     return call.scalars(value), call.gradient(out, 1.0)
 
 

@@ -1,1 +1,1 @@
-"""The engine: scalar text (recursion.py), loops over lanes (tiles.py), the CPU schedule (cpu.py)."""
+"""The engine: scalar text (recursion.py), rows of lanes (lanes.py, text.py), the CPU schedule (cpu.py)."""

@@ -44,15 +44,16 @@ class Ends(NamedTuple):
 
 
 @inner
-def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any) -> None:
-    """ē = 1 at each sample's ends, unless no path reaches them."""
+def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any, weights: Any) -> None:
+    """ē = 1, or the item's weight where there are any, at each sample's ends, unless no path reaches them."""
     real = bar.dtype.type
     fill(bar, 0, bar.shape[0], 0)
     for b in range(batch.lanes):
-        first = min(b0 + b, batch.last - 1) * batch.graphs
-        for end in ends[first : first + batch.graphs]:
+        item = min(b0 + b, batch.last - 1)
+        weight = pick(weights, item) if weights.shape[0] > 0 else real(1)
+        for end in ends[item * batch.graphs : (item + 1) * batch.graphs]:
             at = end * batch.lanes + b
-            bar[at] = real(1) if v_hi[at] > real(-np.inf) else real(0)
+            bar[at] = weight if v_hi[at] > real(-np.inf) else real(0)
 
 
 @inlined

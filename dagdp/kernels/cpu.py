@@ -170,7 +170,7 @@ def _value(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, 
     return bad
 
 
-def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out):
+def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out, seeds):
     state, bar, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 1)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
@@ -182,7 +182,7 @@ def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, b
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
         )
         bad |= wrong
-        seed(bar, batch, b0, ends, state[0])
+        seed(bar, batch, b0, ends, state[0], seeds)
         backward(
             omega, incoming, outgoing, free, hoisted, ties, batch, b0, top, theta, state, bar, out, rows, square, spare
         )
@@ -228,7 +228,7 @@ def _hessian(omega, scratch, places, incoming, hoisted, tied, outgoing, free, ba
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope
         )
         bad |= wrong
-        seed(bar, batch, b0, ends, state[0])
+        seed(bar, batch, b0, ends, state[0], value[:0])
         fill(bar_dot, 0, bar_dot.shape[0], 0)
         graph = incoming, outgoing, free, hoisted, ties
         backward_tangent(omega, *graph, batch, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare)

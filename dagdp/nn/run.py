@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
@@ -25,6 +26,7 @@ from dagdp.nn import alpha, derivatives, ops
 from dagdp.nn.forms import Packed, packed
 from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.ops import Problem
+from dagdp.nn.shared import Question, SharedValue
 from dagdp.omega import Omega
 from dagdp.run import dp_value as numpy_value
 
@@ -53,6 +55,8 @@ def dp_value(
     """
     if isinstance(theta, Mapping) and not isinstance(omega, Learnable) and _plain(dag, theta, end):
         return _value_of_blocks(dag, theta, omega, minimize, end, threads)
+    if isinstance(theta, Mapping) and not isinstance(omega, Learnable) and _reverse_alone(dag, theta, end):
+        return _value_of_shared(dag, theta, omega, minimize, end, threads)
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     return call.value(_value(call))
 
@@ -247,6 +251,37 @@ def _plain(dag: Any, theta: Mapping[str, Any], end: Any) -> bool:
         return False
     tensors = [value for value in (*theta.values(), end) if isinstance(value, Tensor)]
     return ops.unobserved(*tensors) and not derivatives.differentiable(*tensors)
+
+
+def _reverse_alone(dag: Any, theta: Mapping[str, Any], end: Any) -> bool:
+    """Whether only reverse mode can follow a value of one graph, some of whose potentials the batch shares."""
+    if torch.compiler.is_compiling() or not isinstance(dag, CompiledDAG) or forward_ad._current_level >= 0:
+        return False
+    given = [(theta[p.name], len(p.shape)) for p in dag.potentials if p.name is not None and p.name in theta]
+    if len({np.ndim(block) > dimensions for block, dimensions in given}) < 2:
+        return False
+    return ops.unobserved(*(value for value in (*theta.values(), end) if isinstance(value, Tensor)))
+
+
+def _value_of_shared(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+) -> Tensor:
+    """DP_Ω(θ) without a copy of what the batch shares."""
+    chosen = checked(dag, omega, threads)
+    _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
+    batch = common_batch(batches, None if end is None else _end_numbers(dag, end), dag)
+    real = torch.float64 if any(_floating(block).itemsize > 4 for block in blocks) else torch.float32
+    names = [potential.name for potential in dag.potentials]
+
+    def joined(*given: Tensor) -> Tensor:
+        numbers = _end_numbers(dag, end)
+        ends = None if numbers is None else _spread(numbers, batch)
+        return derivatives.value(_joined(dag, list(given), batch, real), ends, problem)[0]
+
+    problem = Problem(dag, chosen, bool(minimize), threads or 0)
+    question = Question(problem, names, batch, end.numpy(force=True) if isinstance(end, Tensor) else end, joined)
+    value = SharedValue.apply(question, *(block.to(real) for block in blocks))[0]
+    return value.to(functools.reduce(torch.promote_types, [_handed_back(block) for block in blocks]))
 
 
 def _value_of_blocks(

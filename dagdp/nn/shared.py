@@ -1,0 +1,79 @@
+"""The value of a batch that shares some of its potentials, for reverse mode: these blocks are never repeated.
+
+The joined route of `dagdp.nn.run` gives every item its own copy of a shared block, since each has its own upstream
+gradient. Here the gradient of a shared block is a sum over the batch from the start: with weight 1 in the forward
+pass, which serves every loss that adds or averages items, and with the upstream gradients as weights in one more pass
+where they differ. A derivative of the gradient takes the joined route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dagdp.compiled import CompiledDAG
+from dagdp.inputs import Shape
+from dagdp.nn.ops import Problem
+from dagdp.run import weighted_gradient
+
+
+class Question(NamedTuple):
+    """What is asked, beside the blocks."""
+
+    problem: Problem
+    names: list[str | None]
+    batch: Shape
+    end: Any  # as the NumPy functions take it
+    joined: Callable[..., Tensor]  # the same value of the blocks by the joined route
+
+    def ask(self, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """(DP_Ω [*batch], the gradient of its sum under `weights` by each block)."""
+        arrays = dict(zip(self.names, (block.numpy(force=True) for block in blocks), strict=True))
+        dag = self.problem.dag
+        assert isinstance(dag, CompiledDAG)
+        value, made = weighted_gradient(
+            dag,
+            arrays.get(None, arrays),
+            self.problem.omega,
+            minimize=self.problem.minimize,
+            end=self.end,
+            threads=self.problem.threads or None,
+            weights=None if weights is None else weights.numpy(force=True),
+        )
+        paths = made.values() if isinstance(made, dict) else [made]
+        return torch.from_numpy(np.asarray(value)), [torch.from_numpy(path) for path in paths]
+
+
+class SharedValue(torch.autograd.Function):
+    """DP_Ω of blocks, some of which lack the batch dimensions."""
+
+    @staticmethod
+    def forward(question: Question, *blocks: Tensor) -> tuple[Tensor, ...]:
+        value, paths = question.ask(blocks, None)
+        return value, *paths
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.question, *blocks = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*blocks, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        question: Question = ctx.question
+        blocks, paths = ctx.saved_tensors[: len(question.names)], ctx.saved_tensors[len(question.names) :]
+        if g is None:
+            return None, *(None for _ in blocks)
+        if torch.is_grad_enabled():  # the gradient will be differentiated
+            needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[1:], strict=True) if asked]
+            found = iter(torch.autograd.grad(question.joined(*blocks), needed, g, create_graph=True))
+            return None, *(next(found) if asked else None for asked in ctx.needs_input_grad[1:])
+        first = g.flatten()[0]
+        if not bool((g == first).all()):
+            return None, *question.ask(blocks, g)[1]
+        return None, *(path * first for path in paths)

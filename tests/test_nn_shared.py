@@ -1,0 +1,134 @@
+"""Potentials that a batch shares, from torch: never repeated, and the same derivatives as with a copy for each item."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import dagdp
+from dagdp import HardMax, Negentropy, SquaredL2
+from dagdp.graphs import linear_chain
+from dagdp.nn import LinearChainCRF, shared
+
+SIZE = (5, 3)
+REGULAR, RAGGED = dagdp.compile(linear_chain(*SIZE)), dagdp.compile(linear_chain(*SIZE, ragged=True))
+LENGTHS = torch.tensor([5, 1, 3, 4])
+
+
+def blocks(batch=4, dtype=torch.float64):
+    """Emissions for each item, the other potentials for all."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"emission": (batch, *SIZE), "transition": (3, 3), "start": (3,), "end": (3,)}
+    return {
+        name: torch.randn(shape, generator=generator, dtype=dtype).requires_grad_() for name, shape in shapes.items()
+    }
+
+
+def repeated(theta, batch=4):
+    """The same with a copy for each item."""
+    return {name: block if name == "emission" else block.expand(batch, *block.shape) for name, block in theta.items()}
+
+
+def value_of(theta, omega, ragged):
+    dag, end = (RAGGED, SIZE[0] * SIZE[1] + LENGTHS) if ragged else (REGULAR, None)
+    return dagdp.dp_value(dag, theta, omega, end=end)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """How often the shared route was taken, by whether items were weighted."""
+    log = []
+    ask = shared.Question.ask
+    monkeypatch.setattr(
+        shared.Question, "ask", lambda self, given, w: (log.append(w is not None), ask(self, given, w))[1]
+    )
+    return log
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("omega", [Negentropy(0.7), SquaredL2(0.5), HardMax()], ids=repr)
+@pytest.mark.parametrize("weights", [[1.0, 1, 1, 1], [0.25] * 4, [1.0, -2, 0, 3]], ids=str)
+def test_gradients_are_those_of_copies(weights, omega, ragged, asked):
+    theta, upstream = blocks(), torch.tensor(weights, dtype=torch.float64)
+    value = value_of(theta, omega, ragged)
+    found = torch.autograd.grad(value, list(theta.values()), upstream)
+    assert asked == ([False] if len(set(weights)) == 1 else [False, True])
+    copies = value_of(repeated(theta), omega, ragged)
+    assert len(asked) <= 2
+    torch.testing.assert_close(value, copies)
+    for ours, theirs in zip(found, torch.autograd.grad(copies, list(theta.values()), upstream), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_gradcheck_twice(ragged):
+    names, given = zip(*blocks(3 if not ragged else 4).items(), strict=True)
+
+    def value(*given):
+        return value_of(dict(zip(names, given, strict=True)), Negentropy(0.8), ragged)
+
+    assert torch.autograd.gradcheck(value, given)
+    assert torch.autograd.gradgradcheck(value, given)
+
+
+def test_a_gradient_penalty_reaches_shared_blocks():
+    """create_graph: the gradient's own derivative is that of copies."""
+    results = []
+    for form in (lambda theta: theta, repeated):
+        theta = blocks()
+        value = value_of(form(theta), Negentropy(1.0), False).pow(2).sum()
+        grads = torch.autograd.grad(value, list(theta.values()), create_graph=True)
+        results.append(torch.autograd.grad(sum(g.pow(2).sum() for g in grads), list(theta.values())))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+
+
+def test_a_graph_can_be_walked_again_and_gradients_changed_in_place():
+    theta = blocks()
+    value = value_of(theta, Negentropy(1.0), False).sum()
+    value.backward(retain_graph=True)
+    first = {name: block.grad.clone() for name, block in theta.items()}
+    for block in theta.values():
+        block.grad.mul_(3)
+        block.grad = None
+    value.backward()
+    for name, block in theta.items():
+        torch.testing.assert_close(block.grad, first[name], atol=0, rtol=0)
+
+
+def test_only_what_needs_a_gradient_gets_one():
+    theta = {name: block.detach() for name, block in blocks().items()}
+    theta["transition"].requires_grad_()
+    value_of(theta, Negentropy(1.0), False).mean().backward()
+    assert theta["transition"].grad.abs().sum() > 0 and theta["emission"].grad is None
+
+
+def test_half_precision_and_mixed_types():
+    theta = {name: block.detach() for name, block in blocks(dtype=torch.float32).items()}
+    theta["emission"] = theta["emission"].to(torch.float16).requires_grad_()
+    theta["transition"].requires_grad_()
+    value = value_of(theta, Negentropy(1.0), False)
+    assert value.dtype == torch.float32
+    value.sum().backward()
+    assert theta["emission"].grad.dtype == torch.float16 and theta["transition"].grad.dtype == torch.float32
+
+
+def test_no_copy_for_each_item(monkeypatch):
+    """A layer's training step makes no tensor of batch x entries of a shared block."""
+    crf, items, steps, tags = LinearChainCRF(64), 40, 3, 64
+    emission = torch.randn(items, steps, tags, requires_grad=True)
+    joined = []
+    monkeypatch.setattr("dagdp.nn.run._joined", lambda *a: joined.append(a))
+    crf(emission, torch.zeros(items, steps, dtype=torch.int64)).sum().backward()
+    assert joined == [] and crf.transition.grad.shape == (tags, tags)
+
+
+def test_errors_are_those_of_the_other_route():
+    theta = {name: block.detach().requires_grad_() for name, block in blocks().items()}
+    with torch.no_grad():
+        theta["transition"][1, 2] = np.nan
+    with pytest.raises(dagdp.InputError, match="transition"):
+        value_of(theta, Negentropy(1.0), False)
+    with pytest.raises(dagdp.InputError, match="end has shape"):
+        dagdp.dp_value(RAGGED, blocks(), end=torch.tensor([16, 17, 18]))

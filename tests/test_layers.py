@@ -46,7 +46,7 @@ ALLOWED = {
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.solve", "kernels.tied", "kernels.vectors",
+        "kernels.recursion", "kernels.rows", "kernels.solve", "kernels.tied", "kernels.vectors", "progressions",
     },
     "kernels.backward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",

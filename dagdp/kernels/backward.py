@@ -28,8 +28,8 @@ from dagdp.kernels.recursion import (
 )
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.tied import flush_tied, leave_tied
-from dagdp.kernels.vectors import pick, row_length
-from dagdp.progressions import CHILD, COUNT, FIRST, PARENT, SLOT
+from dagdp.kernels.vectors import gather_vector, pick, row_length
+from dagdp.progressions import CHILD, COUNT, FIRST, LISTED, PARENT, SLOT
 
 CHUNK = 256  # rows of edges whose potentials are read, and flows written, at once: 16 KiB each
 
@@ -63,6 +63,9 @@ def gather(array: Any, at: int, nodes: Any, count: int) -> None:
         return
     if nodes[2] == 0:
         store(array, at, row_of(array, pick(array, nodes[1])))
+        return
+    if nodes[2] == LISTED:
+        store(array, at, gather_vector(array, nodes[0], nodes[1], 0, count))
         return
     for w in range(count):
         array[at + w] = pick(array, number(nodes, w))

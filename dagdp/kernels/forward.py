@@ -14,13 +14,14 @@ import numpy as np
 from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
 from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import anchor, argument, centre, curvature, enter, node_value, weight
 from dagdp.kernels.rows import fill, later, number
 from dagdp.kernels.solve import maximum, solve
 from dagdp.kernels.tied import visit_tied
-from dagdp.kernels.vectors import part, pick, row_length, rule
+from dagdp.kernels.vectors import gather_vector, part, pick, row_length, rule
+from dagdp.progressions import LISTED
 
 EDGES = 512  # rows of potentials that are read at once: 32 KiB, beside the state they meet in L2
 
@@ -52,19 +53,29 @@ def parents_of(incoming: Any, k: int, e: int) -> Any:
 
 
 @inlined
-def gather_parents(incoming: Any, run: Any, d: int, e: int, count: int, state: Any, at: int) -> None:
-    """A row of v, and of v̇, from one sample's nodes; -inf for nodes without such an edge."""
+def gather_parents(
+    incoming: Any, run: Any, d: int, e: int, parents: Any, here: int, count: int, state: Any, at: int
+) -> None:
+    """A row of v, and of v̇, from one sample's nodes: `here` edges of one run follow its rule; -inf beyond `count`."""
     v_hi, v_lo, _, v_dot, _, _, _ = state
-    store(v_hi, at, row_of(v_hi, -np.inf))
-    store(v_lo, at, row_of(v_hi, 0))
-    if v_dot.shape[0] > 0:
-        store(v_dot, at, row_of(v_hi, 0))
-    for w in range(count):
-        parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
-        v_hi[at + w] = pick(v_hi, parent)
-        v_lo[at + w] = pick(v_lo, parent)
+    if parents[2] == LISTED and here >= count:
+        listed, first = parents[0], parents[1]
+        store(v_hi, at, gather_vector(v_hi, listed, first, 0, count))
+        store(v_lo, at, gather_vector(v_lo, listed, first, 0, count))
         if v_dot.shape[0] > 0:
-            v_dot[at + w] = pick(v_dot, parent)
+            store(v_dot, at, first_lanes(gather_vector(v_dot, listed, first, 0, count), count))
+    else:
+        if v_dot.shape[0] > 0:
+            store(v_dot, at, row_of(v_hi, 0))
+        for w in range(count):
+            parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
+            v_hi[at + w] = pick(v_hi, parent)
+            v_lo[at + w] = pick(v_lo, parent)
+            if v_dot.shape[0] > 0:
+                v_dot[at + w] = pick(v_dot, parent)
+    if count < row_length(v_hi):
+        store(v_hi, at, first_lanes_or(load(v_hi, at), count, -np.inf))
+        store(v_lo, at, first_lanes(load(v_lo, at), count))
 
 
 @inlined
@@ -86,7 +97,7 @@ def place_parents(
             at[d] = parents[1]
         else:
             at[d] = spare + d * whole
-            gather_parents(incoming, run, d, e, have, state, spare + d * whole)
+            gather_parents(incoming, run, d, e, parents, here, have, state, spare + d * whole)
 
 
 @inlined
@@ -103,15 +114,10 @@ def place_potentials(
         place = behind + d * whole
         at[d] = place
         have = min(n, pick(incoming.width, slot + d) - i)
-        if have < n:  # what is added to -inf must be a number
-            store(w, place, row_of(w, 0))
-            if w_dot.shape[0] > whole:
-                store(w_dot, place, row_of(w, 0))
-        for k in range(have):
-            e = pick(incoming.edges, node + k) + d - e0
-            w[place + k] = pick(w, e)
-            if w_dot.shape[0] > whole:
-                w_dot[place + k] = pick(w_dot, e)
+        row = gather_vector(w, incoming.edges, node, d - e0, have)
+        store(w, place, first_lanes(row, have))  # what is added to -inf must be a number
+        if w_dot.shape[0] > whole:
+            store(w_dot, place, first_lanes(gather_vector(w_dot, incoming.edges, node, d - e0, have), have))
 
 
 @inlined

@@ -228,12 +228,23 @@ def row_of(typing: Any, array: Any, number: Any) -> Any:
 
 
 @intrinsic
+def first_lanes_or(typing: Any, row: Any, n: Any, rest: Any) -> Any:
+    """The first n lanes, and the number `rest` in the others."""
+
+    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        others = as_lanes(context, builder, given[2], sig.args[2], sig.args[0])
+        return builder.select(_before(builder, given[1], sig.args[0].count), given[0], others)
+
+    return row(row, types.intp, rest), generate
+
+
+@intrinsic
 def first_lanes(typing: Any, row: Any, n: Any) -> Any:
     """The first n lanes, and 0 in the others."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-        mask = _before(builder, given[1], sig.args[0].count)
-        return builder.select(mask, given[0], ir.Constant(given[0].type, None))
+        nothing = ir.Constant(given[0].type, None)
+        return builder.select(_before(builder, given[1], sig.args[0].count), given[0], nothing)
 
     return row(row, types.intp), generate
 

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from dagdp.kernels.lanes import ROW_BYTES
+from dagdp.kernels.lanes import ROW_BYTES, Lanes
 
 
 def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -164,6 +164,32 @@ def collect_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any, r
         return context.get_dummy_value()
 
     return types.void(dst, types.intp, src, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
+def gather_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
+    """The row array[listed[start + k] + shift]; lanes from `count` on repeat the last.
+
+    Put together in registers: a row that is stored lane by lane cannot be loaded before its stores have reached L1.
+    """
+    row = Lanes(array.dtype)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        places = context.make_array(signature.args[1])(context, builder, arguments[1])
+        kind = arguments[2].type
+        last = builder.sub(arguments[4], ir.Constant(kind, 1))
+        made = ir.Constant(context.get_value_type(row), ir.Undefined)
+        for k in range(row.count):
+            number = ir.Constant(kind, k)
+            real = builder.select(builder.icmp_signed("<", number, last), number, last)
+            place = builder.load(builder.gep(places.data, [builder.add(arguments[2], real)]))
+            at = builder.add(builder.sext(place, kind) if place.type != kind else place, arguments[3])
+            lane = builder.load(builder.gep(source.data, [at]))
+            made = builder.insert_element(made, lane, ir.Constant(ir.IntType(32), k))
+        return made
+
+    return row(array, listed, types.intp, types.intp, types.intp), generate
 
 
 @intrinsic

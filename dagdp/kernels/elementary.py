@@ -181,7 +181,7 @@ ONE = (
     "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "erf", "erfc", "exp", "expm1", "fabs",
     "floor", "gamma", "lgamma", "log", "log10", "log1p", "sin", "sinh", "sqrt", "tan", "tanh",
 )  # fmt: skip
-TWO = ("atan2", "copysign", "fmod", "hypot", "pow")
+TWO = ("atan2", "copysign", "hypot", "pow")
 
 #: What the name `math` means in a formula that is compiled for lanes.
 LANE_MATH = ModuleType("dagdp.kernels.elementary.LANE_MATH")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import all_lanes, first_lanes, load, row_of, store, store_first, total
+from dagdp.kernels.lanes import all_lanes, first_lanes, first_lanes_or, load, row_of, store, total
 from dagdp.kernels.rows import add_to, later, number
 from dagdp.kernels.vectors import collect_vector, hand_out_vector, pick, row_length, rule, turn_vectors
 from dagdp.progressions import ENTRY, LISTED
@@ -321,8 +321,8 @@ def hand_back(out: Any, state: Any, batch: Batch, b0: int, incoming: Any, level:
 
 @inlined
 def put(array: Any, at: int, row: Any, count: int) -> None:
-    """The first `count` lanes of a row."""
+    """The first `count` lanes of a row; what stands behind them is written back. (Masked stores are slow on AVX2.)"""
     if count == row_length(array):
         store(array, at, row)
     else:
-        store_first(array, at, row, count)
+        store(array, at, first_lanes_or(row, count, load(array, at)))

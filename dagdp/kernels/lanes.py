@@ -199,24 +199,6 @@ def store(typing: Any, array: Any, at: Any, row: Any) -> Any:
 
 
 @intrinsic
-def store_first(typing: Any, array: Any, at: Any, row: Any, n: Any) -> Any:
-    """The first n lanes alone; what stands behind them is left as it is."""
-
-    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-        kind = sig.args[2]
-        pointer = _vector_pointer(context, builder, sig.args[0], *given[:2])
-        mask = _before(builder, given[3], kind.count)
-        vector = given[2].type
-        name = f"llvm.masked.store.v{kind.count}f{kind.dtype.bitwidth}.p0"
-        what = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), I32, mask.type])
-        function = cgutils.get_or_insert_function(builder.module, what, name)
-        builder.call(function, [given[2], pointer, ir.Constant(I32, kind.dtype.bitwidth // 8), mask])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, row, types.intp), generate
-
-
-@intrinsic
 def row_of(typing: Any, array: Any, number: Any) -> Any:
     """A row of one number, in the array's type."""
     row = Lanes(array.dtype)
@@ -229,7 +211,7 @@ def row_of(typing: Any, array: Any, number: Any) -> Any:
 
 @intrinsic
 def first_lanes_or(typing: Any, row: Any, n: Any, rest: Any) -> Any:
-    """The first n lanes, and the number `rest` in the others."""
+    """The first n lanes, and `rest` (a row, or a number) in the others."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
         others = as_lanes(context, builder, given[2], sig.args[2], sig.args[0])

@@ -1,8 +1,8 @@
 """The six functions for torch tensors: check, join the potentials, run, split. Signatures are those of `dagdp.dp_*`.
 
 Potentials of one item stand side by side in one tensor [*batch, n] for the run, blocks that the batch shares
-repeated: an item needs its own E, since each has its own upstream gradient. Broadcasting, casting and joining
-are torch's, so autograd sums and casts their gradients.
+repeated: an item needs its own E, since each has its own upstream gradient. (Not in first-order training: see
+`dagdp.nn.shared`.) Broadcasting, casting and joining are torch's, so autograd sums and casts their gradients.
 """
 
 from __future__ import annotations

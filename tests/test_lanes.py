@@ -1,0 +1,125 @@
+"""Rows of lanes against the same text on numbers: arithmetic, choices, and every function of math that has a form."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import pytest
+
+import dagdp
+from dagdp import Omega, SquaredL2
+from dagdp.kernels.elementary import LANE_MATH, ONE, TWO
+from dagdp.kernels.jit import OPTIONS
+from dagdp.kernels.lanes import all_lanes, any_lane, first_lanes, first_lanes_or, fused, load, store, total
+from dagdp.kernels.text import narrow, on_lanes
+from dagdp.kernels.vectors import gather_vector, turn_vectors
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def mapped(function, x):
+    """`function` of the lanes of x, from its text rewritten for them."""
+    text = narrow(on_lanes(function, LANE_MATH), x.dtype.type)
+    inner = numba.njit(**OPTIONS)(text)
+
+    @numba.njit(**OPTIONS)
+    def run(x, out):
+        store(out, 0, inner(load(x, 0)))
+
+    out = np.empty_like(x)
+    run(x, out)
+    return out
+
+
+def choices(y):
+    small = 0.5 * y if y < -0.25 or 0.75 < y <= 1.5 else 2.0 - y
+    clipped = min(max(y, -1.0), 1.0)
+    return (small if y != 0.0 and clipped < 1.0 else -abs(y)) + clipped / 3.0
+
+
+def powers(y):
+    return math.sqrt(abs(y)) + y**2 + math.pow(abs(y) + 1.0, 1.5) + math.tanh(y) * math.pi
+
+
+@DTYPES
+@pytest.mark.parametrize("function", [choices, powers])
+def test_text_for_lanes_is_the_text_for_numbers(function, dtype):
+    x = np.linspace(-2, 2, 16).astype(dtype)
+    x = x if dtype == np.float32 else x[::2].copy()
+    want = [function(float(y)) for y in x]
+    np.testing.assert_allclose(mapped(function, x), want, rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("name", ONE + TWO)
+def test_every_function_of_math(name):
+    x = np.linspace(0.1, 0.9, 8)
+    scalar = getattr(math, name)
+    if name == "acosh":
+        x = x + 1
+    chosen = getattr(LANE_MATH, name)
+
+    @numba.njit(**OPTIONS)
+    def run(x, out):
+        store(out, 0, chosen(load(x, 0)))
+
+    @numba.njit(**OPTIONS)
+    def run_two(x, out):
+        store(out, 0, chosen(load(x, 0), 0.7))
+
+    out = np.empty_like(x)
+    (run if name in ONE else run_two)(x, out)
+    want = [scalar(y) if name in ONE else scalar(y, 0.7) for y in x]
+    np.testing.assert_allclose(out, want, rtol=1e-14)
+
+
+@DTYPES
+def test_parts_of_rows(dtype):
+    @numba.njit(**OPTIONS)
+    def run(x, out, sums, truths):
+        row = load(x, 0)
+        store(out, 0, first_lanes_or(row, 3, load(out, 0)))
+        sums[0], sums[1] = total(row), total(first_lanes(row, 2))
+        sums[2] = total(first_lanes_or(row, 2, x.dtype.type(1)))
+        sums[3] = total(fused(row, row, x.dtype.type(1)))
+        truths[0], truths[1] = any_lane(row > x.dtype.type(4)), all_lanes(row > x.dtype.type(4))
+
+    lanes = 64 // np.dtype(dtype).itemsize
+    x, out = np.arange(1, lanes + 1).astype(dtype), np.zeros(lanes, dtype)
+    sums, truths = np.empty(4, dtype), np.empty(2, bool)
+    run(x, out, sums, truths)
+    assert out.tolist() == [1, 2, 3] + [0] * (lanes - 3)
+    assert sums.tolist() == [x.sum(), 3, 3 + lanes - 2, (x * x + 1).sum()] and truths.tolist() == [True, False]
+
+
+@DTYPES
+def test_squares_and_gathered_rows(dtype):
+    @numba.njit(**OPTIONS)
+    def run(x, turned, listed, row, rows):
+        turn_vectors(turned, 0, rows, x, 1, rows + 3, rows)
+        store(row, 0, gather_vector(x, listed, 1, 2, 5))
+
+    lanes = 64 // np.dtype(dtype).itemsize
+    x = np.random.default_rng(0).normal(size=lanes * (lanes + 3) + 1).astype(dtype)
+    turned, row = np.empty((lanes, lanes), dtype), np.empty(lanes, dtype)
+    listed = np.array([0, 9, 3, 3, 17, 4], np.int32)
+    run(x, turned.reshape(-1), listed, row, lanes)
+    np.testing.assert_array_equal(turned.T, np.stack([x[1 + r * (lanes + 3) :][:lanes] for r in range(lanes)]))
+    np.testing.assert_array_equal(row, x[2 + listed[[1, 2, 3, 4, 5] + [5] * (lanes - 5)]])
+
+
+def test_an_operator_without_source_text_is_called_lane_by_lane():
+    """As one typed at a prompt: the text cannot be rewritten, the numbers are the same."""
+    given = {"Omega": Omega}
+    exec(
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Typed(Omega):\n    gamma: float = 1.0\n"
+        "    def link(self, y): return y if y > 0.0 else 0.0\n"
+        "    def slope(self, y): return 1.0 if y > 0.0 else 0.0\n"
+        "    def conjugate(self, y): return 0.5 * y * y if y > 0.0 else 0.0\n",
+        given,
+    )
+    dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 0, 1, 2], [1, 1, 2, 2, 3]))
+    theta = np.random.default_rng(0).normal(size=(20, 5))
+    value = dagdp.dp_value(dag, theta, given["Typed"](0.5))
+    np.testing.assert_allclose(value, dagdp.dp_value(dag, theta, SquaredL2(0.5)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -109,9 +111,29 @@ def test_squares_and_gathered_rows(dtype):
     np.testing.assert_array_equal(row, x[2 + listed[[1, 2, 3, 4, 5] + [5] * (lanes - 5)]])
 
 
-def test_an_operator_without_source_text_is_called_lane_by_lane():
-    """As one typed at a prompt: the text cannot be rewritten, the numbers are the same."""
-    given = {"Omega": Omega}
+@dataclass(frozen=True)
+class Blocks(Omega):
+    """SquaredL2, with statements where expressions are asked for."""
+
+    gamma: float = 1.0
+
+    def link(self, y):
+        if y <= 0.0:
+            return 0.0
+        return y
+
+    def slope(self, y):
+        if y > 0.0:
+            return 1.0
+        return 0.0
+
+    def conjugate(self, y):
+        return 0.5 * y * y if y > 0.0 else 0.0
+
+
+def typed() -> type[Omega]:
+    """The same without source text, as typed at a prompt."""
+    given: dict[str, Any] = {"Omega": Omega}
     exec(
         "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Typed(Omega):\n    gamma: float = 1.0\n"
         "    def link(self, y): return y if y > 0.0 else 0.0\n"
@@ -119,7 +141,13 @@ def test_an_operator_without_source_text_is_called_lane_by_lane():
         "    def conjugate(self, y): return 0.5 * y * y if y > 0.0 else 0.0\n",
         given,
     )
+    made: type[Omega] = given["Typed"]
+    return made
+
+
+@pytest.mark.parametrize("kind", [Blocks, typed()], ids=["blocks", "no text"])
+def test_an_operator_that_cannot_be_rewritten_is_called_lane_by_lane(kind):
     dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 0, 1, 2], [1, 1, 2, 2, 3]))
     theta = np.random.default_rng(0).normal(size=(20, 5))
-    value = dagdp.dp_value(dag, theta, given["Typed"](0.5))
+    value = dagdp.dp_value(dag, theta, kind(0.5))
     np.testing.assert_allclose(value, dagdp.dp_value(dag, theta, SquaredL2(0.5)))

@@ -29,7 +29,10 @@ def _register(name: str) -> None:
             return narrow(method, real_of(y))
         try:
             return narrow(on_lanes(method, LANE_MATH), real_of(y))
-        except (OSError, TypeError):  # no source text, as of a class typed at a prompt: right, but slower
+        except (
+            OSError,
+            TypeError,
+        ):  # no source text, or `if` blocks: right, but slower
             scalar = inner(narrow(method, real_of(y)))
             return lambda self, y: each_pair(scalar, self, y)
 

@@ -55,12 +55,13 @@ def real_of(*arguments: Any) -> Any:
 def on_lanes(function: Callable[..., Any], math: Any = None) -> FunctionType:
     """`function` rewritten for lanes, with `math` in place of the module where given.
 
-    Raises OSError or TypeError where the source text cannot be found (typed at a prompt, for example).
+    Raises OSError or TypeError where the source text cannot be found (typed at a prompt, for example), or branches
+    by statements on what may be lanes.
     """
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     definition = tree.body[0]
-    if not isinstance(definition, ast.FunctionDef):
-        raise TypeError(f"{function!r} is not written as a def")
+    if not isinstance(definition, ast.FunctionDef) or any(map(_branches, ast.walk(definition))):
+        raise TypeError(f"{function!r} is not a def of expressions alone")
     definition.decorator_list, definition.returns = [], None
     for argument in definition.args.args:
         argument.annotation = None
@@ -71,6 +72,11 @@ def on_lanes(function: Callable[..., Any], math: Any = None) -> FunctionType:
     exec(compile(tree, inspect.getsourcefile(function) or "<lanes>", "exec"), names)
     made: FunctionType = names[definition.name]
     return made
+
+
+def _branches(node: ast.AST) -> bool:
+    """A loop, or an `if` that asks more than a yes or no known when a kernel is compiled (`if first_only(omega):`)."""
+    return isinstance(node, ast.For | ast.While) or (isinstance(node, ast.If) and not isinstance(node.test, ast.Call))
 
 
 class _Choices(ast.NodeTransformer):

@@ -66,6 +66,7 @@ def test_nothing_is_moved_where_it_saves_little():
     assert wide.wiring.passing is wide.wiring.incoming
 
 
+@pytest.mark.specialised
 @pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.5), SquaredL2(0.5)], ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch", [(), (3,), (37,)], ids=str)
@@ -82,6 +83,7 @@ def test_the_window_changes_no_bit(omega, dtype, batch):
     np.testing.assert_allclose(slope, (path * z).sum((-1, -2)), rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
 
 
+@pytest.mark.specialised
 def test_a_chain_keeps_room_for_three_steps():
     dag = compile(linear_chain(300, 5))
     assert "v of 15 nodes at a time for the value alone" in dag.explain()
@@ -102,6 +104,7 @@ def peak_rise(work) -> int:
     return read("VmHWM:") - before
 
 
+@pytest.mark.specialised
 def test_memory_is_the_window_for_values_and_the_nodes_for_gradients():
     def call(function, dag, size):
         theta = np.ones((32, size, size), np.float32)

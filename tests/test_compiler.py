@@ -159,6 +159,7 @@ def test_the_awkward_graphs_expand_too(name):
     check_compiled(GRAPHS[name]())
 
 
+@pytest.mark.specialised
 @pytest.mark.parametrize(
     "graph", [trellis(3, 40), trellis(4, 33, ragged=True), linear_chain(4, 40), dtw_grid(200, 150)]
 )
@@ -174,6 +175,7 @@ def test_dead_nodes_are_pruned_and_explained():
     assert "4 nodes, 4 edges, 3 levels" in text and "2 nodes, 2 edges" in text.split("dead")[1]
 
 
+@pytest.mark.specialised
 def test_explain_tells_what_was_specialised():
     assert "cost (40, 40): hoisted to nodes" in compile(dtw_grid(40, 40)).explain()
     assert "shifted" in compile(dtw_grid(40, 40)).explain()
@@ -205,6 +207,7 @@ def test_a_million_nodes_compile_in_about_a_second():
     assert dag.graph.num_edges == 3_000_000
 
 
+@pytest.mark.specialised
 def test_a_trellis_keeps_kilobytes_a_level():
     compile(trellis(3, 2))
     graph, clock = trellis(512, 64), []

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.inputs import Shape
-from dagdp.nn.ops import Problem
+from dagdp.nn.ops import Problem, unobserved
 from dagdp.run import weighted_gradient
 
 
@@ -69,9 +69,12 @@ class SharedValue(torch.autograd.Function):
         blocks, paths = ctx.saved_tensors[: len(question.names)], ctx.saved_tensors[len(question.names) :]
         if g is None:
             return None, *(None for _ in blocks)
-        if torch.is_grad_enabled():  # the gradient will be differentiated
+        again = torch.is_grad_enabled()  # the gradient will be differentiated
+        if again or not unobserved(g):  # or several gradients are asked for at once
             needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[1:], strict=True) if asked]
-            found = iter(torch.autograd.grad(question.joined(*blocks), needed, g, create_graph=True))
+            with torch.enable_grad():
+                value = question.joined(*blocks)
+            found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
             return None, *(next(found) if asked else None for asked in ctx.needs_input_grad[1:])
         first = g.flatten()[0]
         if not bool((g == first).all()):

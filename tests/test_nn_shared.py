@@ -104,6 +104,24 @@ def test_only_what_needs_a_gradient_gets_one():
     assert theta["transition"].grad.abs().sum() > 0 and theta["emission"].grad is None
 
 
+def test_an_empty_batch_has_gradient_zero():
+    theta = blocks(0)
+    value = value_of(theta, Negentropy(1.0), False)
+    assert value.shape == (0,)
+    value.sum().backward()
+    assert theta["emission"].grad.shape == (0, *SIZE) and not theta["transition"].grad.any()
+
+
+def test_costs_to_minimise():
+    theta, upstream = blocks(), torch.tensor([1.0, -2, 0, 3], dtype=torch.float64)
+    found = []
+    for form in (theta, repeated(theta)):
+        value = dagdp.dp_value(REGULAR, form, Negentropy(0.7), minimize=True)
+        found.append(torch.autograd.grad(value, list(theta.values()), upstream))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+
+
 def test_half_precision_and_mixed_types():
     theta = {name: block.detach() for name, block in blocks(dtype=torch.float32).items()}
     theta["emission"] = theta["emission"].to(torch.float16).requires_grad_()

@@ -279,7 +279,7 @@ def _value_of_shared(
         return derivatives.value(_joined(dag, list(given), batch, real), ends, problem)[0]
 
     problem = Problem(dag, chosen, bool(minimize), threads or 0)
-    question = Question(problem, names, batch, end.numpy(force=True) if isinstance(end, Tensor) else end, joined)
+    question = Question(problem, names, end.numpy(force=True) if isinstance(end, Tensor) else end, joined)
     value = SharedValue.apply(question, *(block.to(real) for block in blocks))[0]
     return value.to(functools.reduce(torch.promote_types, [_handed_back(block) for block in blocks]))
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
-from dagdp.inputs import Shape
 from dagdp.nn.ops import Problem, unobserved
 from dagdp.run import weighted_gradient
 
@@ -26,7 +25,6 @@ class Question(NamedTuple):
 
     problem: Problem
     names: list[str | None]
-    batch: Shape
     end: Any  # as the NumPy functions take it
     joined: Callable[..., Tensor]  # the same value of the blocks by the joined route
 
@@ -76,7 +74,7 @@ class SharedValue(torch.autograd.Function):
                 value = question.joined(*blocks)
             found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
             return None, *(next(found) if asked else None for asked in ctx.needs_input_grad[1:])
-        first = g.flatten()[0]
+        first = g.flatten()[:1].sum()  # 0 of an empty batch
         if not bool((g == first).all()):
             return None, *question.ask(blocks, g)[1]
         return None, *(path * first for path in paths)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -54,9 +53,8 @@ class Call:
         return self._source(self.direction, 1.0, float(np.finfo(self.real).min))
 
     def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
-        blocks = flat(weights.blocks)
-        entries = np.array([block.shape[1] for block in weights.blocks], np.int64)
-        return Source(blocks, entries, self._one_row(weights), self.real(sign), self.real(lowest))
+        shared = self._one_row(weights)
+        return Source(flat(weights.blocks), self.dag.entry_counts, shared, self.real(sign), self.real(lowest))
 
     def _one_row(self, weights: Weights) -> NDArray[np.bool_]:
         """[blocks] whether kernels find one row for all items, or for the only one."""
@@ -71,14 +69,11 @@ class Call:
         along = [self.weights] if self.direction is None else [self.weights, self.direction]
         return all(self._one_row(weights)[blocks].all() for weights in along)
 
-    @functools.cached_property
-    def lanes(self) -> int:
-        """Samples worked on together."""
-        if self.tied:
-            return ROW_BYTES // np.dtype(self.real).itemsize
-        return self.dag.samples_together(self.items, ROW_BYTES // np.dtype(self.real).itemsize)
+    def __post_init__(self) -> None:
+        row = ROW_BYTES // self.real().itemsize
+        self.lanes = row if self.tied else self.dag.samples_together(self.items, row)  # samples worked on together
 
-    @functools.cached_property
+    @property
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
         lanes = self.lanes

@@ -184,6 +184,11 @@ class CompiledDAG:
         return {row: int(-(-widths // row).sum()) * (2 if scattered else 1) for row in (8, 16)}
 
     @cached_property
+    def entry_counts(self) -> Numbers:
+        """[potentials] how many entries each has."""
+        return np.array([math.prod(potential.shape) for potential in self.potentials], np.int64)
+
+    @cached_property
     def most_parents(self) -> int:
         """The largest fan-in."""
         return int(np.diff(self.wiring.incoming.slots).max())

@@ -22,12 +22,13 @@ Shape = tuple[int, ...]
 
 # A kernel is compiled for a number of blocks: filled up to a multiple of four, one build serves most graphs.
 BLOCKS = 4
+DEFAULT = Negentropy(1.0)
 
 
 def flat(blocks: Sequence[Array]) -> tuple[Array, ...]:
-    """The blocks in one dimension, and as many empty ones as make their number a multiple of four."""
-    spare = np.empty(1, blocks[0].dtype)
-    return (*(block.reshape(-1) for block in blocks), *[spare] * (-len(blocks) % BLOCKS))
+    """The blocks in one dimension, the first repeated until their number is a multiple of four."""
+    made = [block.reshape(-1) for block in blocks]
+    return (*made, *made[:1] * (-len(made) % BLOCKS))
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
 
 def checked_options(omega: Omega | None, threads: int | None) -> Omega:
     """The operator to use, once `omega` and `threads` are seen to be right."""
-    chosen = Negentropy(1.0) if omega is None else omega
+    chosen = DEFAULT if omega is None else omega
     if not isinstance(chosen, Omega):
         raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
     if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
@@ -82,7 +83,7 @@ def collect(
     """
     as_array = as_array or _as_array
     names = [potential.name for potential in dag.potentials]
-    keyed = isinstance(values, Mapping)
+    keyed = type(values) is not np.ndarray and isinstance(values, Mapping)
     if not keyed and len(names) > 1:
         raise InputError(
             f"{what} is one {type(values).__name__}; the graph has potentials {names}: expected a dict with those keys"
@@ -152,7 +153,7 @@ def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_array(value: Any, label: str) -> Array:
-    if is_tensor(value):  # as an array it would be cut off from autograd without a word
+    if type(value) is not np.ndarray and is_tensor(value):  # as an array it would be cut off from autograd without a word
         raise InputError(f"{label} is a tensor; this takes arrays: pass {label}.detach().cpu().numpy()")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:

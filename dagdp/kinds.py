@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from dagdp.errors import InputError
 
 
@@ -24,6 +26,8 @@ def home_of(backend: str | None, *values: Any) -> ModuleType | None:
     if backend not in (None, "torch"):
         raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
     for value in values:
+        if value is None or type(value) is np.ndarray:
+            continue
         if is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(member) for member in value.values())):
             # statements: torch.compile can follow them
             if backend == "torch":

@@ -89,7 +89,7 @@ class Call:
         if self.items == 0:
             return
         data, lanes = self.omega.data(self.real), self.lanes
-        known = self.dag.wiring
+        known, kept = self.dag.wiring, self.dag.keeps(self.weights.shared)
         wiring: tuple[Any, ...] = (known.passing, known.hoisted, known.tied)
         if kernel.pulls:
             wiring = (known.incoming, known.hoisted, known.tied, known.outgoing, known.free)
@@ -97,7 +97,7 @@ class Call:
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task
             room = workspace(kernel, self.dag, wiring[0], lanes, self.real)
-            return bool(kernel(data, *room, *wiring, Batch(first, last, lanes, part), self.ends, *arguments))
+            return bool(kernel(data, *room, *wiring, Batch(first, last, lanes, part, kept), self.ends, *arguments))
 
         if any(pool.run(work, list(enumerate(self.ranges)), self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)

@@ -107,6 +107,7 @@ class CompiledDAG:
     starts: Numbers
     ends: Numbers
     hoisted: tuple[int, ...]
+    weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry, of one potential
     serial: int = field(init=False)  # its name where only numbers can go
     named: bool = field(init=False)  # whether nodes have names: a field, which torch.compile can follow
 
@@ -182,6 +183,10 @@ class CompiledDAG:
         _, counts, _, steps = self.wiring.incoming.runs.T
         scattered = 2 * int(counts[steps == LISTED].sum()) > self.num_edges
         return {row: int(-(-widths // row).sum()) * (2 if scattered else 1) for row in (8, 16)}
+
+    def keeps(self, shared: NDArray[np.bool_]) -> bool:
+        """Whether weights of edges are kept in the gradient between the passes: not in that of a shared potential."""
+        return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
 
     @cached_property
     def entry_counts(self) -> Numbers:

@@ -153,7 +153,9 @@ def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_array(value: Any, label: str) -> Array:
-    if type(value) is not np.ndarray and is_tensor(value):  # as an array it would be cut off from autograd without a word
+    if type(value) is not np.ndarray and is_tensor(
+        value
+    ):  # as an array it would be cut off from autograd without a word
         raise InputError(f"{label} is a tensor; this takes arrays: pass {label}.detach().cpu().numpy()")
     array = np.asarray(value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:

@@ -228,7 +228,7 @@ class _Task:
         arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
         arguments += [] if self.out is None else [flat(self.out)]
         arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
-        batch = Batch(*cut, self.lanes, part, self.union.ends.size)
+        batch = Batch(*cut, self.lanes, part, dag.keeps(call.weights.shared), self.union.ends.size)
         room = workspace(self.kernel, dag, known.incoming, self.lanes, call.real)
         return bool(self.kernel(call.omega.data(call.real), *room, *wiring, batch, self.ends, *arguments))
 

@@ -32,7 +32,8 @@ ALLOWED = {
     "kernels.recursion": {"kernels.operator", "kernels.text"},
     "kernels.rows": {"kernels.jit", "kernels.lanes", "kernels.vectors", "progressions"},
     "kernels.solve": {
-        "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.vectors",
+        "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion",
+        "kernels.vectors",
     },
     "kernels.exchange": {"kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.vectors", "progressions"},
@@ -44,17 +45,23 @@ ALLOWED = {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.matrices",
         "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
-    "kernels.forward": {
+    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors"},
+    "kernels.kept": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.solve", "kernels.tied", "kernels.vectors", "progressions",
+        "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors", "progressions",
+    },
+    "kernels.forward": {
+        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
+        "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.tied",
+        "kernels.vectors", "progressions",
     },
     "kernels.backward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
         "kernels.recursion", "kernels.rows", "kernels.tied", "kernels.vectors", "progressions",
     },
     "kernels.cpu": {
-        "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
-        "kernels.matrices", "kernels.operator", "kernels.rows", "kernels.tied", "kernels.vectors",
+        "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.kept",
+        "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.rows", "kernels.slots", "kernels.tied", "kernels.vectors",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},

@@ -28,6 +28,7 @@ from dagdp.compiler.runs import (
 )
 from dagdp.compiler.tie import tie
 from dagdp.compiler.validate import Numbers
+from dagdp.graph import Potential
 from dagdp.progressions import EDGE, ENTRY, LISTED
 
 PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
@@ -64,7 +65,17 @@ def specialise(done: Renumbered) -> CompiledDAG:
         starts=locked(sound.starts),
         ends=locked(sound.ends),
         hoisted=tuple(on_nodes),
+        weights_fit=PROVE and len(on_edges) == 1 and _own_entries(levelled.edges, sound.potentials[on_edges[0]]),
     )
+
+
+def _own_entries(edges: Numbers, potential: Potential) -> bool:
+    """Whether every edge but those into the extra end reads an entry that no other edge does."""
+    index = potential.index
+    if is_identity(index):
+        return True
+    read = index[edges[edges >= 0]] if edges.size else index
+    return bool(read.min() >= 0 and np.bincount(read).max() == 1)
 
 
 def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:

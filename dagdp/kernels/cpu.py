@@ -17,13 +17,15 @@ from typing import Any
 
 from dagdp.kernels.backward import CHUNK, backward, backward_tangent, local_weights, seed
 from dagdp.kernels.exchange import hand_back, last_at_most
-from dagdp.kernels.forward import EDGES, forward, most_parents
+from dagdp.kernels.forward import forward
 from dagdp.kernels.hoisted import band_rows
 from dagdp.kernels.jit import Kernel, inlined, inner
+from dagdp.kernels.kept import backward_kept
 from dagdp.kernels.lanes import ROW_BYTES
 from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.rows import fill, to_line
+from dagdp.kernels.slots import EDGES, most_parents
 from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, row_length
 
@@ -104,8 +106,8 @@ def new_state(omega, scratch, incoming, hoisted, lanes, keep, tangent, bend, adj
 
 
 @inner
-def new_buffers(omega, scratch, first, places, incoming, lanes, tangent):
-    """What a level is worked on in: (places, potentials of θ and of z on edges, (x - m)/γ); and a square.
+def new_buffers(omega, scratch, first, places, incoming, lanes, tangent, kept):
+    """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers); and a square.
 
     Potentials lie edge by edge; behind them is room for a row of each slot.
     """
@@ -115,7 +117,7 @@ def new_buffers(omega, scratch, first, places, incoming, lanes, tangent):
     w, first = taken(scratch, first, edges if incoming.blocks.shape[0] > 0 else whole)
     z, first = taken(scratch, first, edges if tangent and incoming.blocks.shape[0] > 0 else whole)
     solved_at_once = exponential(omega) or first_only(omega)
-    y, first = taken(scratch, first, (deepest + 1) * whole if tangent or not solved_at_once else whole)
+    y, first = taken(scratch, first, (deepest + 1) * whole if tangent or kept or not solved_at_once else whole)
     square, first = taken(scratch, first, (whole + 1) * whole)
     return (places, w, z, y), square, first
 
@@ -142,13 +144,13 @@ def new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, tan
 
 
 @inner
-def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope):
+def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out):
     """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad)."""
     bad = False
     top = 0
     level = next_end(incoming, batch, b0, ends, 0)
     while level >= 0:
-        bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
         top = level
         hand_back(value, state[0], batch, b0, incoming, top, ends, theta.sign)
         if slope.shape[0] > 0:
@@ -159,12 +161,12 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
 
 def _value(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, value):
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, False, False, 0)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, None
         )
         bad |= wrong
     return bad
@@ -172,33 +174,35 @@ def _value(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, 
 
 def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out, seeds):
     state, bar, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 1)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, out
         )
         bad |= wrong
         seed(bar, batch, b0, ends, state[0], seeds)
-        backward(
-            omega, incoming, outgoing, free, hoisted, ties, batch, b0, top, theta, state, bar, out, rows, square, spare
-        )
+        if batch.kept:
+            backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square)
+        else:
+            graph = incoming, outgoing, free, hoisted, ties
+            backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare)
     return bad
 
 
 def _weights(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out):
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 0)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False)
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, None
         )
         bad |= wrong
         local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
@@ -207,11 +211,11 @@ def _weights(omega, scratch, places, incoming, hoisted, tied, outgoing, free, ba
 
 def _jvp(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, z, value, slope):
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, True, False, 0)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True)
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, None
         )
         bad |= wrong
     return bad
@@ -219,13 +223,13 @@ def _jvp(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, z,
 
 def _hessian(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, z, value, slope, out):
     state, bar, bar_dot, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, True, True, 2)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True)
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
     spare = incoming.place[-1] * batch.lanes
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, None
         )
         bad |= wrong
         seed(bar, batch, b0, ends, state[0], value[:0])

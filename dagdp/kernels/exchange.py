@@ -16,7 +16,7 @@ import numpy as np
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import all_lanes, first_lanes, first_lanes_or, load, row_of, store, total
 from dagdp.kernels.rows import add_to, later, number
-from dagdp.kernels.vectors import collect_vector, hand_out_vector, pick, row_length, rule, turn_vectors
+from dagdp.kernels.vectors import collect_vector, gather_present, hand_out_vector, pick, row_length, rule, turn_vectors
 from dagdp.progressions import ENTRY, LISTED
 
 MOST = 64  # entries that are taken at once where they fill no square
@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     last: int
     lanes: int  # a row of samples, or 1
     part: int  # row of the partial sums in which gradients of shared blocks are collected
+    kept: bool  # whether the gradient's own memory keeps the weights of edges between the passes: see kept.py
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
 
 
@@ -123,6 +124,13 @@ def read_sample(x: Any, rows: Any, count: int, block: Any, first: int, entry: An
             sound &= in_range(value, lowest, inf)
             add_to(x, rows[1] + r, value)
             r += whole
+    if entry[2] == LISTED and rows[2] == 1:
+        while r < count:
+            some = min(whole, count - r)
+            value = sign * gather_present(block, entry[0], entry[1] + r, first, some)
+            sound &= in_range(value, lowest, inf)
+            add_to(x, rows[1] + r, first_lanes(value, some))
+            r += whole
     while r < count:
         e = number(entry, r)
         if e >= 0:
@@ -136,9 +144,9 @@ def read_sample(x: Any, rows: Any, count: int, block: Any, first: int, entry: An
 @inner
 def write_rows(
     out: Any, entries: int, entry: Any, flow: Any, rows: Any, square: Any, count: int, turned: bool, batch: Batch,
-    b0: int,
+    b0: int, afresh: bool,
 ) -> None:  # fmt: skip
-    """Add rows of `flow` to `count` entries of each sample."""
+    """Add rows of `flow` to `count` entries of each sample, or put them in their place (`afresh`)."""
     whole = row_length(flow)
     samples = min(whole, batch.last - b0)
     if turned and entries >= whole:
@@ -149,17 +157,23 @@ def write_rows(
             store(square, r * whole, load(flow, number(rows, r - skip) * whole) if inside else row_of(flow, 0))
         turn_vectors(square, 0, whole, square, 0, whole, whole)
         for b in range(samples):
-            add_to(out, (b0 + b) * entries + start, load(square, b * whole))
+            at = (b0 + b) * entries + start
+            old = load(out, at)
+            rest = first_lanes_or(first_lanes(old, skip), skip + count, old) if afresh else old
+            store(out, at, rest + load(square, b * whole))
     elif samples == whole:
         for r in range(count):
             if number(entry, r) >= 0:
-                hand_out_vector(out, b0 * entries + number(entry, r), flow, number(rows, r) * whole, entries)
+                at = b0 * entries + number(entry, r)
+                hand_out_vector(out, at, flow, number(rows, r) * whole, entries, afresh)
     else:
         for r in range(count):
             e = number(entry, r)
             if e >= 0:
                 for b in range(samples):
-                    out[(b0 + b) * entries + e] += pick(flow, number(rows, r) * whole + b)
+                    at = (b0 + b) * entries + e
+                    value = pick(flow, number(rows, r) * whole + b)
+                    out[at] = value if afresh else pick(out, at) + value
 
 
 @inner
@@ -173,18 +187,21 @@ def write_spread(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: 
 
 
 @inner
-def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: int) -> None:
+def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: int, afresh: bool) -> None:
     """The same for one sample."""
     whole = row_length(flow)
     r = 0
     if entry[2] == 1 and rows[2] == 1:
         while r + whole <= count:
-            add_to(out, first + entry[1] + r, load(flow, rows[1] + r))
+            at = first + entry[1] + r
+            row = load(flow, rows[1] + r)
+            store(out, at, row if afresh else row + load(out, at))
             r += whole
     while r < count:
         e = number(entry, r)
         if e >= 0:
-            out[first + e] += pick(flow, number(rows, r))
+            value = pick(flow, number(rows, r))
+            out[first + e] = value if afresh else pick(out, first + e) + value
         r += 1
 
 
@@ -210,20 +227,21 @@ def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, cou
 
 @inlined
 def write(
-    out: Any, source: Source, k: int, entry: Any, flow: Any, rows: Any, count: int, square: Any, batch: Batch, b0: int
-) -> None:
-    """Hand rows of `flow` back to `count` entries of potential k, in the order of samples."""
+    out: Any, source: Source, k: int, entry: Any, flow: Any, rows: Any, count: int, square: Any, batch: Batch, b0: int,
+    afresh: bool,
+) -> None:  # fmt: skip
+    """Add rows of `flow` to `count` entries of potential k, in the order of samples; `afresh`: in their place."""
     entries = pick(source.entries, k)
     shared = pick(source.shared, k)
     if batch.lanes == 1:
-        write_sample(out[k], (batch.part if shared else b0) * entries, entry, flow, rows, count)
+        write_sample(out[k], (batch.part if shared else b0) * entries, entry, flow, rows, count, afresh)
     elif shared:
         write_spread(out[k], batch.part * entries, entry, flow, rows, count, batch.last - b0)
     else:
         r = 0
         while r < count:
             some, turned = stretch(later(entry, r), count - r, batch.lanes)
-            write_rows(out[k], entries, later(entry, r), flow, later(rows, r), square, some, turned, batch, b0)
+            write_rows(out[k], entries, later(entry, r), flow, later(rows, r), square, some, turned, batch, b0, afresh)
             r += some
 
 
@@ -255,6 +273,15 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
     return low
 
 
+@inlined
+def stretch_of_piece(incoming: Any, piece: int, first: int, e: int, last: int) -> Any:
+    """(entries, rows, end): of the incoming edges [e, end) that a piece covers, rows counted from edge `first` on."""
+    start = pick(incoming.pieces, 3 * piece)
+    end = min(last, pick(incoming.pieces, 3 * piece + 3))
+    entries = rule(incoming.entry, pick(incoming.pieces, 3 * piece + 1), pick(incoming.pieces, 3 * piece + 2))
+    return later(entries, e - start), rule(incoming.entry, e - first, 1), end
+
+
 @inner
 def read_edges(
     x: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
@@ -265,16 +292,35 @@ def read_edges(
         e = first
         piece = piece_at(incoming, k, e)
         while e < last:
-            start = pick(incoming.pieces, 3 * piece)
-            end = min(last, pick(incoming.pieces, 3 * piece + 3))
-            entries = rule(incoming.entry, pick(incoming.pieces, 3 * piece + 1), pick(incoming.pieces, 3 * piece + 2))
+            entries, rows, end = stretch_of_piece(incoming, piece, first, e, last)
             if entries[2] != 0:
-                rows = rule(incoming.entry, e - first, 1)
-                entry = later(entries, e - start)
-                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entry, end - e, batch, b0)
+                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entries, end - e, batch, b0)
             piece += 1
             e = end
     return bad
+
+
+@inlined
+def reads_nothing(incoming: Any, e: int) -> bool:
+    """Whether an incoming edge has no potential, of graphs with one on edges."""
+    piece = piece_at(incoming, 0, e)
+    entries, _, _ = stretch_of_piece(incoming, piece, e, e, e + 1)
+    return number(entries, 0) < 0
+
+
+@inner
+def write_edges(
+    out: Any, flow: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
+) -> None:
+    """Put rows of `flow` from 0 on in the place of the entries that incoming edges [first, last) read."""
+    e = first
+    piece = piece_at(incoming, 0, e)
+    while e < last:
+        entries, rows, end = stretch_of_piece(incoming, piece, first, e, last)
+        if entries[2] != 0:
+            write(out, source, pick(incoming.blocks, 0), entries, flow, rows, end - e, square, batch, b0, True)
+        piece += 1
+        e = end
 
 
 @inlined
@@ -305,7 +351,7 @@ def write_run(
         entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
         if entry[1] >= 0:
             rows = rule(outgoing.listed, 0, 1)
-            write(out, source, pick(outgoing.blocks, k), entry, flow, rows, count, square, batch, b0)
+            write(out, source, pick(outgoing.blocks, k), entry, flow, rows, count, square, batch, b0, False)
 
 
 @inner

@@ -11,45 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges, write_edges
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.kept import keep_row
 from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
 from dagdp.kernels.operator import first_only
-from dagdp.kernels.recursion import anchor, argument, centre, curvature, enter, node_value, weight
-from dagdp.kernels.rows import fill, later, number
-from dagdp.kernels.solve import maximum, solve
+from dagdp.kernels.recursion import anchor, centre, enter, node_value
+from dagdp.kernels.rows import fill, number
+from dagdp.kernels.slots import edges_before, parents_of, run_at
+from dagdp.kernels.solve import maximum, row_weight, solve
 from dagdp.kernels.tied import visit_tied
-from dagdp.kernels.vectors import gather_vector, part, pick, row_length, rule
+from dagdp.kernels.vectors import gather_vector, part, pick, row_length
 from dagdp.progressions import LISTED
-
-EDGES = 512  # rows of potentials that are read at once: 32 KiB, beside the state they meet in L2
-
-
-@inner
-def most_parents(incoming: Any) -> int:
-    """The largest fan-in."""
-    most = 1
-    for level in range(incoming.slots.shape[0] - 1):
-        most = max(most, incoming.slots[level + 1] - incoming.slots[level])
-    return most
-
-
-@inlined
-def run_at(incoming: Any, run: Any, d: int, e: int) -> int:
-    """The run of a slot that holds edge e, which rises from row to row."""
-    k = pick(run, d)
-    while e >= pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1):
-        k += 1
-    run[d] = k
-    return k
-
-
-@inlined
-def parents_of(incoming: Any, k: int, e: int) -> Any:
-    """The rule of the parents of the edges of run k, from edge e on."""
-    parents = rule(incoming.parent, pick(incoming.runs, 4 * k + 2), pick(incoming.runs, 4 * k + 3))
-    return later(parents, e - pick(incoming.runs, 4 * k))
 
 
 @inlined
@@ -121,17 +95,14 @@ def place_potentials(
 
 
 @inlined
-def tangents(omega: Any, depth: int, y: Any, shift: Any, v_dot: Any, at: Any, z: Any, z_at: Any, start: Any) -> Any:
+def tangents(omega: Any, depth: int, y: Any, turn: Any, v_dot: Any, at: Any, z: Any, z_at: Any, start: Any) -> Any:
     """v̇ = Σ q ẋ (A1) on top of `start`, and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
-    real = y.dtype.type
-    whole = row_length(y)
     slope, bend, mass = start, row_of(y, 0), row_of(y, 0)
     for d in range(depth):
-        u = argument(omega, load(y, d * whole), row_of(y, real(d)), shift)
+        q, s = row_weight(omega, y, d, turn)
         x_dot = load(v_dot, pick(at, d))
         if z_at.shape[0] > 0:
             x_dot = x_dot + load(z, pick(z_at, d))
-        q, s = weight(omega, u), curvature(omega, u)
         slope = slope + q * x_dot
         bend = bend + s * x_dot
         mass = mass + s
@@ -151,8 +122,11 @@ def enter_edges(depth: int, v_hi: Any, v_lo: Any, at: Any, w: Any, w_at: Any, sp
 
 
 @inlined
-def visit_row(omega: Any, depth: int, count: int, at: int, own_at: Any, spare: int, state: Any, buffers: Any) -> None:
-    """v, κ, v̇ and c of the row at `at`, of which `count` lanes are nodes; potentials of its own at `own_at`."""
+def visit_row(omega: Any, depth: int, count: int, at: int, own_at: Any, spare: int, state: Any, buffers: Any) -> Any:
+    """v, κ, v̇ and c of the row at `at`, of which `count` lanes are nodes; potentials of its own at `own_at`.
+
+    What turns the rows in y into weights is handed back.
+    """
     v_hi, v_lo, kappa, v_dot, c, own, own_dot = state
     places, w, z, y = buffers
     most = (places.shape[0] - 2) // 4
@@ -162,42 +136,27 @@ def visit_row(omega: Any, depth: int, count: int, at: int, own_at: Any, spare: i
         x_at = part(places, 2 * most, depth)
         enter_edges(depth, v_hi, v_lo, v_at, w, part(places, most, depth), spare, x_at)
     m_hi, m_lo = maximum(v_hi, v_lo, x_at, depth)
-    shift, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, y)
+    turn, shift, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, y)
     c_i = load(own, own_at[0]) if own.shape[0] > 0 else row_of(v_hi, 0)
-    if first_only(omega):  # its shift is a slot and no part of the value
-        zero = row_of(v_hi, 0)
-        hi, lo = node_value(c_i, m_hi, m_lo, zero, zero, real(0))
-    else:
-        hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, omega.gamma)
+    hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, real(0) if first_only(omega) else omega.gamma)
     put(v_hi, at, hi, count)
     put(v_lo, at, lo, count)
     if kappa.shape[0] > 0:
-        put(kappa, at, shift if first_only(omega) else energy, count)
+        put(kappa, at, turn if first_only(omega) else energy, count)
     if v_dot.shape[0] > 0:
         start = load(own_dot, own_at[1]) if own_dot.shape[0] > 0 else row_of(v_hi, 0)
         z_at = part(places, most, depth if z.shape[0] > row_length(v_hi) else 0)
-        slope, mean = tangents(omega, depth, y, shift, v_dot, v_at, z, z_at, start)
+        slope, mean = tangents(omega, depth, y, turn, v_dot, v_at, z, z_at, start)
         put(v_dot, at, slope, count)
         if c.shape[0] > 0:
             put(c, at, mean, count)
-
-
-@inlined
-def edges_before(incoming: Any, node: int, last: int, lanes: int, whole: int) -> int:
-    """How many nodes from `node` on have their potentials read together: up to EDGES edges, at least a row."""
-    if incoming.blocks.shape[0] == 0:
-        return last - node
-    count = min(last - node, 1 if lanes == whole else whole)
-    limit = pick(incoming.edges, node) + EDGES
-    while node + count < last and pick(incoming.edges, min(last, node + count + whole // lanes)) <= limit:
-        count = min(last - node, count + whole // lanes)
-    return count
+    return turn
 
 
 @inlined
 def visit_level(
     omega: Any, incoming: Any, batch: Batch, b0: int, level: int, base: Any, theta: Source, z: Source, state: Any,
-    buffers: Any, square: Any, ties: Any,
+    buffers: Any, square: Any, ties: Any, out: Any,
 ) -> bool:  # fmt: skip
     """v of a level's nodes, row by row; `base` are the nodes that stand first in `own` and `own_dot`."""
     places, w, w_dot, _ = buffers
@@ -234,21 +193,25 @@ def visit_level(
             if w.shape[0] > whole:
                 place_potentials(incoming, slot, depth, k, e0, i, n, w, w_dot, w_at)
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
-            visit_row(
+            turn = visit_row(
                 omega, depth, count * lanes if n > 0 else whole, (nodes + i) * lanes, own_at, spare, state, buffers
             )
+            if out is not None and batch.kept:
+                keep_row(omega, incoming, slot, depth, k, e0, i, n, buffers, turn)
             k += count
+        if out is not None and batch.kept:
+            write_edges(out, w, square, theta, incoming, batch, b0, e0, pick(incoming.edges, last))
     return bad
 
 
 @inner
 def forward(
     omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, first: int, top: int, theta: Source, z: Source,
-    state: Any, buffers: Any, square: Any, ties: Any,
+    state: Any, buffers: Any, square: Any, ties: Any, out: Any,
 ) -> bool:  # fmt: skip
     """v over levels first..top; κ, v̇ and c where their arrays have room. Whether an input was out of range.
 
-    A later call may go on at top + 1, with the same state.
+    A later call may go on at top + 1, with the same state. `out` is the gradient, if it keeps weights, or None.
     """
     v_hi, v_lo, _, v_dot, _, own, own_dot = state
     lanes = batch.lanes
@@ -273,5 +236,5 @@ def forward(
                 fill(own_dot, 0, size * lanes, 0)
                 bad |= read_hoisted(own_dot, node0 * lanes, square, z, hoisted, band, batch, b0)
         for level in range(max(level0, first), min(level1, top + 1)):
-            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties)
+            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties, out)
     return bad

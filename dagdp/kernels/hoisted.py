@@ -49,4 +49,4 @@ def write_hoisted(
         r = pick(hoisted.ptr, h * bands + band)
         count = pick(hoisted.ptr, h * bands + band + 1) - r
         rows, entry = rule(hoisted.node, r, LISTED), rule(hoisted.entry, r, LISTED)
-        write(out, source, pick(hoisted.blocks, h), entry, bar, rows, count, square, batch, b0)
+        write(out, source, pick(hoisted.blocks, h), entry, bar, rows, count, square, batch, b0, False)

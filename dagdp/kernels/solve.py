@@ -1,8 +1,9 @@
 """max_Ω of a row of lanes: τ and κ from the scores x of the edges into a row's nodes.
 
-The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` the rows
-(x - m)/γ (the closed form and HardMax only if it has room), and hands back what turns y into link's argument
-(-a, or HardMax's chosen slot) and κ, the sum of ω*.
+The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` a row for
+each d, from which `row_weight` makes q: (x - m)/γ, or, for the closed form, link of it (there and for HardMax only if
+y has room). It hands back what turns y into q (-a, HardMax's chosen slot, or the closed form's 1/Σ link), what is
+added to m (-a again) and κ, the sum of ω*.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from numba.extending import overload
 from dagdp.kernels.elementary import log_of_mass
 from dagdp.kernels.jit import UNCOUNTED, inlined
 from dagdp.kernels.lanes import any_lane, load, row_of, select, store
-from dagdp.kernels.recursion import curvature, energy, exceeds, newton_step, scaled, weight
+from dagdp.kernels.operator import exponential
+from dagdp.kernels.recursion import argument, curvature, energy, exceeds, newton_step, scaled, weight
 from dagdp.kernels.vectors import pick, row_length
 
 
@@ -54,7 +56,7 @@ def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: An
     kappa = row_of(x_hi, 0)
     for d in range(depth):
         kappa = kappa + energy(omega, load(y, d * whole) + shift)
-    return shift, kappa
+    return shift, shift, kappa
 
 
 @inlined
@@ -66,11 +68,13 @@ def solve_exponential(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_h
     total = row_of(x_hi, 0)
     for d in range(depth):
         at = pick(xs, d)
-        row = scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate)
+        # y is finite or -inf, of which the link is 0
+        link = omega.link(scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate) + omega.corner)
         if keep:
-            store(y, d * whole, row)
-        total = total + omega.link(row + omega.corner)  # y is finite or -inf, of which the link is 0
-    return omega.corner - log_of_mass(total), row_of(x_hi, 1)  # the conjugate is the link, and the links sum to 1
+            store(y, d * whole, link)
+        total = total + link
+    share = select(total > real(0), real(1) / total, row_of(x_hi, 0))
+    return share, omega.corner - log_of_mass(total), row_of(x_hi, 1)  # κ = Σ q: the conjugate is the link
 
 
 @inlined
@@ -85,7 +89,18 @@ def solve_first(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any
         if keep:
             store(y, d * whole, row)
         shift = select((row == real(0)) & (shift < real(0)), real(d), shift)
-    return shift, row_of(x_hi, 0)
+    return shift, row_of(x_hi, 0), row_of(x_hi, 0)
+
+
+@inlined
+def row_weight(omega: Any, y: Any, d: int, turn: Any) -> Any:
+    """(q, s) of the row of d-th edges, from what the solver left in y and handed back first."""
+    row = load(y, d * row_length(y))
+    if exponential(omega):
+        q = row * turn
+        return q, q
+    u = argument(omega, row, row_of(y, y.dtype.type(d)), turn)
+    return weight(omega, u), curvature(omega, u)
 
 
 def solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyped-def]

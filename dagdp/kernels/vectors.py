@@ -166,35 +166,51 @@ def collect_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any, r
     return types.void(dst, types.intp, src, types.intp, types.intp, types.intp), generate
 
 
-@intrinsic
-def gather_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
-    """The row array[listed[start + k] + shift]; lanes from `count` on repeat the last.
-
-    Put together in registers: a row that is stored lane by lane cannot be loaded before its stores have reached L1.
-    """
-    row = Lanes(array.dtype)
+def _gathering(row: Lanes, absent: bool) -> Any:
+    """The code of a row array[listed[start + k] + shift] whose lanes from `count` on repeat the last."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = context.make_array(signature.args[0])(context, builder, arguments[0])
         places = context.make_array(signature.args[1])(context, builder, arguments[1])
-        kind = arguments[2].type
-        last = builder.sub(arguments[4], ir.Constant(kind, 1))
+        kind, nothing = arguments[2].type, ir.Constant(context.get_value_type(row.dtype), 0)
+        zero, last = ir.Constant(kind, 0), builder.sub(arguments[4], ir.Constant(kind, 1))
         made = ir.Constant(context.get_value_type(row), ir.Undefined)
         for k in range(row.count):
             number = ir.Constant(kind, k)
             real = builder.select(builder.icmp_signed("<", number, last), number, last)
             place = builder.load(builder.gep(places.data, [builder.add(arguments[2], real)]))
-            at = builder.add(builder.sext(place, kind) if place.type != kind else place, arguments[3])
-            lane = builder.load(builder.gep(source.data, [at]))
+            place = builder.sext(place, kind) if place.type != kind else place
+            there = builder.icmp_signed(">=", place, zero)
+            place = builder.select(there, place, zero) if absent else place
+            lane = builder.load(builder.gep(source.data, [builder.add(place, arguments[3])]))
+            lane = builder.select(there, lane, nothing) if absent else lane
             made = builder.insert_element(made, lane, ir.Constant(ir.IntType(32), k))
         return made
 
-    return row(array, listed, types.intp, types.intp, types.intp), generate
+    return generate
 
 
 @intrinsic
-def hand_out_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any) -> Any:
-    """dst[i + r*step] grows by the r-th element of a row of src. All are read before one is written."""
+def gather_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
+    """The row array[listed[start + k] + shift]; lanes from `count` on repeat the last.
+
+    Put together in registers: a row that is stored lane by lane cannot be loaded before its stores have reached L1.
+    The gather instruction of AVX2 is no faster (Zen 3: 0.61 ns an element, 0.45 so).
+    """
+    row = Lanes(array.dtype)
+    return row(array, listed, types.intp, types.intp, types.intp), _gathering(row, absent=False)
+
+
+@intrinsic
+def gather_present(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
+    """The same, and 0 where -1 is listed."""
+    row = Lanes(array.dtype)
+    return row(array, listed, types.intp, types.intp, types.intp), _gathering(row, absent=True)
+
+
+@intrinsic
+def hand_out_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any, afresh: Any) -> Any:
+    """dst[i + r*step] grows by the r-th element of a row of src, or becomes it (`afresh`). All are read first."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (to, source), align = _pointers(context, builder, signature, arguments)
@@ -202,10 +218,15 @@ def hand_out_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any) 
         kind = ir.VectorType(context.get_value_type(signature.args[0].dtype), size)
         row = _load(builder, builder.bitcast(source, kind.as_pointer()), align)
         places = [builder.gep(to, [builder.mul(arguments[4], ir.Constant(arguments[4].type, r))]) for r in range(size)]
-        old = [_load(builder, place, align) for place in places]
-        for r in range(size):
-            element = builder.extract_element(row, ir.Constant(ir.IntType(32), r))
-            builder.store(builder.fadd(old[r], element), places[r]).align = align
+        elements = [builder.extract_element(row, ir.Constant(ir.IntType(32), r)) for r in range(size)]
+        with builder.if_else(context.cast(builder, arguments[5], signature.args[5], types.boolean)) as (new, more):
+            with new:
+                for place, element in zip(places, elements, strict=True):
+                    builder.store(element, place).align = align
+            with more:
+                old = [_load(builder, place, align) for place in places]
+                for place, element, before in zip(places, elements, old, strict=True):
+                    builder.store(builder.fadd(before, element), place).align = align
         return context.get_dummy_value()
 
-    return types.void(dst, types.intp, src, types.intp, types.intp), generate
+    return types.void(dst, types.intp, src, types.intp, types.intp, types.boolean), generate

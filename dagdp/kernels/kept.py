@@ -1,0 +1,155 @@
+"""Weights kept between the passes, in the memory of the gradient itself.
+
+Where each edge reads an entry of its own, the gradient has a place for each edge. The forward pass puts q there, and
+the backward pass, down the levels and over incoming edges, multiplies it by ē of the child: no exponential is taken
+twice, neither potentials nor v are read again, and still nothing is stored beside inputs and outputs.
+
+The edges into the extra end of a graph with several ends read no entry: their weights are made anew from v.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges, reads_nothing, write_edges
+from dagdp.kernels.hoisted import write_hoisted
+from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.operator import exponential
+from dagdp.kernels.recursion import argument, difference, flow, join, rejoined, weight
+from dagdp.kernels.rows import add_to, fill, number
+from dagdp.kernels.slots import edges_before, parents_of, run_at
+from dagdp.kernels.solve import row_weight
+from dagdp.kernels.vectors import gather_vector, part, pick, row_length
+from dagdp.progressions import LISTED
+
+
+@inlined
+def put_lanes(w: Any, listed: Any, start: int, shift: int, count: int, row: Any) -> None:
+    """w[listed[start + k] + shift] = the k-th of `count` lanes; the last row of w keeps them all."""
+    room = w.shape[0] - row_length(w)
+    store(w, room, row)
+    for k in range(count):
+        w[pick(listed, start + k) + shift] = pick(w, room + k)
+
+
+@inlined
+def keep_row(
+    omega: Any, incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, buffers: Any, turn: Any
+) -> None:
+    """q of a row's edges in the place of their potentials in w, edge by edge from e0 on."""
+    _, w, _, y = buffers
+    whole = row_length(w)
+    for d in range(depth):
+        q, _ = row_weight(omega, y, d, turn)
+        if n == 0:
+            store(w, (pick(incoming.edges, node) + d - e0) * whole, q)
+        else:
+            put_lanes(w, incoming.edges, node, d - e0, min(n, pick(incoming.width, slot + d) - i), q)
+
+
+@inlined
+def push(incoming: Any, run: Any, d: int, e: int, count: int, row: Any, w: Any, bar: Any) -> None:
+    """Add one sample's flows on `count` edges of a slot, which the last row of w holds, to their parents' ē."""
+    room = w.shape[0] - row_length(w)
+    k = run_at(incoming, run, d, e)
+    listed, first, step = parents_of(incoming, k, e)
+    here = pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1) - e
+    if step == LISTED and here >= count:
+        for x in range(count):
+            bar[pick(listed, first + x)] += pick(w, room + x)
+    elif step == 1 and here >= count:
+        put(bar, first, load(bar, first) + row, count)
+    else:
+        for x in range(count):
+            bar[number(parents_of(incoming, run_at(incoming, run, d, e + x), e + x), 0)] += pick(w, room + x)
+
+
+@inlined
+def pour_row(
+    incoming: Any, run: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, w: Any, bar: Any
+) -> None:
+    """e = q ē of a row's edges, in the place of q in w, and added to the parents' ē."""
+    whole = row_length(w)
+    above = load(bar, node if n > 0 else node * whole)
+    for d in range(depth):
+        e = pick(incoming.first, slot + d) + i
+        if n == 0:
+            at = (pick(incoming.edges, node) + d - e0) * whole
+            row = flow(load(w, at), above)
+            store(w, at, row)
+            add_to(bar, number(parents_of(incoming, run_at(incoming, run, d, e), e), 0) * whole, row)
+        else:
+            have = min(n, pick(incoming.width, slot + d) - i)
+            row = flow(gather_vector(w, incoming.edges, node, d - e0, have), above)
+            put_lanes(w, incoming.edges, node, d - e0, have, row)
+            push(incoming, run, d, e, have, row, w, bar)
+
+
+@inner
+def pour_level(
+    incoming: Any, batch: Batch, b0: int, level: int, kept: Source, out: Any, bar: Any, buffers: Any, square: Any
+) -> None:
+    """e on the edges into a level, from the weights that the gradient keeps."""
+    places, w, _, _ = buffers
+    most = (places.shape[0] - 2) // 4
+    run = part(places, 3 * most, most)
+    lanes, whole = batch.lanes, row_length(w)
+    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
+    for d in range(depth):
+        run[d] = pick(incoming.slot_runs, slot + d)
+    k = n0
+    while k < n1:
+        last = k + edges_before(incoming, k, n1, lanes, whole)
+        e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
+        fill(w, 0, (e1 - e0) * lanes, 0)
+        read_edges(w, square, kept, incoming, batch, b0, e0, e1)
+        while k < last:
+            i, count = k - n0, 1 if lanes == whole else min(whole, last - k)
+            while pick(incoming.width, slot + depth - 1) <= i:
+                depth -= 1
+            pour_row(incoming, run, slot, depth, k, e0, i, 0 if lanes == whole else count, w, bar)
+            k += count
+        write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
+
+
+@inner
+def pour_joint(omega: Any, incoming: Any, level: int, lanes: int, state: Any, bar: Any) -> None:
+    """The same of the edges into the extra end, whose only potential is 0. Of one sample, the first lane counts."""
+    v_hi, v_lo, kappa, _, _, own, _ = state
+    real, whole = v_hi.dtype.type, row_length(v_hi)
+    child = pick(incoming.levels, level) * lanes
+    slot = pick(incoming.slots, level)
+    for d in range(pick(incoming.slots, level + 1) - slot):
+        e = pick(incoming.first, slot + d)
+        parent = number(parents_of(incoming, pick(incoming.slot_runs, slot + d), e), 0) * lanes
+        hi, lo = difference(load(v_hi, parent), load(v_hi, child))
+        if own.shape[0] > 0:
+            hi, lo = join(hi, lo, load(own, child))
+        y = rejoined(hi, lo, load(v_lo, parent), load(v_lo, child), real(1) / omega.gamma)
+        shift = row_of(v_hi, 1) if exponential(omega) else load(kappa, child)
+        row = flow(weight(omega, argument(omega, y, row_of(v_hi, real(d)), shift)), load(bar, child))
+        put(bar, parent, load(bar, parent) + row, whole if lanes == whole else 1)
+
+
+@inner
+def backward_kept(
+    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any,
+    out: Any, buffers: Any, square: Any,
+) -> None:  # fmt: skip
+    """E, and ē at every node (Algorithm 1), from the weights that the forward pass left in `out`."""
+    real = bar.dtype.type
+    last = incoming.levels.shape[0] - 2
+    joint = last if reads_nothing(incoming, pick(incoming.edges, pick(incoming.levels, last))) else -1
+    kept = Source(out, theta.entries, theta.shared, real(1), real(-np.inf))
+    for band in range(last_at_most(hoisted.levels, top), -1, -1):
+        newest = min(top + 1, pick(hoisted.levels, band + 1))
+        for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
+            if level == joint:
+                pour_joint(omega, incoming, level, batch.lanes, state, bar)
+            else:
+                pour_level(incoming, batch, b0, level, kept, out, bar, buffers, square)
+        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar)

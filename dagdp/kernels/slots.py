@@ -1,0 +1,49 @@
+"""A level's incoming edges by slots: the d-th edges of its nodes, and the runs that their parents form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.rows import later
+from dagdp.kernels.vectors import pick, rule
+
+EDGES = 512  # rows of potentials that are read at once: 32 KiB, beside the state they meet in L2
+
+
+@inner
+def most_parents(incoming: Any) -> int:
+    """The largest fan-in."""
+    most = 1
+    for level in range(incoming.slots.shape[0] - 1):
+        most = max(most, incoming.slots[level + 1] - incoming.slots[level])
+    return most
+
+
+@inlined
+def run_at(incoming: Any, run: Any, d: int, e: int) -> int:
+    """The run of a slot that holds edge e, which rises from row to row."""
+    k = pick(run, d)
+    while e >= pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1):
+        k += 1
+    run[d] = k
+    return k
+
+
+@inlined
+def parents_of(incoming: Any, k: int, e: int) -> Any:
+    """The rule of the parents of the edges of run k, from edge e on."""
+    parents = rule(incoming.parent, pick(incoming.runs, 4 * k + 2), pick(incoming.runs, 4 * k + 3))
+    return later(parents, e - pick(incoming.runs, 4 * k))
+
+
+@inlined
+def edges_before(incoming: Any, node: int, last: int, lanes: int, whole: int) -> int:
+    """How many nodes from `node` on have their potentials read together: up to EDGES edges, at least a row."""
+    if incoming.blocks.shape[0] == 0:
+        return last - node
+    count = min(last - node, 1 if lanes == whole else whole)
+    limit = pick(incoming.edges, node) + EDGES
+    while node + count < last and pick(incoming.edges, min(last, node + count + whole // lanes)) <= limit:
+        count = min(last - node, count + whole // lanes)
+    return count

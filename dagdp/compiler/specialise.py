@@ -45,6 +45,9 @@ def specialise(done: Renumbered) -> CompiledDAG:
     on_nodes = [k for k, (same, _) in enumerate(shared) if same and PROVE]
     on_edges = [k for k in range(len(shared)) if k not in on_nodes]
     incoming = _incoming(done, on_edges)
+    fits = PROVE and len(on_edges) == 1 and _own_entries(levelled.edges, sound.potentials[on_edges[0]])
+    if fits:
+        incoming = incoming._replace(direct=_direct(incoming))
     outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
@@ -65,7 +68,7 @@ def specialise(done: Renumbered) -> CompiledDAG:
         starts=locked(sound.starts),
         ends=locked(sound.ends),
         hoisted=tuple(on_nodes),
-        weights_fit=PROVE and len(on_edges) == 1 and _own_entries(levelled.edges, sound.potentials[on_edges[0]]),
+        weights_fit=fits,
     )
 
 
@@ -114,8 +117,30 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
         piece_ptr=frozen(np.array(ptr)),
         pieces=frozen(np.concatenate(pieces)),
         entry=frozen(np.concatenate(listed)),
+        direct=frozen(np.empty(0)),
         blocks=frozen(np.array(on_edges, np.int64)),
     )
+
+
+def _direct(incoming: Incoming) -> NDArray[np.int32]:
+    """[E] the entries of the one potential on edges slot by slot; nothing where half of the parents follow a rule.
+
+    Then one sample's rows of neighbouring nodes find their potentials, and places for their weights, at once.
+    """
+    _, counts, _, steps = incoming.runs.T
+    edges = int(incoming.edges[-1])
+    if 2 * int(counts[steps == LISTED].sum()) <= edges:
+        return frozen(np.empty(0))
+    first, start, step = incoming.pieces[:-1].T
+    count = np.diff(incoming.pieces[:, 0])
+    along = np.arange(edges, dtype=np.int32) - np.repeat(first, count)
+    by_node = np.repeat(start, count) + along * np.repeat(np.where(step == LISTED, 1, step), count)
+    by_list = np.repeat(step == LISTED, count)
+    by_node[by_list] = incoming.entry[by_node[by_list]]
+    level = np.repeat(np.arange(incoming.levels.size - 1), np.diff(incoming.slots))
+    depth = np.arange(level.size) - incoming.slots[level]
+    node = np.repeat(incoming.levels[level] - incoming.first, incoming.width) + np.arange(edges, dtype=np.int32)
+    return frozen(by_node[incoming.edges[node] + np.repeat(depth, incoming.width)])
 
 
 def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:

@@ -206,12 +206,17 @@ def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: 
 
 
 @inlined
+def first_entry(source: Source, k: int, b0: int) -> int:
+    """Where the entries of potential k begin for one sample alone."""
+    return 0 if pick(source.shared, k) else b0 * pick(source.entries, k)
+
+
+@inlined
 def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int) -> bool:
     """Add `count` entries of potential k to rows of x; whether one is out of range."""
     sign, lowest, entries = source.sign, source.lowest, pick(source.entries, k)
     if batch.lanes == 1:
-        first = 0 if pick(source.shared, k) else b0 * entries
-        return read_sample(x, rows, count, source.blocks[k], first, entry, sign, lowest)
+        return read_sample(x, rows, count, source.blocks[k], first_entry(source, k, b0), entry, sign, lowest)
     if pick(source.shared, k):
         return read_spread(x, rows, count, source.blocks[k], entry, sign, lowest)
     bad = False
@@ -271,6 +276,16 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
         else:
             high = middle
     return low
+
+
+@inlined
+def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int) -> bool:
+    """Put one sample's potentials of the edges of a slot from e on in w, a row; whether one is out of range."""
+    k = pick(incoming.blocks, 0)
+    first = first_entry(source, k, b0)
+    row = source.sign * first_lanes(gather_present(source.blocks[k], incoming.direct, e, first, count), count)
+    store(w, at, row)
+    return not in_range(row, source.lowest, w.dtype.type(np.inf))
 
 
 @inlined

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges, write_edges
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_direct, read_edges, write_edges
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.kept import keep_row
+from dagdp.kernels.kept import keep_direct, keep_row
 from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
 from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
 from dagdp.kernels.rows import fill, number
-from dagdp.kernels.slots import edges_before, parents_of, run_at
+from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
 from dagdp.kernels.solve import maximum, row_weight, solve
 from dagdp.kernels.tied import visit_tied
 from dagdp.kernels.vectors import gather_vector, part, pick, row_length
@@ -92,6 +92,22 @@ def place_potentials(
         store(w, place, first_lanes(row, have))  # what is added to -inf must be a number
         if w_dot.shape[0] > whole:
             store(w_dot, place, first_lanes(gather_vector(w_dot, incoming.edges, node, d - e0, have), have))
+
+
+@inlined
+def place_direct(
+    incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, z: Source, w: Any, w_dot: Any, at: Any
+) -> bool:
+    """The same where rows read their potentials themselves; whether one is out of range."""
+    whole = row_length(w)
+    bad = False
+    for d in range(depth):
+        e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
+        at[d] = d * whole
+        bad |= read_direct(w, d * whole, theta, incoming, b0, e, have)
+        if w_dot.shape[0] > whole:
+            bad |= read_direct(w_dot, d * whole, z, incoming, b0, e, have)
+    return bad
 
 
 @inlined
@@ -172,12 +188,13 @@ def visit_level(
     step = 1 if lanes == whole else whole
     depth = end - slot
     nodes = pick(incoming.place, level)
+    direct = directly(incoming, lanes, whole)
     bad = False
     k = n0 + visit_tied(omega, ties[0], ties[1], incoming, level, base, state)
     while k < n1:
         last = k + edges_before(incoming, k, n1, lanes, whole)
         e0 = 0
-        if incoming.blocks.shape[0] > 0:
+        if incoming.blocks.shape[0] > 0 and not direct:
             e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
             fill(w, 0, (e1 - e0) * lanes, 0)
             bad |= read_edges(w, square, theta, incoming, batch, b0, e0, e1)
@@ -190,16 +207,21 @@ def visit_level(
             while pick(incoming.width, slot + depth - 1) <= i:
                 depth -= 1
             place_parents(incoming, run, slot, depth, i, n, spare, state, at)
-            if w.shape[0] > whole:
+            if direct:
+                bad |= place_direct(incoming, slot, depth, i, n, b0, theta, z, w, w_dot, w_at)
+            elif w.shape[0] > whole:
                 place_potentials(incoming, slot, depth, k, e0, i, n, w, w_dot, w_at)
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
             turn = visit_row(
                 omega, depth, count * lanes if n > 0 else whole, (nodes + i) * lanes, own_at, spare, state, buffers
             )
             if out is not None and batch.kept:
-                keep_row(omega, incoming, slot, depth, k, e0, i, n, buffers, turn)
+                if direct:
+                    keep_direct(omega, incoming, slot, depth, i, n, b0, theta, buffers, turn, out)
+                else:
+                    keep_row(omega, incoming, slot, depth, k, e0, i, n, buffers, turn)
             k += count
-        if out is not None and batch.kept:
+        if out is not None and batch.kept and not direct:
             write_edges(out, w, square, theta, incoming, batch, b0, e0, pick(incoming.edges, last))
     return bad
 

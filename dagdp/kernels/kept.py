@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges, reads_nothing, write_edges
+from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, reads_nothing, write_edges
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.operator import exponential
 from dagdp.kernels.recursion import argument, difference, flow, join, rejoined, weight
 from dagdp.kernels.rows import add_to, fill, number
-from dagdp.kernels.slots import edges_before, parents_of, run_at
+from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
 from dagdp.kernels.solve import row_weight
 from dagdp.kernels.vectors import gather_vector, part, pick, row_length
 from dagdp.progressions import LISTED
@@ -48,6 +48,32 @@ def keep_row(
             store(w, (pick(incoming.edges, node) + d - e0) * whole, q)
         else:
             put_lanes(w, incoming.edges, node, d - e0, min(n, pick(incoming.width, slot + d) - i), q)
+
+
+@inlined
+def put_direct(out: Any, incoming: Any, first: int, e: int, count: int, row: Any, w: Any) -> None:
+    """A row in the place of the entries of the edges of a slot from e on; the last row of w keeps it."""
+    room = w.shape[0] - row_length(w)
+    store(w, room, row)
+    for k in range(count):
+        entry = pick(incoming.direct, e + k)
+        if entry >= 0:
+            out[first + entry] = pick(w, room + k)
+
+
+@inlined
+def keep_direct(
+    omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, turn: Any,
+    out: Any,
+) -> None:  # fmt: skip
+    """q of a row's edges in the gradient, where rows find their entries themselves."""
+    _, w, _, y = buffers
+    k = pick(incoming.blocks, 0)
+    first = first_entry(theta, k, b0)
+    for d in range(depth):
+        q, _ = row_weight(omega, y, d, turn)
+        have = min(n, pick(incoming.width, slot + d) - i)
+        put_direct(out[k], incoming, first, pick(incoming.first, slot + d) + i, have, q, w)
 
 
 @inlined
@@ -88,6 +114,19 @@ def pour_row(
             push(incoming, run, d, e, have, row, w, bar)
 
 
+@inlined
+def pour_direct(
+    incoming: Any, run: Any, slot: int, depth: int, node: int, i: int, n: int, first: int, out: Any, w: Any, bar: Any
+) -> None:
+    """The same in the gradient itself, where rows find their entries themselves."""
+    above = load(bar, node)
+    for d in range(depth):
+        e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
+        row = flow(gather_vector(out, incoming.direct, e, first, have), above)
+        put_direct(out, incoming, first, e, have, row, w)
+        push(incoming, run, d, e, have, row, w, bar)
+
+
 @inner
 def pour_level(
     incoming: Any, batch: Batch, b0: int, level: int, kept: Source, out: Any, bar: Any, buffers: Any, square: Any
@@ -101,19 +140,27 @@ def pour_level(
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
     for d in range(depth):
         run[d] = pick(incoming.slot_runs, slot + d)
+    direct = directly(incoming, lanes, whole)
+    block = pick(incoming.blocks, 0)
+    first = first_entry(kept, block, b0)
     k = n0
     while k < n1:
         last = k + edges_before(incoming, k, n1, lanes, whole)
         e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
-        fill(w, 0, (e1 - e0) * lanes, 0)
-        read_edges(w, square, kept, incoming, batch, b0, e0, e1)
+        if not direct:
+            fill(w, 0, (e1 - e0) * lanes, 0)
+            read_edges(w, square, kept, incoming, batch, b0, e0, e1)
         while k < last:
             i, count = k - n0, 1 if lanes == whole else min(whole, last - k)
             while pick(incoming.width, slot + depth - 1) <= i:
                 depth -= 1
-            pour_row(incoming, run, slot, depth, k, e0, i, 0 if lanes == whole else count, w, bar)
+            if direct:
+                pour_direct(incoming, run, slot, depth, k, i, count, first, out[block], w, bar)
+            else:
+                pour_row(incoming, run, slot, depth, k, e0, i, 0 if lanes == whole else count, w, bar)
             k += count
-        write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
+        if not direct:
+            write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
 
 
 @inner

@@ -38,9 +38,15 @@ def parents_of(incoming: Any, k: int, e: int) -> Any:
 
 
 @inlined
+def directly(incoming: Any, lanes: int, whole: int) -> bool:
+    """Whether rows read their potentials themselves: of one sample, where entries are in no order."""
+    return lanes < whole and incoming.direct.shape[0] > 0
+
+
+@inlined
 def edges_before(incoming: Any, node: int, last: int, lanes: int, whole: int) -> int:
     """How many nodes from `node` on have their potentials read together: up to EDGES edges, at least a row."""
-    if incoming.blocks.shape[0] == 0:
+    if incoming.blocks.shape[0] == 0 or directly(incoming, lanes, whole):
         return last - node
     count = min(last - node, 1 if lanes == whole else whole)
     limit = pick(incoming.edges, node) + EDGES

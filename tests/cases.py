@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
+import dagdp
 from dagdp import Graph, HardMax, Negentropy, Omega, SquaredL2, Tsallis
+from dagdp.compiled import CompiledDAG
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
@@ -92,6 +96,18 @@ def random_theta(graph: Graph, rng: np.random.Generator, batch: tuple[int, ...] 
     """Weights for a graph: an array, or a dict where it names several potentials."""
     arrays = {p.name: rng.normal(size=(*batch, *p.shape)).astype(dtype) for p in graph.potentials()}
     return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def flat(theta):
+    """All entries as one vector."""
+    return np.concatenate([np.ravel(a) for a in (theta.values() if isinstance(theta, dict) else [theta])])
+
+
+def unproved(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> CompiledDAG:
+    """The graph with every index listed, nothing hoisted, nothing tied and no weight kept."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["dagdp.compiler.specialise"], "PROVE", False)
+        return dagdp.compile(graph)
 
 
 def graph_of(edges) -> Graph:

@@ -61,7 +61,8 @@ ALLOWED = {
     },
     "kernels.cpu": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.kept",
-        "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.rows", "kernels.slots", "kernels.tied", "kernels.vectors",
+        "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.rows", "kernels.slots", "kernels.tied",
+        "kernels.vectors",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},
@@ -76,8 +77,8 @@ ALLOWED = {
         "progressions",
     },
     "compiler.specialise": {
-        "compiled", "compiler.bands", "compiler.generic", "compiler.renumber", "compiler.runs", "compiler.tie",
-        "compiler.validate", "progressions",
+        "compiled", "compiler.bands", "compiler.generic", "compiler.level", "compiler.renumber", "compiler.runs",
+        "compiler.tie", "compiler.validate", "graph", "progressions",
     },
     "compiler": {
         "compiled", "graph", "compiler.validate", "compiler.level", "compiler.renumber", "compiler.specialise",

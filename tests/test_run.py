@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import oracles
 import pytest
-from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, graph_of, random_theta
+from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, flat, graph_of, random_theta
 from hypothesis import given, settings
 from strategies import problems
 
@@ -33,11 +33,6 @@ from dagdp import (
 )
 
 FUNCTIONS = ("dp_value", "dp_grad", "dp_value_and_grad")
-
-
-def flat(theta):
-    """All entries as one vector, blocks in order."""
-    return np.concatenate([np.ravel(a) for a in (theta.values() if isinstance(theta, dict) else [theta])])
 
 
 def shifted(theta, z, t):

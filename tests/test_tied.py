@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, random_theta
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, flat, random_theta, unproved
 
 import dagdp
 from dagdp import Graph, Negentropy, reference
@@ -15,20 +13,8 @@ from dagdp.compiler import generic
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
-def unproved(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> CompiledDAG:
-    """The graph with every index listed and nothing hoisted."""
-    with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["dagdp.compiler.specialise"], "PROVE", False)
-        return dagdp.compile(graph)
-
-
 def tied_levels(dag: CompiledDAG) -> list[int]:
     return np.flatnonzero(dag.wiring.tied.pattern >= 0).tolist()
-
-
-def flat(theta):
-    """All entries as one vector."""
-    return np.concatenate([np.ravel(a) for a in (theta.values() if isinstance(theta, dict) else [theta])])
 
 
 def answers(dag, theta, z, omega, **options):

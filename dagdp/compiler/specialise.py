@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring, frozen, locked
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
 from dagdp.compiler.generic import listed_incoming, listed_outgoing
+from dagdp.compiler.level import Levelled
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
     entry_runs,
@@ -45,7 +46,7 @@ def specialise(done: Renumbered) -> CompiledDAG:
     on_nodes = [k for k, (same, _) in enumerate(shared) if same and PROVE]
     on_edges = [k for k in range(len(shared)) if k not in on_nodes]
     incoming = _incoming(done, on_edges)
-    fits = PROVE and len(on_edges) == 1 and _own_entries(levelled.edges, sound.potentials[on_edges[0]])
+    fits = PROVE and len(on_edges) == 1 and _own_entries(levelled, sound.potentials[on_edges[0]])
     if fits:
         incoming = incoming._replace(direct=_direct(incoming))
     outgoing, farthest = _outgoing(done, on_edges)
@@ -72,13 +73,16 @@ def specialise(done: Renumbered) -> CompiledDAG:
     )
 
 
-def _own_entries(edges: Numbers, potential: Potential) -> bool:
-    """Whether every edge but those into the extra end reads an entry that no other edge does."""
-    index = potential.index
+def _own_entries(levelled: Levelled, potential: Potential) -> bool:
+    """Whether every edge reads an entry that no other edge does, or leads, as all its siblings, into the end."""
+    index, edges = potential.index, levelled.edges
     if is_identity(index):
         return True
-    read = index[edges[edges >= 0]] if edges.size else index
-    return bool(read.min() >= 0 and np.bincount(read).max() == 1)
+    read = index if edges.size == 0 else np.where(edges >= 0, index[edges], -1)
+    into_end = levelled.children == levelled.end
+    if (read[into_end] < 0).all():
+        read = read[~into_end]
+    return bool(read.size and read.min() >= 0 and np.bincount(read).max() == 1)
 
 
 def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:

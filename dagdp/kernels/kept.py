@@ -4,7 +4,8 @@ Where each edge reads an entry of its own, the gradient has a place for each edg
 the backward pass, down the levels and over incoming edges, multiplies it by ē of the child: no exponential is taken
 twice, neither potentials nor v are read again, and still nothing is stored beside inputs and outputs.
 
-The edges into the extra end of a graph with several ends read no entry: their weights are made anew from v.
+Edges into the end may read no entry, all of them, as those into the extra end of a graph with several ends do: their
+weights are made anew from v.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def pour_level(
 
 @inner
 def pour_joint(omega: Any, incoming: Any, level: int, lanes: int, state: Any, bar: Any) -> None:
-    """The same of the edges into the extra end, whose only potential is 0. Of one sample, the first lane counts."""
+    """The same of the edges into the end where they read no entry. Of one sample, the first lane counts."""
     v_hi, v_lo, kappa, _, _, own, _ = state
     real, whole = v_hi.dtype.type, row_length(v_hi)
     child = pick(incoming.levels, level) * lanes

@@ -1,0 +1,104 @@
+"""Weights of edges kept in the gradient between the passes: where, and that they are those that are made anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import BUNDLED, BUNDLED_IDS, flat, unproved
+
+import dagdp
+from dagdp import Graph, Negentropy, reference
+from dagdp.graphs import dtw_grid, linear_chain, trellis
+
+BATCHES = [(), (1,), (3,), (2, 8), (35,)]
+
+
+def scattered(nodes: int = 150, ends: int = 1) -> Graph:
+    """Parents and children at random distances, no node dead, edges in no order."""
+    rng = np.random.default_rng(nodes)
+    last = nodes - ends
+    into, out_of = np.repeat(np.arange(1, nodes), 2), np.arange(last)
+    before = np.minimum((into * rng.random(into.size) ** 0.5).astype(int), last - 1)
+    behind = rng.integers(out_of + 1, nodes)
+    parents, children = np.concatenate([before, out_of]), np.concatenate([into, behind])
+    order = rng.permutation(children.size)
+    return Graph.from_edges(parents[order], children[order], starts=[0], ends=np.arange(last, nodes))
+
+
+KEPT = {
+    "scattered": scattered,
+    "several ends": lambda: scattered(ends=3),
+    "trellis": lambda: trellis(9, 5),
+    "wide trellis": lambda: trellis(3, 20),
+    "parallel edges": lambda: Graph.from_edges([0, 0, 1, 1, 0], [1, 1, 2, 2, 2]),
+}
+
+
+@pytest.mark.specialised
+def test_where_weights_are_kept():
+    own = np.array([False])
+    assert all(dagdp.compile(make()).keeps(own) for make in KEPT.values())
+    assert not dagdp.compile(scattered()).keeps(np.array([True])), "a shared potential has one place for all samples"
+    for graph in (
+        dtw_grid(4, 4),
+        linear_chain(4, 3),
+        Graph.from_edges([0, 1], [1, 2], potentials={"t": ((1,), [0, 0])}),
+    ):
+        assert not dagdp.compile(graph).weights_fit
+
+
+@pytest.mark.specialised
+def test_entries_by_slots_are_listed_where_parents_are_in_no_order():
+    assert dagdp.compile(trellis(3, 40)).wiring.incoming.direct.size == 0
+    dag = dagdp.compile(scattered())
+    incoming = dag.wiring.incoming
+    assert incoming.direct.size == dag.num_edges
+    first_slots = incoming.direct[incoming.first[incoming.slots[1]] :][: incoming.width[incoming.slots[1]]]
+    parents, _ = dag.graph.edges()
+    assert set(parents[first_slots]) == {0}, "the first level's only parent is the start"
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=str)
+@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@pytest.mark.parametrize("name", KEPT)
+def test_the_same_as_made_anew(name, omega, batch, monkeypatch):
+    graph = KEPT[name]()
+    theta = np.random.default_rng(1).normal(size=(*batch, *graph.potentials()[0].shape))
+    theta[..., 1] = -np.inf
+    for dag in (dagdp.compile(graph), unproved(graph, monkeypatch)):
+        value, path = dagdp.dp_value_and_grad(dag, theta, omega)
+        known, expected = reference.dp_value_and_grad(dag, theta, omega)
+        np.testing.assert_allclose(value, known, atol=1e-12)
+        np.testing.assert_allclose(flat(path), flat(expected), atol=1e-12)
+
+
+@pytest.mark.parametrize("items", [1, 5, 40])
+def test_ragged_ends(items):
+    """What lies behind an item's end holds NaN, and takes no part in its gradient."""
+    graph = scattered()
+    dag, rng = dagdp.compile(graph), np.random.default_rng(items)
+    parents, children = graph.edges()
+    ends = rng.integers(1, graph.num_nodes, items)
+    before = np.eye(graph.num_nodes, dtype=bool)[ends]  # [items, nodes] whether a path leads from the node to the end
+    for e in np.argsort(-children, kind="stable"):
+        before[:, parents[e]] |= before[:, children[e]]
+    theta = np.where(before[:, children], rng.normal(size=(items, graph.num_edges)), np.nan)
+    value, path = dagdp.dp_value_and_grad(dag, theta, Negentropy(0.7), end=ends)
+    plain = np.where(np.isnan(theta), 0, theta)
+    known, expected = reference.dp_value_and_grad(dag, plain, Negentropy(0.7), end=ends)
+    np.testing.assert_allclose(value, known, atol=1e-12)
+    np.testing.assert_allclose(path, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [(), (24,)], ids=str)
+def test_float32_keeps_the_flow(batch):
+    """What arrives at a node leaves it, and one path's worth arrives at the end."""
+    graph = scattered(400)
+    theta = np.random.default_rng(0).normal(size=(*batch, graph.num_edges), scale=30).astype("f4")
+    path = dagdp.dp_grad(dagdp.compile(graph), theta)
+    parents, children = graph.edges()
+    rows = path.reshape(-1, graph.num_edges)
+    arriving = np.stack([np.bincount(children, row, graph.num_nodes) for row in rows])
+    leaving = np.stack([np.bincount(parents, row, graph.num_nodes) for row in rows])
+    np.testing.assert_allclose(arriving[:, 1:-1], leaving[:, 1:-1], atol=2e-6)
+    np.testing.assert_allclose(arriving[:, -1], 1, atol=2e-6)

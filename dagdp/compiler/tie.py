@@ -45,12 +45,12 @@ def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied
     entries: list[Numbers] = []
     for (m, width, *_), members in found.items():
         if len(members) > 1:
-            matrices = [_matrix(done, on_edges, level, m, width) for level in members]
-            same = [level for level, other in zip(members, matrices, strict=True) if np.array_equal(other, matrices[0])]
-            if len(same) > 1:
-                pattern[same] = len(shapes)
+            matrices = _matrices(done, on_edges, np.array(members), m, width)
+            same = (matrices == matrices[:, :1]).all(axis=(0, 2, 3))  # a fingerprint may lie
+            if np.count_nonzero(same) > 1:
+                pattern[np.array(members)[same]] = len(shapes)
                 shapes.append((m, width))
-                entries.append(matrices[0].ravel())
+                entries.append(matrices[:, 0].ravel())
     rows[pattern < 0] = 0
     tied = Tied(
         frozen(pattern),
@@ -63,28 +63,29 @@ def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied
 
 
 def _left_over(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
-    """The outgoing edges that lead to no tied node; other levels as they are."""
+    """The outgoing edges that lead to no tied node; levels that have none of these as they are."""
     if not rows.any():
         return outgoing
-    level_runs, runs, listed, kept = [0], [], [outgoing.listed], outgoing.listed.size
-    for level in range(level_ptr.size - 1):
-        part = outgoing.runs[outgoing.level_runs[level] : outgoing.level_runs[level + 1]]
-        tied = rows[level + 1] if level + 1 < rows.size else 0
-        if tied:
-            children = expanded(part, CHILD, outgoing.listed)
-            free = (children < level_ptr[level + 1]) | (children >= level_ptr[level + 1] + tied)
-            count = int(free.sum())
-            run = np.zeros((1, part.shape[1]), np.int64)
-            run[0, COUNT] = count
-            for column in range(PARENT, part.shape[1], 2):
-                run[0, column : column + 2] = kept, LISTED
-                listed.append(expanded(part, column, outgoing.listed)[free])
-                kept += count
-            part = run if count else part[:0]
-        runs.append(part)
-        level_runs.append(level_runs[-1] + len(part))
-    joined = frozen(np.array(level_runs)), frozen(np.concatenate(runs)), frozen(np.concatenate(listed))
-    return Outgoing(*joined, outgoing.blocks)
+    above = np.append(rows, 0)[1:]  # [L] how many nodes of the next level are tied
+    level_of_run = np.repeat(np.arange(above.size), np.diff(outgoing.level_runs))
+    touched = above[level_of_run] > 0
+    runs, listed = outgoing.runs[touched], outgoing.listed
+    level = np.repeat(level_of_run[touched], runs[:, COUNT])
+    child = expanded(runs, CHILD, listed) - level_ptr[level + 1]
+    free = (child < 0) | (child >= above[level])
+    counts = np.bincount(level[free], minlength=above.size)
+    some = np.flatnonzero(counts)
+    made = np.zeros((some.size, runs.shape[1]), np.int64)
+    made[:, COUNT] = counts[some]
+    more = [expanded(runs, column, listed)[free] for column in range(PARENT, runs.shape[1], 2)]
+    for place, column in enumerate(range(PARENT, runs.shape[1], 2)):
+        made[:, column] = listed.size + place * counts.sum() + (np.cumsum(counts) - counts)[some]
+        made[:, column + 1] = LISTED
+    levels = np.concatenate([level_of_run[~touched], some])
+    order = np.argsort(levels, kind="stable")
+    level_runs = np.cumsum([0, *np.bincount(levels, minlength=above.size)])
+    joined = np.concatenate([outgoing.runs[~touched], made])[order]
+    return Outgoing(frozen(level_runs), frozen(joined), frozen(np.concatenate([listed, *more])), outgoing.blocks)
 
 
 @helper
@@ -129,11 +130,11 @@ def _fingerprints(
         marks[level] = mark
 
 
-def _matrix(done: Renumbered, on_edges: list[int], level: int, m: int, width: int) -> Numbers:
-    """[K, rows, columns] the entries of the edge potentials that a dense level reads, -1 for none."""
+def _matrices(done: Renumbered, on_edges: list[int], levels: Numbers, m: int, width: int) -> Numbers:
+    """[K, levels, rows, columns] the entries of the edge potentials that dense levels read, -1 for none."""
     levelled = done.levelled
-    nodes = done.order[done.level_ptr[level] : done.level_ptr[level] + m]
-    places = levelled.in_ptr[nodes][:, None] + np.arange(width)
+    nodes = done.order[done.level_ptr[levels][:, None] + np.arange(m)]
+    places = levelled.in_ptr[nodes][:, :, None] + np.arange(width)
     edges = levelled.in_order[places] if levelled.in_order.size else places
     edges = levelled.edges[edges] if levelled.edges.size else edges
     read = [np.where(edges >= 0, levelled.sound.potentials[k].index[edges], -1) for k in on_edges]

@@ -284,7 +284,8 @@ class CompiledDAG:
             tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
             lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
         kept = int(self.wiring.passing.place[-1])
-        lines.append("  kernels   cpu: rows of samples, or of nodes; forward over slots, backward by pulling")
+        back = "from weights kept in the gradient" if self.weights_fit else "by pulling"
+        lines.append(f"  kernels   cpu: rows of samples, or of nodes; forward over slots, backward {back}")
         lines += self._describe_ties()
         lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
         return "\n".join(lines)

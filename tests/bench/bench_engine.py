@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import scalar_loop
+from cases import random_dag
 from harness import Result, Table, Turns, figure, main
 
 import dagdp
@@ -29,6 +30,8 @@ CASES: dict[str, tuple[Callable[[], Graph], int, bool]] = {
     "DTW 1 x 1024²": (lambda: dtw_grid(1024, 1024), 1, True),
     "trellis 32 x 128 x 16": (lambda: trellis(128, 16), 32, False),
     "trellis 32 x 512 x 5": (lambda: trellis(512, 5), 32, False),
+    "random 1 x 1e6 edges": (lambda: random_dag(10**6), 1, False),
+    "random 16 x 1e6 edges": (lambda: random_dag(10**6), 16, False),
 }
 
 

@@ -45,6 +45,7 @@ class Incoming(NamedTuple):
     direct: (
         np.ndarray
     )  # [E] entries by slots, for one sample alone; only of edges in no order with entries of their own
+    bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where the others' weights are kept
     blocks: np.ndarray  # [K] which potentials are read on edges
 
 

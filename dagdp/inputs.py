@@ -22,7 +22,6 @@ Shape = tuple[int, ...]
 
 # A kernel is compiled for a number of blocks: filled up to a multiple of four, one build serves most graphs.
 BLOCKS = 4
-DEFAULT = Negentropy(1.0)
 
 
 def flat(blocks: Sequence[Array]) -> tuple[Array, ...]:
@@ -66,7 +65,7 @@ def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
 
 def checked_options(omega: Omega | None, threads: int | None) -> Omega:
     """The operator to use, once `omega` and `threads` are seen to be right."""
-    chosen = DEFAULT if omega is None else omega
+    chosen = Negentropy(1.0) if omega is None else omega  # a global one would be traced twice by torch.compile
     if not isinstance(chosen, Omega):
         raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
     if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):

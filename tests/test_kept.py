@@ -72,6 +72,27 @@ def test_the_same_as_made_anew(name, omega, batch, monkeypatch):
         np.testing.assert_allclose(flat(path), flat(expected), atol=1e-12)
 
 
+def test_bare_nodes_inside():
+    """Nodes whose edges read nothing may stand anywhere, and mix with others in a level."""
+    rng = np.random.default_rng(5)
+    graph = scattered(ends=4)
+    parents, children = graph.edges()
+    bare = rng.random(graph.num_nodes) < 0.3
+    index = np.where(bare[children], -1, 0)
+    index[index == 0] = rng.permutation(np.count_nonzero(index == 0))
+    potentials = {"score": ((int(index.max()) + 1,), index)}
+    mixed = Graph.from_edges(parents, children, starts=[0], ends=graph.terminals()[1], potentials=potentials)
+    dag = dagdp.compile(mixed)
+    for items in ((), (3,), (20,)):
+        theta = {"score": rng.normal(size=(*items, int(index.max()) + 1))}
+        for omega in BUNDLED:
+            path, expected = (run(dag, theta, omega)["score"] for run in (dagdp.dp_grad, reference.dp_grad))
+            np.testing.assert_allclose(path, expected, atol=1e-12)
+    index[np.flatnonzero(index >= 0)[0]] = -1
+    one = Graph.from_edges(parents, children, starts=[0], ends=graph.terminals()[1], potentials={"s": ((400,), index)})
+    assert not dagdp.compile(one).weights_fit, "a node with edges of both kinds"
+
+
 @pytest.mark.parametrize("items", [1, 5, 40])
 def test_ragged_ends(items):
     """What lies behind an item's end holds NaN, and takes no part in its gradient."""

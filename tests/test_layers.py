@@ -77,7 +77,7 @@ ALLOWED = {
         "progressions",
     },
     "compiler.specialise": {
-        "compiled", "compiler.bands", "compiler.generic", "compiler.level", "compiler.renumber", "compiler.runs",
+        "compiled", "compiler.bands", "compiler.generic", "compiler.renumber", "compiler.runs",
         "compiler.tie", "compiler.validate", "graph", "progressions",
     },
     "compiler": {

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring, frozen, locked
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
 from dagdp.compiler.generic import listed_incoming, listed_outgoing
-from dagdp.compiler.level import Levelled
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
     entry_runs,
@@ -46,9 +45,9 @@ def specialise(done: Renumbered) -> CompiledDAG:
     on_nodes = [k for k, (same, _) in enumerate(shared) if same and PROVE]
     on_edges = [k for k in range(len(shared)) if k not in on_nodes]
     incoming = _incoming(done, on_edges)
-    fits = PROVE and len(on_edges) == 1 and _own_entries(levelled, sound.potentials[on_edges[0]])
-    if fits:
-        incoming = incoming._replace(direct=_direct(incoming))
+    bare = _bare(done, sound.potentials[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
+    if bare is not None:
+        incoming = incoming._replace(direct=_direct(incoming), bare=bare)
     outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
@@ -69,20 +68,22 @@ def specialise(done: Renumbered) -> CompiledDAG:
         starts=locked(sound.starts),
         ends=locked(sound.ends),
         hoisted=tuple(on_nodes),
-        weights_fit=fits,
+        weights_fit=bare is not None,
     )
 
 
-def _own_entries(levelled: Levelled, potential: Potential) -> bool:
-    """Whether every edge reads an entry that no other edge does, or leads, as all its siblings, into the end."""
-    index, edges = potential.index, levelled.edges
-    if is_identity(index):
-        return True
+def _bare(done: Renumbered, potential: Potential) -> NDArray[np.int32] | None:
+    """The nodes none of whose edges reads an entry, where every other edge reads one of its own; None where not."""
+    index, levelled = potential.index, done.levelled
+    edges = levelled.edges
+    if edges.size == 0 and is_identity(index):
+        return frozen(np.empty(0))
     read = index if edges.size == 0 else np.where(edges >= 0, index[edges], -1)
-    into_end = levelled.children == levelled.end
-    if (read[into_end] < 0).all():
-        read = read[~into_end]
-    return bool(read.size and read.min() >= 0 and np.bincount(read).max() == 1)
+    nodes = np.zeros(levelled.level.size, bool)
+    nodes[levelled.children[read < 0]] = True
+    own = read[~nodes[levelled.children]]
+    fits = own.size > 0 and own.size == np.count_nonzero(read >= 0) and np.bincount(own).max() == 1
+    return frozen(np.sort(done.rank[np.flatnonzero(nodes)])) if fits else None
 
 
 def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
@@ -122,6 +123,7 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
         pieces=frozen(np.concatenate(pieces)),
         entry=frozen(np.concatenate(listed)),
         direct=frozen(np.empty(0)),
+        bare=frozen(np.empty(0)),
         blocks=frozen(np.array(on_edges, np.int64)),
     )
 

@@ -315,14 +315,6 @@ def read_edges(
     return bad
 
 
-@inlined
-def reads_nothing(incoming: Any, e: int) -> bool:
-    """Whether an incoming edge has no potential, of graphs with one on edges."""
-    piece = piece_at(incoming, 0, e)
-    entries, _, _ = stretch_of_piece(incoming, piece, e, e, e + 1)
-    return number(entries, 0) < 0
-
-
 @inner
 def write_edges(
     out: Any, flow: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int

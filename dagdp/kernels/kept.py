@@ -4,8 +4,8 @@ Where each edge reads an entry of its own, the gradient has a place for each edg
 the backward pass, down the levels and over incoming edges, multiplies it by ē of the child: no exponential is taken
 twice, neither potentials nor v are read again, and still nothing is stored beside inputs and outputs.
 
-Edges into the end may read no entry, all of them, as those into the extra end of a graph with several ends do: their
-weights are made anew from v.
+Nodes none of whose edges reads an entry are *bare*, as the extra end of a graph with several ends is: the weights of
+their edges are made anew from v.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, reads_nothing, write_edges
+from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
@@ -23,7 +23,7 @@ from dagdp.kernels.recursion import argument, difference, flow, join, rejoined, 
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
 from dagdp.kernels.solve import row_weight
-from dagdp.kernels.vectors import gather_vector, part, pick, row_length
+from dagdp.kernels.vectors import gather_present, gather_vector, part, pick, row_length
 from dagdp.progressions import LISTED
 
 
@@ -123,7 +123,7 @@ def pour_direct(
     above = load(bar, node)
     for d in range(depth):
         e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
-        row = flow(gather_vector(out, incoming.direct, e, first, have), above)
+        row = flow(gather_present(out, incoming.direct, e, first, have), above)
         put_direct(out, incoming, first, e, have, row, w)
         push(incoming, run, d, e, have, row, w, bar)
 
@@ -165,22 +165,25 @@ def pour_level(
 
 
 @inner
-def pour_joint(omega: Any, incoming: Any, level: int, lanes: int, state: Any, bar: Any) -> None:
-    """The same of the edges into the end where they read no entry. Of one sample, the first lane counts."""
+def pour_bare(omega: Any, incoming: Any, level: int, node: int, lanes: int, run: Any, state: Any, bar: Any) -> None:
+    """The same of the edges into a bare node. Of one sample, the first lane counts."""
     v_hi, v_lo, kappa, _, _, own, _ = state
     real, whole = v_hi.dtype.type, row_length(v_hi)
-    child = pick(incoming.levels, level) * lanes
-    slot = pick(incoming.slots, level)
-    for d in range(pick(incoming.slots, level + 1) - slot):
-        e = pick(incoming.first, slot + d)
-        parent = number(parents_of(incoming, pick(incoming.slot_runs, slot + d), e), 0) * lanes
+    child, i = node * lanes, node - pick(incoming.levels, level)
+    slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
+    while slot < end and i < pick(incoming.width, slot):
+        e = pick(incoming.first, slot) + i
+        run[0] = pick(incoming.slot_runs, slot)
+        parent = number(parents_of(incoming, run_at(incoming, run, 0, e), e), 0) * lanes
         hi, lo = difference(load(v_hi, parent), load(v_hi, child))
         if own.shape[0] > 0:
             hi, lo = join(hi, lo, load(own, child))
         y = rejoined(hi, lo, load(v_lo, parent), load(v_lo, child), real(1) / omega.gamma)
         shift = row_of(v_hi, 1) if exponential(omega) else load(kappa, child)
-        row = flow(weight(omega, argument(omega, y, row_of(v_hi, real(d)), shift)), load(bar, child))
+        place = row_of(v_hi, real(slot - pick(incoming.slots, level)))
+        row = flow(weight(omega, argument(omega, y, place, shift)), load(bar, child))
         put(bar, parent, load(bar, parent) + row, whole if lanes == whole else 1)
+        slot += 1
 
 
 @inner
@@ -190,14 +193,15 @@ def backward_kept(
 ) -> None:  # fmt: skip
     """E, and ē at every node (Algorithm 1), from the weights that the forward pass left in `out`."""
     real = bar.dtype.type
-    last = incoming.levels.shape[0] - 2
-    joint = last if reads_nothing(incoming, pick(incoming.edges, pick(incoming.levels, last))) else -1
     kept = Source(out, theta.entries, theta.shared, real(1), real(-np.inf))
+    left = incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
-            if level == joint:
-                pour_joint(omega, incoming, level, batch.lanes, state, bar)
-            else:
-                pour_level(incoming, batch, b0, level, kept, out, bar, buffers, square)
+            pour_level(incoming, batch, b0, level, kept, out, bar, buffers, square)
+            while left > 0 and pick(incoming.bare, left - 1) >= pick(incoming.levels, level):
+                left -= 1
+                node = pick(incoming.bare, left)
+                if node < pick(incoming.levels, level + 1):
+                    pour_bare(omega, incoming, level, node, batch.lanes, buffers[0], state, bar)
         write_hoisted(out, square, theta, hoisted, band, batch, b0, bar)

@@ -95,37 +95,40 @@ def push(incoming: Any, run: Any, d: int, e: int, count: int, row: Any, w: Any, 
 
 
 @inlined
-def pour_row(
-    incoming: Any, run: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, w: Any, bar: Any
-) -> None:
-    """e = q ē of a row's edges, in the place of q in w, and added to the parents' ē."""
+def pour_row(incoming: Any, run: Any, slot: int, depth: int, node: int, e0: int, i: int, w: Any, bar: Any) -> None:
+    """e = q ē of a node's edges, a row of samples each, in the place of q in w, and added to the parents' ē."""
     whole = row_length(w)
-    above = load(bar, node if n > 0 else node * whole)
+    above = load(bar, node * whole)
     for d in range(depth):
-        e = pick(incoming.first, slot + d) + i
-        if n == 0:
-            at = (pick(incoming.edges, node) + d - e0) * whole
-            row = flow(load(w, at), above)
-            store(w, at, row)
-            add_to(bar, number(parents_of(incoming, run_at(incoming, run, d, e), e), 0) * whole, row)
-        else:
-            have = min(n, pick(incoming.width, slot + d) - i)
-            row = flow(gather_vector(w, incoming.edges, node, d - e0, have), above)
-            put_lanes(w, incoming.edges, node, d - e0, have, row)
-            push(incoming, run, d, e, have, row, w, bar)
+        e, at = pick(incoming.first, slot + d) + i, (pick(incoming.edges, node) + d - e0) * whole
+        row = flow(load(w, at), above)
+        store(w, at, row)
+        add_to(bar, number(parents_of(incoming, run_at(incoming, run, d, e), e), 0) * whole, row)
 
 
 @inlined
-def pour_direct(
-    incoming: Any, run: Any, slot: int, depth: int, node: int, i: int, n: int, first: int, out: Any, w: Any, bar: Any
-) -> None:
-    """The same in the gradient itself, where rows find their entries themselves."""
-    above = load(bar, node)
+def pour_slots(
+    incoming: Any, run: Any, slot: int, depth: int, n0: int, node: int, last: int, e0: int, first: int, out: Any,
+    w: Any, bar: Any, direct: bool,
+) -> None:  # fmt: skip
+    """The same of one sample, rows of neighbouring nodes [node, last): in w, or (`direct`) in the gradient itself.
+
+    Slot by slot, so that a parent's sum does not hang on how a level falls into rows: a graph has the same bits alone
+    and beside others.
+    """
+    whole = row_length(w)
     for d in range(depth):
-        e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
-        row = flow(gather_present(out, incoming.direct, e, first, have), above)
-        put_direct(out, incoming, first, e, have, row, w)
-        push(incoming, run, d, e, have, row, w, bar)
+        end = min(last, n0 + pick(incoming.width, slot + d))
+        for at in range(node, end, whole):
+            e, have = pick(incoming.first, slot + d) + at - n0, min(whole, end - at)
+            above = load(bar, at)
+            if direct:
+                row = flow(gather_present(out, incoming.direct, e, first, have), above)
+                put_direct(out, incoming, first, e, have, row, w)
+            else:
+                row = flow(gather_vector(w, incoming.edges, at, d - e0, have), above)
+                put_lanes(w, incoming.edges, at, d - e0, have, row)
+            push(incoming, run, d, e, have, row, w, bar)
 
 
 @inner
@@ -151,15 +154,14 @@ def pour_level(
         if not direct:
             fill(w, 0, (e1 - e0) * lanes, 0)
             read_edges(w, square, kept, incoming, batch, b0, e0, e1)
+        if lanes < whole:
+            pour_slots(incoming, run, slot, depth, n0, k, last, e0, first, out[block], w, bar, direct)
+            k = last
         while k < last:
-            i, count = k - n0, 1 if lanes == whole else min(whole, last - k)
-            while pick(incoming.width, slot + depth - 1) <= i:
+            while pick(incoming.width, slot + depth - 1) <= k - n0:
                 depth -= 1
-            if direct:
-                pour_direct(incoming, run, slot, depth, k, i, count, first, out[block], w, bar)
-            else:
-                pour_row(incoming, run, slot, depth, k, e0, i, 0 if lanes == whole else count, w, bar)
-            k += count
+            pour_row(incoming, run, slot, depth, k, e0, k - n0, w, bar)
+            k += 1
         if not direct:
             write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
 

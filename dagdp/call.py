@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,11 @@ class Call:
     sign: float
     threads: int
     real: Any
+    lanes: int = field(init=False)  # samples worked on together
+
+    def __post_init__(self) -> None:
+        row = ROW_BYTES // self.real().itemsize
+        self.lanes = row if self.tied else self.dag.samples_together(self.items, row)
 
     @property
     def items(self) -> int:
@@ -68,10 +73,6 @@ class Call:
         blocks = self.dag.wiring.incoming.blocks
         along = [self.weights] if self.direction is None else [self.weights, self.direction]
         return all(self._one_row(weights)[blocks].all() for weights in along)
-
-    def __post_init__(self) -> None:
-        row = ROW_BYTES // self.real().itemsize
-        self.lanes = row if self.tied else self.dag.samples_together(self.items, row)  # samples worked on together
 
     @property
     def ranges(self) -> list[tuple[int, int]]:

@@ -42,9 +42,7 @@ class Incoming(NamedTuple):
     piece_ptr: np.ndarray  # [K+1] pieces of an edge potential, the last of which only closes the others
     pieces: np.ndarray  # [., 3] first edge in that order, (start, step) of the entries that edges read
     entry: np.ndarray  # the listed ones
-    direct: (
-        np.ndarray
-    )  # [E] entries by slots, for one sample alone; only of edges in no order with entries of their own
+    direct: np.ndarray  # [E] entries by slots, for one sample; only of scattered edges with entries of their own
     bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where the others' weights are kept
     blocks: np.ndarray  # [K] which potentials are read on edges
 

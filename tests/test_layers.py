@@ -47,7 +47,7 @@ ALLOWED = {
     },
     "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors"},
     "kernels.kept": {
-        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
+        "kernels.backward", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
         "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors", "progressions",
     },
     "kernels.forward": {

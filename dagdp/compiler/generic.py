@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dagdp.compiled import Incoming, Outgoing, frozen
 from dagdp.progressions import COUNT, LISTED, PARENT, expanded
+
+
+def listed_entries(incoming: Incoming, k: int) -> NDArray[np.int64]:
+    """[E] the entries that the k-th edge potential's edges read, node by node."""
+    given = incoming.pieces[incoming.piece_ptr[k] : incoming.piece_ptr[k + 1]]
+    parts = np.stack([given[:-1, 0], np.diff(given[:, 0]), given[:-1, 1], given[:-1, 2]], 1)
+    return expanded(parts, 2, incoming.entry)
 
 
 def listed_incoming(incoming: Incoming) -> Incoming:
@@ -15,12 +23,9 @@ def listed_incoming(incoming: Incoming) -> Incoming:
     columns = np.stack([first, count, start, step], 1)
     pieces, entries, kept = [], [np.empty(0, np.int64)], 0
     for k in range(incoming.blocks.size):
-        given = incoming.pieces[incoming.piece_ptr[k] : incoming.piece_ptr[k + 1]].astype(np.int64)
-        edges = int(given[-1, 0])
-        pieces += [(0, kept, LISTED), (edges, 0, 0)]
-        parts = np.stack([given[:-1, 0], np.diff(given[:, 0]), given[:-1, 1], given[:-1, 2]], 1)
-        entries.append(expanded(parts, 2, incoming.entry))
-        kept += edges
+        entries.append(listed_entries(incoming, k))
+        pieces += [(0, kept, LISTED), (entries[-1].size, 0, 0)]
+        kept += entries[-1].size
     return incoming._replace(
         runs=frozen(runs),
         parent=frozen(expanded(columns, 2, incoming.parent)),

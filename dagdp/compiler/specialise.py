@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring, frozen, locked
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
-from dagdp.compiler.generic import listed_incoming, listed_outgoing
+from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
     entry_runs,
@@ -137,16 +137,10 @@ def _direct(incoming: Incoming) -> NDArray[np.int32]:
     edges = int(incoming.edges[-1])
     if 2 * int(counts[steps == LISTED].sum()) <= edges:
         return frozen(np.empty(0))
-    first, start, step = incoming.pieces[:-1].T
-    count = np.diff(incoming.pieces[:, 0])
-    along = np.arange(edges, dtype=np.int32) - np.repeat(first, count)
-    by_node = np.repeat(start, count) + along * np.repeat(np.where(step == LISTED, 1, step), count)
-    by_list = np.repeat(step == LISTED, count)
-    by_node[by_list] = incoming.entry[by_node[by_list]]
     level = np.repeat(np.arange(incoming.levels.size - 1), np.diff(incoming.slots))
     depth = np.arange(level.size) - incoming.slots[level]
     node = np.repeat(incoming.levels[level] - incoming.first, incoming.width) + np.arange(edges, dtype=np.int32)
-    return frozen(by_node[incoming.edges[node] + np.repeat(depth, incoming.width)])
+    return frozen(listed_entries(incoming, 0)[incoming.edges[node] + np.repeat(depth, incoming.width)])
 
 
 def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:

@@ -235,7 +235,10 @@ def write(
     out: Any, source: Source, k: int, entry: Any, flow: Any, rows: Any, count: int, square: Any, batch: Batch, b0: int,
     afresh: bool,
 ) -> None:  # fmt: skip
-    """Add rows of `flow` to `count` entries of potential k, in the order of samples; `afresh`: in their place."""
+    """Add rows of `flow` to `count` entries of potential k, in the order of samples; `afresh`: in their place.
+
+    No entry that samples share is written afresh.
+    """
     entries = pick(source.entries, k)
     shared = pick(source.shared, k)
     if batch.lanes == 1:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.kernels.backward import Ends, argument_of
 from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
-from dagdp.kernels.operator import exponential
-from dagdp.kernels.recursion import argument, difference, flow, join, rejoined, weight
+from dagdp.kernels.recursion import flow, weight
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
 from dagdp.kernels.solve import row_weight
@@ -113,8 +113,8 @@ def pour_slots(
 ) -> None:  # fmt: skip
     """The same of one sample, rows of neighbouring nodes [node, last): in w, or (`direct`) in the gradient itself.
 
-    Slot by slot, so that a parent's sum does not hang on how a level falls into rows: a graph has the same bits alone
-    and beside others.
+    Slot by slot, so that a parent's sum does not hang on how a level falls into rows, and a graph has the same bits
+    alone and beside others. (Node by node would not hang on EDGES either, but 1e5 edges then gained 10 % in place of 25.)
     """
     whole = row_length(w)
     for d in range(depth):
@@ -169,7 +169,7 @@ def pour_level(
 @inner
 def pour_bare(omega: Any, incoming: Any, level: int, node: int, lanes: int, run: Any, state: Any, bar: Any) -> None:
     """The same of the edges into a bare node. Of one sample, the first lane counts."""
-    v_hi, v_lo, kappa, _, _, own, _ = state
+    v_hi = state[0]
     real, whole = v_hi.dtype.type, row_length(v_hi)
     child, i = node * lanes, node - pick(incoming.levels, level)
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
@@ -177,13 +177,9 @@ def pour_bare(omega: Any, incoming: Any, level: int, node: int, lanes: int, run:
         e = pick(incoming.first, slot) + i
         run[0] = pick(incoming.slot_runs, slot)
         parent = number(parents_of(incoming, run_at(incoming, run, 0, e), e), 0) * lanes
-        hi, lo = difference(load(v_hi, parent), load(v_hi, child))
-        if own.shape[0] > 0:
-            hi, lo = join(hi, lo, load(own, child))
-        y = rejoined(hi, lo, load(v_lo, parent), load(v_lo, child), real(1) / omega.gamma)
-        shift = row_of(v_hi, 1) if exponential(omega) else load(kappa, child)
         place = row_of(v_hi, real(slot - pick(incoming.slots, level)))
-        row = flow(weight(omega, argument(omega, y, place, shift)), load(bar, child))
+        u = argument_of(omega, state, Ends(parent, child, place, whole), bar[:0], 0)
+        row = flow(weight(omega, u), load(bar, child))
         put(bar, parent, load(bar, parent) + row, whole if lanes == whole else 1)
         slot += 1
 

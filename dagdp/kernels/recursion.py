@@ -6,7 +6,7 @@ Letters are the paper's (docs/maths.md): x_e = θ_e + v_j for an edge from paren
 v is a double-length number hi + lo, because a float32 value of a long path (10^4 at γ = 1, 10^6 at
 γ = 0.01) is rounded more coarsely than the weights that hang on its differences can stand. What a node
 keeps is v and one number κ = Σ_e ω*(y_e - a) = (v - m)/γ - a, and every local weight comes back as
-link((x_e - v_i)/γ + κ_i): nothing is stored on an edge.
+link((x_e - v_i)/γ + κ_i): nothing is stored on an edge. (But see kept.py, where the gradient has room for q.)
 
 Infinities: an edge of weight -inf has weight 0; a node with only such edges has v = -inf and weights 0.
 Both fall out of one rule: a y that is not finite is no edge. (link(-inf) = 0 for the closed form, which does

@@ -114,7 +114,7 @@ def pour_slots(
     """The same of one sample, rows of neighbouring nodes [node, last): in w, or (`direct`) in the gradient itself.
 
     Slot by slot, so that a parent's sum does not hang on how a level falls into rows, and a graph has the same bits
-    alone and beside others. (Node by node would not hang on EDGES either, but 1e5 edges then gained 10 % in place of 25.)
+    alone and beside others. (Node by node would do without EDGES, too, but gained 10 % in place of 25.)
     """
     whole = row_length(w)
     for d in range(depth):

@@ -193,6 +193,7 @@ def test_only_several_ends_get_an_extra_node():
     assert compile(trellis(3, 2, ragged=True)).num_nodes == 3 * 2 + 1 + 3 + 1
 
 
+@pytest.mark.specialised
 def test_a_million_nodes_compile_in_about_a_second():
     compile(wide())  # the compiler's own loops are compiled or loaded first
     rng = np.random.default_rng(0)

@@ -186,6 +186,7 @@ def test_nothing_changes_where_nothing_is_proved(name, omega, batch, monkeypatch
         np.testing.assert_allclose(ours, theirs, atol=1e-11)
 
 
+@pytest.mark.specialised
 def test_listing_keeps_every_number():
     dag = dagdp.compile(linear_chain(5, 40))
     made = generic.listed_outgoing(dag.wiring.outgoing)

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
-from dagdp.compiled import CompiledDAG, Incoming
+from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, flat, real_type
 from dagdp.kernels.cpu import scratch_size
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
-from dagdp.omega import Omega
+from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
+DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 
@@ -90,15 +91,13 @@ class Call:
         if self.items == 0:
             return
         data, lanes = self.omega.data(self.real), self.lanes
-        known, kept = self.dag.wiring, self.dag.keeps(self.weights.shared)
-        wiring: tuple[Any, ...] = (known.passing, known.hoisted, known.tied)
-        if kernel.pulls:
-            wiring = (known.incoming, known.hoisted, known.tied, known.outgoing, known.free)
+        dag, kept = self.dag, self.dag.keeps(self.weights.shared)
 
         def work(task: tuple[int, tuple[int, int]]) -> bool:
             part, (first, last) = task
-            room = workspace(kernel, self.dag, wiring[0], lanes, self.real)
-            return bool(kernel(data, *room, *wiring, Batch(first, last, lanes, part, kept), self.ends, *arguments))
+            room = workspace(kernel, dag, lanes, self.real)
+            batch = Batch(first, last, lanes, part, kept)
+            return bool(kernel(data, *room, dag.addresses, batch, self.ends, *arguments))
 
         if any(pool.run(work, list(enumerate(self.ranges)), self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
@@ -130,18 +129,18 @@ class Call:
         return values.astype(self.weights.dtype, copy=False).reshape(self.batch)[()]
 
 
-def workspace(kernel: Kernel, dag: CompiledDAG, incoming: Incoming, lanes: int, real: Any) -> tuple[Any, Any]:
+def workspace(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any) -> tuple[Any, Any]:
     """The memory that one launch works in: numbers, and places of rows."""
     itemsize = np.dtype(real).itemsize
-    size = scratch_size(
-        kernel, dag.most_parents, int(incoming.place[-1]), dag.band_nodes, dag.wiring.tied, lanes, itemsize
-    )
+    wiring = dag.wiring
+    nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
+    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize)
     return np.empty(size, real), np.empty(4 * dag.most_parents + 2, np.int64)
 
 
 def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> Call:
     """The call of a function of `dagdp.run`: everything that its arguments can be wrong in is checked here."""
-    chosen = checked(dag, omega, threads)
+    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
     batch = common_batch(batches + z_batches, end, dag)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -16,81 +16,11 @@ from numpy.typing import NDArray
 from dagdp.errors import InputError
 from dagdp.graph import Graph, Potential
 from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
+from dagdp.wiring import Wiring, addresses
 
 Numbers = NDArray[np.int64]
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
-
-
-class Incoming(NamedTuple):
-    """Edges by the level they enter, for the forward pass. All arrays int32; L levels, E edges, K edge potentials.
-
-    A slot holds the d-th incoming edge of every node of a level that has one. A run is a stretch of a slot
-    whose parents are a progression: of step 1 (a shifted level, as in a grid) or 0 (a dense level, as in a
-    trellis), else listed in `parent` (see progressions.py).
-    """
-
-    levels: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
-    place: np.ndarray  # [L+1] where a level's nodes keep v, and the room that all of them need
-    slots: np.ndarray  # [L+1] slots of a level
-    first: np.ndarray  # [slots] the slot's first edge
-    width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
-    slot_runs: np.ndarray  # [slots+1] runs of a slot
-    runs: np.ndarray  # [runs, 4] first edge, number of edges, (start, step) of where their parents keep v
-    parent: np.ndarray  # the listed ones
-    edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots; [1] without blocks
-    piece_ptr: np.ndarray  # [K+1] pieces of an edge potential, the last of which only closes the others
-    pieces: np.ndarray  # [., 3] first edge in that order, (start, step) of the entries that edges read
-    entry: np.ndarray  # the listed ones
-    direct: np.ndarray  # [E] entries by slots, for one sample; only of scattered edges with entries of their own
-    bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where the others' weights are kept
-    blocks: np.ndarray  # [K] which potentials are read on edges
-
-
-class Outgoing(NamedTuple):
-    """Edges by the level they leave: each node's first edge, then each one's second, and so on; for the backward pass.
-
-    Where a run is cut, the parents or the children stop to advance by 0 or by 1.
-    """
-
-    level_runs: np.ndarray  # [L+1] runs of a level
-    runs: np.ndarray  # [runs, 10 + 2K] first edge, number of edges, and quantities by the columns of progressions.py
-    listed: np.ndarray
-    blocks: np.ndarray  # [K]
-
-
-class Hoisted(NamedTuple):
-    """Potentials that all edges into a node share: H of them, each a list of (node, entry) cut into B bands."""
-
-    blocks: np.ndarray  # [H] which potentials these are
-    levels: np.ndarray  # [B+1] first level of a band: the levels whose entries are read together
-    ptr: np.ndarray  # [H*B+1] stretches of the two arrays below, by potential and band
-    node: np.ndarray
-    entry: np.ndarray  # rising within a band: the user's array is read in its own order
-
-
-class Tied(NamedTuple):
-    """Dense levels that read the same entries as another: P matrices of weights, each used by several levels.
-
-    The first nodes of such a level are a matrix' rows, `rows` of them; their parents, its columns, lie side by side.
-    """
-
-    pattern: np.ndarray  # [L] which matrix a level's first nodes read, -1: none
-    first: np.ndarray  # [L] the first of their parents
-    shapes: np.ndarray  # [P, 2] rows and columns
-    ptr: np.ndarray  # [P+1] places of the matrices, one after another
-    entries: np.ndarray  # [K * ptr[P]] entries of the K edge potentials, -1 for none: [K, rows, columns] by matrix
-
-
-class Wiring(NamedTuple):
-    """A compiled graph as kernels see it, in internal numbers."""
-
-    incoming: Incoming
-    outgoing: Outgoing
-    hoisted: Hoisted
-    tied: Tied
-    free: Outgoing  # what is left of `outgoing` where tied levels are multiplied with their matrices
-    passing: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,6 +124,11 @@ class CompiledDAG:
     def entry_counts(self) -> Numbers:
         """[potentials] how many entries each has."""
         return np.array([math.prod(potential.shape) for potential in self.potentials], np.int64)
+
+    @cached_property
+    def addresses(self) -> Numbers:
+        """Where kernels find the wiring: see `dagdp.wiring.addresses`."""
+        return addresses(self.wiring)
 
     @cached_property
     def most_parents(self) -> int:
@@ -343,7 +278,7 @@ def living(serial: int) -> Any:
 
 
 def _restored(*parts: Any) -> CompiledDAG:
-    """From a pickle. Arrays are read-only again: that is part of the types kernels were compiled for."""
+    """From a pickle. Arrays are read-only again."""
     dag = CompiledDAG(*parts)
     for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.ends):
         array.flags.writeable = False

@@ -222,15 +222,12 @@ class _Task:
 
     def run(self, part: int, cut: tuple[int, int]) -> bool:
         call, dag = self.call, self.union.dag
-        known = dag.wiring
-        wiring: tuple[Any, ...] = (known.incoming, known.hoisted, known.tied)
-        wiring = (*wiring, known.outgoing, known.free) if self.kernel.pulls else wiring
         arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
         arguments += [] if self.out is None else [flat(self.out)]
         arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
         batch = Batch(*cut, self.lanes, part, dag.keeps(call.weights.shared), self.union.ends.size)
-        room = workspace(self.kernel, dag, known.incoming, self.lanes, call.real)
-        return bool(self.kernel(call.omega.data(call.real), *room, *wiring, batch, self.ends, *arguments))
+        room = workspace(self.kernel, dag, self.lanes, call.real)
+        return bool(self.kernel(call.omega.data(call.real), *room, dag.addresses, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""

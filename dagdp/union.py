@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: 
     try:
         whole, nodes, ends = _joined(mine, indices, layout, first, last)
         dag = compile(whole)
+        # graphs end at levels of their own, and are visited in one stretch: v of all nodes is kept
+        dag = replace(dag, wiring=dag.wiring._replace(passing=dag.wiring.incoming))
     except GraphError:
         _blame(mine, first)
         raise

@@ -9,6 +9,7 @@ from cases import BUNDLED, BUNDLED_IDS, flat, unproved
 import dagdp
 from dagdp import Graph, Negentropy, reference
 from dagdp.graphs import dtw_grid, linear_chain, trellis
+from dagdp.kernels.exchange import FAR
 
 BATCHES = [(), (1,), (3,), (2, 8), (35,)]
 
@@ -70,6 +71,17 @@ def test_the_same_as_made_anew(name, omega, batch, monkeypatch):
         known, expected = reference.dp_value_and_grad(dag, theta, omega)
         np.testing.assert_allclose(value, known, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(flat(path), flat(expected), rtol=1e-12, atol=1e-12)
+
+
+def test_entries_far_apart():
+    """One sample whose entries fill more than FAR: asked for ahead. Two of them are worked on edge by edge."""
+    graph = scattered(1 + FAR // 2)
+    theta = np.random.default_rng(2).normal(size=(1, graph.num_edges))
+    assert theta.size > FAR
+    dag = dagdp.compile(graph)
+    alone, twice = (dagdp.dp_value_and_grad(dag, t, threads=1) for t in (theta, np.tile(theta, (16, 1))))
+    for one, other in zip(alone, twice, strict=True):
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-11, atol=1e-13)
 
 
 def test_bare_nodes_inside():

@@ -21,7 +21,8 @@ ALLOWED = {
     "omega": {"errors"},
     "graph": {"errors"},
     "progressions": set(),
-    "compiled": {"errors", "graph", "progressions"},
+    "wiring": set(),
+    "compiled": {"errors", "graph", "progressions", "wiring"},
     "kernels.parts": set(),
     "kernels.jit": {"kernels.parts"},
     "kernels.lanes": {"kernels.jit"},
@@ -46,6 +47,8 @@ ALLOWED = {
         "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
     "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors"},
+    "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
+    "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
         "kernels.backward", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
         "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors", "progressions",
@@ -57,12 +60,13 @@ ALLOWED = {
     },
     "kernels.backward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.tied", "kernels.vectors", "progressions",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.solve", "kernels.tied", "kernels.vectors",
+        "progressions",
     },
     "kernels.cpu": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.kept",
         "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.rows", "kernels.slots", "kernels.tied",
-        "kernels.vectors",
+        "kernels.vectors", "kernels.wires",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},
@@ -71,14 +75,14 @@ ALLOWED = {
     "compiler.renumber": {"compiler.arrays", "compiler.level", "compiler.validate"},
     "compiler.bands": {"compiler.validate", "kernels.jit"},
     "compiler.runs": {"compiler.arrays", "kernels.jit", "progressions"},
-    "compiler.generic": {"compiled", "progressions"},
+    "compiler.generic": {"compiled", "progressions", "wiring"},
     "compiler.tie": {
         "compiled", "compiler.arrays", "compiler.level", "compiler.renumber", "compiler.validate", "kernels.jit",
-        "progressions",
+        "progressions", "wiring",
     },
     "compiler.specialise": {
         "compiled", "compiler.bands", "compiler.generic", "compiler.renumber", "compiler.runs",
-        "compiler.tie", "compiler.validate", "graph", "progressions",
+        "compiler.tie", "compiler.validate", "graph", "progressions", "wiring",
     },
     "compiler": {
         "compiled", "graph", "compiler.validate", "compiler.level", "compiler.renumber", "compiler.specialise",

@@ -322,6 +322,8 @@ def test_a_graph_pickles_under_a_new_serial_and_is_shared_by_deep_copies():
     assert not any(array.flags.writeable for part in other.wiring for array in part)
     theta = tensors(random_theta(dag.graph, np.random.default_rng(0)))
     torch.testing.assert_close(dp_grad(other, theta), dp_grad(dag, theta))
+    twin = pickle.loads(pickle.dumps(dag))  # of one that has run, whose addresses are its own
+    assert not set(twin.addresses[::2]) & set(dag.addresses[::2])
 
 
 def test_two_python_threads():

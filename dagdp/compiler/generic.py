@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import Incoming, Outgoing, frozen
+from dagdp.compiled import frozen
 from dagdp.progressions import COUNT, LISTED, PARENT, expanded
+from dagdp.wiring import Incoming, Outgoing
 
 
 def listed_entries(incoming: Incoming, k: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG, Hoisted, Incoming, Outgoing, Wiring, frozen, locked
+from dagdp.compiled import CompiledDAG, frozen, locked
 from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
 from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
@@ -30,6 +30,7 @@ from dagdp.compiler.tie import tie
 from dagdp.compiler.validate import Numbers
 from dagdp.graph import Potential
 from dagdp.progressions import EDGE, ENTRY, LISTED
+from dagdp.wiring import Hoisted, Incoming, Outgoing, Wiring
 
 PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.compiled import Outgoing, Tied, frozen
+from dagdp.compiled import frozen
 from dagdp.compiler.arrays import at
 from dagdp.compiler.level import Small
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.validate import Numbers
 from dagdp.kernels.jit import helper
 from dagdp.progressions import CHILD, COUNT, LISTED, PARENT, expanded
+from dagdp.wiring import Outgoing, Tied
 
 LEAST_COLUMNS = 3  # parents: with two there are as many exponentials either way
 LEAST_ROWS = 2

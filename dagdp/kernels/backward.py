@@ -10,26 +10,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dagdp.kernels.exchange import Batch, Source, last_at_most, put, quantity, read_run, write_run
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.recursion import (
     argument,
-    curvature,
     difference,
     flow,
     flow_tangent,
     join,
     rejoined,
-    weight,
     weight_tangent,
 )
 from dagdp.kernels.rows import add_to, fill, number
+from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
+from dagdp.kernels.solve import weighed
 from dagdp.kernels.tied import flush_tied, leave_tied
 from dagdp.kernels.vectors import gather_vector, pick, row_length
-from dagdp.progressions import CHILD, COUNT, FIRST, LISTED, PARENT, SLOT
+from dagdp.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
 
 CHUNK = 256  # rows of edges whose potentials are read, and flows written, at once: 16 KiB each
 
@@ -112,7 +112,7 @@ def row_ends(
 
 @inlined
 def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
-    """What link is asked at, for a row of edges: from (x_e - v_i)/γ and κ_i, or HardMax's place among siblings."""
+    """What `weighed` asks, for a row of edges: (x_e - v_i)/γ and κ_i, or HardMax's place among siblings."""
     v_hi, v_lo, kappa, _, _, own, _ = state
     if first_only(omega):
         return argument(omega, row_of(v_hi, 0), ends.slot, load(kappa, ends.child))
@@ -122,8 +122,7 @@ def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) ->
     if own.shape[0] > 0:
         hi, lo = join(hi, lo, load(own, ends.child))
     y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), v_hi.dtype.type(1) / omega.gamma)
-    shift = row_of(v_hi, 1) if exponential(omega) else load(kappa, ends.child)
-    return argument(omega, y, ends.slot, shift)
+    return y if exponential(omega) else argument(omega, y, ends.slot, load(kappa, ends.child))
 
 
 @inlined
@@ -148,12 +147,6 @@ def levels_of(hoisted: Any, band: int, top: int) -> Any:
 
 
 @inlined
-def edges_of(outgoing: Any, run: int) -> int:
-    """How many edges a run has."""
-    return pick(outgoing.runs, run * outgoing.runs.shape[1] + COUNT)
-
-
-@inlined
 def pour(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, state: Any,
     bar: Any, out: Any, rows: Any, square: Any, spare: int,
@@ -167,7 +160,8 @@ def pour(
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar[:0]))
-        row = flow(weight(omega, argument_of(omega, state, ends, w, at)), load(bar, ends.child))
+        q, _ = weighed(omega, argument_of(omega, state, ends, w, at))
+        row = flow(q, load(bar, ends.child))
         hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at)
     write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
 
@@ -219,9 +213,10 @@ def local_weights(
             for at in range(0, count * lanes, whole):
                 e = at // lanes
                 ends = row_ends(omega, outgoing, run, skip + e, count - e, lanes, spare, state, (v_hi[:0], v_hi[:0]))
-                store(weights, at, weight(omega, argument_of(omega, state, ends, w, at)))
+                q, _ = weighed(omega, argument_of(omega, state, ends, w, at))
+                store(weights, at, q)
             children = quantity(outgoing, run, CHILD, skip)
-            first = pick(outgoing.runs, run * outgoing.runs.shape[1] + FIRST) + skip
+            first = pick(outgoing.runs, run * columns_of(outgoing) + FIRST) + skip
             for b in range(min(lanes, batch.last - b0)):
                 for e in range(count):
                     if v_hi[number(children, e) * lanes + b] > lowest:
@@ -247,12 +242,11 @@ def pour_tangent(
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
-        u = argument_of(omega, state, ends, w, at)
+        q, s = weighed(omega, argument_of(omega, state, ends, w, at))
         x_dot = load(v_dot, ends.parent)
         if own_edges:
             x_dot = x_dot + load(w_dot, at)
-        q = weight(omega, u)
-        q_dot = weight_tangent(curvature(omega, u), x_dot, load(c, ends.child), rate)
+        q_dot = weight_tangent(s, x_dot, load(c, ends.child), rate)
         above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
         hand_up(bar, outgoing, run, e, ends, flow(q, above), lanes, flows, at)
         hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), lanes, flows, at)

@@ -28,6 +28,7 @@ from dagdp.kernels.rows import fill, to_line
 from dagdp.kernels.slots import EDGES, most_parents
 from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, row_length
+from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
 
 # Rows behind the state: one for each parent of a node, or three for the two ends of edges, and one that is overrun.
 LEAST_SPARE = 3
@@ -159,7 +160,8 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
     return top, bad
 
 
-def _value(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, value):
+def _value(omega, scratch, places, table, batch, ends, theta, value):
+    incoming, hoisted, tied = forward_wires(table, PASSING)
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
@@ -172,7 +174,9 @@ def _value(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, 
     return bad
 
 
-def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out, seeds):
+def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds):
+    incoming, hoisted, tied = forward_wires(table, INCOMING)
+    outgoing, free = backward_wires(table)
     state, bar, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 1)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
@@ -193,7 +197,9 @@ def _gradient(omega, scratch, places, incoming, hoisted, tied, outgoing, free, b
     return bad
 
 
-def _weights(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, value, out):
+def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
+    incoming, hoisted, tied = forward_wires(table, INCOMING)
+    outgoing, _ = backward_wires(table)
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
@@ -209,7 +215,8 @@ def _weights(omega, scratch, places, incoming, hoisted, tied, outgoing, free, ba
     return bad
 
 
-def _jvp(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, z, value, slope):
+def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope):
+    incoming, hoisted, tied = forward_wires(table, PASSING)
     state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, True, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
@@ -221,7 +228,9 @@ def _jvp(omega, scratch, places, incoming, hoisted, tied, batch, ends, theta, z,
     return bad
 
 
-def _hessian(omega, scratch, places, incoming, hoisted, tied, outgoing, free, batch, ends, theta, z, value, slope, out):
+def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope, out):
+    incoming, hoisted, tied = forward_wires(table, INCOMING)
+    outgoing, free = backward_wires(table)
     state, bar, bar_dot, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, True, True, 2)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
@@ -239,9 +248,10 @@ def _hessian(omega, scratch, places, incoming, hoisted, tied, outgoing, free, ba
     return bad
 
 
-# How many numbers a pass keeps for each node (and sample), and for each node of a band.
-value_kernel = Kernel(_value, nodes=2, band=1)
+# How many numbers a pass keeps for each node (and sample), or for each node of a window of levels where nothing comes
+# back to them (`passing`), and for each node of a band.
+value_kernel = Kernel(_value, nodes=2, band=1, passing=True)
 gradient_kernel = Kernel(_gradient, nodes=5)
 weights_kernel = Kernel(_weights, nodes=4)
-jvp_kernel = Kernel(_jvp, nodes=3, band=2)
+jvp_kernel = Kernel(_jvp, nodes=3, band=2, passing=True)
 hessian_kernel = Kernel(_hessian, nodes=8, band=1)

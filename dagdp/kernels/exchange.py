@@ -16,10 +16,20 @@ import numpy as np
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import all_lanes, first_lanes, first_lanes_or, load, row_of, store, total
 from dagdp.kernels.rows import add_to, later, number
-from dagdp.kernels.vectors import collect_vector, gather_present, hand_out_vector, pick, row_length, rule, turn_vectors
-from dagdp.progressions import ENTRY, LISTED
+from dagdp.kernels.vectors import (
+    collect_vector,
+    expect_vector,
+    gather_present,
+    hand_out_vector,
+    pick,
+    row_length,
+    rule,
+    turn_vectors,
+)
+from dagdp.progressions import LISTED
 
 MOST = 64  # entries that are taken at once where they fill no square
+FAR = 1 << 17  # elements of an array, from which it is no longer near
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
 
 
@@ -282,11 +292,13 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
 
 
 @inlined
-def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int) -> bool:
+def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int, left: int) -> bool:
     """Put one sample's potentials of the edges of a slot from e on in w, a row; whether one is out of range."""
     k = pick(incoming.blocks, 0)
     first = first_entry(source, k, b0)
     row = source.sign * first_lanes(gather_present(source.blocks[k], incoming.direct, e, first, count), count)
+    if source.blocks[k].shape[0] > FAR:
+        expect_vector(source.blocks[k], incoming.direct, e + count, first, left - count)
     store(w, at, row)
     return not in_range(row, source.lowest, w.dtype.type(np.inf))
 
@@ -331,37 +343,6 @@ def write_edges(
             write(out, source, pick(incoming.blocks, 0), entries, flow, rows, end - e, square, batch, b0, True)
         piece += 1
         e = end
-
-
-@inlined
-def quantity(outgoing: Any, run: int, column: int, skip: int) -> Any:
-    """What `column` says of a run's edges from the edge `skip` on."""
-    place = run * outgoing.runs.shape[1] + column
-    return later(rule(outgoing.listed, pick(outgoing.runs, place), pick(outgoing.runs, place + 1)), skip)
-
-
-@inner
-def read_run(
-    x: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int
-) -> None:
-    """Add the potentials of a run's edges from the edge `skip` on to the rows of x from 0 on."""
-    for k in range(outgoing.blocks.shape[0]):
-        entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
-        if entry[1] >= 0:
-            read(x, rule(outgoing.listed, 0, 1), square, source, pick(outgoing.blocks, k), entry, count, batch, b0)
-
-
-@inner
-def write_run(
-    out: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int,
-    flow: Any,
-) -> None:  # fmt: skip
-    """Hand the flow on a run's edges from the edge `skip` on back to the blocks."""
-    for k in range(outgoing.blocks.shape[0]):
-        entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
-        if entry[1] >= 0:
-            rows = rule(outgoing.listed, 0, 1)
-            write(out, source, pick(outgoing.blocks, k), entry, flow, rows, count, square, batch, b0, False)
 
 
 @inner

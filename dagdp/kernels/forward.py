@@ -104,9 +104,10 @@ def place_direct(
     for d in range(depth):
         e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
         at[d] = d * whole
-        bad |= read_direct(w, d * whole, theta, incoming, b0, e, have)
+        left = pick(incoming.width, slot + d) - i
+        bad |= read_direct(w, d * whole, theta, incoming, b0, e, have, left)
         if w_dot.shape[0] > whole:
-            bad |= read_direct(w_dot, d * whole, z, incoming, b0, e, have)
+            bad |= read_direct(w_dot, d * whole, z, incoming, b0, e, have, left)
     return bad
 
 

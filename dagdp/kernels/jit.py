@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import logging
 import os
 import sys
@@ -47,10 +46,9 @@ class Kernel:
     The cache key of Numba covers the kernel's own file only; a user's operator may change without it.
     """
 
-    def __init__(self, function: Callable[..., Any], nodes: int, band: int = 0) -> None:
+    def __init__(self, function: Callable[..., Any], nodes: int, band: int = 0, passing: bool = False) -> None:
         functools.update_wrapper(self, function)
-        self.nodes, self.band = nodes, band
-        self.pulls = "outgoing" in inspect.signature(function).parameters
+        self.nodes, self.band, self.passing = nodes, band, passing
         self.bundled = numba.njit(_nrt=False, **OPTIONS)(function)
         _enable_disk_cache(self.bundled)
         self.custom = numba.njit(_nrt=False, **OPTIONS)(function)
@@ -76,7 +74,7 @@ def cache_directory() -> Path | None:
     """
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    files = [package / "omega.py", package / "progressions.py", *package.glob("kernels/*.py")]
+    files = [*(package / f"{name}.py" for name in ("omega", "progressions", "wiring")), *package.glob("kernels/*.py")]
     for source in sorted([*files, *package.glob("compiler/*.py")]):
         digest.update(source.read_bytes())
     try:

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels.backward import Ends, argument_of
-from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
+from dagdp.kernels.exchange import FAR, Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
-from dagdp.kernels.recursion import flow, weight
+from dagdp.kernels.recursion import flow
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
-from dagdp.kernels.solve import row_weight
-from dagdp.kernels.vectors import gather_present, gather_vector, part, pick, row_length
+from dagdp.kernels.solve import row_weight, weighed
+from dagdp.kernels.vectors import expect_vector, gather_present, gather_vector, part, pick, row_length
 from dagdp.progressions import LISTED
+
+AHEAD = 3  # rows
 
 
 @inlined
@@ -74,7 +76,10 @@ def keep_direct(
     for d in range(depth):
         q, _ = row_weight(omega, y, d, turn)
         have = min(n, pick(incoming.width, slot + d) - i)
-        put_direct(out[k], incoming, first, pick(incoming.first, slot + d) + i, have, q, w)
+        e = pick(incoming.first, slot + d) + i
+        put_direct(out[k], incoming, first, e, have, q, w)
+        if out[k].shape[0] > FAR:
+            expect_vector(out[k], incoming.direct, e + have, first, pick(incoming.width, slot + d) - i - have)
 
 
 @inlined
@@ -124,6 +129,8 @@ def pour_slots(
             above = load(bar, at)
             if direct:
                 row = flow(gather_present(out, incoming.direct, e, first, have), above)
+                if out.shape[0] > FAR:
+                    expect_vector(out, incoming.direct, e + AHEAD * whole, first, end - at - AHEAD * whole)
                 put_direct(out, incoming, first, e, have, row, w)
             else:
                 row = flow(gather_vector(w, incoming.edges, at, d - e0, have), above)
@@ -179,7 +186,8 @@ def pour_bare(omega: Any, incoming: Any, level: int, node: int, lanes: int, run:
         parent = number(parents_of(incoming, run_at(incoming, run, 0, e), e), 0) * lanes
         place = row_of(v_hi, real(slot - pick(incoming.slots, level)))
         u = argument_of(omega, state, Ends(parent, child, place, whole), bar[:0], 0)
-        row = flow(weight(omega, u), load(bar, child))
+        q, _ = weighed(omega, u)
+        row = flow(q, load(bar, child))
         put(bar, parent, load(bar, parent) + row, whole if lanes == whole else 1)
         slot += 1
 

@@ -68,7 +68,7 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
     whole = row_length(scratch)
     patterns, entries, rows, columns = 0, 0, 0, 0
     if active:
-        patterns = tied.shapes.shape[0]
+        patterns = tied.shapes.shape[0] // 2
         entries = start_of(tied, patterns)
         for i in range(patterns):
             rows, columns = max(rows, up4(pick(tied.shapes, 2 * i))), max(columns, up4(pick(tied.shapes, 2 * i + 1)))
@@ -118,7 +118,7 @@ def fill_matrices(tied: Any, blocks: Any, theta: Source, z: Source, made: Matric
     whole = row_length(made.a)
     inf = made.a.dtype.type(np.inf)
     bad = False
-    for i in range(tied.shapes.shape[0]):
+    for i in range(tied.shapes.shape[0] // 2):
         first = start_of(tied, i)
         size = pick(tied.ptr, i + 1) - pick(tied.ptr, i)
         top, bottom = -inf, inf

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from dagdp.kernels.elementary import log_of_mass
+from dagdp.kernels.elementary import exp, log_of_mass
 from dagdp.kernels.jit import UNCOUNTED, inlined
 from dagdp.kernels.lanes import any_lane, load, row_of, select, store
 from dagdp.kernels.operator import exponential
@@ -69,12 +69,12 @@ def solve_exponential(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_h
     for d in range(depth):
         at = pick(xs, d)
         # y is finite or -inf, of which the link is 0
-        link = omega.link(scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate) + omega.corner)
+        link = exp(scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
         if keep:
             store(y, d * whole, link)
         total = total + link
     share = select(total > real(0), real(1) / total, row_of(x_hi, 0))
-    return share, omega.corner - log_of_mass(total), row_of(x_hi, 1)  # κ = Σ q: the conjugate is the link
+    return share, -log_of_mass(total), row_of(x_hi, real(1) - omega.corner)
 
 
 @inlined
@@ -99,7 +99,15 @@ def row_weight(omega: Any, y: Any, d: int, turn: Any) -> Any:
     if exponential(omega):
         q = row * turn
         return q, q
-    u = argument(omega, row, row_of(y, y.dtype.type(d)), turn)
+    return weighed(omega, argument(omega, row, row_of(y, y.dtype.type(d)), turn))
+
+
+@inlined
+def weighed(omega: Any, u: Any) -> Any:
+    """(q, s) where link is asked at u; of the closed form, whose link at corner + u is e^u, at corner + u."""
+    if exponential(omega):
+        q = select(u - u == omega.gamma - omega.gamma, exp(u), omega.gamma - omega.gamma)
+        return q, q
     return weight(omega, u), curvature(omega, u)
 
 

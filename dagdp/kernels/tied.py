@@ -88,7 +88,7 @@ def tied_forward(omega: Any, tied: Any, made: Matrices, incoming: Any, level: in
         mass = load(made.sums, t * whole)
         c_i = load(own, (node + t - base[0]) * whole) if own.shape[0] > 0 else row_of(v_hi, 0)
         m_i = select(mass > real(0), m_hi, real(-np.inf))
-        hi, lo = node_value(c_i, m_i, m_lo, log_of_mass(mass) - omega.corner, row_of(v_hi, 1), omega.gamma)
+        hi, lo = node_value(c_i, m_i, m_lo, log_of_mass(mass), row_of(v_hi, real(1) - omega.corner), omega.gamma)
         store(v_hi, place + t * whole, hi)
         store(v_lo, place + t * whole, lo)
         if v_dot.shape[0] > 0:

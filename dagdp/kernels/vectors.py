@@ -54,6 +54,30 @@ def part(typing: Any, array: Any, start: Any, count: Any) -> Any:
 
 
 @intrinsic
+def lent(typing: Any, table: Any, first: Any, kind: Any) -> Any:
+    """A NamedTuple of int32 arrays, whose addresses and lengths stand in `table` from the array `first` on."""
+    array = types.Array(types.int32, 1, "C")
+    size = len(kind.instance_class._fields)
+    made = types.NamedUniTuple(array, size, kind.instance_class)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        nobody = cgutils.get_null_value(context.get_value_type(types.voidptr))
+        item = context.get_constant(types.intp, 4)
+        views = []
+        for k in range(size):
+            place = builder.mul(builder.add(arguments[1], ir.Constant(arguments[1].type, k)), item.type(2))
+            address, length = (builder.load(builder.gep(numbers, [builder.add(place, item.type(n))])) for n in range(2))
+            view = context.make_array(array)(context, builder)
+            data = builder.inttoptr(address, ir.IntType(32).as_pointer())
+            populate_array(view, data=data, shape=[length], strides=[item], itemsize=item, meminfo=nobody)
+            views.append(view._getvalue())
+        return context.make_tuple(builder, signature.return_type, views)
+
+    return made(table, types.intp, kind), generate
+
+
+@intrinsic
 def pick(typing: Any, array: Any, i: Any) -> Any:
     """array[i] for i >= 0, integers as int64: Python's negative indices cost three instructions a read."""
     kind = types.intp if isinstance(array.dtype, types.Integer) else array.dtype
@@ -206,6 +230,35 @@ def gather_present(typing: Any, array: Any, listed: Any, start: Any, shift: Any,
     """The same, and 0 where -1 is listed."""
     row = Lanes(array.dtype)
     return row(array, listed, types.intp, types.intp, types.intp), _gathering(row, absent=True)
+
+
+@intrinsic
+def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
+    """Ask memory for array[listed[start + k] + shift], `count` elements up to a row: they will be wanted soon.
+
+    Nothing happens where `count` is below 1. A place that is not there (-1 listed) may be asked for: nothing is read.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        places = context.make_array(signature.args[1])(context, builder, arguments[1])
+        kind, byte = arguments[2].type, ir.IntType(8).as_pointer()
+        what = ir.FunctionType(ir.VoidType(), [byte, ir.IntType(32), ir.IntType(32), ir.IntType(32)])
+        ask = cgutils.get_or_insert_function(builder.module, what, "llvm.prefetch.p0i8")
+        how = [ir.Constant(ir.IntType(32), number) for number in (1, 3, 1)]  # to be written, kept near, data
+        zero = ir.Constant(kind, 0)
+        with builder.if_then(builder.icmp_signed(">", arguments[4], zero)):
+            last = builder.sub(arguments[4], ir.Constant(kind, 1))
+            for k in range(ROW_BYTES * 8 // signature.args[0].dtype.bitwidth):
+                number = ir.Constant(kind, k)
+                real = builder.select(builder.icmp_signed("<", number, last), number, last)
+                place = builder.load(builder.gep(places.data, [builder.add(arguments[2], real)]))
+                place = builder.sext(place, kind) if place.type != kind else place
+                pointer = builder.gep(source.data, [builder.add(place, arguments[3])])
+                builder.call(ask, [builder.bitcast(pointer, byte), *how])
+        return context.get_dummy_value()
+
+    return types.void(array, listed, types.intp, types.intp, types.intp), generate
 
 
 @intrinsic

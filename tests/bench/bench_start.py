@@ -5,7 +5,8 @@ Usage: python tests/bench/bench_start.py [--quick] [--write] [case ...]
 Every start is a fresh process. "Cold" is one with an empty DAGDP_CACHE_DIR, and its first call compiles; "second
 process" finds what the cold one left there. The first call is timed alone, imports and the graph's compilation left
 out; its processor time says what other work on the machine added. Overhead is the median time of a whole call on one
-edge, the check of arguments included.
+edge, the check of arguments included, and of the part of it before the first kernel's first instruction: the clock is
+read where `Kernel` is called, and a compiled function that does nothing is timed with the same arguments.
 """
 
 from __future__ import annotations
@@ -33,19 +34,35 @@ print(time.perf_counter() - t, time.process_time() - cpu)
 """
 OVERHEAD = """
 import statistics, time
+import numba
 import numpy as np
 import dagdp
+from dagdp.kernels.jit import OPTIONS, Kernel
 {setup}
-for _ in range(200): {call}
-times = []
-for _ in range({repeats}):
-    t = time.perf_counter()
-    {call}
-    times.append(time.perf_counter() - t)
-print(statistics.median(times))
+def timed(call, since=lambda t: time.perf_counter() - t):
+    times = []
+    for k in range(200 + {repeats}):
+        entered.clear()
+        t = time.perf_counter()
+        call()
+        times.append(since(t))
+    return statistics.median(times[200:])
+def entering(self, *given):
+    entered.append((time.perf_counter(), given))
+    return kernel(self, *given)
+entered, kernel = [], Kernel.__call__
+def call(): {call}
+whole = timed(call)
+Kernel.__call__ = entering
+before = timed(call, lambda t: entered[0][0] - t)
+given = entered[0][1]
+exec("def nothing(" + ", ".join(f"a{{k}}" for k in range(len(given))) + "): return False")
+nothing = numba.njit(_nrt=False, **OPTIONS)(nothing)
+print(whole, before + timed(lambda: nothing(*given)))
 """
 ONE_EDGE = "dag = dagdp.compile(dagdp.Graph.from_edges([0], [1])); theta = np.ones(1, np.float32)"
 TORCH = f"import torch; torch.set_num_threads(1); {ONE_EDGE}; theta = torch.ones(1)"
+# setup, call, and the goal for what comes before the kernel
 CALLS = {
     "value, NumPy": (ONE_EDGE, "dagdp.dp_value(dag, theta)", 20e-6),
     "value and gradient, NumPy": (ONE_EDGE, "dagdp.dp_value_and_grad(dag, theta)", 20e-6),
@@ -100,10 +117,13 @@ def measure(turns: Turns) -> Iterator[Table]:
             second = statistics.median(seconds(script, cache)[0] for _ in range(turns.least))
         table.add(function, omega, dtype, said(cold, 1.0, COLD), figure(cpu), said(second, 1.0, SECOND))
     yield table
-    table = Table(("call on one edge", "µs"))
+    table = Table(("call on one edge", "µs", "before the kernel µs"))
     for name, (setup, call, goal) in CALLS.items() if turns.chosen("call on one edge") else ():
         script = OVERHEAD.format(setup=setup, call=call, repeats=200 * turns.most)
-        table.add(name, said(statistics.median(seconds(script)[0] for _ in range(turns.least)), 1e6, goal))
+        whole, before = (
+            statistics.median(part) for part in zip(*(seconds(script) for _ in range(turns.least)), strict=True)
+        )
+        table.add(name, figure(1e6 * whole), said(before, 1e6, goal))
     yield table
 
 

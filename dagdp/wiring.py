@@ -1,0 +1,92 @@
+"""A compiled graph as kernels see it: arrays of int32, in internal numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Incoming(NamedTuple):
+    """Edges by the level they enter, for the forward pass. All arrays int32; L levels, E edges, K edge potentials.
+
+    A slot holds the d-th incoming edge of every node of a level that has one. A run is a stretch of a slot
+    whose parents are a progression: of step 1 (a shifted level, as in a grid) or 0 (a dense level, as in a
+    trellis), else listed in `parent` (see progressions.py).
+    """
+
+    levels: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
+    place: np.ndarray  # [L+1] where a level's nodes keep v, and the room that all of them need
+    slots: np.ndarray  # [L+1] slots of a level
+    first: np.ndarray  # [slots] the slot's first edge
+    width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
+    slot_runs: np.ndarray  # [slots+1] runs of a slot
+    runs: np.ndarray  # [runs, 4] first edge, number of edges, (start, step) of where their parents keep v
+    parent: np.ndarray  # the listed ones
+    edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots; [1] without blocks
+    piece_ptr: np.ndarray  # [K+1] pieces of an edge potential, the last of which only closes the others
+    pieces: np.ndarray  # [., 3] first edge in that order, (start, step) of the entries that edges read
+    entry: np.ndarray  # the listed ones
+    direct: np.ndarray  # [E] entries by slots, for one sample; only of scattered edges with entries of their own
+    bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where the others' weights are kept
+    blocks: np.ndarray  # [K] which potentials are read on edges
+
+
+class Outgoing(NamedTuple):
+    """Edges by the level they leave: each node's first edge, then each one's second, and so on; for the backward pass.
+
+    Where a run is cut, the parents or the children stop to advance by 0 or by 1.
+    """
+
+    level_runs: np.ndarray  # [L+1] runs of a level
+    runs: np.ndarray  # [runs, 10 + 2K] first edge, number of edges, and quantities by the columns of progressions.py
+    listed: np.ndarray
+    blocks: np.ndarray  # [K]
+
+
+class Hoisted(NamedTuple):
+    """Potentials that all edges into a node share: H of them, each a list of (node, entry) cut into B bands."""
+
+    blocks: np.ndarray  # [H] which potentials these are
+    levels: np.ndarray  # [B+1] first level of a band: the levels whose entries are read together
+    ptr: np.ndarray  # [H*B+1] stretches of the two arrays below, by potential and band
+    node: np.ndarray
+    entry: np.ndarray  # rising within a band: the user's array is read in its own order
+
+
+class Tied(NamedTuple):
+    """Dense levels that read the same entries as another: P matrices of weights, each used by several levels.
+
+    The first nodes of such a level are a matrix' rows, `rows` of them; their parents, its columns, lie side by side.
+    """
+
+    pattern: np.ndarray  # [L] which matrix a level's first nodes read, -1: none
+    first: np.ndarray  # [L] the first of their parents
+    shapes: np.ndarray  # [P, 2] rows and columns
+    ptr: np.ndarray  # [P+1] places of the matrices, one after another
+    entries: np.ndarray  # [K * ptr[P]] entries of the K edge potentials, -1 for none: [K, rows, columns] by matrix
+
+
+class Wiring(NamedTuple):
+    """A compiled graph as kernels see it, in internal numbers."""
+
+    incoming: Incoming
+    outgoing: Outgoing
+    hoisted: Hoisted
+    tied: Tied
+    free: Outgoing  # what is left of `outgoing` where tied levels are multiplied with their matrices
+    passing: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
+
+
+def addresses(wiring: Wiring) -> NDArray[np.int64]:
+    """[2 x arrays] the address and the length of every array, part by part: how kernels get them.
+
+    As arguments of a kernel 38 arrays would be unpacked at every call, which took 7 of the 10 microseconds that a call
+    cost before the kernel began. Good for as long as the wiring lives, in a forked child too.
+    """
+    made = []
+    for array in (array for part in wiring for array in part):
+        assert array.dtype == np.int32 and array.flags.c_contiguous
+        made += [array.ctypes.data, array.size]
+    return np.array(made, np.int64)

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 from numba.core import caching
 
-from dagdp.kernels.parts import PartCompiler
+from dagdp.kernels.parts import PartCompiler, WholeCompiler, compiled_once
 
 # Not nnan/ninf: infinities carry meaning here. Not reassoc: it folds the rounding trick of exp away.
 FASTMATH = {"contract", "nsz", "arcp"}
@@ -31,12 +31,12 @@ POINT_OPTIONS = {"fastmath": FASTMATH, "error_model": "numpy", "pipeline_class":
 # Reached from kernels only: the wrappers for Python and C cost a quarter of the compile time (11.9 s against 8.8).
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler, **OPTIONS}
 # What helpers are made of: may make arrays.
-counted = numba.njit(**_INNER)
+counted = compiled_once(numba.njit(**_INNER))
 # Kernels only look into arrays that their caller holds. Counting references to them, at every slice, call and read
 # of a field, took more time than the work on narrow levels.
 UNCOUNTED = {"_nrt": False, **_INNER}
-inner = numba.njit(**UNCOUNTED)
-inlined = numba.njit(forceinline=True, **UNCOUNTED)
+inner = compiled_once(numba.njit(**UNCOUNTED))
+inlined = compiled_once(numba.njit(forceinline=True, **UNCOUNTED))
 logger = logging.getLogger("dagdp")
 
 
@@ -49,9 +49,9 @@ class Kernel:
     def __init__(self, function: Callable[..., Any], nodes: int, band: int = 0, passing: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.nodes, self.band, self.passing = nodes, band, passing
-        self.bundled = numba.njit(_nrt=False, **OPTIONS)(function)
+        self.bundled = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         _enable_disk_cache(self.bundled)
-        self.custom = numba.njit(_nrt=False, **OPTIONS)(function)
+        self.custom = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
         build = self.bundled if omega.bundled else self.custom
@@ -60,7 +60,7 @@ class Kernel:
 
 def helper(function: Callable[..., Any]) -> Any:
     """An entry point that no operator enters (the compiler's loops): always cached."""
-    compiled = numba.njit(**OPTIONS)(function)
+    compiled = numba.njit(pipeline_class=WholeCompiler, **OPTIONS)(function)
     _enable_disk_cache(compiled)
     return compiled
 

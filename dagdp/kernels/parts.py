@@ -24,14 +24,44 @@ from numba.core.types.misc import unliteral
 _serial = itertools.count()
 
 
+def _reached(libraries: list[Any]) -> list[Any]:
+    """The libraries and those that parts among them call, each once."""
+    found: dict[Any, None] = {}
+    waiting = list(libraries)
+    while waiting:
+        library = waiting.pop()
+        if library not in found:
+            found[library] = None
+            waiting += library._linking_libraries if isinstance(library, _Part) else []
+    return list(found)
+
+
+def _link(module: Any, libraries: list[Any]) -> None:
+    """Link all that is reached into a module."""
+    for library in _reached(libraries):
+        text = library.alone() if isinstance(library, _Part) else library._get_module_for_linking()
+        module.link_in(text, preserve=True)
+
+
 class _Part(JITCodeLibrary):
-    """LLVM's text of a function alone, neither optimised nor made into machine code."""
+    """LLVM's text of a function, neither optimised nor made into machine code."""
 
     def add_llvm_module(self, ll_module: Any) -> None:
         self._final_module.link_in(ll_module)
 
     def finalize(self) -> None:
+        self._reload_init.update(*(library._reload_init for library in self._linking_libraries))
         self._finalized = True
+
+    def alone(self) -> Any:
+        """Its own text, for a `_Whole`, which looks for the rest itself."""
+        return super()._get_module_for_linking()
+
+    def _get_module_for_linking(self) -> Any:
+        """With the text of all that it calls, for a library of Numba's own kind."""
+        module = self.alone().clone()
+        _link(module, self._linking_libraries)
+        return module
 
 
 class _Whole(JITCodeLibrary):
@@ -41,14 +71,9 @@ class _Whole(JITCodeLibrary):
     """
 
     def finalize(self) -> None:
-        parts: dict[Any, None] = {}
-        waiting: list[Any] = list(self._linking_libraries)
-        while waiting:
-            library = waiting.pop()
-            if library not in parts:
-                parts[library] = None
-                waiting += library._linking_libraries if isinstance(library, _Part) else []
-        self._linking_libraries: list[Any] = list(parts)
+        self._reload_init.update(*(library._reload_init for library in self._linking_libraries))
+        _link(self._final_module, self._linking_libraries)
+        self._linking_libraries: list[Any] = []
         super().finalize()
 
     def _optimize_final_module(self) -> None:

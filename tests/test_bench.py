@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,25 @@ def test_every_script_has_its_section(harness):
         name = script.read_text().split('main(__doc__, "')[1].split('"')[0]
         harness.replaced(page, name, "")  # raises without the markers
         assert f"`tests/bench/{script.name}`" in page
+
+
+LOAD_ALL = """
+import pathlib, runpy, sys
+for script in sorted(pathlib.Path(sys.path[0] or ".").glob("bench_*.py")):
+    try:
+        runpy.run_path(str(script), run_name="loaded")
+    except ModuleNotFoundError as error:  # a rival, or what the examples need
+        if error.name.startswith("dagdp"):
+            raise
+    print(script.name)
+"""
+
+
+def test_every_script_finds_what_it_imports_from_the_package():
+    """In a process of its own: tests and benchmarks have modules of the same names."""
+    done = subprocess.run([sys.executable, "-c", LOAD_ALL], capture_output=True, text=True, cwd=BENCH, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted(script.name for script in BENCH.glob("bench_*.py"))
 
 
 def test_turns_time_the_sound_and_name_the_rest(harness, capsys):

@@ -82,8 +82,8 @@ class Wiring(NamedTuple):
 def addresses(wiring: Wiring) -> NDArray[np.int64]:
     """[2 x arrays] the address and the length of every array, part by part: how kernels get them.
 
-    As arguments of a kernel 38 arrays would be unpacked at every call, which took 7 of the 10 microseconds that a call
-    cost before the kernel began. Good for as long as the wiring lives, in a forked child too.
+    As arguments of a kernel the arrays would be unpacked at every call, a fifth of a microsecond each (on AVX2). Good
+    for as long as the wiring lives, in a forked child too.
     """
     made = []
     for array in (array for part in wiring for array in part):

@@ -7,9 +7,9 @@ import pytest
 from cases import BUNDLED, BUNDLED_IDS, flat, unproved
 
 import dagdp
-from dagdp import Graph, Negentropy, reference
+from dagdp import Graph, Negentropy, SquaredL2, reference
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.kernels.exchange import FAR
+from dagdp.kernels.vectors import FAR
 
 BATCHES = [(), (1,), (3,), (2, 8), (35,)]
 
@@ -64,24 +64,47 @@ def test_entries_by_slots_are_listed_where_parents_are_in_no_order():
 @pytest.mark.parametrize("name", KEPT)
 def test_the_same_as_made_anew(name, omega, batch, monkeypatch):
     graph = KEPT[name]()
-    theta = np.random.default_rng(1).normal(size=(*batch, *graph.potentials()[0].shape))
+    theta, z = np.random.default_rng(1).normal(size=(2, *batch, *graph.potentials()[0].shape))
     theta[..., 1] = -np.inf
     for dag in (dagdp.compile(graph), unproved(graph, monkeypatch)):
-        value, path = dagdp.dp_value_and_grad(dag, theta, omega)
-        known, expected = reference.dp_value_and_grad(dag, theta, omega)
-        np.testing.assert_allclose(value, known, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(flat(path), flat(expected), rtol=1e-12, atol=1e-12)
+        ours = *dagdp.dp_value_and_grad(dag, theta, omega), *dagdp.dp_jvp_and_hvp(dag, theta, z, omega)
+        known = *reference.dp_value_and_grad(dag, theta, omega), *reference.dp_jvp_and_hvp(dag, theta, z, omega)
+        for mine, expected in zip(ours, known, strict=True):
+            np.testing.assert_allclose(flat(mine), flat(expected), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("items", [1, 40])
+def test_one_direction_for_the_batch(items):
+    """z has entries of its own, shared or not, where theta's place keeps the weights."""
+    dag, rng = dagdp.compile(scattered()), np.random.default_rng(items)
+    theta, z = rng.normal(size=(items, dag.num_edges)), rng.normal(size=dag.num_edges)
+    for omega in (Negentropy(0.7), SquaredL2(1.0)):
+        expected = reference.dp_hvp(dag, theta, np.broadcast_to(z, theta.shape), omega)
+        np.testing.assert_allclose(dagdp.dp_hvp(dag, theta, z, omega), expected, rtol=1e-11, atol=1e-12)
 
 
 def test_entries_far_apart():
     """One sample whose entries fill more than FAR: they are asked for ahead."""
     graph = scattered(FAR // 3 + 9)
-    theta = np.random.default_rng(2).normal(size=(1, graph.num_edges))
+    theta, z = np.random.default_rng(2).normal(size=(2, 1, graph.num_edges))
     assert theta.size > FAR
     dag = dagdp.compile(graph)
-    known = reference.dp_value_and_grad(dag, theta)
-    for ours, expected in zip(dagdp.dp_value_and_grad(dag, theta), known, strict=True):
+    known = *reference.dp_value_and_grad(dag, theta), reference.dp_hvp(dag, theta, z)
+    for ours, expected in zip((*dagdp.dp_value_and_grad(dag, theta), dagdp.dp_hvp(dag, theta, z)), known, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_nodes_far_apart():
+    """Rows of samples whose state fills more than FAR, where rows of parents are asked for ahead."""
+    graph, rng = scattered(9_000), np.random.default_rng(4)
+    dag = dagdp.compile(graph)
+    theta, z = rng.normal(size=(2, 16, graph.num_edges))
+    assert 16 * graph.num_nodes > FAR and dag.samples_together(16, 8) == 8
+    ours = dagdp.dp_value_and_grad(dag, theta)[1], dagdp.dp_hvp(dag, theta, z)
+    for item in (0, 15):
+        known = reference.dp_grad(dag, theta[item]), reference.dp_hvp(dag, theta[item], z[item])
+        for mine, expected in zip(ours, known, strict=True):
+            np.testing.assert_allclose(mine[item], expected, rtol=1e-11, atol=1e-13)
 
 
 def test_bare_nodes_inside():
@@ -96,10 +119,12 @@ def test_bare_nodes_inside():
     mixed = Graph.from_edges(parents, children, starts=[0], ends=graph.terminals()[1], potentials=potentials)
     dag = dagdp.compile(mixed)
     for items in ((), (3,), (20,)):
-        theta = {"score": rng.normal(size=(*items, int(index.max()) + 1))}
+        theta, z = ({"score": rng.normal(size=(*items, int(index.max()) + 1))} for _ in range(2))
         for omega in BUNDLED:
             path, expected = (run(dag, theta, omega)["score"] for run in (dagdp.dp_grad, reference.dp_grad))
             np.testing.assert_allclose(path, expected, rtol=1e-12, atol=1e-12)
+            change, expected = (run(dag, theta, z, omega)["score"] for run in (dagdp.dp_hvp, reference.dp_hvp))
+            np.testing.assert_allclose(change, expected, rtol=1e-11, atol=1e-12)
     index[np.flatnonzero(index >= 0)[0]] = -1
     one = Graph.from_edges(parents, children, starts=[0], ends=graph.terminals()[1], potentials={"s": ((400,), index)})
     assert not dagdp.compile(one).weights_fit, "a node with edges of both kinds"
@@ -121,6 +146,10 @@ def test_ragged_ends(items):
     known, expected = reference.dp_value_and_grad(dag, plain, Negentropy(0.7), end=ends)
     np.testing.assert_allclose(value, known, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(path, expected, rtol=1e-12, atol=1e-12)
+    z = np.where(np.isnan(theta), np.nan, rng.normal(size=theta.shape))
+    change = dagdp.dp_hvp(dag, theta, z, Negentropy(0.7), end=ends)
+    expected = reference.dp_hvp(dag, plain, np.where(np.isnan(z), 0, z), Negentropy(0.7), end=ends)
+    np.testing.assert_allclose(change, expected, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("batch", [(), (24,)], ids=str)

@@ -1,4 +1,4 @@
-"""The recursion and the operators are written for CUDA too: in Numba's simulator, and on a device where there is one."""
+"""The recursion and the operators are written for CUDA too: in Numba's simulator, and on a device if there is one."""
 
 from __future__ import annotations
 

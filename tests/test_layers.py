@@ -46,7 +46,7 @@ ALLOWED = {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.matrices",
         "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
-    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors"},
+    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {

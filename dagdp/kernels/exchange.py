@@ -17,6 +17,7 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import all_lanes, first_lanes, first_lanes_or, load, row_of, store, total
 from dagdp.kernels.rows import add_to, later, number
 from dagdp.kernels.vectors import (
+    FAR,
     collect_vector,
     expect_vector,
     gather_present,
@@ -29,7 +30,6 @@ from dagdp.kernels.vectors import (
 from dagdp.progressions import LISTED
 
 MOST = 64  # entries that are taken at once where they fill no square
-FAR = 1 << 17  # elements of an array, from which it is no longer near
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
 
 

@@ -19,7 +19,7 @@ from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
 from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
 from dagdp.kernels.rows import fill, number
-from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
+from dagdp.kernels.slots import directly, edges_before, expect_parents, left_of_run, parents_of, run_at
 from dagdp.kernels.solve import maximum, row_weight, solve
 from dagdp.kernels.tied import visit_tied
 from dagdp.kernels.vectors import gather_vector, part, pick, row_length
@@ -57,16 +57,20 @@ def place_parents(
     incoming: Any, run: Any, slot: int, depth: int, i: int, n: int, spare: int, state: Any, at: Any
 ) -> None:
     """at[d] = where the row of the parents over the d-th edges lies, for n nodes from the i-th of a level on."""
-    whole = row_length(state[0])
+    v_hi, v_lo, _, v_dot, _, _, _ = state
+    whole = row_length(v_hi)
     for d in range(depth):
         e = pick(incoming.first, slot + d) + i
         k = run_at(incoming, run, d, e)
         parents = parents_of(incoming, k, e)
+        here = left_of_run(incoming, k, e)
         if n == 0:
             at[d] = number(parents, 0) * whole
+            expect_parents(v_hi, parents, here)
+            expect_parents(v_lo, parents, here)
+            expect_parents(v_dot, parents, here)
             continue
         have = min(n, pick(incoming.width, slot + d) - i)
-        here = pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1) - e
         if parents[2] == 1 and have == n and here >= n:
             at[d] = parents[1]
         else:

@@ -1,8 +1,9 @@
-"""Weights kept between the passes, in the memory of the gradient itself.
+"""What makes the weights of edges kept between the passes, in the memory of the gradient itself.
 
-Where each edge reads an entry of its own, the gradient has a place for each edge. The forward pass puts q there, and
-the backward pass, down the levels and over incoming edges, multiplies it by ē of the child: no exponential is taken
-twice, neither potentials nor v are read again, and still nothing is stored beside inputs and outputs.
+Where each edge reads an entry of its own, the gradient has a place for each edge. The forward pass puts there what
+`kept_weight` asks, and the backward pass, down the levels and over incoming edges, multiplies q by ē of the child:
+neither potentials nor v are read again, and still nothing is stored beside inputs and outputs. The Hessian product
+goes the same way, with what `Along` holds.
 
 Nodes none of whose edges reads an entry are *bare*, as the extra end of a graph with several ends is: the weights of
 their edges are made anew from v.
@@ -10,23 +11,32 @@ their edges are made anew from v.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dagdp.kernels.backward import Ends, argument_of
-from dagdp.kernels.exchange import FAR, Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
+from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
-from dagdp.kernels.recursion import flow
+from dagdp.kernels.recursion import flow, flow_tangent, weight_tangent
 from dagdp.kernels.rows import add_to, fill, number
-from dagdp.kernels.slots import directly, edges_before, parents_of, run_at
-from dagdp.kernels.solve import row_weight, weighed
-from dagdp.kernels.vectors import expect_vector, gather_present, gather_vector, part, pick, row_length
+from dagdp.kernels.slots import directly, edges_before, expect_parents, left_of_run, parents_of, run_at
+from dagdp.kernels.solve import kept_weight, row_kept, weighed
+from dagdp.kernels.vectors import FAR, expect_vector, gather_present, gather_vector, part, pick, row_length
 from dagdp.progressions import LISTED
 
-AHEAD = 3  # rows
+ROWS_AHEAD = 3
+
+
+class Along(NamedTuple):
+    """What the Hessian product's backward pass has beside the gradient's."""
+
+    z: Source
+    v_dot: Any
+    c: Any
+    bar_dot: Any
 
 
 @inlined
@@ -42,15 +52,15 @@ def put_lanes(w: Any, listed: Any, start: int, shift: int, count: int, row: Any)
 def keep_row(
     omega: Any, incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, buffers: Any, turn: Any
 ) -> None:
-    """q of a row's edges in the place of their potentials in w, edge by edge from e0 on."""
+    """What is kept of a row's edges, in the place of their potentials in w, edge by edge from e0 on."""
     _, w, _, y = buffers
     whole = row_length(w)
     for d in range(depth):
-        q, _ = row_weight(omega, y, d, turn)
+        row = row_kept(omega, y, d, turn)
         if n == 0:
-            store(w, (pick(incoming.edges, node) + d - e0) * whole, q)
+            store(w, (pick(incoming.edges, node) + d - e0) * whole, row)
         else:
-            put_lanes(w, incoming.edges, node, d - e0, min(n, pick(incoming.width, slot + d) - i), q)
+            put_lanes(w, incoming.edges, node, d - e0, min(n, pick(incoming.width, slot + d) - i), row)
 
 
 @inlined
@@ -69,26 +79,44 @@ def keep_direct(
     omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, turn: Any,
     out: Any,
 ) -> None:  # fmt: skip
-    """q of a row's edges in the gradient, where rows find their entries themselves."""
+    """The same in the gradient, where rows find their entries themselves."""
     _, w, _, y = buffers
     k = pick(incoming.blocks, 0)
     first = first_entry(theta, k, b0)
     for d in range(depth):
-        q, _ = row_weight(omega, y, d, turn)
+        row = row_kept(omega, y, d, turn)
         have = min(n, pick(incoming.width, slot + d) - i)
         e = pick(incoming.first, slot + d) + i
-        put_direct(out[k], incoming, first, e, have, q, w)
+        put_direct(out[k], incoming, first, e, have, row, w)
         if out[k].shape[0] > FAR:
             expect_vector(out[k], incoming.direct, e + have, first, pick(incoming.width, slot + d) - i - have)
 
 
 @inlined
-def push(incoming: Any, run: Any, d: int, e: int, count: int, row: Any, w: Any, bar: Any) -> None:
-    """Add one sample's flows on `count` edges of a slot, which the last row of w holds, to their parents' ē."""
-    room = w.shape[0] - row_length(w)
+def of_parents(array: Any, incoming: Any, run: Any, d: int, e: int, count: int, w: Any) -> Any:
+    """A row of one sample's numbers at the parents over `count` edges of a slot; the last row of w is overwritten."""
     k = run_at(incoming, run, d, e)
     listed, first, step = parents_of(incoming, k, e)
-    here = pick(incoming.runs, 4 * k) + pick(incoming.runs, 4 * k + 1) - e
+    here = left_of_run(incoming, k, e)
+    if step == LISTED and here >= count:
+        return gather_vector(array, listed, first, 0, count)
+    if step == 1 and here >= count:
+        return load(array, first)
+    room = w.shape[0] - row_length(w)
+    for x in range(count):
+        w[room + x] = pick(array, number(parents_of(incoming, run_at(incoming, run, d, e + x), e + x), 0))
+    run[d] = k
+    return load(w, room)
+
+
+@inlined
+def push(incoming: Any, run: Any, d: int, e: int, count: int, row: Any, w: Any, bar: Any) -> None:
+    """Add one sample's flows on `count` edges of a slot to their parents' ē; the last row of w keeps them."""
+    room = w.shape[0] - row_length(w)
+    store(w, room, row)
+    k = run_at(incoming, run, d, e)
+    listed, first, step = parents_of(incoming, k, e)
+    here = left_of_run(incoming, k, e)
     if step == LISTED and here >= count:
         for x in range(count):
             bar[pick(listed, first + x)] += pick(w, room + x)
@@ -97,53 +125,99 @@ def push(incoming: Any, run: Any, d: int, e: int, count: int, row: Any, w: Any, 
     else:
         for x in range(count):
             bar[number(parents_of(incoming, run_at(incoming, run, d, e + x), e + x), 0)] += pick(w, room + x)
+        run[d] = k
 
 
 @inlined
-def pour_row(incoming: Any, run: Any, slot: int, depth: int, node: int, e0: int, i: int, w: Any, bar: Any) -> None:
-    """e = q ē of a node's edges, a row of samples each, in the place of q in w, and added to the parents' ē."""
+def pour_row(
+    omega: Any, incoming: Any, run: Any, slot: int, depth: int, node: int, e0: int, i: int, buffers: Any, bar: Any,
+    along: Any,
+) -> None:  # fmt: skip
+    """e = q ē of a node's edges, a row of samples each, in the place of what w keeps, and added to the parents' ē.
+
+    Of the Hessian product, ė = q̇ ē + q ē̇, added to the parents' ē̇.
+    """
+    _, w, w_dot, _ = buffers
     whole = row_length(w)
-    above = load(bar, node * whole)
+    child = node * whole
+    above = load(bar, child)
     for d in range(depth):
         e, at = pick(incoming.first, slot + d) + i, (pick(incoming.edges, node) + d - e0) * whole
-        row = flow(load(w, at), above)
+        k = run_at(incoming, run, d, e)
+        parents = parents_of(incoming, k, e)
+        parent = number(parents, 0) * whole
+        here = left_of_run(incoming, k, e)
+        expect_parents(bar, parents, here)
+        if along is not None:
+            expect_parents(along.v_dot, parents, here)
+            expect_parents(along.bar_dot, parents, here)
+        q, s = kept_weight(omega, load(w, at))
+        row = flow(q, above)
+        add_to(bar, parent, row)
+        if along is not None:
+            x_dot = load(along.v_dot, parent) + load(w_dot, at)
+            q_dot = weight_tangent(s, x_dot, load(along.c, child), bar.dtype.type(1) / omega.gamma)
+            row = flow_tangent(q, q_dot, above, load(along.bar_dot, child))
+            add_to(along.bar_dot, parent, row)
         store(w, at, row)
-        add_to(bar, number(parents_of(incoming, run_at(incoming, run, d, e), e), 0) * whole, row)
+
+
+@inlined
+def gather_direct(block: Any, incoming: Any, first: int, e: int, count: int, left: int) -> Any:
+    """A row of the entries of `count` edges of a slot from e on, `left` of which are to come; 0 where there is none."""
+    if block.shape[0] > FAR:
+        ahead = ROWS_AHEAD * row_length(block)
+        expect_vector(block, incoming.direct, e + ahead, first, left - ahead)
+    return gather_present(block, incoming.direct, e, first, count)
 
 
 @inlined
 def pour_slots(
-    incoming: Any, run: Any, slot: int, depth: int, n0: int, node: int, last: int, e0: int, first: int, out: Any,
-    w: Any, bar: Any, direct: bool,
+    omega: Any, incoming: Any, run: Any, slot: int, depth: int, n0: int, node: int, last: int, e0: int, b0: int,
+    kept: Source, out: Any, buffers: Any, bar: Any, along: Any,
 ) -> None:  # fmt: skip
-    """The same of one sample, rows of neighbouring nodes [node, last): in w, or (`direct`) in the gradient itself.
+    """The same of one sample, rows of neighbouring nodes [node, last): in w, or, where they are listed, in `out`.
 
     Slot by slot, so that a parent's sum does not hang on how a level falls into rows, and a graph has the same bits
     alone and beside others. (Node by node would do without EDGES, too, but gained 10 % in place of 25.)
     """
+    _, w, _, _ = buffers
     whole = row_length(w)
+    direct = incoming.direct.shape[0] > 0
+    block = pick(incoming.blocks, 0)
+    entries, first = out[block], first_entry(kept, block, b0)
     for d in range(depth):
         end = min(last, n0 + pick(incoming.width, slot + d))
         for at in range(node, end, whole):
             e, have = pick(incoming.first, slot + d) + at - n0, min(whole, end - at)
             above = load(bar, at)
             if direct:
-                row = flow(gather_present(out, incoming.direct, e, first, have), above)
-                if out.shape[0] > FAR:
-                    expect_vector(out, incoming.direct, e + AHEAD * whole, first, end - at - AHEAD * whole)
-                put_direct(out, incoming, first, e, have, row, w)
+                row = gather_direct(entries, incoming, first, e, have, end - at)
             else:
-                row = flow(gather_vector(w, incoming.edges, at, d - e0, have), above)
-                put_lanes(w, incoming.edges, at, d - e0, have, row)
+                row = gather_vector(w, incoming.edges, at, d - e0, have)
+            q, s = kept_weight(omega, row)
+            row = flow(q, above)
             push(incoming, run, d, e, have, row, w, bar)
+            if along is not None:  # only where entries are listed: see cpu.py
+                z, first_z = along.z.blocks[block], first_entry(along.z, block, b0)
+                x_dot = along.z.sign * gather_direct(z, incoming, first_z, e, have, end - at)
+                x_dot = x_dot + of_parents(along.v_dot, incoming, run, d, e, have, w)
+                q_dot = weight_tangent(s, x_dot, load(along.c, at), bar.dtype.type(1) / omega.gamma)
+                row = flow_tangent(q, q_dot, above, load(along.bar_dot, at))
+                push(incoming, run, d, e, have, row, w, along.bar_dot)
+            if direct:
+                put_direct(entries, incoming, first, e, have, row, w)
+            else:
+                put_lanes(w, incoming.edges, at, d - e0, have, row)
 
 
 @inner
 def pour_level(
-    incoming: Any, batch: Batch, b0: int, level: int, kept: Source, out: Any, bar: Any, buffers: Any, square: Any
-) -> None:
-    """e on the edges into a level, from the weights that the gradient keeps."""
-    places, w, _, _ = buffers
+    omega: Any, incoming: Any, batch: Batch, b0: int, level: int, kept: Source, out: Any, bar: Any, buffers: Any,
+    square: Any, along: Any,
+) -> None:  # fmt: skip
+    """e, or ė, on the edges into a level, from what the gradient keeps."""
+    places, w, w_dot, _ = buffers
     most = (places.shape[0] - 2) // 4
     run = part(places, 3 * most, most)
     lanes, whole = batch.lanes, row_length(w)
@@ -152,8 +226,6 @@ def pour_level(
     for d in range(depth):
         run[d] = pick(incoming.slot_runs, slot + d)
     direct = directly(incoming, lanes, whole)
-    block = pick(incoming.blocks, 0)
-    first = first_entry(kept, block, b0)
     k = n0
     while k < n1:
         last = k + edges_before(incoming, k, n1, lanes, whole)
@@ -161,23 +233,29 @@ def pour_level(
         if not direct:
             fill(w, 0, (e1 - e0) * lanes, 0)
             read_edges(w, square, kept, incoming, batch, b0, e0, e1)
+            if along is not None:
+                fill(w_dot, 0, (e1 - e0) * lanes, 0)
+                read_edges(w_dot, square, along.z, incoming, batch, b0, e0, e1)
         if lanes < whole:
-            pour_slots(incoming, run, slot, depth, n0, k, last, e0, first, out[block], w, bar, direct)
+            pour_slots(omega, incoming, run, slot, depth, n0, k, last, e0, b0, kept, out, buffers, bar, along)
             k = last
         while k < last:
             while pick(incoming.width, slot + depth - 1) <= k - n0:
                 depth -= 1
-            pour_row(incoming, run, slot, depth, k, e0, k - n0, w, bar)
+            pour_row(omega, incoming, run, slot, depth, k, e0, k - n0, buffers, bar, along)
             k += 1
         if not direct:
             write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
 
 
 @inner
-def pour_bare(omega: Any, incoming: Any, level: int, node: int, lanes: int, run: Any, state: Any, bar: Any) -> None:
+def pour_bare(
+    omega: Any, incoming: Any, level: int, node: int, lanes: int, run: Any, state: Any, bar: Any, along: Any
+) -> None:
     """The same of the edges into a bare node. Of one sample, the first lane counts."""
     v_hi = state[0]
     real, whole = v_hi.dtype.type, row_length(v_hi)
+    count = whole if lanes == whole else 1
     child, i = node * lanes, node - pick(incoming.levels, level)
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     while slot < end and i < pick(incoming.width, slot):
@@ -186,28 +264,32 @@ def pour_bare(omega: Any, incoming: Any, level: int, node: int, lanes: int, run:
         parent = number(parents_of(incoming, run_at(incoming, run, 0, e), e), 0) * lanes
         place = row_of(v_hi, real(slot - pick(incoming.slots, level)))
         u = argument_of(omega, state, Ends(parent, child, place, whole), bar[:0], 0)
-        q, _ = weighed(omega, u)
-        row = flow(q, load(bar, child))
-        put(bar, parent, load(bar, parent) + row, whole if lanes == whole else 1)
+        q, s = weighed(omega, u)
+        above = load(bar, child)
+        put(bar, parent, load(bar, parent) + flow(q, above), count)
+        if along is not None:
+            q_dot = weight_tangent(s, load(along.v_dot, parent), load(along.c, child), real(1) / omega.gamma)
+            row = flow_tangent(q, q_dot, above, load(along.bar_dot, child))
+            put(along.bar_dot, parent, load(along.bar_dot, parent) + row, count)
         slot += 1
 
 
 @inner
 def backward_kept(
     omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any,
-    out: Any, buffers: Any, square: Any,
+    out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
-    """E, and ē at every node (Algorithm 1), from the weights that the forward pass left in `out`."""
+    """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
     real = bar.dtype.type
     kept = Source(out, theta.entries, theta.shared, real(1), real(-np.inf))
     left = incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
-            pour_level(incoming, batch, b0, level, kept, out, bar, buffers, square)
+            pour_level(omega, incoming, batch, b0, level, kept, out, bar, buffers, square, along)
             while left > 0 and pick(incoming.bare, left - 1) >= pick(incoming.levels, level):
                 left -= 1
                 node = pick(incoming.bare, left)
                 if node < pick(incoming.levels, level + 1):
-                    pour_bare(omega, incoming, level, node, batch.lanes, buffers[0], state, bar)
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar)
+                    pour_bare(omega, incoming, level, node, batch.lanes, buffers[0], state, bar, along)
+        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else along.bar_dot)

@@ -82,6 +82,12 @@ def argument(omega: Any, y: Any, slot: Any, shift: Any) -> Any:
 
 
 @point
+def present(u: Any, q: Any) -> Any:
+    """q, or 0 where u is not finite: there is no edge."""
+    return q if u - u == 0.0 else 0.0
+
+
+@point
 def weight(omega: Any, u: Any) -> Any:
     """q_e = link(u_e)."""
     return omega.link(u) if u - u == 0.0 else 0.0
@@ -91,6 +97,18 @@ def weight(omega: Any, u: Any) -> Any:
 def curvature(omega: Any, u: Any) -> Any:
     """s_e = slope(u_e)."""
     return omega.slope(u) if u - u == 0.0 else 0.0
+
+
+@point
+def keepable(u: Any) -> Any:
+    """u where 0 is kept for edges that there are none of: u = 0 itself as the next best number."""
+    return u if u != 0.0 else 1e-37
+
+
+@point
+def where_kept(u: Any, q: Any) -> Any:
+    """q, or s, of what was kept as u; 0 where nothing was."""
+    return q if u != 0.0 else 0.0
 
 
 @point

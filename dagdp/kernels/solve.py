@@ -1,9 +1,9 @@
 """max_Ω of a row of lanes: τ and κ from the scores x of the edges into a row's nodes.
 
 The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` a row for
-each d, from which `row_weight` makes q: (x - m)/γ, or, for the closed form, link of it (there and for HardMax only if
-y has room). It hands back what turns y into q (-a, HardMax's chosen slot, or the closed form's 1/Σ link), what is
-added to m (-a again) and κ, the sum of ω*.
+each d, from which `row_weight` makes q: (x - m)/γ, or, for the closed form, link of it (there and for
+HardMax only if y has room). It hands back what turns y into q (-a, HardMax's chosen slot, or the closed form's
+1/Σ link), what is added to m (-a again) and κ, the sum of ω*.
 """
 
 from __future__ import annotations
@@ -17,7 +17,18 @@ from dagdp.kernels.elementary import exp, log_of_mass
 from dagdp.kernels.jit import UNCOUNTED, inlined
 from dagdp.kernels.lanes import any_lane, load, row_of, select, store
 from dagdp.kernels.operator import exponential
-from dagdp.kernels.recursion import argument, curvature, energy, exceeds, newton_step, scaled, weight
+from dagdp.kernels.recursion import (
+    argument,
+    curvature,
+    energy,
+    exceeds,
+    keepable,
+    newton_step,
+    present,
+    scaled,
+    weight,
+    where_kept,
+)
 from dagdp.kernels.vectors import pick, row_length
 
 
@@ -103,10 +114,31 @@ def row_weight(omega: Any, y: Any, d: int, turn: Any) -> Any:
 
 
 @inlined
+def row_kept(omega: Any, y: Any, d: int, turn: Any) -> Any:
+    """The same in one number, which `kept_weight` makes (q, s) from.
+
+    The closed form's weights themselves, else what link is asked at; 0 is free for where no edge is.
+    """
+    row = load(y, d * row_length(y))
+    if exponential(omega):
+        return row * turn
+    return keepable(argument(omega, row, row_of(y, y.dtype.type(d)), turn))
+
+
+@inlined
+def kept_weight(omega: Any, row: Any) -> Any:
+    """(q, s) from `row_kept`."""
+    if exponential(omega):
+        return row, row
+    q, s = weighed(omega, row)
+    return where_kept(row, q), where_kept(row, s)
+
+
+@inlined
 def weighed(omega: Any, u: Any) -> Any:
     """(q, s) where link is asked at u; of the closed form, whose link at corner + u is e^u, at corner + u."""
     if exponential(omega):
-        q = select(u - u == omega.gamma - omega.gamma, exp(u), omega.gamma - omega.gamma)
+        q = present(u, exp(u))
         return q, q
     return weight(omega, u), curvature(omega, u)
 

@@ -12,6 +12,8 @@ from numba.np.arrayobj import populate_array
 
 from dagdp.kernels.lanes import ROW_BYTES, Lanes
 
+FAR = 1 << 17  # elements of an array, from which it is no longer near, and is asked ahead for
+
 
 def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Pointers to dst[i] and src[j], and the size of an element; arrays stand before their indices."""
@@ -232,9 +234,29 @@ def gather_present(typing: Any, array: Any, listed: Any, start: Any, shift: Any,
     return row(array, listed, types.intp, types.intp, types.intp), _gathering(row, absent=True)
 
 
+def _ask(builder: Any, pointer: Any) -> None:
+    """Ask memory for a line that will be wanted soon, to be written."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    what = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    ask = cgutils.get_or_insert_function(builder.module, what, "llvm.prefetch.p0i8")
+    builder.call(ask, [builder.bitcast(pointer, byte), *(number(how) for how in (1, 3, 1))])  # write, kept near, data
+
+
+@intrinsic
+def expect_row(typing: Any, array: Any, at: Any) -> Any:
+    """Ask memory for the row at `at`: it will be wanted soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        _ask(builder, builder.gep(source.data, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 @intrinsic
 def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
-    """Ask memory for array[listed[start + k] + shift], `count` elements up to a row: they will be wanted soon.
+    """Ask memory for array[listed[start + k] + shift], `count` elements up to a row.
 
     Nothing happens where `count` is below 1. A place that is not there (-1 listed) may be asked for: nothing is read.
     """
@@ -242,10 +264,7 @@ def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = context.make_array(signature.args[0])(context, builder, arguments[0])
         places = context.make_array(signature.args[1])(context, builder, arguments[1])
-        kind, byte = arguments[2].type, ir.IntType(8).as_pointer()
-        what = ir.FunctionType(ir.VoidType(), [byte, ir.IntType(32), ir.IntType(32), ir.IntType(32)])
-        ask = cgutils.get_or_insert_function(builder.module, what, "llvm.prefetch.p0i8")
-        how = [ir.Constant(ir.IntType(32), number) for number in (1, 3, 1)]  # to be written, kept near, data
+        kind = arguments[2].type
         zero = ir.Constant(kind, 0)
         with builder.if_then(builder.icmp_signed(">", arguments[4], zero)):
             last = builder.sub(arguments[4], ir.Constant(kind, 1))
@@ -254,8 +273,7 @@ def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, 
                 real = builder.select(builder.icmp_signed("<", number, last), number, last)
                 place = builder.load(builder.gep(places.data, [builder.add(arguments[2], real)]))
                 place = builder.sext(place, kind) if place.type != kind else place
-                pointer = builder.gep(source.data, [builder.add(place, arguments[3])])
-                builder.call(ask, [builder.bitcast(pointer, byte), *how])
+                _ask(builder, builder.gep(source.data, [builder.add(place, arguments[3])]))
         return context.get_dummy_value()
 
     return types.void(array, listed, types.intp, types.intp, types.intp), generate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,14 @@ from dagdp import pool
 from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, flat, real_type
-from dagdp.kernels.cpu import scratch_size
+from dagdp.kernels.cpu import places_size, scratch_size
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
+FORMS = 32  # forms of calls that are kept for a graph
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
@@ -39,15 +41,36 @@ class Call:
     sign: float
     threads: int
     real: Any
-    lanes: int = field(init=False)  # samples worked on together
+    items: int = field(init=False)
+    tasks: list[Batch] = field(init=False)  # ranges of items, each a launch
+    data: Any = field(init=False)  # the operator as kernels take it
+    dtype: np.dtype[Any] = field(init=False)  # of what is handed back
+    rooms: dict[Kernel, tuple[int, int]] = field(default_factory=dict)  # numbers and places that a launch works in
 
     def __post_init__(self) -> None:
+        self.items = int(self.ends.size)
         row = ROW_BYTES // self.real().itemsize
-        self.lanes = row if self.tied else self.dag.samples_together(self.items, row)
+        lanes = row if self.tied else self.dag.samples_together(self.items, row)
+        kept = self.dag.keeps(self.weights.shared)
+        self.tasks = [Batch(*cut, lanes, part, kept) for part, cut in enumerate(self._ranges(lanes))]
+        self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
 
-    @property
-    def items(self) -> int:
-        return self.ends.size
+    def again(self, theta: Any, z: Any) -> Call:
+        """This call on other arrays of the same form: all that was worked out is taken over."""
+        potentials, along = self.dag.potentials, self.direction
+        return self._with(
+            self.weights.refilled(potentials, theta, self.real),
+            None if along is None else along.refilled(potentials, z, self.real),
+        )
+
+    def emptied(self) -> Call:
+        """This call without its arrays, to be kept for `again`."""
+        return self._with(self.weights.emptied(), None if self.direction is None else self.direction.emptied())
+
+    def _with(self, weights: Weights, direction: Weights | None) -> Call:
+        made = object.__new__(Call)
+        made.__dict__.update(self.__dict__, weights=weights, direction=direction)
+        return made
 
     @property
     def theta(self) -> Source:
@@ -75,12 +98,10 @@ class Call:
         along = [self.weights] if self.direction is None else [self.weights, self.direction]
         return all(self._one_row(weights)[blocks].all() for weights in along)
 
-    @property
-    def ranges(self) -> list[tuple[int, int]]:
+    def _ranges(self, lanes: int) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
-        lanes = self.lanes
         blocks = -(-self.items // lanes)
-        if blocks == 1:
+        if blocks <= 1:
             return [(0, self.items)]
         pieces = min(blocks, PARTS if self.weights.shared.any() else self.threads)
         cuts = [lanes * (blocks * k // pieces) for k in range(pieces)] + [self.items]
@@ -90,16 +111,16 @@ class Call:
         """Run the kernel over all items; name the first bad entry if it met one."""
         if self.items == 0:
             return
-        data, lanes = self.omega.data(self.real), self.lanes
-        dag, kept = self.dag, self.dag.keeps(self.weights.shared)
+        room = self.rooms.get(kernel)
+        if room is None:
+            room = self.rooms[kernel] = room_of(kernel, self.dag, self.tasks[0].lanes, self.real)
+        data, dag, real, ends = self.data, self.dag, self.real, self.ends
 
-        def work(task: tuple[int, tuple[int, int]]) -> bool:
-            part, (first, last) = task
-            room = workspace(kernel, dag, lanes, self.real)
-            batch = Batch(first, last, lanes, part, kept)
-            return bool(kernel(data, *room, dag.addresses, batch, self.ends, *arguments))
+        def work(batch: Batch) -> bool:
+            scratch, places = np.empty(room[0], real), np.empty(room[1], np.int64)
+            return bool(kernel(data, scratch, places, dag.addresses, batch, ends, *arguments))
 
-        if any(pool.run(work, list(enumerate(self.ranges)), self.threads)):
+        if any(pool.run(work, self.tasks, self.threads)):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
             if self.direction is not None:
                 lowest = float(np.finfo(self.real).min)
@@ -107,7 +128,7 @@ class Call:
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
-        parts = len(self.ranges) if self.items else 0
+        parts = len(self.tasks) if self.items else 0
         return tuple(
             np.zeros((parts if shared else self.items if self.batch else 1, block.shape[1]), self.real)
             for block, shared in zip(self.weights.blocks, self.weights.shared, strict=True)
@@ -126,20 +147,62 @@ class Call:
 
     def scalars(self, values: NDArray[Any]) -> Any:
         """[*batch] in the user's dtype; a NumPy scalar without batch."""
-        return values.astype(self.weights.dtype, copy=False).reshape(self.batch)[()]
+        return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
 
-def workspace(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any) -> tuple[Any, Any]:
-    """The memory that one launch works in: numbers, and places of rows."""
-    itemsize = np.dtype(real).itemsize
+def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any) -> tuple[int, int]:
+    """What one launch works in: how many numbers, and how many places of rows."""
     wiring = dag.wiring
     nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
+    itemsize = np.dtype(real).itemsize
     size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize)
-    return np.empty(size, real), np.empty(4 * dag.most_parents + 2, np.int64)
+    return size, places_size(dag.most_parents)
 
 
 def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> Call:
-    """The call of a function of `dagdp.run`: everything that its arguments can be wrong in is checked here."""
+    """The call of a function of `dagdp.run`: everything that its arguments can be wrong in is checked here.
+
+    A small call takes longer to check than to run, and is mostly made many times: what was worked out for arguments
+    of one form (shapes, types and options) is kept with the graph. No array is.
+    """
+    form = _form(dag, theta, omega, z, minimize, end, threads)
+    known = None if form is None else dag.calls.get(form)
+    if known is not None:
+        again: Call = known.again(theta, z)
+        return again
+    call = _checked_call(dag, theta, omega, z, minimize, end, threads)
+    if form is not None and call.threads == 1 and call.items > 0:
+        if len(dag.calls) >= FORMS:
+            dag.calls.clear()
+        dag.calls[form] = call.emptied()
+    return call
+
+
+def _form(dag: Any, theta: Any, omega: Any, z: Any, minimize: Any, end: Any, threads: Any) -> Hashable | None:
+    """What a call hangs on beside the numbers in its arrays; None where it is not worth keeping, or may be wrong."""
+    if end is not None or type(dag) is not CompiledDAG or not (threads is None or type(threads) is int):
+        return None
+    form = _arrays_form(theta), z if z is None else _arrays_form(z), omega, minimize, threads
+    if form[0] is None or (z is not None and form[1] is None):
+        return None
+    try:
+        hash(form)
+    except TypeError:  # an operator of a class that is not frozen
+        return None
+    return form
+
+
+def _arrays_form(given: Any) -> Hashable | None:
+    if type(given) is np.ndarray:
+        return given.shape, given.dtype
+    if type(given) is dict and all(type(array) is np.ndarray for array in given.values()):
+        return tuple((name, array.shape, array.dtype) for name, array in given.items())
+    return None
+
+
+def _checked_call(
+    dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
+) -> Call:
     chosen = checked(dag, DEFAULT if omega is None else omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")

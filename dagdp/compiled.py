@@ -41,9 +41,11 @@ class CompiledDAG:
     hoisted: tuple[int, ...]
     weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry, of one potential
     serial: int = field(init=False)  # its name where only numbers can go
+    calls: dict[Any, Any] = field(init=False)  # what `dagdp.call` worked out for calls of one form
     named: bool = field(init=False)  # whether nodes have names: a field, which torch.compile can follow
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "calls", {})
         object.__setattr__(self, "named", self.graph.nodes is not None)
         object.__setattr__(self, "serial", enrolled(self))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,27 @@ class Weights:
     entry_shapes: tuple[Shape, ...]  # [blocks] shape of the potential, without batch
     blocks: tuple[Array, ...]
     shared: NDArray[np.bool_]  # [blocks] no batch dimensions: one row for all items
+    rows: tuple[tuple[int, int], ...]  # [blocks] shape of the block
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """What value and derivatives are handed back in: the common type of the floating inputs."""
         return _common(self.given)
+
+    def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
+        """Of other arrays of the same form: shapes, types and names are not looked at."""
+        given = tuple(values[p.name] for p in potentials) if self.keyed else (values,)
+        blocks = tuple(
+            [
+                _unlocked(np.ascontiguousarray(array, real).reshape(rows))
+                for array, rows in zip(given, self.rows, strict=True)
+            ]
+        )
+        return Weights(self.keyed, given, self.entry_shapes, blocks, self.shared, self.rows)
+
+    def emptied(self) -> Weights:
+        """Without the arrays."""
+        return replace(self, given=(), blocks=())
 
     def like(self, index: int) -> tuple[Shape, np.dtype[Any]]:
         """Shape and dtype of a gradient with respect to block `index`."""
@@ -133,7 +149,7 @@ def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape
         plain = np.ascontiguousarray(array, dtype=real).reshape(items if own != () else 1, math.prod(shape))
         blocks.append(_unlocked(plain))
     shared = np.array([own == () and batch != () for own in batches])
-    return Weights(keyed, tuple(arrays), shapes, tuple(blocks), shared)
+    return Weights(keyed, tuple(arrays), shapes, tuple(blocks), shared, tuple(block.shape for block in blocks))
 
 
 def real_type(arrays: list[Array]) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, SMALL, workspace
+from dagdp.call import PARTS, ROW_BYTES, SMALL, room_of
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, flat, real_type
@@ -125,9 +127,9 @@ class _Call:
     threads: int
     real: Any
 
-    @property
+    @cached_property
     def items(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def launch(self, kernel: Kernel, scalars: int, out: list[Array] | None = None) -> list[Array]:
         """Run the kernel over all unions and items: its results [items, graphs]; name the first bad entry it met."""
@@ -226,7 +228,8 @@ class _Task:
         arguments += [] if self.out is None else [flat(self.out)]
         arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
         batch = Batch(*cut, self.lanes, part, dag.keeps(call.weights.shared), self.union.ends.size)
-        room = workspace(self.kernel, dag, self.lanes, call.real)
+        size, places = room_of(self.kernel, dag, self.lanes, call.real)
+        room = np.empty(size, call.real), np.empty(places, np.int64)
         return bool(self.kernel(call.omega.data(call.real), *room, dag.addresses, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:
@@ -247,7 +250,7 @@ def _prepare(
     _, z_arrays, z_shapes = (None, [], []) if z is None else batch.layout.pack(z, "z", NUMPY)
     shape = common_batch(shapes + z_shapes)
     real = real_type(arrays + z_arrays)
-    items = int(np.prod(shape, dtype=np.int64))
+    items = math.prod(shape)
     if threads is None:
         threads = 1 if batch.num_edges * items < SMALL else pool.available()
     return _Call(

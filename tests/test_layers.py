@@ -53,10 +53,14 @@ ALLOWED = {
         "kernels.backward", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
         "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors", "progressions",
     },
+    "kernels.places": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.slots", "kernels.vectors",
+        "progressions",
+    },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.tied",
-        "kernels.vectors", "progressions",
+        "kernels.places", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.tied",
+        "kernels.vectors",
     },
     "kernels.backward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",

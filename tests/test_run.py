@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
+import weakref
 
 import numpy as np
 import oracles
@@ -449,17 +451,70 @@ def calls_made(function):
         nonlocal count
         count += event in ("call", "c_call")
 
-    before = sys.getprofile()
+    before, collecting = sys.getprofile(), gc.isenabled()
+    gc.disable()  # others hang functions on the collector
     sys.setprofile(see)
     try:
         function()
     finally:
         sys.setprofile(before)
+        if collecting:
+            gc.enable()
     return count
 
 
 def test_a_small_call_is_mostly_its_kernel():
     """Time before the kernel starts is Python's; on one machine 143 calls took 18 µs and 174 took 28."""
     dag, theta = compile(Graph.from_edges([0, 0, 1], [1, 2, 2])), np.array([1.0, 2.5, 2.0])
-    assert calls_made(lambda: dp_value(dag, theta, threads=1)) < 120
-    assert calls_made(lambda: dp_value_and_grad(dag, theta, threads=1)) < 150
+    assert calls_made(lambda: dp_value(dag, theta, threads=1)) < 50
+    assert calls_made(lambda: dp_value_and_grad(dag, theta, threads=1)) < 70
+
+
+def test_a_call_of_a_form_that_was_met_is_checked_again():
+    """What hangs on the numbers, or on options that only look alike."""
+    dag, theta = compile(Graph.from_edges([0, 0, 1], [1, 2, 2])), np.array([1.0, 2.5, 2.0])
+    for _ in range(2):
+        assert dp_value(dag, theta, HardMax(), threads=1) == 3
+        assert dp_value(dag, theta, HardMax(), minimize=True, threads=1) == 2.5
+        assert dp_value(dag, theta.astype("f4"), HardMax()).dtype == "f4"
+        assert dp_value(dag, np.stack([theta, 2 * theta]), HardMax()).tolist() == [3, 6]
+        assert (
+            dp_value(dag, theta, SquaredL2(1.0))
+            == dp_value(dag, theta, SquaredL2(1))
+            == dp_value(dag, [*theta], SquaredL2(1.0))
+        )
+        assert dp_value(dag, theta, SquaredL2(2.0)) != dp_value(dag, theta, SquaredL2(1.0))
+        np.testing.assert_array_equal(
+            dp_hvp(dag, theta, theta, SquaredL2(1.0)), dp_hvp(dag, [*theta], [*theta], SquaredL2(1.0))
+        )
+        with pytest.raises(InputError, match=r"theta\[1\] is nan"):
+            dp_value(dag, np.array([1.0, np.nan, 2.0]), HardMax(), threads=1)
+        with pytest.raises(InputError, match="z"):
+            dp_hvp(dag, theta, np.array([1.0, np.inf, 2.0]), SquaredL2(1.0))
+        for threads in (1.0, 0):
+            with pytest.raises(InputError, match="threads is"):
+                dp_value(dag, theta, HardMax(), threads=threads)
+    locked = theta.copy()
+    locked.flags.writeable = False
+    assert dp_value(dag, locked, HardMax(), threads=1) == 3
+
+
+def test_forms_of_calls_are_few_and_hold_no_array():
+    dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    for items in range(1, 100):
+        theta = np.ones((items, 3))
+        dp_value(dag, theta)
+        dp_hvp(dag, theta, theta)
+    assert 1 < len(dag.calls) <= 32
+    seen = weakref.ref(theta)
+    del theta
+    assert seen() is None
+
+
+def test_named_potentials_in_any_order_have_their_own_arrays():
+    graph = Graph.from_edges([0, 0, 1], [1, 2, 2], potentials={"a": ((2,), [0, 1, -1]), "b": ((3,), [0, -1, 2])})
+    dag, a, b = compile(graph), np.array([1.0, 4.0]), np.array([2.0, 0.0, 3.0])
+    for _ in range(2):
+        assert dp_value(dag, {"a": a, "b": b}, HardMax()) == dp_value(dag, {"b": b, "a": a}, HardMax()) == 6
+        path = dp_grad(dag, {"b": b, "a": a}, HardMax())
+        assert path["a"].tolist() == [1, 0] and path["b"].tolist() == [1, 0, 1]

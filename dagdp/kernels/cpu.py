@@ -25,13 +25,15 @@ from dagdp.kernels.lanes import ROW_BYTES
 from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.rows import fill, to_line
-from dagdp.kernels.slots import EDGES, most_parents
+from dagdp.kernels.slots import DESK, EDGES, LEAST_ROWS, TOGETHER, rows_at_once
 from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, row_length
 from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
 
-# Rows behind the state: one for each parent of a node, or three for the two ends of edges, and one that is overrun.
-LEAST_SPARE = 3
+
+def places_size(most_parents: int) -> int:
+    """Length of the array that says where rows of edges lie: four numbers each, and two for tied levels."""
+    return 4 * max(most_parents, LEAST_ROWS) + 2
 
 
 def scratch_size(
@@ -42,10 +44,10 @@ def scratch_size(
     One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by page,
     DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
     """
-    row = ROW_BYTES // itemsize
-    spare = (max(most_parents, LEAST_SPARE) + 2) * row
+    row, rows = ROW_BYTES // itemsize, max(most_parents, LEAST_ROWS)
+    spare = (rows + 2) * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
-    tile = 2 * (max(EDGES * lanes, most_parents * row) + (most_parents + 1) * row) + (most_parents + 1) * row
+    tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 1 + DESK * TOGETHER) * row
     return state + tile + 3 * (CHUNK * lanes + row) + (row + 2) * row + matrices_size(tied, row)
 
 
@@ -81,14 +83,14 @@ def taken(scratch, first, size):
 
 
 @inner
-def new_state(omega, scratch, incoming, hoisted, lanes, keep, tangent, bend, adjoints):
+def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, bend, adjoints):
     """v_hi, v_lo; κ, v̇ and c where they are asked for; the hoisted potentials of θ and z; ē and its tangent.
 
     The potentials are those of all nodes where a later pass asks again (`keep`), else of a band of levels. Behind
     the nodes each array has room for the rows that are put together there.
     """
     whole = row_length(scratch)
-    spare = (max(most_parents(incoming), LEAST_SPARE) + 1) * whole
+    spare = (rows_at_once(places) + 1) * whole  # the last of which is overrun
     size = incoming.place[-1] * lanes + spare
     size += -size % whole
     band = band_rows(incoming, hoisted) * lanes
@@ -108,19 +110,20 @@ def new_state(omega, scratch, incoming, hoisted, lanes, keep, tangent, bend, adj
 
 @inner
 def new_buffers(omega, scratch, first, places, incoming, lanes, tangent, kept):
-    """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers); and a square.
+    """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers, desk); and a square.
 
     Potentials lie edge by edge; behind them is room for a row of each slot.
     """
     whole = row_length(scratch)
-    deepest = (places.shape[0] - 2) // 4
+    deepest = rows_at_once(places)
     edges = max(EDGES * lanes, deepest * whole) + (deepest + 1) * whole
     w, first = taken(scratch, first, edges if incoming.blocks.shape[0] > 0 else whole)
     z, first = taken(scratch, first, edges if tangent and incoming.blocks.shape[0] > 0 else whole)
     solved_at_once = exponential(omega) or first_only(omega)
     y, first = taken(scratch, first, (deepest + 1) * whole if tangent or kept or not solved_at_once else whole)
+    desk, first = taken(scratch, first, DESK * TOGETHER * whole)
     square, first = taken(scratch, first, (whole + 1) * whole)
-    return (places, w, z, y), square, first
+    return (places, w, z, y, desk), square, first
 
 
 @inner
@@ -162,7 +165,7 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
 
 def _value(omega, scratch, places, table, batch, ends, theta, value):
     incoming, hoisted, tied = forward_wires(table, PASSING)
-    state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, False, False, 0)
+    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, False, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     none = value[:0]
@@ -177,7 +180,7 @@ def _value(omega, scratch, places, table, batch, ends, theta, value):
 def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    state, bar, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 1)
+    state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, False, False, 1)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
@@ -200,7 +203,7 @@ def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, see
 def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, _ = backward_wires(table)
-    state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, False, False, 0)
+    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
@@ -217,7 +220,7 @@ def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
 
 def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope):
     incoming, hoisted, tied = forward_wires(table, PASSING)
-    state, _, _, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, False, True, False, 0)
+    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, False, True, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
@@ -234,7 +237,7 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
     # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
     kept = batch.kept and (batch.lanes == row_length(scratch) or incoming.direct.shape[0] > 0)
     batch = Batch(batch.first, batch.last, batch.lanes, batch.part, kept, batch.graphs)
-    state, bar, bar_dot, first = new_state(omega, scratch, incoming, hoisted, batch.lanes, True, True, True, 2)
+    state, bar, bar_dot, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, True, True, 2)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)

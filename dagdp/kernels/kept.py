@@ -22,7 +22,16 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.recursion import flow, flow_tangent, weight_tangent
 from dagdp.kernels.rows import add_to, fill, number
-from dagdp.kernels.slots import directly, edges_before, expect_parents, left_of_run, parents_of, run_at
+from dagdp.kernels.slots import (
+    DESK,
+    directly,
+    edges_before,
+    expect_parents,
+    left_of_run,
+    parents_of,
+    rows_at_once,
+    run_at,
+)
 from dagdp.kernels.solve import kept_weight, row_kept, weighed
 from dagdp.kernels.vectors import FAR, expect_vector, gather_present, gather_vector, part, pick, row_length
 from dagdp.progressions import LISTED
@@ -50,11 +59,12 @@ def put_lanes(w: Any, listed: Any, start: int, shift: int, count: int, row: Any)
 
 @inlined
 def keep_row(
-    omega: Any, incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, buffers: Any, turn: Any
+    omega: Any, incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, buffers: Any, r: int
 ) -> None:
-    """What is kept of a row's edges, in the place of their potentials in w, edge by edge from e0 on."""
-    _, w, _, y = buffers
+    """What is kept of the r-th row's edges, in the place of their potentials in w, edge by edge from e0 on."""
+    _, w, _, y, desk = buffers
     whole = row_length(w)
+    turn, y = load(desk, (DESK * r + 2) * whole), part(y, r * depth * whole, y.shape[0] - r * depth * whole)
     for d in range(depth):
         row = row_kept(omega, y, d, turn)
         if n == 0:
@@ -76,11 +86,13 @@ def put_direct(out: Any, incoming: Any, first: int, e: int, count: int, row: Any
 
 @inlined
 def keep_direct(
-    omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, turn: Any,
+    omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, r: int,
     out: Any,
 ) -> None:  # fmt: skip
     """The same in the gradient, where rows find their entries themselves."""
-    _, w, _, y = buffers
+    _, w, _, y, desk = buffers
+    whole = row_length(w)
+    turn, y = load(desk, (DESK * r + 2) * whole), part(y, r * depth * whole, y.shape[0] - r * depth * whole)
     k = pick(incoming.blocks, 0)
     first = first_entry(theta, k, b0)
     for d in range(depth):
@@ -137,7 +149,7 @@ def pour_row(
 
     Of the Hessian product, ė = q̇ ē + q ē̇, added to the parents' ē̇.
     """
-    _, w, w_dot, _ = buffers
+    _, w, w_dot, _, _ = buffers
     whole = row_length(w)
     child = node * whole
     above = load(bar, child)
@@ -147,10 +159,10 @@ def pour_row(
         parents = parents_of(incoming, k, e)
         parent = number(parents, 0) * whole
         here = left_of_run(incoming, k, e)
-        expect_parents(bar, parents, here)
+        expect_parents(bar, parents, 0, here)
         if along is not None:
-            expect_parents(along.v_dot, parents, here)
-            expect_parents(along.bar_dot, parents, here)
+            expect_parents(along.v_dot, parents, 0, here)
+            expect_parents(along.bar_dot, parents, 0, here)
         q, s = kept_weight(omega, load(w, at))
         row = flow(q, above)
         add_to(bar, parent, row)
@@ -181,7 +193,7 @@ def pour_slots(
     Slot by slot, so that a parent's sum does not hang on how a level falls into rows, and a graph has the same bits
     alone and beside others. (Node by node would do without EDGES, too, but gained 10 % in place of 25.)
     """
-    _, w, _, _ = buffers
+    _, w, _, _, _ = buffers
     whole = row_length(w)
     direct = incoming.direct.shape[0] > 0
     block = pick(incoming.blocks, 0)
@@ -217,8 +229,8 @@ def pour_level(
     square: Any, along: Any,
 ) -> None:  # fmt: skip
     """e, or ė, on the edges into a level, from what the gradient keeps."""
-    places, w, w_dot, _ = buffers
-    most = (places.shape[0] - 2) // 4
+    places, w, w_dot, _, _ = buffers
+    most = rows_at_once(places)
     run = part(places, 3 * most, most)
     lanes, whole = batch.lanes, row_length(w)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)

@@ -16,12 +16,28 @@ from dagdp.kernels.elementary import LANE_MATH
 from dagdp.kernels.jit import POINT_OPTIONS, inner
 from dagdp.kernels.lanes import Lanes, each_pair
 from dagdp.kernels.text import narrow, on_lanes, real_of
-from dagdp.omega import POINT_FUNCTIONS
 
 
-def _register(name: str) -> None:
+def link(omega: Any, y: Any) -> Any:
+    """omega.link(y)."""
+    return omega.link(y)
+
+
+def slope(omega: Any, y: Any) -> Any:
+    """omega.slope(y)."""
+    return omega.slope(y)
+
+
+def conjugate(omega: Any, y: Any) -> Any:
+    """omega.conjugate(y)."""
+    return omega.conjugate(y)
+
+
+def _typer_of(name: str) -> Any:
+    """Finds the operator's text by the type of its NamedTuple."""
+
     def typer(self: Any, y: Any) -> Any:
-        owner = getattr(self.instance_class, "omega", None)
+        owner = getattr(getattr(self, "instance_class", None), "omega", None)
         if owner is None:
             return None
         method = getattr(owner, name)
@@ -36,12 +52,18 @@ def _register(name: str) -> None:
             scalar = inner(narrow(method, real_of(y)))
             return lambda self, y: each_pair(scalar, self, y)
 
-    for named_tuple in (types.NamedTuple, types.NamedUniTuple):
-        overload_method(named_tuple, name, strict=False, target="generic", jit_options=POINT_OPTIONS)(typer)
+    return typer
 
 
-for _name in POINT_FUNCTIONS:
-    _register(_name)
+# The recursion calls functions, since numba-cuda knows no methods of a NamedTuple that are declared here; an
+# operator's own text may call its methods.
+for _function in (link, slope, conjugate):
+    _typer = _typer_of(_function.__name__)
+    overload(_function, strict=False, target="generic", jit_options=POINT_OPTIONS)(_typer)
+    for _named_tuple in (types.NamedTuple, types.NamedUniTuple):
+        overload_method(_named_tuple, _function.__name__, strict=False, target="generic", jit_options=POINT_OPTIONS)(
+            _typer
+        )
 
 
 def first_only(omega: Any) -> bool:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.operator import first_only
+from dagdp.kernels.operator import conjugate, first_only, link, slope
 from dagdp.kernels.text import point
 
 
@@ -90,19 +90,19 @@ def present(u: Any, q: Any) -> Any:
 @point
 def weight(omega: Any, u: Any) -> Any:
     """q_e = link(u_e)."""
-    return omega.link(u) if u - u == 0.0 else 0.0
+    return link(omega, u) if u - u == 0.0 else 0.0
 
 
 @point
 def curvature(omega: Any, u: Any) -> Any:
     """s_e = slope(u_e)."""
-    return omega.slope(u) if u - u == 0.0 else 0.0
+    return slope(omega, u) if u - u == 0.0 else 0.0
 
 
 @point
 def keepable(u: Any) -> Any:
-    """u where 0 is kept for edges that there are none of: u = 0 itself as the next best number."""
-    return u if u != 0.0 else 1e-37
+    """u where 0 is kept for edges that there are none of: u = 0 as a number below it, whose weight is as exact a 0."""
+    return u if u != 0.0 else -1e-37
 
 
 @point
@@ -114,13 +114,13 @@ def where_kept(u: Any, q: Any) -> Any:
 @point
 def energy(omega: Any, u: Any) -> Any:
     """ω*(u_e), the summand of κ."""
-    return omega.conjugate(u) if u - u == 0.0 else 0.0
+    return conjugate(omega, u) if u - u == 0.0 else 0.0
 
 
 @point
-def newton_step(total: Any, slope: Any) -> Any:
+def newton_step(total: Any, bend: Any) -> Any:
     """How far τ/γ climbs; 0 once Σ q = 1, and at a node that no edge reaches (Σ q = 0)."""
-    return (total - 1.0) / slope if total > 1.0 else 0.0
+    return (total - 1.0) / bend if total > 1.0 else 0.0
 
 
 @point

@@ -1,9 +1,8 @@
 """max_Ω of a row of lanes: τ and κ from the scores x of the edges into a row's nodes.
 
 The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` a row for
-each d, from which `row_weight` makes q: (x - m)/γ, or, for the closed form, link of it (there and for
-HardMax only if y has room). It hands back what turns y into q (-a, HardMax's chosen slot, or the closed form's
-1/Σ link), what is added to m (-a again) and κ, the sum of ω*.
+each d, from which `row_weight` makes q: (x - m)/γ, or, for the closed form, link of it (there and for HardMax only if
+y has room). It hands back two rows for `settle`: -a, HardMax's chosen slot or the closed form's Σ link; and Newton's κ.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numba.extending import overload
 from dagdp.kernels.elementary import exp, log_of_mass
 from dagdp.kernels.jit import UNCOUNTED, inlined
 from dagdp.kernels.lanes import any_lane, load, row_of, select, store
-from dagdp.kernels.operator import exponential
+from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.recursion import (
     argument,
     curvature,
@@ -67,7 +66,7 @@ def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: An
     kappa = row_of(x_hi, 0)
     for d in range(depth):
         kappa = kappa + energy(omega, load(y, d * whole) + shift)
-    return shift, shift, kappa
+    return shift, kappa
 
 
 @inlined
@@ -84,8 +83,7 @@ def solve_exponential(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_h
         if keep:
             store(y, d * whole, link)
         total = total + link
-    share = select(total > real(0), real(1) / total, row_of(x_hi, 0))
-    return share, -log_of_mass(total), row_of(x_hi, real(1) - omega.corner)
+    return total, row_of(x_hi, 0)
 
 
 @inlined
@@ -100,7 +98,22 @@ def solve_first(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any
         if keep:
             store(y, d * whole, row)
         shift = select((row == real(0)) & (shift < real(0)), real(d), shift)
-    return shift, row_of(x_hi, 0), row_of(x_hi, 0)
+    return shift, row_of(x_hi, 0)
+
+
+@inlined
+def settle(omega: Any, found: Any, energy: Any, y: Any) -> Any:
+    """(what turns y into q, what is added to m, κ) from what the solver left.
+
+    The first is -a, HardMax's chosen slot, or the closed form's 1/Σ link; the second -a again; κ the sum of ω*.
+    """
+    real, nothing = y.dtype.type, row_of(y, 0)
+    if exponential(omega):
+        share = select(found > real(0), real(1) / found, nothing)
+        return share, -log_of_mass(found), row_of(y, real(1) - omega.corner)
+    if first_only(omega):
+        return found, nothing, nothing
+    return found, found, energy
 
 
 @inlined
@@ -115,20 +128,20 @@ def row_weight(omega: Any, y: Any, d: int, turn: Any) -> Any:
 
 @inlined
 def row_kept(omega: Any, y: Any, d: int, turn: Any) -> Any:
-    """The same in one number, which `kept_weight` makes (q, s) from.
+    """The same in one number, which `kept_weight` makes (q, s) from: what link is asked at; 0 is free for no edge.
 
-    The closed form's weights themselves, else what link is asked at; 0 is free for where no edge is.
+    Of the closed form and HardMax q itself.
     """
-    row = load(y, d * row_length(y))
-    if exponential(omega):
-        return row * turn
-    return keepable(argument(omega, row, row_of(y, y.dtype.type(d)), turn))
+    if exponential(omega) or first_only(omega):
+        q, _ = row_weight(omega, y, d, turn)
+        return q
+    return keepable(argument(omega, load(y, d * row_length(y)), row_of(y, y.dtype.type(d)), turn))
 
 
 @inlined
 def kept_weight(omega: Any, row: Any) -> Any:
     """(q, s) from `row_kept`."""
-    if exponential(omega):
+    if exponential(omega) or first_only(omega):
         return row, row
     q, s = weighed(omega, row)
     return where_kept(row, q), where_kept(row, s)

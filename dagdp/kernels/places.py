@@ -1,0 +1,146 @@
+"""Where the rows lie that a few rows of nodes are made from: their parents' v, and their edges' own potentials.
+
+A row lies where the parents' v is a row already, and is put together behind the state (`spare`) where it is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.kernels.exchange import Source, read_direct
+from dagdp.kernels.jit import inlined
+from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
+from dagdp.kernels.rows import number
+from dagdp.kernels.slots import directly, expect_parents, left_of_run, parents_of, rows_at_once, run_at
+from dagdp.kernels.vectors import gather_vector, part, pick, row_length
+from dagdp.progressions import LISTED
+
+
+@inlined
+def gather_parents(
+    incoming: Any, run: Any, d: int, e: int, parents: Any, here: int, count: int, state: Any, at: int
+) -> None:
+    """A row of v, and of v̇, from one sample's nodes: `here` edges of one run follow its rule; -inf beyond `count`."""
+    v_hi, v_lo, _, v_dot, _, _, _ = state
+    if parents[2] == LISTED and here >= count:
+        listed, first = parents[0], parents[1]
+        store(v_hi, at, gather_vector(v_hi, listed, first, 0, count))
+        store(v_lo, at, gather_vector(v_lo, listed, first, 0, count))
+        if v_dot.shape[0] > 0:
+            store(v_dot, at, first_lanes(gather_vector(v_dot, listed, first, 0, count), count))
+    else:
+        if v_dot.shape[0] > 0:
+            store(v_dot, at, row_of(v_hi, 0))
+        for w in range(count):
+            parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
+            v_hi[at + w] = pick(v_hi, parent)
+            v_lo[at + w] = pick(v_lo, parent)
+            if v_dot.shape[0] > 0:
+                v_dot[at + w] = pick(v_dot, parent)
+    if count < row_length(v_hi):
+        store(v_hi, at, first_lanes_or(load(v_hi, at), count, -np.inf))
+        store(v_lo, at, first_lanes(load(v_lo, at), count))
+
+
+@inlined
+def place_samples(incoming: Any, run: Any, slot: int, depth: int, i: int, rows: int, state: Any, at: Any) -> None:
+    """at[r * depth + d] = where the row of samples of the parent over the d-th edge of a level's node i + r lies."""
+    v_hi, v_lo, _, v_dot, _, _, _ = state
+    whole = row_length(v_hi)
+    for d in range(depth):
+        e, r = pick(incoming.first, slot + d) + i, 0
+        while r < rows:
+            k = run_at(incoming, run, d, e + r)
+            parents, left = parents_of(incoming, k, e + r), left_of_run(incoming, k, e + r)
+            here = min(rows - r, left)
+            for x in range(here):
+                at[(r + x) * depth + d] = number(parents, x) * whole
+            for x in range(here if parents[2] == LISTED else 0):
+                expect_parents(v_hi, parents, x, left)
+                expect_parents(v_lo, parents, x, left)
+                expect_parents(v_dot, parents, x, left)
+            r += here
+
+
+@inlined
+def place_nodes(
+    incoming: Any, run: Any, slot: int, depth: int, i: int, n: int, spare: int, state: Any, at: Any
+) -> None:
+    """at[d] = where the row of the parents over the d-th edges lies, for n nodes of one sample from the i-th on."""
+    whole = row_length(state[0])
+    for d in range(depth):
+        e = pick(incoming.first, slot + d) + i
+        k = run_at(incoming, run, d, e)
+        parents, here = parents_of(incoming, k, e), left_of_run(incoming, k, e)
+        have = min(n, pick(incoming.width, slot + d) - i)
+        if parents[2] == 1 and have == n and here >= n:
+            at[d] = parents[1]
+        else:
+            at[d] = spare + d * whole
+            gather_parents(incoming, run, d, e, parents, here, have, state, spare + d * whole)
+
+
+@inlined
+def place_potentials(
+    incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, w: Any, w_dot: Any, room: int, at: Any
+) -> None:
+    """at[d] = where the row of the potentials of n nodes' d-th edges lies: put together at `room`, behind them."""
+    whole = row_length(w)
+    for d in range(depth):
+        at[d] = place = room + d * whole
+        have = min(n, pick(incoming.width, slot + d) - i)
+        row = gather_vector(w, incoming.edges, node, d - e0, have)
+        store(w, place, first_lanes(row, have))  # what is added to -inf must be a number
+        if w_dot.shape[0] > whole:
+            store(w_dot, place, first_lanes(gather_vector(w_dot, incoming.edges, node, d - e0, have), have))
+
+
+@inlined
+def place_direct(
+    incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, z: Source, w: Any, w_dot: Any,
+    room: int, at: Any,
+) -> bool:  # fmt: skip
+    """The same where rows read their potentials themselves; whether one is out of range."""
+    whole = row_length(w)
+    bad = False
+    for d in range(depth):
+        e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
+        at[d] = room + d * whole
+        left = pick(incoming.width, slot + d) - i
+        bad |= read_direct(w, at[d], theta, incoming, b0, e, have, left)
+        if w_dot.shape[0] > whole:
+            bad |= read_direct(w_dot, at[d], z, incoming, b0, e, have, left)
+    return bad
+
+
+@inlined
+def place_rows(
+    incoming: Any, lanes: int, b0: int, slot: int, depth: int, node: int, i: int, rows: int, last: int, e0: int,
+    theta: Source, z: Source, state: Any, buffers: Any, spare: int,
+) -> bool:  # fmt: skip
+    """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level; whether one is bad."""
+    places, w, w_dot, _, _ = buffers
+    whole, most = row_length(w), rows_at_once(places)
+    at, w_at, run = part(places, 0, most), part(places, most, most), part(places, 3 * most, most)
+    room = w.shape[0] - (most + 1) * whole  # behind the potentials that lie edge by edge
+    own_edges = w.shape[0] > whole
+    bad = False
+    if lanes == whole:
+        place_samples(incoming, run, slot, depth, i, rows, state, at)
+        if own_edges:
+            for r in range(rows):
+                for d in range(depth):
+                    w_at[r * depth + d] = (pick(incoming.edges, node + r) + d - e0) * whole
+        return bad
+    for r in range(rows):
+        k, skip, n = r * whole, r * depth * whole, min(whole, last - node - r * whole)
+        place_nodes(incoming, run, slot, depth, i + k, n, spare + skip, state, part(at, r * depth, depth))
+        if directly(incoming, lanes, whole):
+            own_at = part(w_at, r * depth, depth)
+            bad |= place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
+        elif own_edges:
+            own_at = part(w_at, r * depth, depth)
+            place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, room + skip, own_at)
+    return bad

@@ -19,6 +19,7 @@ from dagdp.kernels.rows import add_to, later, number
 from dagdp.kernels.vectors import (
     FAR,
     collect_vector,
+    expect_square,
     expect_vector,
     gather_present,
     hand_out_vector,
@@ -222,6 +223,15 @@ def first_entry(source: Source, k: int, b0: int) -> int:
 
 
 @inlined
+def expect_next(block: Any, entry: Any, r: int, count: int, entries: int, batch: Batch, b0: int) -> None:
+    """Ask for the square that begins with the r-th entry: listed ones lie where no processor guesses them."""
+    if entry[2] == LISTED and r < count and block.shape[0] > FAR:
+        e = number(entry, r)
+        if e >= 0:
+            expect_square(block, b0 * entries + e, entries, batch.last - b0)
+
+
+@inlined
 def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int) -> bool:
     """Add `count` entries of potential k to rows of x; whether one is out of range."""
     sign, lowest, entries = source.sign, source.lowest, pick(source.entries, k)
@@ -233,6 +243,8 @@ def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, cou
     r = 0
     while r < count:
         some, turned = stretch(later(entry, r), count - r, batch.lanes)
+        if turned and some == batch.lanes:
+            expect_next(source.blocks[k], entry, r + some, count, entries, batch, b0)
         bad |= read_rows(
             x, later(rows, r), square, some, turned, source.blocks[k], entries, later(entry, r), sign, lowest, batch, b0
         )
@@ -259,6 +271,8 @@ def write(
         r = 0
         while r < count:
             some, turned = stretch(later(entry, r), count - r, batch.lanes)
+            if turned and some == batch.lanes:
+                expect_next(out[k], entry, r + some, count, entries, batch, b0)
             write_rows(out[k], entries, later(entry, r), flow, later(rows, r), square, some, turned, batch, b0, afresh)
             r += some
 

@@ -255,6 +255,26 @@ def expect_row(typing: Any, array: Any, at: Any) -> Any:
 
 
 @intrinsic
+def expect_square(typing: Any, array: Any, at: Any, step: Any, rows: Any) -> Any:
+    """Ask memory for the square of array[at + r*step + c] of the first `rows` rows, whose rows may straddle lines."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = arguments[1].type
+        size = ROW_BYTES * 8 // signature.args[0].dtype.bitwidth
+        last = builder.sub(arguments[3], ir.Constant(kind, 1))
+        for r in range(size):
+            number = ir.Constant(kind, r)
+            real = builder.select(builder.icmp_signed("<", number, last), number, last)
+            first = builder.gep(source.data, [builder.add(arguments[1], builder.mul(real, arguments[2]))])
+            _ask(builder, first)
+            _ask(builder, builder.gep(first, [ir.Constant(kind, size - 1)]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
 def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
     """Ask memory for array[listed[start + k] + shift], `count` elements up to a row.
 

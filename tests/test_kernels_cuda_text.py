@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-NO_DEVICE = 77
+NO_DEVICE = 77  # as cuda_schedule.py says; not imported, since that imports Numba's CUDA
 
 
 def run_schedule(simulated: bool) -> subprocess.CompletedProcess[str]:

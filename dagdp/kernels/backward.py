@@ -15,6 +15,7 @@ from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.operator import exponential, first_only
+from dagdp.kernels.powers import power_weight
 from dagdp.kernels.recursion import (
     argument,
     difference,
@@ -126,6 +127,15 @@ def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) ->
 
 
 @inlined
+def edge_weight(omega: Any, powers: bool, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
+    """(q, s) of a row of edges."""
+    if exponential(omega) and powers:
+        q = power_weight(state, ends.parent, ends.child)
+        return q, q
+    return weighed(omega, argument_of(omega, state, ends, potentials, at))
+
+
+@inlined
 def hand_up(bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, lanes: int, room: Any, at: int) -> None:
     """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at`."""
     store(room, at, row)
@@ -160,7 +170,7 @@ def pour(
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar[:0]))
-        q, _ = weighed(omega, argument_of(omega, state, ends, w, at))
+        q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
         row = flow(q, load(bar, ends.child))
         hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at)
     write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
@@ -213,7 +223,7 @@ def local_weights(
             for at in range(0, count * lanes, whole):
                 e = at // lanes
                 ends = row_ends(omega, outgoing, run, skip + e, count - e, lanes, spare, state, (v_hi[:0], v_hi[:0]))
-                q, _ = weighed(omega, argument_of(omega, state, ends, w, at))
+                q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
                 store(weights, at, q)
             children = quantity(outgoing, run, CHILD, skip)
             first = pick(outgoing.runs, run * columns_of(outgoing) + FIRST) + skip
@@ -242,7 +252,7 @@ def pour_tangent(
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
-        q, s = weighed(omega, argument_of(omega, state, ends, w, at))
+        q, s = edge_weight(omega, batch.powers, state, ends, w, at)
         x_dot = load(v_dot, ends.parent)
         if own_edges:
             x_dot = x_dot + load(w_dot, at)

@@ -16,18 +16,19 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.kernels.backward import CHUNK, backward, backward_tangent, local_weights, seed
-from dagdp.kernels.exchange import Batch, hand_back, last_at_most
+from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.hoisted import band_rows
 from dagdp.kernels.jit import Kernel, inlined, inner
 from dagdp.kernels.kept import Along, backward_kept
-from dagdp.kernels.lanes import ROW_BYTES
+from dagdp.kernels.lanes import ROW_BYTES, any_lane, load, store
 from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
+from dagdp.kernels.powers import in_powers, told
 from dagdp.kernels.rows import fill, to_line
 from dagdp.kernels.slots import DESK, EDGES, LEAST_ROWS, TOGETHER, rows_at_once
 from dagdp.kernels.tied import start_tied
-from dagdp.kernels.vectors import part, row_length
+from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
 
 
@@ -47,7 +48,7 @@ def scratch_size(
     row, rows = ROW_BYTES // itemsize, max(most_parents, LEAST_ROWS)
     spare = (rows + 2) * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
-    tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 1 + DESK * TOGETHER) * row
+    tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * TOGETHER) * row
     return state + tile + 3 * (CHUNK * lanes + row) + (row + 2) * row + matrices_size(tied, row)
 
 
@@ -98,7 +99,7 @@ def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, b
     band += -band % whole
     v_hi, first = taken(scratch, to_line(scratch), size)
     v_lo, first = taken(scratch, first, size)
-    kappa, first = taken(scratch, first, size if keep and not exponential(omega) else 0)
+    kappa, first = taken(scratch, first, size if keep and (not exponential(omega) or in_powers(omega, incoming, hoisted)) else 0)
     v_dot, first = taken(scratch, first, size if tangent else 0)
     c, first = taken(scratch, first, size if bend else 0)
     own, first = taken(scratch, first, size if keep and band > 0 else band)
@@ -112,7 +113,8 @@ def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, b
 def new_buffers(omega, scratch, first, places, incoming, lanes, tangent, kept):
     """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers, desk); and a square.
 
-    Potentials lie edge by edge; behind them is room for a row of each slot.
+    Potentials lie edge by edge; behind them is room for a row of each slot. Behind the desk a row says whether powers
+    of two were out of range.
     """
     whole = row_length(scratch)
     deepest = rows_at_once(places)
@@ -121,7 +123,7 @@ def new_buffers(omega, scratch, first, places, incoming, lanes, tangent, kept):
     z, first = taken(scratch, first, edges if tangent and incoming.blocks.shape[0] > 0 else whole)
     solved_at_once = exponential(omega) or first_only(omega)
     y, first = taken(scratch, first, (deepest + 1) * whole if tangent or kept or not solved_at_once else whole)
-    desk, first = taken(scratch, first, DESK * TOGETHER * whole)
+    desk, first = taken(scratch, first, (DESK * TOGETHER + 1) * whole)
     square, first = taken(scratch, first, (whole + 1) * whole)
     return (places, w, z, y, desk), square, first
 
@@ -148,19 +150,50 @@ def new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, tan
 
 
 @inner
+def hand_back(omega, out, state, m, batch, b0, incoming, level, ends, sign, square):
+    """The state of the end node of each sample that ends at this level; of graphs side by side, of all their ends.
+
+    Where `m` has room, the state is k of powers of two m·2^k.
+    """
+    node0, node1 = incoming.levels[level], incoming.levels[level + 1]
+    lowest = node0 if batch.graphs == 1 else 0
+    for b in range(min(batch.lanes, batch.last - b0)):
+        for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
+            if lowest <= ends[at] < node1:
+                place = (incoming.place[level] + ends[at] - node0) * batch.lanes + b
+                store(square, 0, load(state, place))
+                if exponential(omega) and m.shape[0] > 0:
+                    store(square, 0, told(omega, load(state, place), load(m, place), square))
+                out[at] = sign * pick(square, 0)
+
+
+@inner
 def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out):
-    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad)."""
+    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad, batch).
+
+    Begun anew where a power of two was out of range; the batch says which it was.
+    """
+    whole, desk, none = row_length(value), buffers[4], state[0][:0]
+    beyond = DESK * TOGETHER * whole
+    powers = in_powers(omega, incoming, hoisted)
+    batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, powers)
+    fill(desk, beyond, whole, 0)
     bad = False
     top = 0
     level = next_end(incoming, batch, b0, ends, 0)
     while level >= 0:
         bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
         top = level
-        hand_back(value, state[0], batch, b0, incoming, top, ends, theta.sign)
+        m = state[1] if batch.powers else none
+        hand_back(omega, value, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
         if slope.shape[0] > 0:
-            hand_back(slope, state[3], batch, b0, incoming, top, ends, value.dtype.type(1))
+            hand_back(omega, slope, state[3], none, batch, b0, incoming, top, ends, value.dtype.type(1), square)
+        if any_lane(load(desk, beyond) > value.dtype.type(0)):
+            batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, False)
+            fill(desk, beyond, whole, 0)
+            top = 0
         level = next_end(incoming, batch, b0, ends, top)
-    return top, bad
+    return top, bad, batch
 
 
 def _value(omega, scratch, places, table, batch, ends, theta, value):
@@ -170,7 +203,7 @@ def _value(omega, scratch, places, table, batch, ends, theta, value):
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
-        _, wrong = run_forward(
+        _, wrong, _ = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, None
         )
         bad |= wrong
@@ -187,16 +220,16 @@ def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, see
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong = run_forward(
+        top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, out
         )
         bad |= wrong
         seed(bar, batch, b0, ends, state[0], seeds)
         if batch.kept:
-            backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square, None)
+            backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, None)
         else:
             graph = incoming, outgoing, free, hoisted, ties
-            backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare)
+            backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare)
     return bad
 
 
@@ -210,11 +243,11 @@ def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong = run_forward(
+        top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, None
         )
         bad |= wrong
-        local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
+        local_weights(omega, outgoing, form, b0, top, theta, state, out, rows, square, spare)
     return bad
 
 
@@ -224,7 +257,7 @@ def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope):
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
-        _, wrong = run_forward(
+        _, wrong, _ = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, None
         )
         bad |= wrong
@@ -236,14 +269,14 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
     outgoing, free = backward_wires(table)
     # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
     kept = batch.kept and (batch.lanes == row_length(scratch) or incoming.direct.shape[0] > 0)
-    batch = Batch(batch.first, batch.last, batch.lanes, batch.part, kept, batch.graphs)
+    batch = Batch(batch.first, batch.last, batch.lanes, batch.part, kept, batch.graphs, False)
     state, bar, bar_dot, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, True, True, 2)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
     spare = incoming.place[-1] * batch.lanes
     for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong = run_forward(
+        top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out
         )
         bad |= wrong
@@ -251,10 +284,10 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
         fill(bar_dot, 0, bar_dot.shape[0], 0)
         if batch.kept:
             along = Along(z, state[3], state[4], bar_dot)
-            backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square, along)
+            backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, along)
         else:
             graph = incoming, outgoing, free, hoisted, ties
-            backward_tangent(omega, *graph, batch, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare)
+            backward_tangent(omega, *graph, form, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare)
     return bad
 
 

@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import overload
 
 from dagdp.kernels.jit import POINT_OPTIONS, inner
-from dagdp.kernels.lanes import Lanes, add_exponent, each_lane, each_pair, select, split_exponent, square_root
+from dagdp.kernels.lanes import Lanes, add_exponent, each_lane, each_pair, fused, select, split_exponent, square_root
 
 f4 = np.float32
 
@@ -26,6 +26,7 @@ LOG2E_4, MAGIC_4, LN2_HI_4, LN2_LO_4 = f4(1.4426950408889634), f4(12582912.0), f
 LOG2E_8, MAGIC_8 = 1.4426950408889634, 6755399441055744.0
 LN2_HI_8, LN2_LO_8 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 INF_4, NAN_4, ZERO_4, ONE_4, HALF_4, TWO_4 = (f4(x) for x in (np.inf, np.nan, 0.0, 1.0, 0.5, 2.0))
+LN2_4, LN2_8 = f4(0.6931471805599453), 0.6931471805599453
 LEAST_4, MOST_4 = f4(-87.3), f4(88.3)
 
 # e^r = 1 + r + r²q(r) on |r| <= log(2)/2: q is the polynomial whose largest relative error is least, 3e-9 and 4e-18.
@@ -134,6 +135,43 @@ def _log_of_mass(x: Any) -> Any:
     if x.dtype == types.float32:
         return lambda x: log_normal_f4(x, ZERO_4)
     return lambda x: log_normal_f8(x, 0.0)
+
+
+@inner
+def two_to_f4(x: Any, rate: Any) -> Any:
+    t = x * rate
+    k = (t + MAGIC_4) - MAGIC_4
+    r = ((t - k) + fused(x, rate, -t)) * LN2_4
+    r2 = r * r
+    q = (Q0_4 + r * Q1_4) + r2 * ((Q2_4 + r * Q3_4) + r2 * Q4_4)
+    return k, (r + r2 * q) + ONE_4
+
+
+@inner
+def two_to_f8(x: Any, rate: Any) -> Any:
+    t = x * rate
+    k = (t + MAGIC_8) - MAGIC_8
+    r = ((t - k) + fused(x, rate, -t)) * LN2_8
+    r2 = r * r
+    r4 = r2 * r2
+    low = (Q0_8 + r * Q1_8) + r2 * (Q2_8 + r * Q3_8)
+    high = ((Q4_8 + r * Q5_8) + r2 * (Q6_8 + r * Q7_8)) + r4 * (Q8_8 + r * Q9_8)
+    return k, (r + r2 * (low + r4 * high)) + 1.0
+
+
+def two_to(x: Any, rate: Any) -> Any:
+    """(k, p) with 2^(x·rate) = p·2^k, the product not rounded, k whole and p in [sqrt(1/2), sqrt(2)].
+
+    For |x·rate| up to 2^22 (float32) or 2^51.
+    """
+    raise AssertionError("only called from compiled code")
+
+
+@overload(two_to, strict=False, jit_options=POINT_OPTIONS)
+def _two_to(x: Any, rate: Any) -> Any:
+    if x.dtype == types.float32:
+        return lambda x, rate: two_to_f4(x, rate)
+    return lambda x, rate: two_to_f8(x, rate)
 
 
 def _vector_form(name: str, row: Lanes) -> Callable[..., Any] | None:

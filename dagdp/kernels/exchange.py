@@ -43,6 +43,7 @@ class Batch(NamedTuple):
     part: int  # row of the partial sums in which gradients of shared blocks are collected
     kept: bool  # whether the gradient's own memory keeps the weights of edges between the passes: see kept.py
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
+    powers: bool = False  # whether the state holds powers of two: see powers.py
 
 
 class Source(NamedTuple):
@@ -357,17 +358,6 @@ def write_edges(
             write(out, source, pick(incoming.blocks, 0), entries, flow, rows, end - e, square, batch, b0, True)
         piece += 1
         e = end
-
-
-@inner
-def hand_back(out: Any, state: Any, batch: Batch, b0: int, incoming: Any, level: int, ends: Any, sign: Any) -> None:
-    """The state of the end node of each sample that ends at this level; of graphs side by side, of all their ends."""
-    node0, node1 = incoming.levels[level], incoming.levels[level + 1]
-    lowest = node0 if batch.graphs == 1 else 0
-    for b in range(min(batch.lanes, batch.last - b0)):
-        for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
-            if lowest <= ends[at] < node1:
-                out[at] = sign * state[(incoming.place[level] + ends[at] - node0) * batch.lanes + b]
 
 
 @inlined

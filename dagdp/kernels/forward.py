@@ -13,9 +13,10 @@ from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges,
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.kept import keep_direct, keep_row
-from dagdp.kernels.lanes import load, row_of, store
-from dagdp.kernels.operator import first_only
+from dagdp.kernels.lanes import load, row_of, select, store
+from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.places import place_rows
+from dagdp.kernels.powers import grow, highest, note_range, sum_powers
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
 from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import DESK, TOGETHER, directly, edges_before, rows_at_once
@@ -52,7 +53,7 @@ def enter_edges(depth: int, v_hi: Any, v_lo: Any, at: Any, w: Any, w_at: Any, sp
 
 
 @inlined
-def compare_row(depth: int, state: Any, buffers: Any, r: int, spare: int) -> None:
+def compare_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, r: int, spare: int) -> None:
     """x of the r-th row, where edges have potentials of their own, and its maximum."""
     v_hi, v_lo = state[0], state[1]
     places, w, _, _, desk = buffers
@@ -62,13 +63,16 @@ def compare_row(depth: int, state: Any, buffers: Any, r: int, spare: int) -> Non
         x_at = part(places, 2 * most + r * depth, depth)
         w_at = part(places, most + r * depth, depth)
         enter_edges(depth, v_hi, v_lo, v_at, w, w_at, spare + r * depth * whole, x_at)
+    if exponential(omega) and powers:
+        store(desk, DESK * r * whole, highest(v_hi, x_at, depth))
+        return
     m_hi, m_lo = maximum(v_hi, v_lo, x_at, depth)
     store(desk, DESK * r * whole, m_hi)
     store(desk, (DESK * r + 1) * whole, m_lo)
 
 
 @inlined
-def solve_row(omega: Any, depth: int, state: Any, buffers: Any, r: int) -> None:
+def solve_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, r: int) -> None:
     """What max_Ω of the r-th row hangs on."""
     v_hi, v_lo = state[0], state[1]
     places, w, _, y, desk = buffers
@@ -76,25 +80,60 @@ def solve_row(omega: Any, depth: int, state: Any, buffers: Any, r: int) -> None:
     x_at = part(places, (2 * rows_at_once(places) if w.shape[0] > whole else 0) + r * depth, depth)
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
     own_y = part(y, r * depth * whole, y.shape[0] - r * depth * whole)
+    if exponential(omega) and powers:
+        store(desk, (DESK * r + 2) * whole, sum_powers(v_hi, v_lo, x_at, depth, anchor(m_hi), own_y))
+        return
     found, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, own_y)
     store(desk, (DESK * r + 2) * whole, found)
     store(desk, (DESK * r + 3) * whole, energy)
 
 
 @inlined
-def finish_row(omega: Any, depth: int, count: int, at: int, own_at: Any, state: Any, buffers: Any, r: int) -> None:
-    """v, κ, v̇ and c of the r-th row, which lies at `at`; `count` of its lanes count."""
-    v_hi, v_lo, kappa, v_dot, c, own, own_dot = state
-    places, _, z, y, desk = buffers
-    whole, most, real = row_length(v_hi), rows_at_once(places), v_hi.dtype.type
+def put_value(omega: Any, count: int, at: int, own_at: int, state: Any, buffers: Any, r: int) -> Any:
+    """v and κ of the r-th row, which lies at `at`; what turns its y into q."""
+    v_hi, v_lo, kappa, _, _, own, _ = state
+    y, desk = buffers[3], buffers[4]
+    whole, real = row_length(v_hi), v_hi.dtype.type
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
     turn, shift, energy = settle(omega, load(desk, (DESK * r + 2) * whole), load(desk, (DESK * r + 3) * whole), y)
-    c_i = load(own, own_at[0]) if own.shape[0] > 0 else row_of(v_hi, 0)
+    c_i = load(own, own_at) if own.shape[0] > 0 else row_of(v_hi, 0)
     hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, real(0) if first_only(omega) else omega.gamma)
     put(v_hi, at, hi, count)
     put(v_lo, at, lo, count)
     if kappa.shape[0] > 0:
         put(kappa, at, turn if first_only(omega) else energy, count)
+    return turn
+
+
+@inlined
+def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, desk: Any, r: int) -> Any:
+    """The same in powers of two, with what the backward pass asks for: 1/S, and top in the place of c."""
+    k, m, share, _, _, own, _ = state
+    whole, real = row_length(k), k.dtype.type
+    top, total = load(desk, DESK * r * whole), load(desk, (DESK * r + 2) * whole)
+    hi, lo, seen = grow(load(own, own_at), top, total, omega.gamma, k)
+    note_range(desk, DESK * TOGETHER * whole, seen, count)
+    put(k, at, hi, count)
+    put(m, at, lo, count)
+    turn = select(total > real(0), real(1) / total, real(0))
+    if share.shape[0] > 0:
+        put(share, at, turn, count)
+        put(own, own_at, anchor(top), count)
+    return turn
+
+
+@inlined
+def finish_row(
+    omega: Any, powers: bool, depth: int, count: int, at: int, own_at: Any, state: Any, buffers: Any, r: int
+) -> None:
+    """v, κ, v̇ and c of the r-th row, which lies at `at`; `count` of its lanes count."""
+    v_hi, _, _, v_dot, c, _, own_dot = state
+    places, _, z, y, desk = buffers
+    whole, most = row_length(v_hi), rows_at_once(places)
+    if exponential(omega) and powers:
+        turn = put_power(omega, count, at, own_at[0], state, desk, r)
+    else:
+        turn = put_value(omega, count, at, own_at[0], state, buffers, r)
     if y.shape[0] > whole:
         store(desk, (DESK * r + 2) * whole, turn)
     if v_dot.shape[0] > 0:
@@ -132,13 +171,14 @@ def visit_nodes(
         rows = max(1, min((alike + step - 1) // step, TOGETHER, most // depth))
         bad |= place_rows(incoming, lanes, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
         for r in range(rows):
-            compare_row(depth, state, buffers, r, spare)
+            compare_row(omega, batch.powers, depth, state, buffers, r, spare)
         for r in range(rows):
-            solve_row(omega, depth, state, buffers, r)
+            solve_row(omega, batch.powers, depth, state, buffers, r)
         for r in range(rows):
             k = node + r * step
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
-            finish_row(omega, depth, min(whole, (last - k) * lanes), (home + k) * lanes, own_at, state, buffers, r)
+            count = min(whole, (last - k) * lanes)
+            finish_row(omega, batch.powers, depth, count, (home + k) * lanes, own_at, state, buffers, r)
         if out is not None and batch.kept:
             for r in range(rows):
                 k = r * step
@@ -202,7 +242,7 @@ def forward(
     if first == 1:
         starts = incoming.levels[1] * lanes
         fill(v_hi, 0, starts, 0)
-        fill(v_lo, 0, starts, 0)
+        fill(v_lo, 0, starts, 1 if batch.powers else 0)  # v = 0, or e^v = 1·2^0
         if v_dot.shape[0] > 0:
             fill(v_dot, 0, starts, 0)
     for band in range(last_at_most(hoisted.levels, first), last_at_most(hoisted.levels, top) + 1):

@@ -1,0 +1,108 @@
+"""Graphs without potentials on edges, in powers of two: one exponential a node in place of one an edge.
+
+Where all edges into a node share their potentials (a DTW grid), the closed form needs no exponential on edges and no
+logarithm. A node keeps e^{v/γ} = m·2^k as (k, m), k in v_hi's place and m in v_lo's, and with c the shared potential
+
+    S = Σ_j m_j 2^(k_j - top),  top = max k_j        m·2^k = e^{c/γ} S·2^top        q_ij = m_j 2^(k_j - top) / S
+
+of which the backward pass is left top, in the place of c, and 1/S, in κ's. Powers of two are exact, so v is rounded
+no more coarsely than in two parts. k is a whole number in the kernel's floats; where one leaves their exact range
+(|v|/γ beyond 1.4e6 in float32), the block of samples is done again edge by edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dagdp.kernels.elementary import log_of_mass, two_to
+from dagdp.kernels.jit import inlined
+from dagdp.kernels.lanes import add_exponent, first_lanes, fused, load, row_of, select, split_exponent, store
+from dagdp.kernels.operator import exponential
+from dagdp.kernels.recursion import anchor
+from dagdp.kernels.vectors import pick, row_length
+
+LOG2E = 1.4426950408889634
+WIDEST_4, WIDEST_8 = 2.0**21, 2.0**50  # half of what `two_to` takes, so that a sum of two is exact
+LOWEST_4, LOWEST_8 = -125.0, -1021.0  # m·2^LOWEST is a normal number
+MAGIC_4, MAGIC_8 = 12582912.0, 6755399441055744.0
+
+
+@inlined
+def highest(v_hi: Any, xs: Any, depth: int) -> Any:
+    """top = max k of the parents; -inf where none is reached."""
+    top = row_of(v_hi, -np.inf)
+    for d in range(depth):
+        k = load(v_hi, pick(xs, d))
+        top = select(k > top, k, top)
+    return top
+
+
+@inlined
+def lowered(k: Any, m: Any, top: Any, like: Any) -> Any:
+    """m·2^(k - top) for k <= top, as 0 where that is no normal number."""
+    real = like.dtype.type
+    single = row_length(like) == 16
+    down = k - top
+    power = add_exponent(m, down + (real(MAGIC_4) if single else real(MAGIC_8)))
+    return select(down < (real(LOWEST_4) if single else real(LOWEST_8)), real(0), power)
+
+
+@inlined
+def sum_powers(v_hi: Any, v_lo: Any, xs: Any, depth: int, top: Any, y: Any) -> Any:
+    """S; its terms in y, if that has room."""
+    whole = row_length(v_hi)
+    total = row_of(v_hi, 0)
+    for d in range(depth):
+        at = pick(xs, d)
+        power = lowered(load(v_hi, at), load(v_lo, at), top, v_hi)
+        if y.shape[0] > whole:
+            store(y, d * whole, power)
+        total = total + power
+    return total
+
+
+@inlined
+def grow(c: Any, top: Any, total: Any, gamma: Any, like: Any) -> Any:
+    """(k, m, k again, or what it would be if the node were reached): e^{c/γ}·S·2^top; k is -inf where nothing is."""
+    real = like.dtype.type
+    finite = c - c == real(0)
+    n, p = two_to(select(finite, c, real(0)), real(LOG2E) / gamma)
+    j, m = split_exponent(total * p)
+    up = n + j
+    return top + select(finite, up, real(-np.inf)), m, anchor(top) + up
+
+
+@inlined
+def note_range(seen: Any, at: int, k: Any, count: int) -> None:
+    """Leave a 1 in the row of `seen` where one of the first `count` lanes of k is out of range."""
+    real = seen.dtype.type
+    widest = real(WIDEST_4) if row_length(seen) == 16 else real(WIDEST_8)
+    inside = abs(k if count == row_length(seen) else first_lanes(k, count)) <= widest
+    store(seen, at, select(inside, load(seen, at), real(1)))
+
+
+@inlined
+def power_weight(state: Any, parent: int, child: int) -> Any:
+    """q of a row of edges, from what their ends keep; 0 where no path comes."""
+    k, m, share, _, _, top, _ = state
+    return lowered(load(k, parent), load(m, parent), load(top, child), k) * load(share, child)
+
+
+@inlined
+def told(omega: Any, k: Any, m: Any, like: Any) -> Any:
+    """v = γ log(m·2^k)."""
+    real = like.dtype.type
+    rate = real(LOG2E) / omega.gamma
+    unit = real(1) / rate  # γ log 2, and what its rounding left out of the rate that potentials were multiplied by
+    v = k * unit
+    rest = fused(k, unit, -v) + k * (fused(row_of(like, -rate), unit, real(1)) * unit) + log_of_mass(m) * omega.gamma
+    return select(k > real(-np.inf), v + rest, real(-np.inf))
+
+
+@inlined
+def in_powers(omega: Any, incoming: Any, hoisted: Any) -> bool:
+    """Whether the graph is one of those that this file is about."""
+    bare = incoming.blocks.shape[0] == 0 and hoisted.blocks.shape[0] > 0
+    return exponential(omega) and bare and omega.corner == 1

@@ -137,9 +137,11 @@ def edge_weight(omega: Any, powers: bool, state: Any, ends: Ends, potentials: An
 
 @inlined
 def hand_up(bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, lanes: int, room: Any, at: int) -> None:
-    """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at`."""
-    store(room, at, row)
-    if lanes == row_length(bar):
+    """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at` for who asks."""
+    together = lanes == row_length(bar)
+    if not together or outgoing.blocks.shape[0] > 0:
+        store(room, at, row)
+    if together:
         add_to(bar, ends.parent, row)
         return
     parents = quantity(outgoing, run, PARENT, skip)

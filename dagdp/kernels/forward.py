@@ -161,14 +161,16 @@ def visit_nodes(
     spare = pick(incoming.place, incoming.place.shape[0] - 1) * lanes
     home = pick(incoming.place, level) - n0
     depth = pick(incoming.slots, level + 1) - slot
+    room = min(TOGETHER, most // depth)
     step = 1 if lanes == whole else whole
     bad = False
     while node < last:
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
+            room = min(TOGETHER, most // depth)
         alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
-        rows = max(1, min((alike + step - 1) // step, TOGETHER, most // depth))
+        rows = min(alike if lanes == whole else (alike + whole - 1) // whole, room)
         bad |= place_rows(incoming, lanes, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
         for r in range(rows):
             compare_row(omega, batch.powers, depth, state, buffers, r, spare)

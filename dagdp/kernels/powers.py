@@ -21,6 +21,7 @@ from dagdp.kernels.jit import inlined
 from dagdp.kernels.lanes import add_exponent, first_lanes, fused, load, row_of, select, split_exponent, store
 from dagdp.kernels.operator import exponential
 from dagdp.kernels.recursion import anchor
+from dagdp.kernels.rows import add_to
 from dagdp.kernels.vectors import pick, row_length
 
 LOG2E = 1.4426950408889634
@@ -76,11 +77,14 @@ def grow(c: Any, top: Any, total: Any, gamma: Any, like: Any) -> Any:
 
 @inlined
 def note_range(seen: Any, at: int, k: Any, count: int) -> None:
-    """Leave a 1 in the row of `seen` where one of the first `count` lanes of k is out of range."""
+    """Count in the row of `seen` how often the first `count` lanes of k were out of range.
+
+    As a sum: a choice between two numbers becomes a masked store, which took 15 % of the value of a DTW on AVX2.
+    """
     real = seen.dtype.type
     widest = real(WIDEST_4) if row_length(seen) == 16 else real(WIDEST_8)
     inside = abs(k if count == row_length(seen) else first_lanes(k, count)) <= widest
-    store(seen, at, select(inside, load(seen, at), real(1)))
+    add_to(seen, at, select(inside, row_of(seen, 0), real(1)))
 
 
 @inlined

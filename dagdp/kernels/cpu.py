@@ -26,7 +26,7 @@ from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.powers import in_powers, told
 from dagdp.kernels.rows import fill, to_line
-from dagdp.kernels.slots import DESK, EDGES, LEAST_ROWS, TOGETHER, rows_at_once
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, rows_at_once
 from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
@@ -48,7 +48,7 @@ def scratch_size(
     row, rows = ROW_BYTES // itemsize, max(most_parents, LEAST_ROWS)
     spare = (rows + 2) * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
-    tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * TOGETHER) * row
+    tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * BARE_TOGETHER) * row
     return state + tile + 3 * (CHUNK * lanes + row) + (row + 2) * row + matrices_size(tied, row)
 
 
@@ -99,7 +99,9 @@ def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, b
     band += -band % whole
     v_hi, first = taken(scratch, to_line(scratch), size)
     v_lo, first = taken(scratch, first, size)
-    kappa, first = taken(scratch, first, size if keep and (not exponential(omega) or in_powers(omega, incoming, hoisted)) else 0)
+    kappa, first = taken(
+        scratch, first, size if keep and (not exponential(omega) or in_powers(omega, incoming, hoisted)) else 0
+    )
     v_dot, first = taken(scratch, first, size if tangent else 0)
     c, first = taken(scratch, first, size if bend else 0)
     own, first = taken(scratch, first, size if keep and band > 0 else band)
@@ -123,7 +125,7 @@ def new_buffers(omega, scratch, first, places, incoming, lanes, tangent, kept):
     z, first = taken(scratch, first, edges if tangent and incoming.blocks.shape[0] > 0 else whole)
     solved_at_once = exponential(omega) or first_only(omega)
     y, first = taken(scratch, first, (deepest + 1) * whole if tangent or kept or not solved_at_once else whole)
-    desk, first = taken(scratch, first, (DESK * TOGETHER + 1) * whole)
+    desk, first = taken(scratch, first, (DESK * BARE_TOGETHER + 1) * whole)
     square, first = taken(scratch, first, (whole + 1) * whole)
     return (places, w, z, y, desk), square, first
 
@@ -174,7 +176,7 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
     Begun anew where a power of two was out of range; the batch says which it was.
     """
     whole, desk, none = row_length(value), buffers[4], state[0][:0]
-    beyond = DESK * TOGETHER * whole
+    beyond = DESK * BARE_TOGETHER * whole
     powers = in_powers(omega, incoming, hoisted)
     batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, powers)
     fill(desk, beyond, whole, 0)

@@ -19,7 +19,7 @@ from dagdp.kernels.places import place_rows
 from dagdp.kernels.powers import grow, highest, note_range, sum_powers
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
 from dagdp.kernels.rows import fill
-from dagdp.kernels.slots import DESK, TOGETHER, directly, edges_before, rows_at_once
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, TOGETHER, directly, edges_before, rows_at_once
 from dagdp.kernels.solve import maximum, row_weight, settle, solve
 from dagdp.kernels.tied import visit_tied
 from dagdp.kernels.vectors import part, pick, row_length
@@ -106,16 +106,19 @@ def put_value(omega: Any, count: int, at: int, own_at: int, state: Any, buffers:
 
 
 @inlined
-def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, desk: Any, r: int) -> Any:
+def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, buffers: Any, r: int) -> Any:
     """The same in powers of two, with what the backward pass asks for: 1/S, and top in the place of c."""
     k, m, share, _, _, own, _ = state
+    y, desk = buffers[3], buffers[4]
     whole, real = row_length(k), k.dtype.type
     top, total = load(desk, DESK * r * whole), load(desk, (DESK * r + 2) * whole)
     hi, lo, seen = grow(load(own, own_at), top, total, omega.gamma, k)
-    note_range(desk, DESK * TOGETHER * whole, seen, count)
+    note_range(desk, DESK * BARE_TOGETHER * whole, seen, count)
     put(k, at, hi, count)
     put(m, at, lo, count)
-    turn = select(total > real(0), real(1) / total, real(0))
+    turn = total
+    if share.shape[0] > 0 or y.shape[0] > whole:
+        turn = select(total > real(0), real(1) / total, real(0))
     if share.shape[0] > 0:
         put(share, at, turn, count)
         put(own, own_at, anchor(top), count)
@@ -131,7 +134,7 @@ def finish_row(
     places, _, z, y, desk = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
     if exponential(omega) and powers:
-        turn = put_power(omega, count, at, own_at[0], state, desk, r)
+        turn = put_power(omega, count, at, own_at[0], state, buffers, r)
     else:
         turn = put_value(omega, count, at, own_at[0], state, buffers, r)
     if y.shape[0] > whole:
@@ -161,14 +164,15 @@ def visit_nodes(
     spare = pick(incoming.place, incoming.place.shape[0] - 1) * lanes
     home = pick(incoming.place, level) - n0
     depth = pick(incoming.slots, level + 1) - slot
-    room = min(TOGETHER, most // depth)
+    together = BARE_TOGETHER if incoming.blocks.shape[0] == 0 and lanes == whole else TOGETHER
+    room = min(together, most // depth)
     step = 1 if lanes == whole else whole
     bad = False
     while node < last:
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-            room = min(TOGETHER, most // depth)
+            room = min(together, most // depth)
         alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
         rows = min(alike if lanes == whole else (alike + whole - 1) // whole, room)
         bad |= place_rows(incoming, lanes, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.kernels.backward import CHUNK, backward, backward_tangent, local_weights, seed
+from dagdp.kernels.bare import push_back, pushes
 from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.hoisted import band_rows
@@ -215,21 +216,26 @@ def _value(omega, scratch, places, table, batch, ends, theta, value):
 def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, False, False, 1)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, batch.kept)
+    pushed = pushes(omega, incoming, hoisted, batch.lanes, scratch)
+    keep = not pushed
+    state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, keep, False, False, 1)
+    asked = batch.kept or pushed
+    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, asked)
+    places, w, w_dot, y, desk = buffers
+    going = (places, w, w_dot, part(y, 0, row_length(y)), desk) if pushed else buffers
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = incoming.place[-1] * batch.lanes
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong, form = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, out
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, none, out
         )
         bad |= wrong
         seed(bar, batch, b0, ends, state[0], seeds)
         if batch.kept:
             backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, None)
-        else:
+        elif not push_back(omega, incoming, hoisted, form, b0, top, theta, state, bar, bar[:0], out, buffers, square):
             graph = incoming, outgoing, free, hoisted, ties
             backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare)
     return bad
@@ -272,7 +278,8 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
     # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
     kept = batch.kept and (batch.lanes == row_length(scratch) or incoming.direct.shape[0] > 0)
     batch = Batch(batch.first, batch.last, batch.lanes, batch.part, kept, batch.graphs, False)
-    state, bar, bar_dot, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, True, True, 2)
+    keep = not pushes(omega, incoming, hoisted, batch.lanes, scratch)
+    state, bar, bar_dot, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, keep, True, keep, 2)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
@@ -287,7 +294,7 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
         if batch.kept:
             along = Along(z, state[3], state[4], bar_dot)
             backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, along)
-        else:
+        elif not push_back(omega, incoming, hoisted, form, b0, top, theta, state, bar, bar_dot, out, buffers, square):
             graph = incoming, outgoing, free, hoisted, ties
             backward_tangent(omega, *graph, form, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare)
     return bad

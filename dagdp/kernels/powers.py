@@ -106,7 +106,12 @@ def told(omega: Any, k: Any, m: Any, like: Any) -> Any:
 
 
 @inlined
+def is_bare(omega: Any, incoming: Any, hoisted: Any) -> bool:
+    """Whether all edges into a node share their potentials, and the operator has the closed form."""
+    return exponential(omega) and incoming.blocks.shape[0] == 0 and hoisted.blocks.shape[0] > 0
+
+
+@inlined
 def in_powers(omega: Any, incoming: Any, hoisted: Any) -> bool:
-    """Whether the graph is one of those that this file is about."""
-    bare = incoming.blocks.shape[0] == 0 and hoisted.blocks.shape[0] > 0
-    return exponential(omega) and bare and omega.corner == 1
+    """Whether v is kept in powers of two: no factor may stand beside e^{c/γ}."""
+    return is_bare(omega, incoming, hoisted) and omega.corner == 1

@@ -1,0 +1,124 @@
+"""The backward pass of the closed form on graphs without potentials on edges, for rows of samples: it pushes.
+
+A node's weights hang on its parents' v alone, so they are made anew, all at once, where its ē is handed out: nothing
+but v and ē is kept of a node. (The pass that pulls finds one end of an edge at a time, and asks for S, or κ, of the
+other.) Levels and nodes are taken in order and a block of samples belongs to one thread, so bits depend on nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.extending import overload
+
+from dagdp.kernels.exchange import Batch, Source, last_at_most
+from dagdp.kernels.forward import compare_row, solve_row
+from dagdp.kernels.hoisted import write_hoisted
+from dagdp.kernels.jit import UNCOUNTED, inlined, inner
+from dagdp.kernels.lanes import load, row_of, select
+from dagdp.kernels.places import place_samples
+from dagdp.kernels.powers import is_bare
+from dagdp.kernels.recursion import centre
+from dagdp.kernels.rows import add_to
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, rows_at_once
+from dagdp.kernels.vectors import part, pick, row_length
+
+
+@inlined
+def pushes(omega: Any, incoming: Any, hoisted: Any, lanes: int, like: Any) -> bool:
+    """Whether the backward pass goes this way."""
+    return is_bare(omega, incoming, hoisted) and lanes == row_length(like)
+
+
+@inlined
+def push_row(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: Any) -> None:
+    """e = q ē of the edges into the r-th row, which lies at `child`, added to the parents' ē."""
+    places, _, _, y, desk = buffers
+    whole, zero = row_length(bar), bar.dtype.type(0)
+    above, total = load(bar, child), load(desk, (DESK * r + 2) * whole)
+    alpha = select(above == zero, zero, above / total)
+    for d in range(depth):
+        add_to(bar, pick(places, r * depth + d), load(y, (r * depth + d) * whole) * alpha)
+
+
+@inlined
+def push_tangent(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: Any, v_dot: Any, bar_dot: Any) -> None:
+    """ė = q̇ ē + q ē̇ likewise, with q̇ = q (ẋ - c)/γ and c the mean of ẋ under q."""
+    places, _, _, y, desk = buffers
+    whole, zero = row_length(bar), bar.dtype.type(0)
+    above, above_dot, total = load(bar, child), load(bar_dot, child), load(desk, (DESK * r + 2) * whole)
+    mean = row_of(bar, 0)
+    for d in range(depth):
+        mean = mean + load(y, (r * depth + d) * whole) * load(v_dot, pick(places, r * depth + d))
+    mean = centre(mean, total)
+    alpha = above / total * (bar.dtype.type(1) / omega.gamma)
+    beta = select(above_dot == zero, zero, above_dot / total)
+    for d in range(depth):
+        parent, share = pick(places, r * depth + d), load(y, (r * depth + d) * whole)
+        bent = select(above == zero, zero, alpha * (load(v_dot, parent) - mean))
+        add_to(bar_dot, parent, share * (bent + beta))
+
+
+@inlined
+def push_level(
+    omega: Any, incoming: Any, powers: bool, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
+) -> None:
+    """The flows into a level, a few rows at a time."""
+    places, v_hi = buffers[0], state[0]
+    whole, most = row_length(v_hi), rows_at_once(places)
+    run, at = part(places, 3 * most, most), part(places, 0, most)
+    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
+    for d in range(depth):
+        run[d] = pick(incoming.slot_runs, slot + d)
+    room = min(BARE_TOGETHER, most // depth)
+    node = n0
+    while node < n1:
+        i = node - n0
+        while pick(incoming.width, slot + depth - 1) <= i:
+            depth -= 1
+            room = min(BARE_TOGETHER, most // depth)
+        rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, room)
+        place_samples(incoming, run, slot, depth, i, rows, state, at)
+        for r in range(rows):
+            compare_row(omega, powers, depth, state, buffers, r, 0)
+        for r in range(rows):
+            solve_row(omega, powers, depth, state, buffers, r)
+        for r in range(rows):
+            if bar_dot.shape[0] > 0:
+                push_tangent(omega, depth, (node + r) * whole, buffers, r, bar, state[3], bar_dot)
+            push_row(omega, depth, (node + r) * whole, buffers, r, bar)
+        node += rows
+
+
+@inner
+def backward_bare(
+    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any,
+    bar_dot: Any, out: Any, buffers: Any, square: Any,
+) -> None:  # fmt: skip
+    """E, and ē at every node (Algorithm 1); Ė (Algorithm 2) where bar_dot has room."""
+    for band in range(last_at_most(hoisted.levels, top), -1, -1):
+        newest = min(top + 1, pick(hoisted.levels, band + 1))
+        for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
+            push_level(omega, incoming, batch.powers, level, state, bar, bar_dot, buffers)
+        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar_dot if bar_dot.shape[0] > 0 else bar)
+
+
+def push_back(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]
+    """`backward_bare`, where the graph is bare; whether it was."""
+    raise AssertionError("only called from compiled code")
+
+
+# For operators without the closed form none of this is compiled.
+@overload(push_back, strict=False, jit_options={**UNCOUNTED, "forceinline": True})
+def _push_back(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]
+    if omega.instance_class.omega.solver != "exponential":
+        return lambda omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square: False
+
+    def push(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]
+        bare = pushes(omega, incoming, hoisted, batch.lanes, bar)
+        if bare:
+            backward_bare(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square)
+        return bare
+
+    return push

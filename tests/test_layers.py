@@ -37,7 +37,7 @@ ALLOWED = {
         "kernels.vectors",
     },
     "kernels.exchange": {"kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions"},
-    "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.vectors", "progressions"},
+    "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
         "kernels.vectors",
@@ -57,20 +57,28 @@ ALLOWED = {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.slots", "kernels.vectors",
         "progressions",
     },
-    "kernels.forward": {
-        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
-        "kernels.places", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.tied",
+    "kernels.powers": {
+        "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion", "kernels.rows",
         "kernels.vectors",
     },
+    "kernels.bare": {
+        "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.places",
+        "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
+    },
+    "kernels.forward": {
+        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
+        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve",
+        "kernels.tied", "kernels.vectors",
+    },
     "kernels.backward": {
-        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
+        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers",
         "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.solve", "kernels.tied", "kernels.vectors",
         "progressions",
     },
     "kernels.cpu": {
-        "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.kept",
-        "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.rows", "kernels.slots", "kernels.tied",
-        "kernels.vectors", "kernels.wires",
+        "kernels.backward", "kernels.bare", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit",
+        "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.powers", "kernels.rows",
+        "kernels.slots", "kernels.tied", "kernels.vectors", "kernels.wires",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},

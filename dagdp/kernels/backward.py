@@ -122,8 +122,11 @@ def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) ->
         hi, lo = join(hi, lo, load(potentials, at))
     if own.shape[0] > 0:
         hi, lo = join(hi, lo, load(own, ends.child))
-    y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), v_hi.dtype.type(1) / omega.gamma)
-    return y if exponential(omega) else argument(omega, y, ends.slot, load(kappa, ends.child))
+    real = v_hi.dtype.type
+    y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), real(1) / omega.gamma)
+    if exponential(omega):
+        return y + (real(1) - omega.corner)  # κ is 1
+    return argument(omega, y, ends.slot, load(kappa, ends.child))
 
 
 @inlined

@@ -80,12 +80,24 @@ def stretch(entry: Any, most: int, whole: int) -> Any:
     return (count, True) if count >= LEAST_STRETCH else (min(most, whole), False)
 
 
+@inlined
+def take_in(x: Any, at: int, row: Any, afresh: bool) -> None:
+    """Add a row to x, or put it in its place (`afresh`)."""
+    if afresh:
+        store(x, at, row)
+    else:
+        add_to(x, at, row)
+
+
 @inner
 def read_rows(
     x: Any, rows: Any, square: Any, count: int, turned: bool, block: Any, entries: int, entry: Any, sign: Any,
-    lowest: Any, batch: Batch, b0: int,
+    lowest: Any, batch: Batch, b0: int, afresh: bool,
 ) -> bool:  # fmt: skip
-    """Add `count` entries of each sample to rows of x; whether one is out of range. Lanes beyond the batch repeat."""
+    """Add `count` entries of each sample to rows of x; whether one is out of range. Lanes beyond the batch repeat.
+
+    `afresh`: they are put in their place, and all are there.
+    """
     whole = row_length(x)
     inf = x.dtype.type(np.inf)
     sound = True
@@ -96,7 +108,7 @@ def read_rows(
         for r in range(count):
             value = sign * load(square, (skip + r) * whole)
             sound &= in_range(value, lowest, inf)
-            add_to(x, number(rows, r) * whole, value)
+            take_in(x, number(rows, r) * whole, value, afresh)
         return not sound
     for r in range(count):
         e = number(entry, r)
@@ -104,12 +116,12 @@ def read_rows(
             collect_vector(square, 0, block, b0 * entries + e, entries, batch.last - b0)
             value = sign * load(square, 0)
             sound &= in_range(value, lowest, inf)
-            add_to(x, number(rows, r) * whole, value)
+            take_in(x, number(rows, r) * whole, value, afresh)
     return not sound
 
 
 @inner
-def read_spread(x: Any, rows: Any, count: int, block: Any, entry: Any, sign: Any, lowest: Any) -> bool:
+def read_spread(x: Any, rows: Any, count: int, block: Any, entry: Any, sign: Any, lowest: Any, afresh: bool) -> bool:
     """The same for a row of entries that all samples share."""
     whole = row_length(x)
     inf = x.dtype.type(np.inf)
@@ -119,12 +131,14 @@ def read_spread(x: Any, rows: Any, count: int, block: Any, entry: Any, sign: Any
         if e >= 0:
             value = sign * pick(block, e)
             sound &= (value >= lowest) & (value < inf)
-            add_to(x, number(rows, r) * whole, row_of(x, value))
+            take_in(x, number(rows, r) * whole, row_of(x, value), afresh)
     return not sound
 
 
 @inner
-def read_sample(x: Any, rows: Any, count: int, block: Any, first: int, entry: Any, sign: Any, lowest: Any) -> bool:
+def read_sample(
+    x: Any, rows: Any, count: int, block: Any, first: int, entry: Any, sign: Any, lowest: Any, afresh: bool
+) -> bool:
     """The same for one sample, whose entries begin at `first`."""
     whole = row_length(x)
     inf = x.dtype.type(np.inf)
@@ -134,21 +148,21 @@ def read_sample(x: Any, rows: Any, count: int, block: Any, first: int, entry: An
         while r + whole <= count:
             value = sign * load(block, first + entry[1] + r)
             sound &= in_range(value, lowest, inf)
-            add_to(x, rows[1] + r, value)
+            take_in(x, rows[1] + r, value, afresh)
             r += whole
     if entry[2] == LISTED and rows[2] == 1:
         while r < count:
             some = min(whole, count - r)
             value = sign * gather_present(block, entry[0], entry[1] + r, first, some)
             sound &= in_range(value, lowest, inf)
-            add_to(x, rows[1] + r, first_lanes(value, some))
+            take_in(x, rows[1] + r, first_lanes(value, some), afresh)
             r += whole
     while r < count:
         e = number(entry, r)
         if e >= 0:
             value = sign * pick(block, first + e)
             sound &= (value >= lowest) & (value < inf)
-            x[number(rows, r)] += value
+            x[number(rows, r)] = value if afresh else pick(x, number(rows, r)) + value
         r += 1
     return not sound
 
@@ -233,13 +247,15 @@ def expect_next(block: Any, entry: Any, r: int, count: int, entries: int, batch:
 
 
 @inlined
-def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int) -> bool:
-    """Add `count` entries of potential k to rows of x; whether one is out of range."""
+def read(
+    x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int, afresh: bool
+) -> bool:
+    """Add `count` entries of potential k to rows of x, or put them there; whether one is out of range."""
     sign, lowest, entries = source.sign, source.lowest, pick(source.entries, k)
     if batch.lanes == 1:
-        return read_sample(x, rows, count, source.blocks[k], first_entry(source, k, b0), entry, sign, lowest)
+        return read_sample(x, rows, count, source.blocks[k], first_entry(source, k, b0), entry, sign, lowest, afresh)
     if pick(source.shared, k):
-        return read_spread(x, rows, count, source.blocks[k], entry, sign, lowest)
+        return read_spread(x, rows, count, source.blocks[k], entry, sign, lowest, afresh)
     bad = False
     r = 0
     while r < count:
@@ -247,8 +263,9 @@ def read(x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, cou
         if turned and some == batch.lanes:
             expect_next(source.blocks[k], entry, r + some, count, entries, batch, b0)
         bad |= read_rows(
-            x, later(rows, r), square, some, turned, source.blocks[k], entries, later(entry, r), sign, lowest, batch, b0
-        )
+            x, later(rows, r), square, some, turned, source.blocks[k], entries, later(entry, r), sign, lowest, batch,
+            b0, afresh,
+        )  # fmt: skip
         r += some
     return bad
 
@@ -339,7 +356,7 @@ def read_edges(
         while e < last:
             entries, rows, end = stretch_of_piece(incoming, piece, first, e, last)
             if entries[2] != 0:
-                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entries, end - e, batch, b0)
+                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entries, end - e, batch, b0, False)
             piece += 1
             e = end
     return bad

@@ -254,14 +254,11 @@ def forward(
     for band in range(last_at_most(hoisted.levels, first), last_at_most(hoisted.levels, top) + 1):
         level0, level1 = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
         node0 = pick(incoming.levels, level0)
-        size = pick(incoming.levels, level1) - node0
         base = (0 if keep else node0, node0)
         if own.shape[0] > 0 and first <= max(level0, 1):
-            fill(own, (node0 - base[0]) * lanes, size * lanes, 0)
-            bad |= read_hoisted(own, base[0] * lanes, square, theta, hoisted, band, batch, b0)
+            bad |= read_hoisted(own, base[0] * lanes, square, theta, incoming, hoisted, band, batch, b0)
             if v_dot.shape[0] > 0:
-                fill(own_dot, 0, size * lanes, 0)
-                bad |= read_hoisted(own_dot, node0 * lanes, square, z, hoisted, band, batch, b0)
+                bad |= read_hoisted(own_dot, node0 * lanes, square, z, incoming, hoisted, band, batch, b0)
         for level in range(max(level0, first), min(level1, top + 1)):
             bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties, out)
     return bad

@@ -6,6 +6,7 @@ from typing import Any
 
 from dagdp.kernels.exchange import Batch, Source, read, write
 from dagdp.kernels.jit import inner
+from dagdp.kernels.rows import fill
 from dagdp.kernels.vectors import part, pick, rule
 from dagdp.progressions import LISTED
 
@@ -22,20 +23,24 @@ def band_rows(incoming: Any, hoisted: Any) -> int:
 
 @inner
 def read_hoisted(
-    x: Any, first: int, square: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int
+    x: Any, first: int, square: Any, source: Source, incoming: Any, hoisted: Any, band: int, batch: Batch, b0: int
 ) -> bool:
-    """Add a band's hoisted potentials to x, where a node's row lies `first` elements before its place in the state.
-
-    Whether one is out of range.
+    """The sum of the hoisted potentials of a band's nodes, whose rows in x lie `first` elements before their places in
+    the state. Whether one is out of range.
     """
     x = part(x, -first, x.shape[0] + first)
+    node = pick(incoming.levels, pick(hoisted.levels, band))
+    size = pick(incoming.levels, pick(hoisted.levels, band + 1)) - node
+    whole = pick(hoisted.ptr, band + 1) - pick(hoisted.ptr, band) == size  # the first of them is there at every node
+    if not whole:
+        fill(x, node * batch.lanes, size * batch.lanes, 0)
     bands = hoisted.levels.shape[0] - 1
     bad = False
     for h in range(hoisted.blocks.shape[0]):
         r = pick(hoisted.ptr, h * bands + band)
         count = pick(hoisted.ptr, h * bands + band + 1) - r
         rows, entry = rule(hoisted.node, r, LISTED), rule(hoisted.entry, r, LISTED)
-        bad |= read(x, rows, square, source, pick(hoisted.blocks, h), entry, count, batch, b0)
+        bad |= read(x, rows, square, source, pick(hoisted.blocks, h), entry, count, batch, b0, whole and h == 0)
     return bad
 
 

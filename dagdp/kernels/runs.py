@@ -38,7 +38,8 @@ def read_run(
     for k in range(outgoing.blocks.shape[0]):
         entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
         if entry[1] >= 0:
-            read(x, rule(outgoing.listed, 0, 1), square, source, pick(outgoing.blocks, k), entry, count, batch, b0)
+            rows = rule(outgoing.listed, 0, 1)
+            read(x, rows, square, source, pick(outgoing.blocks, k), entry, count, batch, b0, False)
 
 
 @inner

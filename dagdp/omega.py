@@ -29,6 +29,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dagdp.errors import OmegaError
+from dagdp.fingerprint import fingerprint
 
 POINT_FUNCTIONS = ("conjugate", "link", "slope")
 _serial = itertools.count()
@@ -120,9 +121,23 @@ def _data_type(cls: type[Omega], bundled: bool) -> type:
     body.update(
         omega=cls, bundled=bundled, __slots__=(), __module__=cls.__module__, __qualname__=f"{cls.__qualname__}.Data"
     )
-    # Numba tells tuple types apart by this name alone: a class defined twice must not share kernels
-    name = cls.__name__ if bundled else f"{cls.__name__}_{next(_serial)}"
+    # `label` names the class in this process. The type's own name is part of the names of compiled functions, which
+    # may come from another process: it tells what they were made of, so that no two kernels are called the same.
+    serial = next(_serial)
+    made_of = None if bundled else _made_of(cls, tuple(fields))
+    body.update(label=cls.__name__ if bundled else f"{cls.__name__}_{serial}", made_of=made_of)
+    name = cls.__name__ if bundled else f"{cls.__name__}_{made_of or serial}"
     return type(name, (namedtuple(name, list(fields)),), body)
+
+
+def _made_of(cls: type[Omega], fields: tuple[str, ...]) -> str | None:
+    """A digest of all that an operator's kernels hang on, or None where that cannot be known."""
+    return fingerprint({name: getattr(cls, name) for name in POINT_FUNCTIONS}, fields, cls.solver)
+
+
+def storable(data: type) -> bool:
+    """Whether kernels for this `Omega.Data` may be kept for other processes: nothing changed since it was made."""
+    return data.made_of is not None and data.made_of == _made_of(data.omega, data._fields)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

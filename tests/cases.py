@@ -37,7 +37,7 @@ class Cubic(Omega):
 
 OPERATORS: list[Omega] = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8), Tsallis(2.0, 1.3), Cubic(0.6)]
 SMOOTH = OPERATORS[1:]
-BUNDLED = OPERATORS[:-1]  # kernels of a user's operator are compiled in every process that uses it
+BUNDLED = OPERATORS[:-1]  # for tests in which a user's operator would say nothing new
 IDS = [repr(op) for op in OPERATORS]
 SMOOTH_IDS = IDS[1:]
 BUNDLED_IDS = IDS[:-1]

@@ -151,3 +151,13 @@ def test_an_operator_that_cannot_be_rewritten_is_called_lane_by_lane(kind):
     theta = np.random.default_rng(0).normal(size=(20, 5))
     value = dagdp.dp_value(dag, theta, kind(0.5))
     np.testing.assert_allclose(value, dagdp.dp_value(dag, theta, SquaredL2(0.5)))
+
+
+def test_what_is_no_def_of_its_own_is_refused():
+    """Then a user's function is called lane by lane."""
+    given = {
+        "link": lambda y: y if y > 0.0 else 0.0,
+        "more": 1,
+    }
+    with pytest.raises(TypeError, match="is not a def of expressions alone"):
+        on_lanes(given["link"])

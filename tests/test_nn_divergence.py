@@ -15,7 +15,7 @@ from dagdp.graphs import dtw_value  # noqa: E402
 from dagdp.nn.costs import l1, squared_euclidean  # noqa: E402
 from dagdp.nn.divergence import dtw_divergence  # noqa: E402
 
-OPERATORS = ALL[:-1]  # without the user's operator, which is compiled anew in every process
+OPERATORS = ALL[:-1]  # without the user's operator, which would say nothing new
 
 
 def series(*shape, seed=0):

@@ -31,7 +31,7 @@ from dagdp.nn.losses import (  # noqa: E402
 )
 from dagdp.nn.targets import Target  # noqa: E402
 
-OPERATORS = ALL[:-1]  # a user's operator is compiled anew in every process: half a minute for nothing new here
+OPERATORS = ALL[:-1]  # without the user's operator: half a minute for nothing new here
 IDS = [repr(omega) for omega in OPERATORS]
 EDGES = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (0, 3), (2, 3)]  # the last one is parallel to the fifth
 

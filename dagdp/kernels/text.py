@@ -58,7 +58,10 @@ def on_lanes(function: Callable[..., Any], math: Any = None) -> FunctionType:
     Raises OSError or TypeError where the source text cannot be found (typed at a prompt, for example), or branches
     by statements on what may be lanes.
     """
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except SyntaxError:  # a lambda in the middle of something
+        raise TypeError(f"{function!r} is not a def of expressions alone") from None
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef) or any(map(_branches, ast.walk(definition))):
         raise TypeError(f"{function!r} is not a def of expressions alone")

@@ -53,7 +53,7 @@ class Problem:
         parameters = [float(getattr(self.omega, name)) for name in kind.__match_args__]  # type: ignore[attr-defined]
         # as indices: a tracer may hold whole numbers as symbols, and nothing here works for any graph
         serial, threads = operator.index(self.dag.serial), operator.index(self.threads)
-        return serial, kind.Data.__name__, parameters, self.minimize, threads
+        return serial, kind.Data.label, parameters, self.minimize, threads
 
     @classmethod
     def of(cls, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int) -> Problem:
@@ -119,10 +119,10 @@ class Problem:
 
 @functools.cache
 def _class_named(name: str) -> type[Omega]:
-    """The operator class whose `Data` has that name, which no two classes share."""
+    """The operator class whose `Data` has that label, which no two classes share."""
     found = [Omega]
     for kind in found:
-        if kind is not Omega and kind.Data.__name__ == name:
+        if kind is not Omega and kind.Data.label == name:
             return kind
         found += kind.__subclasses__()
     raise OmegaError(f"the operator class {name} is gone; keep a reference to it while a traced function uses it")

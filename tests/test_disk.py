@@ -1,0 +1,102 @@
+"""Kernels of a user's operator on disk: found by what the operator is made of, and by nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import dagdp
+from dagdp import Omega, run
+from dagdp.graphs import trellis
+from dagdp.kernels import cpu, disk
+from dagdp.kernels.jit import Kernel
+from dagdp.omega import storable
+
+HALF = 0.5
+
+
+def helper(y):
+    return 0.5 * y
+
+
+def operator():
+    """A class of its own at every call: twice the squared operator."""
+
+    @dataclass(frozen=True)
+    class Doubled(Omega):
+        gamma: float = 1.0
+        corner = 2.0
+
+        def link(self, y):
+            return HALF * y if y > 0.0 else 0.0
+
+        def slope(self, y):
+            return 0.5 if y > 0.0 else 0.0
+
+        def conjugate(self, y):
+            return 0.25 * y * y if y > 0.0 else 0.0
+
+    return Doubled
+
+
+def with_a_helper():
+    class Doubled(operator()):
+        def link(self, y):
+            return helper(y)
+
+    return Doubled
+
+
+def test_a_second_process_finds_a_users_kernel(tmp_path, monkeypatch):
+    """Played here by a second kernel, and a second class, that know nothing of the first."""
+    monkeypatch.setattr(disk, "cache_directory", lambda: tmp_path)
+    graph = trellis(4, 3)
+    theta = np.random.default_rng(0).normal(size=(5, *graph.potentials()[0].shape))
+    values, builds = [], []
+    for _ in range(2):
+        kernel = Kernel(cpu._value, nodes=2, band=1, passing=True)
+        monkeypatch.setattr(run, "value_kernel", kernel)
+        values.append(dagdp.dp_value(dagdp.compile(graph), theta, operator()(0.7)))
+        builds.append(kernel.custom)
+    assert [sum(build.stats.cache_misses.values()) for build in builds] == [1, 0]
+    assert [sum(build.stats.cache_hits.values()) for build in builds] == [0, 1]
+    assert (values[0] == values[1]).all()
+    np.testing.assert_allclose(values[0], dagdp.reference.dp_value(dagdp.compile(graph), theta, operator()(0.7)))
+
+    (file,) = tmp_path.glob("Doubled*.kernel")
+    (signature,) = builds[1].overloads
+    context = builds[1].targetctx
+    assert builds[1]._cache.load_overload(signature, context) is not None
+    file.write_bytes(file.read_bytes()[:1000])
+    assert builds[1]._cache.load_overload(signature, context) is None
+
+
+def test_only_what_is_still_as_it_was(monkeypatch):
+    made = operator().Data
+    assert storable(made) and made.made_of in made.__name__
+    assert operator().Data.__name__ == made.__name__ and operator().Data.label != made.label
+    monkeypatch.setitem(globals(), "HALF", 0.6)
+    assert not storable(made)
+    assert storable(operator().Data) and operator().Data.__name__ != made.__name__
+    kind = operator()
+    monkeypatch.setattr(kind, "slope", lambda self, y: 1.0)
+    assert not storable(kind.Data)
+
+
+def test_what_cannot_be_followed_is_not_kept():
+    made = with_a_helper().Data
+    assert made.made_of is None and not storable(made)
+    assert made.__name__ != with_a_helper().Data.__name__
+
+
+def test_nothing_is_kept_where_nothing_can_be_written(monkeypatch):
+    monkeypatch.setattr(disk, "cache_directory", lambda: None)
+    cache = disk.OperatorCache(cpu._value)
+    assert cache._file(operator().Data, (), None) is None
+
+
+@pytest.mark.parametrize("name", ["enable", "disable", "flush"])
+def test_what_numba_may_call(name):
+    assert getattr(disk.OperatorCache(cpu._value), name)() is None

@@ -7,6 +7,7 @@ import dis
 import hashlib
 import inspect
 import math
+import textwrap
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
@@ -60,7 +61,7 @@ def _parts(function: Any) -> Iterator[str]:
 
 def _text(function: FunctionType) -> str:
     try:
-        return inspect.getsource(function)
+        return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         return ""
 

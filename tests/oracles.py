@@ -93,7 +93,7 @@ def tsallis(alpha: float) -> Callable[[np.ndarray, float], tuple[float, np.ndarr
 def row_solver(omega) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """The oracle for an operator of tests/cases.py, told by its name only."""
     name = type(omega).__name__
-    solve = {"HardMax": hard, "Negentropy": softmax, "SquaredL2": projection, "Cubic": tsallis(1.5)}.get(name)
+    solve = {"HardMax": hard, "Negentropy": softmax, "SquaredL2": projection, "Tsallis15": tsallis(1.5)}.get(name)
     solve = tsallis(omega.alpha) if solve is None else solve
     return lambda x: solve(np.asarray(x, float), float(omega.gamma))
 

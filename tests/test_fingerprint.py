@@ -31,8 +31,15 @@ def of(function, *facts):
     return fingerprint({"link": function}, *facts)
 
 
+def indented():
+    def with_rate(self, y):
+        return RATE * math.exp(y) if y > 0.0 else abs(y)
+
+    return with_rate
+
+
 def test_the_same_text_has_the_same_digest():
-    assert of(with_rate) == of(with_rate) is not None
+    assert of(with_rate) == of(with_rate) == of(indented()) is not None
     assert of(scaled(2.0)) == of(scaled(2.0)) is not None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import GRAPHS, Cubic, random_theta
+from cases import GRAPHS, Tsallis15, random_theta
 
 import dagdp
 from dagdp import DerivativeError, HardMax, Negentropy, SquaredL2, Tsallis, compile, dp_grad, dp_hvp, dp_jvp, dp_value
@@ -55,7 +55,7 @@ def test_value_twice_and_path_once(name, omega, batch):
 @pytest.mark.parametrize("name", ["chain", "grid"])
 def test_an_operator_of_ones_own(name):
     """The same for a user's class, whose kernels are compiled in this process: shared, batched and minimised."""
-    graph, omega = GRAPHS[name](), Cubic(0.6)
+    graph, omega = GRAPHS[name](), Tsallis15(0.6)
     dag, minimize = compile(graph), name == "grid"
     theta = leaves(graph, (2,), shared=("transition",))
     value = of_leaves(dp_value, dag, theta, omega=omega, minimize=minimize)

@@ -288,22 +288,8 @@ def backward_tangent(
                 for skip in range(0, edges, CHUNK):
                     count = min(CHUNK, edges - skip)
                     pour_tangent(
-                        omega,
-                        here,
-                        batch,
-                        b0,
-                        run,
-                        skip,
-                        count,
-                        theta,
-                        z,
-                        state,
-                        bar,
-                        bar_dot,
-                        out,
-                        rows,
-                        square,
+                        omega, here, batch, b0, run, skip, count, theta, z, state, bar, bar_dot, out, rows, square,
                         spare,
-                    )
+                    )  # fmt: skip
         write_hoisted(out, square, theta, hoisted, band, batch, b0, bar_dot)
     flush_tied(omega, tied, made, blocks, batch, out, theta)

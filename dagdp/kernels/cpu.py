@@ -217,12 +217,11 @@ def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, see
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
     pushed = pushes(omega, incoming, hoisted, batch.lanes, scratch)
-    keep = not pushed
+    keep, asked = not pushed, batch.kept or pushed
     state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, keep, False, False, 1)
-    asked = batch.kept or pushed
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, asked)
-    places, w, w_dot, y, desk = buffers
-    going = (places, w, w_dot, part(y, 0, row_length(y)), desk) if pushed else buffers
+    # what is pushed is made anew on the way back: going forward nobody asks for weights
+    going = (*buffers[:3], part(buffers[3], 0, row_length(scratch)), buffers[4]) if pushed else buffers
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = incoming.place[-1] * batch.lanes

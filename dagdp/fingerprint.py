@@ -71,6 +71,7 @@ def _known(value: Any) -> str:
         return "math"
     if isinstance(value, _PLAIN):
         return repr(value)
-    if vars(builtins).get(getattr(value, "__name__", "")) is value:
-        return f"builtin {value.__name__}"
+    name = getattr(value, "__name__", "")
+    if vars(builtins).get(name) is value:
+        return f"builtin {name}"
     raise _UntraceableError

@@ -73,7 +73,7 @@ class Omega:
     gamma: float
     corner: float = 1.0
     solver: ClassVar[str] = "newton"
-    Data: ClassVar[type]  #: the NamedTuple in which an instance travels into compiled kernels
+    Data: ClassVar[Any]  #: the NamedTuple in which an instance travels into compiled kernels
 
     def __init_subclass__(cls, bundled: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -99,7 +99,7 @@ class Omega:
 
     def data(self, real: Callable[[Any], Any] = float) -> Any:
         """The instance as a NamedTuple of scalars of type `real`: what kernels receive."""
-        values = [getattr(self, name) for name in self.Data._fields]  # type: ignore[attr-defined]
+        values = [getattr(self, name) for name in self.Data._fields]
         return self.Data(*(real(value) for value in values))
 
 
@@ -135,9 +135,9 @@ def _made_of(cls: type[Omega], fields: tuple[str, ...]) -> str | None:
     return fingerprint({name: getattr(cls, name) for name in POINT_FUNCTIONS}, fields, cls.solver)
 
 
-def storable(data: type) -> bool:
+def storable(data: Any) -> bool:
     """Whether kernels for this `Omega.Data` may be kept for other processes: nothing changed since it was made."""
-    return data.made_of is not None and data.made_of == _made_of(data.omega, data._fields)  # type: ignore[attr-defined]
+    return data.made_of is not None and data.made_of == _made_of(data.omega, data._fields)
 
 
 @dataclass(frozen=True)

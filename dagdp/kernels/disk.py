@@ -158,7 +158,7 @@ def _data_of(signature: Any) -> type:
     return kind
 
 
-class _Writer(NumbaPickler):  # type: ignore[misc]
+class _Writer(NumbaPickler):
     """Leaves out the operator's class, which Python would look for by its name, or copy."""
 
     def __init__(self, file: Any, data: type) -> None:

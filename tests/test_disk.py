@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,23 +52,37 @@ def with_a_helper():
     return Doubled
 
 
+def imported_as(name, folder):
+    """The operator from a file of its own, as a module of that name."""
+    text = inspect.getsource(operator).replace("HALF", "0.5")
+    (folder / f"{name}.py").write_text("from dataclasses import dataclass\nfrom dagdp import Omega\n\n\n" + text)
+    return importlib.import_module(name).operator()
+
+
 def test_a_second_process_finds_a_users_kernel(tmp_path, monkeypatch):
-    """Played here by a second kernel, and a second class, that know nothing of the first."""
+    """Played here by a second kernel, and a second class from another module, that know nothing of the first."""
     monkeypatch.setattr(disk, "cache_directory", lambda: tmp_path)
     graph = trellis(4, 3)
     theta = np.random.default_rng(0).normal(size=(5, *graph.potentials()[0].shape))
     values, builds = [], []
-    for _ in range(2):
-        kernel = Kernel(cpu._value, nodes=2, band=1, passing=True)
-        monkeypatch.setattr(run, "value_kernel", kernel)
-        values.append(dagdp.dp_value(dagdp.compile(graph), theta, operator()(0.7)))
+    for name in ("module_one", "module_two"):
+        kernel = Kernel(cpu._gradient, nodes=5)
+        with monkeypatch.context() as patch:
+            (tmp_path / name).mkdir()
+            patch.syspath_prepend(tmp_path / name)
+            patch.setattr(run, "gradient_kernel", kernel)
+            values.append(dagdp.dp_grad(dagdp.compile(graph), theta, imported_as(name, tmp_path / name)(0.7)))
+        del sys.modules[name]
         builds.append(kernel.custom)
     assert [sum(build.stats.cache_misses.values()) for build in builds] == [1, 0]
     assert [sum(build.stats.cache_hits.values()) for build in builds] == [0, 1]
     assert (values[0] == values[1]).all()
-    np.testing.assert_allclose(values[0], dagdp.reference.dp_value(dagdp.compile(graph), theta, operator()(0.7)))
+    np.testing.assert_allclose(
+        values[0], dagdp.reference.dp_grad(dagdp.compile(graph), theta, operator()(0.7)), atol=1e-12
+    )
 
     (file,) = tmp_path.glob("Doubled*.kernel")
+    assert b"module_one" not in file.read_bytes(), "another process may not have that module"
     (signature,) = builds[1].overloads
     context = builds[1].targetctx
     assert builds[1]._cache.load_overload(signature, context) is not None

@@ -66,15 +66,16 @@ def test_the_same_as_made_anew(name, omega, batch, monkeypatch):
     graph = KEPT[name]()
     theta, z = np.random.default_rng(1).normal(size=(2, *batch, *graph.potentials()[0].shape))
     theta[..., 1] = -np.inf
-    for dag in (dagdp.compile(graph), unproved(graph, monkeypatch)):
+    proved = dagdp.compile(graph)
+    known, expected = reference.dp_value_and_grad(proved, theta, omega)
+    known_slope, expected_change = reference.dp_jvp_and_hvp(proved, theta, z, omega)
+    for dag in (proved, unproved(graph, monkeypatch)):
         value, path = dagdp.dp_value_and_grad(dag, theta, omega)
-        known, expected = reference.dp_value_and_grad(dag, theta, omega)
         np.testing.assert_allclose(value, known, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(flat(path), flat(expected), rtol=1e-12, atol=1e-12)
         slope, change = dagdp.dp_jvp_and_hvp(dag, theta, z, omega)
-        known, expected = reference.dp_jvp_and_hvp(dag, theta, z, omega)
-        np.testing.assert_allclose(slope, known, rtol=1e-11, atol=1e-12)
-        np.testing.assert_allclose(flat(change), flat(expected), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(slope, known_slope, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(flat(change), flat(expected_change), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("items", [1, 40])
@@ -88,11 +89,12 @@ def test_one_direction_for_the_batch(items):
 
 
 def test_entries_far_apart():
-    """One sample whose entries fill more than FAR: they are asked for ahead."""
-    graph = scattered(FAR // 3 + 9)
-    theta, z = np.random.default_rng(2).normal(size=(2, 1, graph.num_edges))
-    assert theta.size > FAR
-    dag = dagdp.compile(graph)
+    """One sample whose entries lie in more than FAR: they are asked for ahead."""
+    rng, (parents, children) = np.random.default_rng(2), scattered(900).edges()
+    entries = rng.permutation(FAR + 9)[: parents.size]
+    dag = dagdp.compile(Graph.from_edges(parents, children, potentials={None: ((FAR + 9,), entries)}))
+    assert dag.wiring.incoming.direct.size == parents.size
+    theta, z = rng.normal(size=(2, 1, FAR + 9))
     known = *reference.dp_value_and_grad(dag, theta), reference.dp_hvp(dag, theta, z)
     for ours, expected in zip((*dagdp.dp_value_and_grad(dag, theta), dagdp.dp_hvp(dag, theta, z)), known, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-11, atol=1e-13)
@@ -122,7 +124,7 @@ def test_bare_nodes_inside():
     potentials = {"score": ((int(index.max()) + 1,), index)}
     mixed = Graph.from_edges(parents, children, starts=[0], ends=graph.terminals()[1], potentials=potentials)
     dag = dagdp.compile(mixed)
-    for items in ((), (3,), (20,)):
+    for items in ((), (3,), (9,)):
         theta, z = ({"score": rng.normal(size=(*items, int(index.max()) + 1))} for _ in range(2))
         for omega in BUNDLED:
             path, expected = (run(dag, theta, omega)["score"] for run in (dagdp.dp_grad, reference.dp_grad))

@@ -89,7 +89,7 @@ def alternating() -> Graph:
 CASES = {
     "chain": lambda: linear_chain(12, 5),
     "ragged": lambda: linear_chain(9, 4, ragged=True),
-    "wide": lambda: linear_chain(4, 37),
+    "wide": lambda: linear_chain(3, 37),
     "shuffled": lambda: shuffled(linear_chain(7, 6), np.random.default_rng(4)),
     "alternating": alternating,
 }

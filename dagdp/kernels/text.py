@@ -38,7 +38,7 @@ def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
         function.__defaults__,
         function.__closure__,
     )
-    made.__module__ = function.__module__
+    made.__module__ = __name__  # a kernel on disk names it, and another process may not have the user's
     return made
 
 

@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 import dagdp
 from dagdp import Omega, run
@@ -112,8 +111,3 @@ def test_nothing_is_kept_where_nothing_can_be_written(monkeypatch):
     monkeypatch.setattr(disk, "cache_directory", lambda: None)
     cache = disk.OperatorCache(cpu._value)
     assert cache._file(operator().Data, (), None) is None
-
-
-@pytest.mark.parametrize("name", ["enable", "disable", "flush"])
-def test_what_numba_may_call(name):
-    assert getattr(disk.OperatorCache(cpu._value), name)() is None

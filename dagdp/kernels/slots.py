@@ -12,7 +12,7 @@ from dagdp.progressions import LISTED
 EDGES = 512  # rows of potentials that are read at once: 32 KiB, beside the state they meet in L2
 NODES_AHEAD = 4  # rows of how many nodes in front are asked for; 2 and 8 are no faster
 TOGETHER = 4  # rows of nodes that are worked on at once, at most; 8 cost 7 to 15 % where parents are scattered
-BARE_TOGETHER = 8  # the same of samples without potentials on edges: 4 cost 15 % of the value of a DTW (AVX2)
+BARE_TOGETHER = 8  # the same of samples without potentials on edges
 LEAST_ROWS = 32  # rows of edges that they may have, if no node has more
 DESK = 4  # numbers of a row between the phases: the maximum as (hi, lo), what the solver found, and its κ
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from dagdp import pool
 from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
-from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, flat, real_type
+from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
 from dagdp.kernels.cpu import places_size, scratch_size
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.omega import Negentropy, Omega
+from dagdp.wiring import located, sizes
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
@@ -45,6 +46,7 @@ class Call:
     tasks: list[Batch] = field(init=False)  # ranges of items, each a launch
     data: Any = field(init=False)  # the operator as kernels take it
     dtype: np.dtype[Any] = field(init=False)  # of what is handed back
+    tables: tuple[NDArray[np.int64], ...] = field(init=False)  # what is known of the arrays of theta, and of z
     rooms: dict[Kernel, tuple[int, int]] = field(default_factory=dict)  # numbers and places that a launch works in
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class Call:
         kept = self.dag.keeps(self.weights.shared)
         self.tasks = [Batch(*cut, lanes, part, kept) for part, cut in enumerate(self._ranges(lanes))]
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
+        along = [self.weights] if self.direction is None else [self.weights, self.direction]
+        self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in along)
 
     def again(self, theta: Any, z: Any) -> Call:
         """This call on other arrays of the same form: all that was worked out is taken over."""
@@ -74,16 +78,16 @@ class Call:
 
     @property
     def theta(self) -> Source:
-        return self._source(self.weights, self.sign, -np.inf)
+        return Source(located(self.tables[0], self.weights.blocks), self.real(self.sign), self.real(-np.inf))
 
     @property
     def z(self) -> Source:
         assert self.direction is not None
-        return self._source(self.direction, 1.0, float(np.finfo(self.real).min))
+        return Source(located(self.tables[1], self.direction.blocks), self.real(1), np.finfo(self.real).min)
 
-    def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
-        shared = self._one_row(weights)
-        return Source(flat(weights.blocks), self.dag.entry_counts, shared, self.real(sign), self.real(lowest))
+    def located(self, buffers: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
+        """Where kernels find what `gradient_buffers` made."""
+        return located(self.tables[0], buffers)
 
     def _one_row(self, weights: Weights) -> NDArray[np.bool_]:
         """[blocks] whether kernels find one row for all items, or for the only one."""

@@ -20,15 +20,6 @@ from dagdp.omega import Negentropy, Omega
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 
-# A kernel is compiled for a number of blocks: filled up to a multiple of four, one build serves most graphs.
-BLOCKS = 4
-
-
-def flat(blocks: Sequence[Array]) -> tuple[Array, ...]:
-    """The blocks in one dimension, the first repeated until their number is a multiple of four."""
-    made = [block.reshape(-1) for block in blocks]
-    return (*made, *made[:1] * (-len(made) % BLOCKS))
-
 
 @dataclass(frozen=True)
 class Weights:
@@ -49,12 +40,7 @@ class Weights:
     def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
         """Of other arrays of the same form: shapes, types and names are not looked at."""
         given = tuple(values[p.name] for p in potentials) if self.keyed else (values,)
-        blocks = tuple(
-            [
-                _unlocked(np.ascontiguousarray(array, real).reshape(rows))
-                for array, rows in zip(given, self.rows, strict=True)
-            ]
-        )
+        blocks = tuple([_plain(array, real, rows) for array, rows in zip(given, self.rows, strict=True)])
         return Weights(self.keyed, given, self.entry_shapes, blocks, self.shared, self.rows)
 
     def emptied(self) -> Weights:
@@ -146,8 +132,7 @@ def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape
     shapes = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
     blocks = []
     for array, own, shape in zip(arrays, batches, shapes, strict=True):
-        plain = np.ascontiguousarray(array, dtype=real).reshape(items if own != () else 1, math.prod(shape))
-        blocks.append(_unlocked(plain))
+        blocks.append(_plain(array, real, (items if own != () else 1, math.prod(shape))))
     shared = np.array([own == () and batch != () for own in batches])
     return Weights(keyed, tuple(arrays), shapes, tuple(blocks), shared, tuple(block.shape for block in blocks))
 
@@ -191,18 +176,7 @@ def _dims(shape: Shape) -> str:
     return ", ".join(map(str, shape))
 
 
-def _unlocked(array: Array) -> Array:
-    """The same memory without NumPy's read-only mark, which is part of Numba's types. Kernels only read it."""
-    if array.flags.writeable:
-        return array
-
-    return np.asarray(_Alias(array))
-
-
-class _Alias:
-    """An array's memory, offered again as writable."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = array
-        address = array.__array_interface__["data"][0]
-        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+def _plain(array: Array, real: Any, shape: Shape) -> Array:
+    """The numbers as kernels read them: of one real type, contiguous and aligned. Not copied where they are so."""
+    plain = np.ascontiguousarray(array, real).reshape(shape)
+    return plain if plain.flags.aligned else plain.copy()

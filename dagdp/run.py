@@ -14,7 +14,6 @@ from dagdp.call import Gradient, prepare
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.faults import edges_before
-from dagdp.inputs import flat
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.kinds import home_of
 from dagdp.omega import Omega
@@ -154,7 +153,7 @@ def weighted_gradient(
     value = np.empty(call.items, call.real)
     out = call.gradient_buffers()
     seeds = np.empty(0, call.real) if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
-    call.launch(gradient_kernel, call.theta, value, flat(out), seeds)
+    call.launch(gradient_kernel, call.theta, value, call.located(out), seeds)
     return call.scalars(value), call.gradient(out, 1.0)
 
 
@@ -243,7 +242,7 @@ def dp_jvp_and_hvp(
     if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
         call.launch(jvp_kernel, call.theta, call.z, value, slope)
     else:
-        call.launch(hessian_kernel, call.theta, call.z, value, slope, flat(out))
+        call.launch(hessian_kernel, call.theta, call.z, value, slope, call.located(out))
     return call.scalars(np.where(np.isinf(value), 0, slope)), call.gradient(out, call.sign)
 
 

@@ -17,7 +17,7 @@ from dagdp.batch import CompiledBatch
 from dagdp.call import PARTS, ROW_BYTES, SMALL, room_of
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
-from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, flat, real_type
+from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
@@ -25,6 +25,7 @@ from dagdp.kinds import home_of, is_tensor
 from dagdp.layout import NUMPY, Form, leaves
 from dagdp.omega import Omega
 from dagdp.union import Union
+from dagdp.wiring import located, sizes
 
 Array = NDArray[Any]
 
@@ -199,6 +200,7 @@ class _Task:
         self.scalars = [np.empty((call.items, graphs), call.real) for _ in range(scalars)]
         self.whole = out
         self.out = out and [self._own(buffer, a, b) for buffer, (a, b) in zip(out, self.cuts, strict=True)]
+        self.blocks: list[Array] = []  # kept alive: kernels get their addresses
         self.sources = [self._source(call.weights, call.sign, -np.inf)]
         if call.direction is not None:
             self.sources.append(self._source(call.direction, 1.0, float(np.finfo(call.real).min)))
@@ -212,8 +214,9 @@ class _Task:
     def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
         call = self.call
         blocks = [self._own(block, a, b) for block, (a, b) in zip(weights.blocks, self.cuts, strict=True)]
-        entries = np.array([block.shape[1] for block in blocks], np.int64)
-        return Source(flat(blocks), entries, weights.shared, call.real(sign), call.real(lowest))
+        self.blocks += blocks
+        table = sizes((block.shape[1] for block in blocks), weights.shared)
+        return Source(located(table, blocks), call.real(sign), call.real(lowest))
 
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders, the same for any number of threads."""
@@ -225,7 +228,7 @@ class _Task:
     def run(self, part: int, cut: tuple[int, int]) -> bool:
         call, dag = self.call, self.union.dag
         arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
-        arguments += [] if self.out is None else [flat(self.out)]
+        arguments += [] if self.out is None else [located(self.sources[0].table, self.out)]
         arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
         batch = Batch(*cut, self.lanes, part, dag.keeps(call.weights.shared), self.union.ends.size)
         size, places = room_of(self.kernel, dag, self.lanes, call.real)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ctypes
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +89,37 @@ def addresses(wiring: Wiring) -> NDArray[np.int64]:
     """
     made = []
     for array in (array for part in wiring for array in part):
-        assert array.dtype == np.int32 and array.flags.c_contiguous
-        made += [array.ctypes.data, array.size]
+        assert array.dtype == np.int32
+        made += [_address(array), array.size]
     return np.array(made, np.int64)
+
+
+# What kernels are told of the array of a potential: its address, its length, and these, in COLUMNS numbers each.
+ENTRIES, SHARED, COLUMNS = 2, 3, 4
+
+
+def sizes(entries: Iterable[int], shared: Iterable[bool]) -> NDArray[np.int64]:
+    """[4 x potentials] (0, 0, entries of a row, whether the array is one row for all samples): see `located`."""
+    return np.array([(0, 0, *told) for told in zip(entries, shared, strict=True)], np.int64).reshape(-1)
+
+
+def located(table: NDArray[np.int64], arrays: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """The table of `sizes` with the address and the length of each array. Whoever calls keeps the arrays alive.
+
+    A tuple of arrays in its place has its number in the type of a kernel: one was compiled for graphs with one
+    potential, another for graphs with two.
+    """
+    made = table.copy()
+    for k, array in enumerate(arrays):
+        made[COLUMNS * k] = _address(array)
+        made[COLUMNS * k + 1] = array.size
+    return made
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Where its numbers lie. NumPy's own ways take 1.4 microseconds, this one 0.3, but for what is writable only."""
+    flags = array.flags
+    assert flags.c_contiguous and flags.aligned
+    if flags.writeable and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    return int(array.__array_interface__["data"][0])

@@ -28,7 +28,7 @@ ALLOWED = {
     "kernels.disk": {"omega"},
     "kernels.jit": {"kernels.disk", "kernels.parts"},
     "kernels.lanes": {"kernels.jit"},
-    "kernels.vectors": {"kernels.lanes"},
+    "kernels.vectors": {"kernels.lanes", "wiring"},
     "kernels.text": {"kernels.jit", "kernels.lanes"},
     "kernels.elementary": {"kernels.jit", "kernels.lanes"},
     "kernels.operator": {"omega", "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.text"},
@@ -38,7 +38,7 @@ ALLOWED = {
         "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion",
         "kernels.vectors",
     },
-    "kernels.exchange": {"kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions"},
+    "kernels.exchange": {"kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions", "wiring"},
     "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
@@ -109,12 +109,12 @@ ALLOWED = {
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "call": {
-        "", "compiled", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "omega", "pool",
+        "", "compiled", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "omega", "pool", "wiring",
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "side_by_side": {
         "", "batch", "call", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kinds",
-        "layout", "omega", "pool", "union",
+        "layout", "omega", "pool", "union", "wiring",
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "paths": {

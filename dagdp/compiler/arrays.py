@@ -173,7 +173,9 @@ def order_nodes(level: Any, fan_in: Any, fan_out: Any) -> Any:
     level_ptr = np.zeros(int(level.max()) + 2, np.int32)
     live = _count_levels(level, fan_in, fan_out, level_ptr)
     order, rank = np.empty(live, np.int32), np.full(level.size, -1, np.int32)
-    _order_nodes(level, fan_in, fan_out, level_ptr, order, rank)
+    widest, deepest = int(np.diff(level_ptr).max(initial=0)), int(fan_in.max(initial=0))
+    spare, bins = np.empty(widest, np.int32), np.zeros(deepest + 2, np.int32)
+    _order_nodes(level, fan_in, fan_out, level_ptr, level_ptr[:-1].copy(), spare, bins, order, rank)
     return level_ptr, order, rank
 
 
@@ -188,44 +190,38 @@ def _count_levels(level: Any, fan_in: Any, fan_out: Any, level_ptr: Any) -> int:
 
 
 @helper
-def _order_nodes(level: Any, fan_in: Any, fan_out: Any, level_ptr: Any, order: Any, rank: Any) -> None:
-    fill = level_ptr[:-1].copy()
+def _order_nodes(
+    level: Any, fan_in: Any, fan_out: Any, level_ptr: Any, fill: Any, spare: Any, bins: Any, order: Any, rank: Any
+) -> None:
     for node in range(level.shape[0]):
         if fan_in[node] + fan_out[node] > 0:
             order[fill[level[node]]] = node
             fill[level[node]] += 1
-    levels = level_ptr.shape[0] - 1
-    widest = 0
-    for k in range(levels):
-        widest = max(widest, level_ptr[k + 1] - level_ptr[k])
-    spare = np.empty(widest, np.int32)
-    bins = np.zeros(fan_in.max() + 2, np.int32)
-    for k in range(levels):
-        sort_by_fan_in(order[level_ptr[k] : level_ptr[k + 1]], fan_in, spare, bins)
+    for k in range(level_ptr.shape[0] - 1):
+        sort_by_fan_in(order, level_ptr[k], level_ptr[k + 1], fan_in, spare, bins)
         for i in range(level_ptr[k], level_ptr[k + 1]):
             rank[order[i]] = i
 
 
 @inner
-def sort_by_fan_in(nodes: Any, fan_in: Any, spare: Any, bins: Any) -> None:
-    """Falling, in place and stable; `bins` are zeros before and after."""
-    most = least = fan_in[nodes[0]]
+def sort_by_fan_in(nodes: Any, first: int, last: int, fan_in: Any, spare: Any, bins: Any) -> None:
+    """nodes[first:last] by falling fan-in, in place and stable; `bins` are zeros before and after."""
+    most = least = fan_in[nodes[first]]
     falling = True
-    for k in range(1, nodes.shape[0]):
+    for k in range(first + 1, last):
         falling &= fan_in[nodes[k]] <= fan_in[nodes[k - 1]]
         most = max(most, fan_in[nodes[k]])
         least = min(least, fan_in[nodes[k]])
     if falling:
         return
-    for node in nodes:
-        bins[most - fan_in[node] + 1] += 1
+    for k in range(first, last):
+        bins[most - fan_in[nodes[k]] + 1] += 1
+        spare[k - first] = nodes[k]
     for b in range(1, most - least + 1):
         bins[b] += bins[b - 1]
-    for k in range(nodes.shape[0]):
-        spare[k] = nodes[k]
-    for k in range(nodes.shape[0]):
+    for k in range(last - first):
         b = most - fan_in[spare[k]]
-        nodes[bins[b]] = spare[k]
+        nodes[first + bins[b]] = spare[k]
         bins[b] += 1
     for b in range(most - least + 2):
         bins[b] = 0

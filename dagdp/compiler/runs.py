@@ -55,22 +55,23 @@ def fold(values: Any, first: int, last: int, listed: Any, made: int) -> Any:
     return made, LISTED, made + last - first
 
 
-@helper
 def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
     """(level_slots, slot_first, slot_width): slot d of a level holds the d-th edge into each node that has one.
 
     Fan-in falls inside a level, so these nodes are a prefix of it.
     """
-    levels = level_ptr.shape[0] - 1
-    level_slots = np.zeros(levels + 1, np.int32)
-    for lev in range(levels):
-        node = nodes[level_ptr[lev]]
-        level_slots[lev + 1] = level_slots[lev] + in_ptr[node + 1] - in_ptr[node]
-    slots = level_slots[levels]
-    slot_first = np.empty(slots, np.int32)
-    slot_width = np.empty(slots, np.int32)
+    deepest = nodes[level_ptr[:-1]]
+    level_slots = np.zeros(level_ptr.size, np.int32)
+    np.cumsum(in_ptr[deepest + 1] - in_ptr[deepest], out=level_slots[1:])
+    slot_first, slot_width = np.empty(level_slots[-1], np.int32), np.empty(level_slots[-1], np.int32)
+    _lay_slots(level_ptr, nodes, in_ptr, level_slots, slot_first, slot_width)
+    return level_slots, slot_first, slot_width
+
+
+@helper
+def _lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any, level_slots: Any, slot_first: Any, slot_width: Any) -> None:
     at_edge = 0
-    for lev in range(levels):
+    for lev in range(level_ptr.shape[0] - 1):
         width = level_ptr[lev + 1]
         for d in range(level_slots[lev + 1] - level_slots[lev]):
             node = nodes[width - 1]
@@ -81,7 +82,6 @@ def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
             slot_first[s] = at_edge
             slot_width[s] = width - level_ptr[lev]
             at_edge += slot_width[s]
-    return level_slots, slot_first, slot_width
 
 
 def incoming_runs(level_ptr: Any, nodes: Any, rank: Any, slots: Any, parents: Any, in_ptr: Any, least: int) -> Any:
@@ -90,8 +90,10 @@ def incoming_runs(level_ptr: Any, nodes: Any, rank: Any, slots: Any, parents: An
     slot_runs = np.zeros(slot_first.size + 1, np.int32)
     runs = np.empty((slot_first.size + 2 * (parents.size // least) + 1, 4), np.int32)
     listed = np.empty(parents.size, np.int32)  # room that is not used is not touched
+    most, _ = largest_level(level_ptr, nodes, in_ptr)
+    heads, tails = np.empty(most, np.int32), np.arange(most, dtype=np.int32)
     made, kept = _incoming_runs(
-        level_ptr, nodes, rank, level_slots, slot_first, slot_width, parents, in_ptr, least,
+        level_ptr, nodes, rank, level_slots, slot_first, slot_width, parents, in_ptr, least, heads, tails,
         slot_runs, runs, listed,
     )  # fmt: skip
     return slot_runs, runs[:made].copy(), listed[:kept].copy()
@@ -100,11 +102,8 @@ def incoming_runs(level_ptr: Any, nodes: Any, rank: Any, slots: Any, parents: An
 @helper
 def _incoming_runs(
     level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
-    parents: Any, in_ptr: Any, least: int, slot_runs: Any, runs: Any, listed: Any,
+    parents: Any, in_ptr: Any, least: int, heads: Any, tails: Any, slot_runs: Any, runs: Any, listed: Any,
 ) -> Any:  # fmt: skip
-    most, _ = largest_level(level_ptr, nodes, in_ptr)
-    heads = np.empty(most, np.int32)
-    tails = np.arange(most).astype(np.int32)
     made = 0
     kept = 0
     for lev in range(1, level_ptr.shape[0] - 1):
@@ -132,19 +131,10 @@ def _incoming_runs(
     return made, kept
 
 
-@inner
-def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
+def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> tuple[int, int]:
     """The most edges of a level, and of a node."""
-    most = 0
-    deepest = 0
-    for lev in range(level_ptr.shape[0] - 1):
-        edges = 0
-        for k in range(level_ptr[lev], level_ptr[lev + 1]):
-            fan = ptr[nodes[k] + 1] - ptr[nodes[k]]
-            edges += fan
-            deepest = max(deepest, fan)
-        most = max(most, edges)
-    return most, deepest
+    fan = ptr[nodes + 1] - ptr[nodes]
+    return int(np.add.reduceat(fan, level_ptr[:-1]).max()), int(fan.max())
 
 
 @inner
@@ -201,9 +191,10 @@ def outgoing_runs(
     level_runs, farthest = np.zeros(levels + 1, np.int32), np.zeros(levels, np.int32)
     runs = np.empty((2 * (children.size // least + levels) + 1, columns), np.int32)
     listed = np.empty(4 * children.size, np.int32)  # room that is not used is not touched
+    most, deepest = largest_level(level_ptr, nodes, out_ptr)
     made, kept = _outgoing_runs(
         level_ptr, nodes, rank, numbers, in_ptr, slot, out_ptr, out_order, children, least,
-        level_runs, farthest, runs, listed,
+        np.zeros(deepest, np.int32), np.empty((4, most), np.int32), level_runs, farthest, runs, listed,
     )  # fmt: skip
     return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
 
@@ -211,12 +202,10 @@ def outgoing_runs(
 @helper
 def _outgoing_runs(
     level_ptr: Any, nodes: Any, rank: Any, numbers: Any, in_ptr: Any, slot: Any,
-    out_ptr: Any, out_order: Any, children: Any, least: int, level_runs: Any, farthest: Any, runs: Any, listed: Any,
+    out_ptr: Any, out_order: Any, children: Any, least: int, fill: Any, level: Any, level_runs: Any, farthest: Any,
+    runs: Any, listed: Any,
 ) -> Any:  # fmt: skip
-    most, deepest = largest_level(level_ptr, nodes, out_ptr)
-    fill = np.zeros(deepest, np.int32)
-    edges, heads = np.empty(most, np.int32), np.empty(most, np.int32)
-    tails, slots = np.empty(most, np.int32), np.empty(most, np.int32)
+    edges, heads, tails, slots = level[0], level[1], level[2], level[3]
     made = 0
     kept = 0
     begin = 0
@@ -249,16 +238,15 @@ def _outgoing_runs(
     return made, kept
 
 
-@helper
 def entry_runs(runs: Any, listed: Any, column: int, index: Any) -> Any:
     """Fill `column` of the runs with the entries of their edges; what has to be listed is handed back."""
-    longest = 0
-    total = 0
-    for r in range(runs.shape[0]):
-        longest = max(longest, runs[r, COUNT])
-        total += runs[r, COUNT]
-    values = np.empty(longest, np.int32)
-    more = np.empty(total, np.int32)
+    counts = runs[:, COUNT]
+    values, more = np.empty(counts.max(initial=0), np.int32), np.empty(counts.sum(), np.int32)
+    return more[: _entry_runs(runs, listed, column, index, values, more)].copy()
+
+
+@helper
+def _entry_runs(runs: Any, listed: Any, column: int, index: Any, values: Any, more: Any) -> int:
     kept = 0
     for r in range(runs.shape[0]):
         start, step, count = runs[r, EDGE], runs[r, EDGE + 1], runs[r, COUNT]
@@ -268,7 +256,7 @@ def entry_runs(runs: Any, listed: Any, column: int, index: Any) -> Any:
         start, step, kept = fold(values, 0, count, more, kept)
         runs[r, column] = start + listed.shape[0] if step == LISTED else start
         runs[r, column + 1] = step
-    return more[:kept].copy()
+    return kept
 
 
 @inner
@@ -279,15 +267,21 @@ def unfold(listed: Any, made: int, start: int, step: int, count: int) -> int:
     return made + count
 
 
-@helper
 def pieces_of(nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, least: int) -> Any:
     """(pieces [., 3], listed): the entries of incoming edges, node by node, as stretches (first edge, start, step).
 
     A stretch rises by one or reads nothing; what lies between stretches of at least `least` edges is listed.
     """
-    edges = in_ptr[in_ptr.shape[0] - 1]
-    pieces = np.empty((2 * (edges // least) + 2, 3), np.int32)
-    listed = np.empty(edges, np.int32)
+    edges = int(in_ptr[-1])
+    pieces, listed = np.empty((2 * (edges // least) + 2, 3), np.int32), np.empty(edges, np.int32)
+    made, kept = _pieces_of(nodes, in_ptr, in_order, numbers, index, least, pieces, listed)
+    return pieces[:made].copy(), listed[:kept].copy()
+
+
+@helper
+def _pieces_of(
+    nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, least: int, pieces: Any, listed: Any
+) -> Any:
     made = 0
     kept = 0
     first = 0  # the stretch that grows
@@ -321,7 +315,7 @@ def pieces_of(nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, 
         pieces[made, 0], pieces[made, 1], pieces[made, 2] = first - pending, kept - pending, LISTED
         made += 1
     pieces[made, 0], pieces[made, 1], pieces[made, 2] = first, 0, 0  # the closing one
-    return pieces[: made + 1].copy(), listed[:kept].copy()
+    return made + 1, kept
 
 
 def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:

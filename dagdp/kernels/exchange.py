@@ -23,12 +23,14 @@ from dagdp.kernels.vectors import (
     expect_vector,
     gather_present,
     hand_out_vector,
+    lent_block,
     pick,
     row_length,
     rule,
     turn_vectors,
 )
 from dagdp.progressions import LISTED
+from dagdp.wiring import COLUMNS, ENTRIES, SHARED
 
 MOST = 64  # entries that are taken at once where they fill no square
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
@@ -49,9 +51,7 @@ class Batch(NamedTuple):
 class Source(NamedTuple):
     """Weights on edges, or a direction: for each potential one array [samples or 1, entries], laid flat."""
 
-    blocks: Any
-    entries: np.ndarray[Any, Any]  # [blocks] length of a row
-    shared: np.ndarray[Any, Any]  # [blocks] whether the batch shares the one row
+    table: np.ndarray[Any, Any]  # where these are: see `dagdp.wiring.located`
     sign: Any  # -1 to minimise
     lowest: Any  # sign * entry must lie in [lowest, inf)
 
@@ -232,9 +232,21 @@ def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: 
 
 
 @inlined
+def row_entries(source: Source, k: int) -> int:
+    """Entries of a row of potential k."""
+    return pick(source.table, COLUMNS * k + ENTRIES)
+
+
+@inlined
+def is_shared(source: Source, k: int) -> bool:
+    """Whether the batch shares the one row of potential k."""
+    return pick(source.table, COLUMNS * k + SHARED) != 0
+
+
+@inlined
 def first_entry(source: Source, k: int, b0: int) -> int:
     """Where the entries of potential k begin for one sample alone."""
-    return 0 if pick(source.shared, k) else b0 * pick(source.entries, k)
+    return 0 if is_shared(source, k) else b0 * row_entries(source, k)
 
 
 @inlined
@@ -251,21 +263,21 @@ def read(
     x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int, afresh: bool
 ) -> bool:
     """Add `count` entries of potential k to rows of x, or put them there; whether one is out of range."""
-    sign, lowest, entries = source.sign, source.lowest, pick(source.entries, k)
+    sign, lowest, entries = source.sign, source.lowest, row_entries(source, k)
+    block = lent_block(source.table, k, x)
     if batch.lanes == 1:
-        return read_sample(x, rows, count, source.blocks[k], first_entry(source, k, b0), entry, sign, lowest, afresh)
-    if pick(source.shared, k):
-        return read_spread(x, rows, count, source.blocks[k], entry, sign, lowest, afresh)
+        return read_sample(x, rows, count, block, first_entry(source, k, b0), entry, sign, lowest, afresh)
+    if is_shared(source, k):
+        return read_spread(x, rows, count, block, entry, sign, lowest, afresh)
     bad = False
     r = 0
     while r < count:
         some, turned = stretch(later(entry, r), count - r, batch.lanes)
         if turned and some == batch.lanes:
-            expect_next(source.blocks[k], entry, r + some, count, entries, batch, b0)
+            expect_next(block, entry, r + some, count, entries, batch, b0)
         bad |= read_rows(
-            x, later(rows, r), square, some, turned, source.blocks[k], entries, later(entry, r), sign, lowest, batch,
-            b0, afresh,
-        )  # fmt: skip
+            x, later(rows, r), square, some, turned, block, entries, later(entry, r), sign, lowest, batch, b0, afresh
+        )
         r += some
     return bad
 
@@ -279,19 +291,19 @@ def write(
 
     No entry that samples share is written afresh.
     """
-    entries = pick(source.entries, k)
-    shared = pick(source.shared, k)
+    entries, block = row_entries(source, k), lent_block(out, k, flow)
+    shared = is_shared(source, k)
     if batch.lanes == 1:
-        write_sample(out[k], (batch.part if shared else b0) * entries, entry, flow, rows, count, afresh)
+        write_sample(block, (batch.part if shared else b0) * entries, entry, flow, rows, count, afresh)
     elif shared:
-        write_spread(out[k], batch.part * entries, entry, flow, rows, count, batch.last - b0)
+        write_spread(block, batch.part * entries, entry, flow, rows, count, batch.last - b0)
     else:
         r = 0
         while r < count:
             some, turned = stretch(later(entry, r), count - r, batch.lanes)
             if turned and some == batch.lanes:
-                expect_next(out[k], entry, r + some, count, entries, batch, b0)
-            write_rows(out[k], entries, later(entry, r), flow, later(rows, r), square, some, turned, batch, b0, afresh)
+                expect_next(block, entry, r + some, count, entries, batch, b0)
+            write_rows(block, entries, later(entry, r), flow, later(rows, r), square, some, turned, batch, b0, afresh)
             r += some
 
 
@@ -327,10 +339,10 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
 def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int, left: int) -> bool:
     """Put one sample's potentials of the edges of a slot from e on in w, a row; whether one is out of range."""
     k = pick(incoming.blocks, 0)
-    first = first_entry(source, k, b0)
-    row = source.sign * first_lanes(gather_present(source.blocks[k], incoming.direct, e, first, count), count)
-    if source.blocks[k].shape[0] > FAR:
-        expect_vector(source.blocks[k], incoming.direct, e + count, first, left - count)
+    block, first = lent_block(source.table, k, w), first_entry(source, k, b0)
+    row = source.sign * first_lanes(gather_present(block, incoming.direct, e, first, count), count)
+    if block.shape[0] > FAR:
+        expect_vector(block, incoming.direct, e + count, first, left - count)
     store(w, at, row)
     return not in_range(row, source.lowest, w.dtype.type(np.inf))
 

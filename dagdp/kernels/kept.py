@@ -33,7 +33,7 @@ from dagdp.kernels.slots import (
     run_at,
 )
 from dagdp.kernels.solve import kept_weight, row_kept, weighed
-from dagdp.kernels.vectors import FAR, expect_vector, gather_present, gather_vector, part, pick, row_length
+from dagdp.kernels.vectors import FAR, expect_vector, gather_present, gather_vector, lent_block, part, pick, row_length
 from dagdp.progressions import LISTED
 
 ROWS_AHEAD = 3
@@ -94,14 +94,14 @@ def keep_direct(
     whole = row_length(w)
     turn, y = load(desk, (DESK * r + 2) * whole), part(y, r * depth * whole, y.shape[0] - r * depth * whole)
     k = pick(incoming.blocks, 0)
-    first = first_entry(theta, k, b0)
+    block, first = lent_block(out, k, w), first_entry(theta, k, b0)
     for d in range(depth):
         row = row_kept(omega, y, d, turn)
         have = min(n, pick(incoming.width, slot + d) - i)
         e = pick(incoming.first, slot + d) + i
-        put_direct(out[k], incoming, first, e, have, row, w)
-        if out[k].shape[0] > FAR:
-            expect_vector(out[k], incoming.direct, e + have, first, pick(incoming.width, slot + d) - i - have)
+        put_direct(block, incoming, first, e, have, row, w)
+        if block.shape[0] > FAR:
+            expect_vector(block, incoming.direct, e + have, first, pick(incoming.width, slot + d) - i - have)
 
 
 @inlined
@@ -197,7 +197,7 @@ def pour_slots(
     whole = row_length(w)
     direct = incoming.direct.shape[0] > 0
     block = pick(incoming.blocks, 0)
-    entries, first = out[block], first_entry(kept, block, b0)
+    entries, first = lent_block(out, block, w), first_entry(kept, block, b0)
     for d in range(depth):
         end = min(last, n0 + pick(incoming.width, slot + d))
         for at in range(node, end, whole):
@@ -211,7 +211,7 @@ def pour_slots(
             row = flow(q, above)
             push(incoming, run, d, e, have, row, w, bar)
             if along is not None:  # only where entries are listed: see cpu.py
-                z, first_z = along.z.blocks[block], first_entry(along.z, block, b0)
+                z, first_z = lent_block(along.z.table, block, w), first_entry(along.z, block, b0)
                 x_dot = along.z.sign * gather_direct(z, incoming, first_z, e, have, end - at)
                 x_dot = x_dot + of_parents(along.v_dot, incoming, run, d, e, have, w)
                 q_dot = weight_tangent(s, x_dot, load(along.c, at), bar.dtype.type(1) / omega.gamma)
@@ -293,7 +293,7 @@ def backward_kept(
 ) -> None:  # fmt: skip
     """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
     real = bar.dtype.type
-    kept = Source(out, theta.entries, theta.shared, real(1), real(-np.inf))
+    kept = Source(out, real(1), real(-np.inf))
     left = incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.elementary import exp
-from dagdp.kernels.exchange import Source
+from dagdp.kernels.exchange import Source, is_shared
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import fused, load, row_of, select, store
 from dagdp.kernels.recursion import two_sum
 from dagdp.kernels.rows import fill
-from dagdp.kernels.vectors import part, pick, row_length
+from dagdp.kernels.vectors import lent_block, part, pick, row_length
 
 STEPS = 8  # levels whose products are summed in registers before they reach the gradient
 
@@ -49,7 +49,7 @@ def shared_by_all(source: Source, blocks: Any) -> bool:
     """Whether every potential on edges is one row for all samples."""
     shared = True
     for k in range(blocks.shape[0]):
-        shared &= pick(source.shared, pick(blocks, k)) != 0
+        shared &= is_shared(source, pick(blocks, k))
     return shared
 
 
@@ -105,7 +105,7 @@ def read_entry(source: Source, tied: Any, blocks: Any, pattern: int, j: int, mat
     for k in range(edges):
         entry = pick(tied.entries, first * edges + k * size + j)
         if entry >= 0:
-            read = source.sign * pick(source.blocks[pick(blocks, k)], entry)
+            read = source.sign * pick(lent_block(source.table, pick(blocks, k), matrix), entry)
             bad |= not ((read >= source.lowest) & (read < inf))
             value += read
     matrix[at] = value

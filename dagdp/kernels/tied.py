@@ -18,13 +18,13 @@ import numpy as np
 from numba.extending import overload
 
 from dagdp.kernels.elementary import log_of_mass
-from dagdp.kernels.exchange import Batch, Source
+from dagdp.kernels.exchange import Batch, Source, row_entries
 from dagdp.kernels.jit import UNCOUNTED, inlined, inner
 from dagdp.kernels.lanes import any_lane, first_lanes, load, row_of, select, store, total
 from dagdp.kernels.matrices import STEPS, Matrices, contract, decay, fill_matrices, start_of, times, up4
 from dagdp.kernels.recursion import anchor, centre, enter, node_value, two_sum
 from dagdp.kernels.rows import add_to
-from dagdp.kernels.vectors import pick, row_length
+from dagdp.kernels.vectors import lent_block, pick, row_length
 
 LIMIT_4, LIMIT_8 = np.float32(80.0), 700.0  # e^-LIMIT is a normal number
 
@@ -197,7 +197,7 @@ def hand_to_entries(
         entry = pick(tied.entries, first * blocks.shape[0] + k * size + j)
         if entry >= 0:
             block = pick(blocks, k)
-            out[block][batch.part * pick(theta.entries, block) + entry] += flow
+            lent_block(out, block, flow)[batch.part * row_entries(theta, block) + entry] += flow
 
 
 @inner

@@ -11,6 +11,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from dagdp.kernels.lanes import ROW_BYTES, Lanes
+from dagdp.wiring import COLUMNS
 
 FAR = 1 << 17  # elements of an array, from which it is no longer near, and is asked ahead for
 
@@ -55,6 +56,22 @@ def part(typing: Any, array: Any, start: Any, count: Any) -> Any:
     return made(array, types.intp, types.intp), generate
 
 
+def _array_at(context: Any, builder: Any, kind: Any, numbers: Any, k: Any) -> Any:
+    """The array whose address is the k-th of `numbers`; its length comes behind."""
+    address, length = (builder.load(builder.gep(numbers, [builder.add(k, k.type(n))])) for n in range(2))
+    item = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+    view = context.make_array(kind)(context, builder)
+    populate_array(
+        view,
+        data=builder.inttoptr(address, view.data.type),
+        shape=[length],
+        strides=[item],
+        itemsize=item,
+        meminfo=cgutils.get_null_value(context.get_value_type(types.voidptr)),
+    )
+    return view._getvalue()
+
+
 @intrinsic
 def lent(typing: Any, table: Any, first: Any, kind: Any) -> Any:
     """A NamedTuple of int32 arrays, whose addresses and lengths stand in `table` from the array `first` on."""
@@ -64,19 +81,25 @@ def lent(typing: Any, table: Any, first: Any, kind: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        nobody = cgutils.get_null_value(context.get_value_type(types.voidptr))
-        item = context.get_constant(types.intp, 4)
-        views = []
-        for k in range(size):
-            place = builder.mul(builder.add(arguments[1], ir.Constant(arguments[1].type, k)), item.type(2))
-            address, length = (builder.load(builder.gep(numbers, [builder.add(place, item.type(n))])) for n in range(2))
-            view = context.make_array(array)(context, builder)
-            data = builder.inttoptr(address, ir.IntType(32).as_pointer())
-            populate_array(view, data=data, shape=[length], strides=[item], itemsize=item, meminfo=nobody)
-            views.append(view._getvalue())
+        one = arguments[1].type(1)
+        places = [builder.shl(builder.add(arguments[1], one.type(k)), one) for k in range(size)]
+        views = [_array_at(context, builder, array, numbers, place) for place in places]
         return context.make_tuple(builder, signature.return_type, views)
 
     return made(table, types.intp, kind), generate
+
+
+@intrinsic
+def lent_block(typing: Any, table: Any, k: Any, like: Any) -> Any:
+    """The array of the k-th potential in `table` (see `dagdp.wiring.located`), of numbers like these, or this one."""
+    array = types.Array(like.dtype if isinstance(like, types.Array) else like, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.mul(arguments[1], arguments[1].type(COLUMNS))
+        return _array_at(context, builder, array, numbers, place)
+
+    return array(table, types.intp, like), generate
 
 
 @intrinsic

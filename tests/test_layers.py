@@ -39,6 +39,9 @@ ALLOWED = {
         "kernels.vectors",
     },
     "kernels.exchange": {"kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions", "wiring"},
+    "kernels.pieces": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions",
+    },
     "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
@@ -53,11 +56,12 @@ ALLOWED = {
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
         "kernels.backward", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
-        "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors", "progressions",
+        "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors",
+        "progressions",
     },
     "kernels.places": {
-        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.slots", "kernels.vectors",
-        "progressions",
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.slots",
+        "kernels.vectors", "progressions",
     },
     "kernels.powers": {
         "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion", "kernels.rows",
@@ -69,7 +73,8 @@ ALLOWED = {
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
-        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve",
+        "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots",
+        "kernels.solve",
         "kernels.tied", "kernels.vectors",
     },
     "kernels.backward": {

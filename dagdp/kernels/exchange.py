@@ -20,13 +20,11 @@ from dagdp.kernels.vectors import (
     FAR,
     collect_vector,
     expect_square,
-    expect_vector,
     gather_present,
     hand_out_vector,
     lent_block,
     pick,
     row_length,
-    rule,
     turn_vectors,
 )
 from dagdp.progressions import LISTED
@@ -319,74 +317,6 @@ def last_at_most(rising: Any, value: int) -> int:
         else:
             high = middle
     return low
-
-
-@inlined
-def piece_at(incoming: Any, k: int, e: int) -> int:
-    """The piece of the k-th edge potential that edge e stands in."""
-    low = pick(incoming.piece_ptr, k)
-    high = pick(incoming.piece_ptr, k + 1) - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if pick(incoming.pieces, 3 * middle) <= e:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-@inlined
-def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int, left: int) -> bool:
-    """Put one sample's potentials of the edges of a slot from e on in w, a row; whether one is out of range."""
-    k = pick(incoming.blocks, 0)
-    block, first = lent_block(source.table, k, w), first_entry(source, k, b0)
-    row = source.sign * first_lanes(gather_present(block, incoming.direct, e, first, count), count)
-    if block.shape[0] > FAR:
-        expect_vector(block, incoming.direct, e + count, first, left - count)
-    store(w, at, row)
-    return not in_range(row, source.lowest, w.dtype.type(np.inf))
-
-
-@inlined
-def stretch_of_piece(incoming: Any, piece: int, first: int, e: int, last: int) -> Any:
-    """(entries, rows, end): of the incoming edges [e, end) that a piece covers, rows counted from edge `first` on."""
-    start = pick(incoming.pieces, 3 * piece)
-    end = min(last, pick(incoming.pieces, 3 * piece + 3))
-    entries = rule(incoming.entry, pick(incoming.pieces, 3 * piece + 1), pick(incoming.pieces, 3 * piece + 2))
-    return later(entries, e - start), rule(incoming.entry, e - first, 1), end
-
-
-@inner
-def read_edges(
-    x: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
-) -> bool:
-    """Add the potentials of incoming edges [first, last) to the rows of x from 0 on; whether one is out of range."""
-    bad = False
-    for k in range(incoming.blocks.shape[0]):
-        e = first
-        piece = piece_at(incoming, k, e)
-        while e < last:
-            entries, rows, end = stretch_of_piece(incoming, piece, first, e, last)
-            if entries[2] != 0:
-                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entries, end - e, batch, b0, False)
-            piece += 1
-            e = end
-    return bad
-
-
-@inner
-def write_edges(
-    out: Any, flow: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
-) -> None:
-    """Put rows of `flow` from 0 on in the place of the entries that incoming edges [first, last) read."""
-    e = first
-    piece = piece_at(incoming, 0, e)
-    while e < last:
-        entries, rows, end = stretch_of_piece(incoming, piece, first, e, last)
-        if entries[2] != 0:
-            write(out, source, pick(incoming.blocks, 0), entries, flow, rows, end - e, square, batch, b0, True)
-        piece += 1
-        e = end
 
 
 @inlined

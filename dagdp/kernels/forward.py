@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.exchange import Batch, Source, last_at_most, put, read_edges, write_edges
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.kept import keep_direct, keep_row
 from dagdp.kernels.lanes import load, row_of, select, store
 from dagdp.kernels.operator import exponential, first_only
+from dagdp.kernels.pieces import expect_edges, read_edges, write_edges
 from dagdp.kernels.places import place_rows
 from dagdp.kernels.powers import grow, highest, note_range, sum_powers
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
@@ -224,6 +225,8 @@ def visit_level(
             if w_dot.shape[0] > whole:
                 fill(w_dot, 0, (e1 - e0) * lanes, 0)
                 bad |= read_edges(w_dot, square, z, incoming, batch, b0, e0, e1)
+            if out is not None and batch.kept and lanes == whole:
+                expect_edges(out, w, theta, incoming, batch, b0, e0, e1)
         bad |= visit_nodes(omega, incoming, batch, b0, level, k, last, e0, base, theta, z, state, buffers, out)
         if out is not None and batch.kept and together:
             write_edges(out, w, square, theta, incoming, batch, b0, e0, pick(incoming.edges, last))

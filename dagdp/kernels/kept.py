@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.backward import Ends, argument_of
-from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put, read_edges, write_edges
+from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.pieces import read_edges, write_edges
 from dagdp.kernels.recursion import flow, flow_tangent, weight_tangent
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.slots import (

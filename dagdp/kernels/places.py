@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.exchange import Source, read_direct
+from dagdp.kernels.exchange import Source
 from dagdp.kernels.jit import inlined
 from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
+from dagdp.kernels.pieces import read_direct
 from dagdp.kernels.rows import number
 from dagdp.kernels.slots import directly, expect_parents, left_of_run, parents_of, rows_at_once, run_at
 from dagdp.kernels.vectors import gather_vector, part, pick, row_length

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.elementary import log_of_mass, two_to
+from dagdp.kernels.elementary import LOG2E_8, MAGIC_4, MAGIC_8, log_of_mass, two_to
 from dagdp.kernels.jit import inlined
 from dagdp.kernels.lanes import add_exponent, first_lanes, fused, load, row_of, select, split_exponent, store
 from dagdp.kernels.operator import exponential
@@ -25,10 +25,8 @@ from dagdp.kernels.recursion import anchor
 from dagdp.kernels.rows import add_to
 from dagdp.kernels.vectors import pick, row_length
 
-LOG2E = 1.4426950408889634
 WIDEST_4, WIDEST_8 = 2.0**21, 2.0**50  # half of what `two_to` takes, so that a sum of two is exact
 LOWEST_4, LOWEST_8 = -125.0, -1021.0  # m·2^LOWEST is a normal number
-MAGIC_4, MAGIC_8 = 12582912.0, 6755399441055744.0
 
 
 @inlined
@@ -70,7 +68,7 @@ def grow(c: Any, top: Any, total: Any, gamma: Any, like: Any) -> Any:
     """(k, m, k again, or what it would be if the node were reached): e^{c/γ}·S·2^top; k is -inf where nothing is."""
     real = like.dtype.type
     finite = c - c == real(0)
-    n, p = two_to(select(finite, c, real(0)), real(LOG2E) / gamma)
+    n, p = two_to(select(finite, c, real(0)), real(LOG2E_8) / gamma)
     j, m = split_exponent(total * p)
     up = n + j
     return top + select(finite, up, real(-np.inf)), m, anchor(top) + up
@@ -99,7 +97,7 @@ def power_weight(state: Any, parent: int, child: int) -> Any:
 def told(omega: Any, k: Any, m: Any, like: Any) -> Any:
     """v = γ log(m·2^k)."""
     real = like.dtype.type
-    rate = real(LOG2E) / omega.gamma
+    rate = real(LOG2E_8) / omega.gamma
     unit = real(1) / rate  # γ log 2, and what its rounding left out of the rate that potentials were multiplied by
     v = k * unit
     rest = fused(k, unit, -v) + k * (fused(row_of(like, -rate), unit, real(1)) * unit) + log_of_mass(m) * omega.gamma

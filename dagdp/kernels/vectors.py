@@ -298,6 +298,23 @@ def expect_square(typing: Any, array: Any, at: Any, step: Any, rows: Any) -> Any
 
 
 @intrinsic
+def expect_column(typing: Any, array: Any, at: Any, step: Any, rows: Any) -> Any:
+    """Ask memory for array[at + r*step] of the first `rows` rows."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        kind = arguments[1].type
+        last = builder.sub(arguments[3], ir.Constant(kind, 1))
+        for r in range(ROW_BYTES * 8 // signature.args[0].dtype.bitwidth):
+            number = ir.Constant(kind, r)
+            real = builder.select(builder.icmp_signed("<", number, last), number, last)
+            _ask(builder, builder.gep(source.data, [builder.add(arguments[1], builder.mul(real, arguments[2]))]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp), generate
+
+
+@intrinsic
 def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
     """Ask memory for array[listed[start + k] + shift], `count` elements up to a row.
 

@@ -54,7 +54,7 @@ def dp_value(
     >>> theta.grad
     tensor([1., 0., 1.])
     """
-    if not isinstance(omega, Learnable) and _plain(dag, theta, end):
+    if (end is None or isinstance(theta, Mapping)) and not isinstance(omega, Learnable) and _plain(dag, theta, end):
         return _value_of_blocks(dag, theta, omega, minimize, end, threads)
     if isinstance(theta, Mapping) and not isinstance(omega, Learnable) and _reverse_alone(dag, theta, end):
         return _value_of_shared(dag, theta, omega, minimize, end, threads)
@@ -290,17 +290,17 @@ def _value_of_blocks(
     dag: CompiledDAG, theta: Any, omega: Omega | None, minimize: bool, end: Any, threads: int | None
 ) -> Tensor:
     """DP_Ω(θ) by the NumPy function: O(width) memory beside the blocks as they lie."""
-    if isinstance(end, Tensor):
-        end = end.numpy(force=True)
-    if type(theta) in ops.PLAIN and theta.dtype in NUMPYS and type(dag) is CompiledDAG and len(dag.potentials) == 1:
-        # checked there, and a call that is made again by its form: 35 µs in place of 99 before the kernel
-        value = numpy_value(dag, theta.numpy(force=True), omega, minimize=minimize, end=end, threads=threads)
+    alone = type(dag) is CompiledDAG and len(dag.potentials) == 1 and end is None
+    if alone and type(theta) in ops.PLAIN and theta.dtype in NUMPYS:  # all is checked there, and once for a form
+        value = numpy_value(dag, theta.numpy(force=True), omega, minimize=minimize, threads=threads)
         return torch.from_numpy(np.asarray(value))
     checked(dag, omega, threads)
     keyed, blocks, _ = collect(dag, theta, "theta", _as_tensor)
     real = torch.float64 if any(_floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
     arrays = {name: block.to(real).numpy(force=True) for name, block in zip(names, blocks, strict=True)}
+    if isinstance(end, Tensor):
+        end = end.numpy(force=True)
     value = numpy_value(dag, arrays if keyed else arrays[names[0]], omega, minimize=minimize, end=end, threads=threads)
     dtype = functools.reduce(torch.promote_types, [_handed_back(block) for block in blocks])
     return torch.from_numpy(np.asarray(value)).to(dtype)

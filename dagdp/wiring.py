@@ -117,7 +117,7 @@ def located(table: NDArray[np.int64], arrays: Sequence[NDArray[Any]]) -> NDArray
 
 
 def _address(array: NDArray[Any]) -> int:
-    """Where its numbers lie. NumPy's own ways take 1.4 microseconds, this one 0.3, but for what is writable only."""
+    """Where its numbers lie. NumPy's own ways take three times as long, but serve read-only arrays, too."""
     flags = array.flags
     assert flags.c_contiguous and flags.aligned
     if flags.writeable and array.size:

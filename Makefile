@@ -12,7 +12,7 @@ demo: .venv/.demo
 	$(BIN)/python examples/quickstart.py
 
 test: .venv/.test
-	$(MAKE) --jobs 2 --output-sync=none suite lint
+	$(MAKE) --jobs 2 suite lint
 
 suite: .venv/.test
 	$(BIN)/python -m pytest -n 2

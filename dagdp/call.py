@@ -14,7 +14,7 @@ from dagdp import pool
 from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
-from dagdp.kernels.cpu import places_size, scratch_size
+from dagdp.kernels.cpu import places_size, scratch_size, team_numbers
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
 from dagdp.omega import Negentropy, Omega
@@ -23,6 +23,7 @@ from dagdp.wiring import located, sizes
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 FORMS = 32  # forms of calls that are kept for a graph
+MOST_MEMBERS = 16  # a level's pieces are bits of a number, and threads beyond that were not measured
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
@@ -44,6 +45,7 @@ class Call:
     real: Any
     items: int = field(init=False)
     tasks: list[Batch] = field(init=False)  # ranges of items, each a launch
+    members: int = field(init=False)  # threads that share the levels of one item: each launches the kernel
     data: Any = field(init=False)  # the operator as kernels take it
     dtype: np.dtype[Any] = field(init=False)  # of what is handed back
     tables: tuple[NDArray[np.int64], ...] = field(init=False)  # what is known of the arrays of theta, and of z
@@ -55,6 +57,8 @@ class Call:
         lanes = row if self.tied else self.dag.samples_together(self.items, row)
         kept = self.dag.keeps(self.weights.shared)
         self.tasks = [Batch(*cut, lanes, part, kept) for part, cut in enumerate(self._ranges(lanes))]
+        alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
+        self.members = 1 if alone else min(self.threads, MOST_MEMBERS)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         along = [self.weights] if self.direction is None else [self.weights, self.direction]
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in along)
@@ -117,14 +121,24 @@ class Call:
             return
         room = self.rooms.get(kernel)
         if room is None:
-            room = self.rooms[kernel] = room_of(kernel, self.dag, self.tasks[0].lanes, self.real)
-        data, dag, real, ends = self.data, self.dag, self.real, self.ends
+            room = self.rooms[kernel] = room_of(kernel, self.dag, self.tasks[0].lanes, self.real, self.members)
+        data, dag, real, ends, table = self.data, self.dag, self.real, self.ends, self.dag.addresses
 
         def work(batch: Batch) -> bool:
-            scratch, places = np.empty(room[0], real), np.empty(room[1], np.int64)
-            return bool(kernel(data, scratch, places, dag.addresses, batch, ends, *arguments))
+            scratch, places = np.empty(room[0], real), np.zeros(room[1], np.int64)
+            return bool(kernel(data, scratch, places, table, batch, ends, *arguments))
 
-        if any(pool.run(work, self.tasks, self.threads)):
+        def help_out(member: int) -> bool:
+            places = np.zeros(room[1], np.int64)
+            places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1
+            return bool(kernel(data, scratch, places, table, self.tasks[0], ends, *arguments))
+
+        if self.members > 1:
+            scratch, counters = np.empty(room[0], real), np.zeros(dag.meetings, np.int64)
+            found = pool.run(help_out, range(self.members), self.members)
+        else:
+            found = pool.run(work, self.tasks, self.threads)
+        if any(found):
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
             if self.direction is not None:
                 lowest = float(np.finfo(self.real).min)
@@ -154,12 +168,12 @@ class Call:
         return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
 
-def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any) -> tuple[int, int]:
+def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, members: int = 1) -> tuple[int, int]:
     """What one launch works in: how many numbers, and how many places of rows."""
     wiring = dag.wiring
     nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
     itemsize = np.dtype(real).itemsize
-    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize)
+    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, members)
     return size, places_size(dag.most_parents)
 
 

@@ -19,6 +19,7 @@ from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expande
 from dagdp.wiring import Wiring, addresses
 
 Numbers = NDArray[np.int64]
+SHARED_WIDTH = 384  # nodes of a level from which threads share it out
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
@@ -123,6 +124,27 @@ class CompiledDAG:
         return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
 
     @cached_property
+    def splits(self) -> bool:
+        """Whether threads may share out the levels of one item: most nodes lie in wide ones, no entry is read twice."""
+        widths, hoisted = np.diff(self.wiring.incoming.levels), self.wiring.hoisted
+        if 2 * widths[widths >= SHARED_WIDTH].sum() < self.num_nodes:
+            return False
+        bands = hoisted.levels.size - 1
+        read = [hoisted.entry[hoisted.ptr[h * bands] : hoisted.ptr[(h + 1) * bands]] for h in range(len(self.hoisted))]
+        read += [p.index[p.index >= 0] for k, p in enumerate(self.potentials) if k not in self.hoisted]
+        return all(int(np.bincount(entries, minlength=1).max()) <= 1 for entries in read)
+
+    @cached_property
+    def meetings(self) -> int:
+        """Numbers that a team counts with: two for each step of the longest launch, see kernels/team.py.
+
+        Forward a level is one, what is read for a band of levels (of theta and of z) as many as it has potentials,
+        and one to clear; all that twice, where powers of two are out of range; once more on the way back.
+        """
+        bands, potentials = self.wiring.hoisted.levels.size - 1, len(self.hoisted)
+        return 1 + 2 * (3 * self.num_levels + bands * (5 * potentials + 4) + 16)
+
+    @cached_property
     def entry_counts(self) -> Numbers:
         """[potentials] how many entries each has."""
         return np.array([math.prod(potential.shape) for potential in self.potentials], np.int64)
@@ -223,6 +245,8 @@ class CompiledDAG:
         back = "from weights kept in the gradient" if self.weights_fit else "by pulling"
         lines.append(f"  kernels   cpu: rows of samples, or of nodes; forward over slots, backward {back}")
         lines += self._describe_ties()
+        if self.splits:
+            lines.append("  threads   share out the levels of a single item")
         lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
         return "\n".join(lines)
 

@@ -63,8 +63,8 @@ def dp_value(
     minimize : theta are costs: min_Ω(x) = -max_Ω(-x), so the value is -DP_Ω(-θ).
     end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph. What lies
         behind an item's end is never read and may hold NaN.
-    threads : how many threads may share the batch; default: all cores for large work. The result is the same
-        to the bit for every number of threads.
+    threads : how many threads may share the batch, or the wide levels of a single item; default: all cores for
+        large work. The result is the same to the bit for every number of threads.
     backend : None for the compiled kernels. "torch", for tensors on any device: the recursion in torch operations,
         differentiated by autograd (`dagdp.nn.backend`); slower, and its memory grows with edges x samples.
 

@@ -232,7 +232,7 @@ class _Task:
         arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
         batch = Batch(*cut, self.lanes, part, dag.keeps(call.weights.shared), self.union.ends.size)
         size, places = room_of(self.kernel, dag, self.lanes, call.real)
-        room = np.empty(size, call.real), np.empty(places, np.int64)
+        room = np.empty(size, call.real), np.zeros(places, np.int64)
         return bool(self.kernel(call.omega.data(call.real), *room, dag.addresses, batch, self.ends, *arguments))
 
     def hand_back(self, made: list[Array]) -> None:

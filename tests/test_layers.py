@@ -42,7 +42,9 @@ ALLOWED = {
     "kernels.pieces": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions",
     },
-    "kernels.hoisted": {"kernels.jit", "kernels.exchange", "kernels.rows", "kernels.vectors", "progressions"},
+    "kernels.hoisted": {
+        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.team", "kernels.vectors", "progressions",
+    },
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
         "kernels.vectors",
@@ -51,7 +53,8 @@ ALLOWED = {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.matrices",
         "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
-    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
+    "kernels.team": {"kernels.jit", "kernels.vectors"},
+    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.team", "kernels.vectors", "progressions"},
     "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
@@ -74,18 +77,17 @@ ALLOWED = {
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
         "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots",
-        "kernels.solve",
-        "kernels.tied", "kernels.vectors",
+        "kernels.solve", "kernels.team", "kernels.tied", "kernels.vectors",
     },
     "kernels.backward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers",
-        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.solve", "kernels.tied", "kernels.vectors",
-        "progressions",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.solve", "kernels.team", "kernels.tied",
+        "kernels.vectors", "progressions",
     },
     "kernels.cpu": {
         "kernels.backward", "kernels.bare", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit",
         "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.powers", "kernels.rows",
-        "kernels.slots", "kernels.tied", "kernels.vectors", "kernels.wires",
+        "kernels.slots", "kernels.team", "kernels.tied", "kernels.vectors", "kernels.wires",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},

@@ -124,6 +124,21 @@ def test_rule_5_same_bits_with_any_number_of_threads(name, omega):
     assert bits(1) == bits(2) == bits(5) == bits(1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+def test_rule_5_an_item_s_bits_do_not_hang_on_its_neighbours(omega, dtype):
+    """Newton's steps end when the last item of a row is done: that must not be one step more for the others."""
+    dag, rng = compile(dtw_grid(9, 12)), np.random.default_rng(11)
+    item = rng.normal(size=(9, 12)).astype(dtype)
+    found = []
+    for _ in range(20):
+        theta = rng.normal(size=(16, 9, 12)).astype(dtype)
+        theta[3] = item
+        value, path = dp_value_and_grad(dag, theta, omega)
+        found.append(value[3].tobytes() + path[3].tobytes())
+    assert len(set(found)) == 1
+
+
 def test_rule_6_no_third_derivative_is_on_offer():
     """Nothing public takes two directions; the Hessian product is the last derivative."""
     import inspect

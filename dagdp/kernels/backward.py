@@ -28,8 +28,9 @@ from dagdp.kernels.recursion import (
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
 from dagdp.kernels.solve import weighed
+from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
 from dagdp.kernels.tied import flush_tied, leave_tied
-from dagdp.kernels.vectors import gather_vector, pick, row_length
+from dagdp.kernels.vectors import FAR, gather_vector, pick, row_length
 from dagdp.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
 
 CHUNK = 256  # rows of edges whose potentials are read, and flows written, at once: 16 KiB each
@@ -45,16 +46,29 @@ class Ends(NamedTuple):
 
 
 @inner
-def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any, weights: Any) -> None:
+def clear(array: Any, places: Any) -> None:
+    """Zeros, by all members of a team."""
+    pieces = pieces_of(places, array.shape[0], FAR)
+    piece = next_piece(places, pieces, -1)
+    while piece < pieces:
+        first, last = portion(0, array.shape[0], piece, pieces, row_length(array))
+        fill(array, first, last - first, 0)
+        piece = next_piece(places, pieces, piece)
+
+
+@inner
+def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any, weights: Any, places: Any) -> None:
     """ē = 1, or the item's weight where there are any, at each sample's ends, unless no path reaches them."""
     real = bar.dtype.type
-    fill(bar, 0, bar.shape[0], 0)
-    for b in range(batch.lanes):
-        item = min(b0 + b, batch.last - 1)
-        weight = pick(weights, item) if weights.shape[0] > 0 else real(1)
-        for end in ends[item * batch.graphs : (item + 1) * batch.graphs]:
-            at = end * batch.lanes + b
-            bar[at] = weight if v_hi[at] > real(-np.inf) else real(0)
+    clear(bar, places)
+    if only_one(places):
+        for b in range(batch.lanes):
+            item = min(b0 + b, batch.last - 1)
+            weight = pick(weights, item) if weights.shape[0] > 0 else real(1)
+            for end in ends[item * batch.graphs : (item + 1) * batch.graphs]:
+                at = end * batch.lanes + b
+                bar[at] = weight if v_hi[at] > real(-np.inf) else real(0)
+        all_go_on(places)
 
 
 @inlined
@@ -139,8 +153,13 @@ def edge_weight(omega: Any, powers: bool, state: Any, ends: Ends, potentials: An
 
 
 @inlined
-def hand_up(bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, lanes: int, room: Any, at: int) -> None:
-    """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at` for who asks."""
+def hand_up(
+    bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, lanes: int, room: Any, at: int, cut: bool
+) -> None:
+    """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at` for who asks.
+
+    Where a level is cut, nothing may be written back that stands behind the last of these parents.
+    """
     together = lanes == row_length(bar)
     if not together or outgoing.blocks.shape[0] > 0:
         store(room, at, row)
@@ -148,11 +167,30 @@ def hand_up(bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, 
         add_to(bar, ends.parent, row)
         return
     parents = quantity(outgoing, run, PARENT, skip)
-    if parents[2] == 1:
+    if parents[2] == 1 and (not cut or ends.count == row_length(bar)):
         put(bar, ends.parent, load(bar, ends.parent) + row, ends.count)
     else:
         for w in range(ends.count):
             bar[number(parents, w)] += pick(room, at + w)
+
+
+@inlined
+def apart(outgoing: Any, level: int) -> bool:
+    """Whether the edges that leave a level can be shared out by their parents: no run lists them."""
+    for run in range(pick(outgoing.level_runs, level), pick(outgoing.level_runs, level + 1)):
+        if pick(outgoing.runs, run * columns_of(outgoing) + PARENT + 1) == LISTED:
+            return False
+    return True
+
+
+@inlined
+def edges_from(outgoing: Any, run: int, first: int, last: int) -> Any:
+    """(first, last) of the edges of a run that leave nodes [first, last)."""
+    edges, place = edges_of(outgoing, run), run * columns_of(outgoing) + PARENT
+    parent = pick(outgoing.runs, place)
+    if pick(outgoing.runs, place + 1) == 1:
+        return min(edges, max(0, first - parent)), min(edges, max(0, last - parent))
+    return 0, (edges if first <= parent and parent < last else 0)
 
 
 @inlined
@@ -161,10 +199,19 @@ def levels_of(hoisted: Any, band: int, top: int) -> Any:
     return min(top, pick(hoisted.levels, band)), min(top, pick(hoisted.levels, band + 1))
 
 
+class Along(NamedTuple):
+    """What the Hessian product's backward pass has beside the gradient's."""
+
+    z: Source
+    v_dot: Any
+    c: Any
+    bar_dot: Any
+
+
 @inlined
 def pour(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, state: Any,
-    bar: Any, out: Any, rows: Any, square: Any, spare: int,
+    bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool,
 ) -> None:  # fmt: skip
     """The flows e = q ē on `count` edges of a run, handed to their parents and to the gradient."""
     w, _, flows = rows
@@ -177,31 +224,88 @@ def pour(
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar[:0]))
         q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
         row = flow(q, load(bar, ends.child))
-        hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at)
+        hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at, cut)
     write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+
+
+@inlined
+def pour_tangent(
+    omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, along: Along,
+    state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool,
+) -> None:  # fmt: skip
+    """The same of e and ė = q̇ ē + q ē̇, of which ė goes to the result."""
+    z, v_dot, c, bar_dot = along
+    w, w_dot, flows = rows
+    lanes, whole = batch.lanes, row_length(bar)
+    rate = bar.dtype.type(1) / omega.gamma
+    own_edges = outgoing.blocks.shape[0] > 0
+    if own_edges:
+        fill(w, 0, count * lanes, 0)
+        read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
+        fill(w_dot, 0, count * lanes, 0)
+        read_run(w_dot, square, z, outgoing, batch, b0, run, skip, count)
+    for at in range(0, count * lanes, whole):
+        e = skip + at // lanes
+        ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
+        q, s = edge_weight(omega, batch.powers, state, ends, w, at)
+        x_dot = load(v_dot, ends.parent)
+        if own_edges:
+            x_dot = x_dot + load(w_dot, at)
+        q_dot = weight_tangent(s, x_dot, load(c, ends.child), rate)
+        above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
+        hand_up(bar, outgoing, run, e, ends, flow(q, above), lanes, flows, at, cut)
+        hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), lanes, flows, at, cut)
+    write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+
+
+@inlined
+def leave_level(
+    omega: Any, incoming: Any, outgoing: Any, batch: Batch, b0: int, level: int, theta: Source, state: Any, bar: Any,
+    out: Any, rows: Any, square: Any, spare: int, places: Any, along: Any,
+) -> None:  # fmt: skip
+    """The flows on the edges that leave a level, shared out among the members of a team."""
+    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    pieces = pieces_of(places, n1 - n0, LEAST_NODES)
+    if pieces > 1 and not apart(outgoing, level):
+        pieces = 1
+    piece = next_piece(places, pieces, -1)
+    while piece < pieces:
+        begin, end = portion(n0, n1, piece, pieces, 1)
+        for run in range(outgoing.level_runs[level + 1] - 1, outgoing.level_runs[level] - 1, -1):
+            first, last = (0, edges_of(outgoing, run)) if pieces == 1 else edges_from(outgoing, run, begin, end)
+            for skip in range(first, last, CHUNK):
+                count, cut = min(CHUNK, last - skip), pieces > 1
+                if along is None:
+                    pour(omega, outgoing, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare, cut)
+                else:
+                    pour_tangent(
+                        omega, outgoing, batch, b0, run, skip, count, theta, along, state, bar, out, rows, square,
+                        spare, cut,
+                    )  # fmt: skip
+        piece = next_piece(places, pieces, piece)
 
 
 @inner
 def backward(
     omega: Any, incoming: Any, outgoing: Any, free: Any, hoisted: Any, ties: Any, batch: Batch, b0: int, top: int,
-    theta: Source, state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int,
+    theta: Source, state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, places: Any, along: Any,
 ) -> None:  # fmt: skip
-    """E, and ē at every node (Algorithm 1)."""
+    """E, and ē at every node (Algorithm 1); with `along` Ė, and the tangents of ē (Algorithm 2, A3)."""
     tied, made = ties
     blocks = outgoing.blocks
+    handed = bar if along is None else along.bar_dot
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         oldest, newest = levels_of(hoisted, band, top)
         for level in range(newest - 1, oldest - 1, -1):
+            bar_dot = bar[:0] if along is None else along.bar_dot
             served = leave_tied(
-                omega, tied, made, incoming, blocks, level + 1, batch, b0, state, bar, bar[:0], out, theta
+                omega, tied, made, incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
             )
             here = free if served else outgoing
-            for run in range(here.level_runs[level + 1] - 1, here.level_runs[level] - 1, -1):
-                edges = edges_of(here, run)
-                for skip in range(0, edges, CHUNK):
-                    count = min(CHUNK, edges - skip)
-                    pour(omega, here, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare)
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar)
+            leave_level(
+                omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
+            )
+        write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
     flush_tied(omega, tied, made, blocks, batch, out, theta)
 
 
@@ -236,60 +340,3 @@ def local_weights(
                 for e in range(count):
                     if v_hi[number(children, e) * lanes + b] > lowest:
                         out[b0 + b, first + e] = weights[e * lanes + b]
-
-
-@inlined
-def pour_tangent(
-    omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, z: Source,
-    state: Any, bar: Any, bar_dot: Any, out: Any, rows: Any, square: Any, spare: int,
-) -> None:  # fmt: skip
-    """The same of e and ė = q̇ ē + q ē̇, of which ė goes to the result."""
-    _, _, _, v_dot, c, _, _ = state
-    w, w_dot, flows = rows
-    lanes, whole = batch.lanes, row_length(bar)
-    rate = bar.dtype.type(1) / omega.gamma
-    own_edges = outgoing.blocks.shape[0] > 0
-    if own_edges:
-        fill(w, 0, count * lanes, 0)
-        read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
-        fill(w_dot, 0, count * lanes, 0)
-        read_run(w_dot, square, z, outgoing, batch, b0, run, skip, count)
-    for at in range(0, count * lanes, whole):
-        e = skip + at // lanes
-        ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
-        q, s = edge_weight(omega, batch.powers, state, ends, w, at)
-        x_dot = load(v_dot, ends.parent)
-        if own_edges:
-            x_dot = x_dot + load(w_dot, at)
-        q_dot = weight_tangent(s, x_dot, load(c, ends.child), rate)
-        above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
-        hand_up(bar, outgoing, run, e, ends, flow(q, above), lanes, flows, at)
-        hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), lanes, flows, at)
-    write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
-
-
-@inner
-def backward_tangent(
-    omega: Any, incoming: Any, outgoing: Any, free: Any, hoisted: Any, ties: Any, batch: Batch, b0: int, top: int,
-    theta: Source, z: Source, state: Any, bar: Any, bar_dot: Any, out: Any, rows: Any, square: Any, spare: int,
-) -> None:  # fmt: skip
-    """Ė (Algorithm 2, A3), beside ē and its tangent at every node."""
-    tied, made = ties
-    blocks = outgoing.blocks
-    for band in range(last_at_most(hoisted.levels, top), -1, -1):
-        oldest, newest = levels_of(hoisted, band, top)
-        for level in range(newest - 1, oldest - 1, -1):
-            served = leave_tied(
-                omega, tied, made, incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
-            )
-            here = free if served else outgoing
-            for run in range(here.level_runs[level + 1] - 1, here.level_runs[level] - 1, -1):
-                edges = edges_of(here, run)
-                for skip in range(0, edges, CHUNK):
-                    count = min(CHUNK, edges - skip)
-                    pour_tangent(
-                        omega, here, batch, b0, run, skip, count, theta, z, state, bar, bar_dot, out, rows, square,
-                        spare,
-                    )  # fmt: skip
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar_dot)
-    flush_tied(omega, tied, made, blocks, batch, out, theta)

@@ -101,7 +101,9 @@ def backward_bare(
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
             push_level(omega, incoming, batch.powers, level, state, bar, bar_dot, buffers)
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar_dot if bar_dot.shape[0] > 0 else bar)
+        write_hoisted(
+            out, square, theta, hoisted, band, batch, b0, bar_dot if bar_dot.shape[0] > 0 else bar, buffers[0]
+        )
 
 
 def push_back(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]

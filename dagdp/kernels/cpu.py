@@ -15,31 +15,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.backward import CHUNK, backward, backward_tangent, local_weights, seed
+from dagdp.kernels.backward import CHUNK, Along, backward, clear, local_weights, seed
 from dagdp.kernels.bare import push_back, pushes
 from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.hoisted import band_rows
 from dagdp.kernels.jit import Kernel, inlined, inner
-from dagdp.kernels.kept import Along, backward_kept
+from dagdp.kernels.kept import backward_kept
 from dagdp.kernels.lanes import ROW_BYTES, any_lane, load, store
 from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.powers import in_powers, told
 from dagdp.kernels.rows import fill, to_line
-from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, rows_at_once
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, rows_at_once, spare_at, spare_rows
+from dagdp.kernels.team import MEMBER, OTHERS, TEAM, TIED, all_go_on, goes_on_alone, mine, only_one, somebody_told
 from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
 
 
 def places_size(most_parents: int) -> int:
-    """Length of the array that says where rows of edges lie: four numbers each, and two for tied levels."""
-    return 4 * max(most_parents, LEAST_ROWS) + 2
+    """Length of the array that says where rows of edges lie: four numbers each; then what team.py says."""
+    return 4 * max(most_parents, LEAST_ROWS) + TEAM + TIED
+
+
+def team_numbers(places: Any) -> slice:
+    """Where that array says who works on the levels together: see team.py."""
+    return slice(places.size - TIED - TEAM, places.size - TIED)
 
 
 def scratch_size(
-    kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int
+    kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int, members: int
 ) -> int:
     """Numbers in the block of memory that a launch of `kernel` works in, on a graph of that shape: see `new_state`.
 
@@ -47,10 +53,11 @@ def scratch_size(
     DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
     """
     row, rows = ROW_BYTES // itemsize, max(most_parents, LEAST_ROWS)
-    spare = (rows + 2) * row
+    spare = members * (rows + 1) * row + 2 * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
     tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * BARE_TOGETHER) * row
-    return state + tile + 3 * (CHUNK * lanes + row) + (row + 2) * row + matrices_size(tied, row)
+    own = tile + 3 * (CHUNK * lanes + row) + (row + 3) * row + matrices_size(tied, row)
+    return state + members * own
 
 
 def matrices_size(tied: Any, row: int) -> int:
@@ -92,7 +99,7 @@ def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, b
     the nodes each array has room for the rows that are put together there.
     """
     whole = row_length(scratch)
-    spare = (rows_at_once(places) + 1) * whole  # the last of which is overrun
+    spare = (mine(places, OTHERS) + 1) * spare_rows(places, scratch) + whole
     size = incoming.place[-1] * lanes + spare
     size += -size % whole
     band = band_rows(incoming, hoisted) * lanes
@@ -109,7 +116,8 @@ def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, b
     own_dot, first = taken(scratch, first, band if tangent else 0)
     bar, first = taken(scratch, first, size if adjoints > 0 else 0)
     bar_dot, first = taken(scratch, first, size if adjoints > 1 else 0)
-    return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), bar, bar_dot, first
+    rest = (scratch.shape[0] - first) // whole // (mine(places, OTHERS) + 1) * whole  # a member's own
+    return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), bar, bar_dot, first + mine(places, MEMBER) * rest
 
 
 @inner
@@ -176,7 +184,7 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
 
     Begun anew where a power of two was out of range; the batch says which it was.
     """
-    whole, desk, none = row_length(value), buffers[4], state[0][:0]
+    whole, places, desk, none = row_length(value), buffers[0], buffers[4], state[0][:0]
     beyond = DESK * BARE_TOGETHER * whole
     powers = in_powers(omega, incoming, hoisted)
     batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, powers)
@@ -187,11 +195,13 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
     while level >= 0:
         bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
         top = level
-        m = state[1] if batch.powers else none
-        hand_back(omega, value, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
-        if slope.shape[0] > 0:
-            hand_back(omega, slope, state[3], none, batch, b0, incoming, top, ends, value.dtype.type(1), square)
-        if any_lane(load(desk, beyond) > value.dtype.type(0)):
+        if only_one(places):
+            m = state[1] if batch.powers else none
+            hand_back(omega, value, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
+            if slope.shape[0] > 0:
+                hand_back(omega, slope, state[3], none, batch, b0, incoming, top, ends, value.dtype.type(1), square)
+            all_go_on(places)
+        if batch.powers and (somebody_told(places) or any_lane(load(desk, beyond) > value.dtype.type(0))):
             batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, False)
             fill(desk, beyond, whole, 0)
             top = 0
@@ -224,19 +234,20 @@ def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, see
     going = (*buffers[:3], part(buffers[3], 0, row_length(scratch)), buffers[4]) if pushed else buffers
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
-    spare = incoming.place[-1] * batch.lanes
+    spare = spare_at(places, incoming, batch.lanes, scratch)
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, none, out
         )
         bad |= wrong
-        seed(bar, batch, b0, ends, state[0], seeds)
+        seed(bar, batch, b0, ends, state[0], seeds, places)
         if batch.kept:
-            backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, None)
+            if goes_on_alone(places):
+                backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, None)
         elif not push_back(omega, incoming, hoisted, form, b0, top, theta, state, bar, bar[:0], out, buffers, square):
             graph = incoming, outgoing, free, hoisted, ties
-            backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare)
+            backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare, places, None)
     return bad
 
 
@@ -247,14 +258,15 @@ def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
-    spare = incoming.place[-1] * batch.lanes
+    spare = spare_at(places, incoming, batch.lanes, scratch)
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, none, None
         )
         bad |= wrong
-        local_weights(omega, outgoing, form, b0, top, theta, state, out, rows, square, spare)
+        if goes_on_alone(places):
+            local_weights(omega, outgoing, form, b0, top, theta, state, out, rows, square, spare)
     return bad
 
 
@@ -282,20 +294,21 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, batch.kept)
     ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
-    spare = incoming.place[-1] * batch.lanes
+    spare = spare_at(places, incoming, batch.lanes, scratch)
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out
         )
         bad |= wrong
-        seed(bar, batch, b0, ends, state[0], value[:0])
-        fill(bar_dot, 0, bar_dot.shape[0], 0)
+        seed(bar, batch, b0, ends, state[0], value[:0], places)
+        clear(bar_dot, places)
+        along = Along(z, state[3], state[4], bar_dot)
         if batch.kept:
-            along = Along(z, state[3], state[4], bar_dot)
-            backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, along)
+            if goes_on_alone(places):
+                backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, along)
         elif not push_back(omega, incoming, hoisted, form, b0, top, theta, state, bar, bar_dot, out, buffers, square):
             graph = incoming, outgoing, free, hoisted, ties
-            backward_tangent(omega, *graph, form, b0, top, theta, z, state, bar, bar_dot, out, rows, square, spare)
+            backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare, places, along)
     return bad
 
 

@@ -13,15 +13,16 @@ from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.kept import keep_direct, keep_row
-from dagdp.kernels.lanes import load, row_of, select, store
+from dagdp.kernels.lanes import any_lane, load, row_of, select, store
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.pieces import expect_edges, read_edges, write_edges
 from dagdp.kernels.places import place_rows
 from dagdp.kernels.powers import grow, highest, note_range, sum_powers
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
 from dagdp.kernels.rows import fill
-from dagdp.kernels.slots import BARE_TOGETHER, DESK, TOGETHER, directly, edges_before, rows_at_once
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, TOGETHER, directly, edges_before, rows_at_once, spare_at
 from dagdp.kernels.solve import maximum, row_weight, settle, solve
+from dagdp.kernels.team import LEAST_NODES, all_go_on, alone, next_piece, only_one, pieces_of, portion, tell
 from dagdp.kernels.tied import visit_tied
 from dagdp.kernels.vectors import part, pick, row_length
 
@@ -162,7 +163,7 @@ def visit_nodes(
     """
     lanes, whole, most = batch.lanes, row_length(state[0]), rows_at_once(buffers[0])
     n0, slot = pick(incoming.levels, level), pick(incoming.slots, level)
-    spare = pick(incoming.place, incoming.place.shape[0] - 1) * lanes
+    spare = spare_at(buffers[0], incoming, lanes, state[0])
     home = pick(incoming.place, level) - n0
     depth = pick(incoming.slots, level + 1) - slot
     together = BARE_TOGETHER if incoming.blocks.shape[0] == 0 and lanes == whole else TOGETHER
@@ -199,22 +200,21 @@ def visit_nodes(
 
 
 @inlined
-def visit_level(
-    omega: Any, incoming: Any, batch: Batch, b0: int, level: int, base: Any, theta: Source, z: Source, state: Any,
-    buffers: Any, square: Any, ties: Any, out: Any,
+def visit_part(
+    omega: Any, incoming: Any, batch: Batch, b0: int, level: int, n0: int, n1: int, base: Any, theta: Source, z: Source,
+    state: Any, buffers: Any, square: Any, out: Any,
 ) -> bool:  # fmt: skip
-    """v of a level's nodes; `base` are the nodes that stand first in `own` and `own_dot`."""
+    """v of nodes [n0, n1) of a level; `base` are the nodes that stand first in `own` and `own_dot`."""
     places, w, w_dot, _, _ = buffers
     most = rows_at_once(places)
     run = part(places, 3 * most, most)
     lanes, whole = batch.lanes, row_length(w)
-    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
     together = incoming.blocks.shape[0] > 0 and not directly(incoming, lanes, whole)
     bad = False
-    k = n0 + visit_tied(omega, ties[0], ties[1], incoming, level, base, state)
+    k = n0
     while k < n1:
         last = k + edges_before(incoming, k, n1, lanes, whole)
         e0 = 0
@@ -234,6 +234,28 @@ def visit_level(
     return bad
 
 
+@inlined
+def visit_level(
+    omega: Any, incoming: Any, batch: Batch, b0: int, level: int, base: Any, theta: Source, z: Source, state: Any,
+    buffers: Any, square: Any, ties: Any, out: Any,
+) -> bool:  # fmt: skip
+    """v of a level's nodes, shared out among the members of a team."""
+    places, desk = buffers[0], buffers[4]
+    real, whole = desk.dtype.type, row_length(desk)
+    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    n0 += visit_tied(omega, ties[0], ties[1], incoming, level, base, state)
+    bad = False
+    pieces = pieces_of(places, n1 - n0, LEAST_NODES)
+    piece = next_piece(places, pieces, -1)
+    while piece < pieces:
+        first, last = portion(n0, n1, piece, pieces, whole)
+        bad |= visit_part(omega, incoming, batch, b0, level, first, last, base, theta, z, state, buffers, square, out)
+        if batch.powers and not alone(places):
+            tell(places, any_lane(load(desk, DESK * BARE_TOGETHER * whole) > real(0)))
+        piece = next_piece(places, pieces, piece)
+    return bad
+
+
 @inner
 def forward(
     omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, first: int, top: int, theta: Source, z: Source,
@@ -244,24 +266,25 @@ def forward(
     A later call may go on at top + 1, with the same state. `out` is the gradient, if it keeps weights, or None.
     """
     v_hi, v_lo, _, v_dot, _, own, own_dot = state
-    lanes = batch.lanes
+    lanes, places = batch.lanes, buffers[0]
     room = v_hi.shape[0] - incoming.place[-1] * lanes
     keep = own.shape[0] == incoming.levels[-1] * lanes + room
     bad = False
-    if first == 1:
+    if first == 1 and only_one(places):
         starts = incoming.levels[1] * lanes
         fill(v_hi, 0, starts, 0)
         fill(v_lo, 0, starts, 1 if batch.powers else 0)  # v = 0, or e^v = 1·2^0
         if v_dot.shape[0] > 0:
             fill(v_dot, 0, starts, 0)
+        all_go_on(places)
     for band in range(last_at_most(hoisted.levels, first), last_at_most(hoisted.levels, top) + 1):
         level0, level1 = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
         node0 = pick(incoming.levels, level0)
         base = (0 if keep else node0, node0)
         if own.shape[0] > 0 and first <= max(level0, 1):
-            bad |= read_hoisted(own, base[0] * lanes, square, theta, incoming, hoisted, band, batch, b0)
+            bad |= read_hoisted(own, base[0] * lanes, square, theta, incoming, hoisted, band, batch, b0, places)
             if v_dot.shape[0] > 0:
-                bad |= read_hoisted(own_dot, node0 * lanes, square, z, incoming, hoisted, band, batch, b0)
+                bad |= read_hoisted(own_dot, node0 * lanes, square, z, incoming, hoisted, band, batch, b0, places)
         for level in range(max(level0, first), min(level1, top + 1)):
             bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties, out)
     return bad

@@ -11,7 +11,7 @@ their edges are made anew from v.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -38,15 +38,6 @@ from dagdp.kernels.vectors import FAR, expect_vector, gather_present, gather_vec
 from dagdp.progressions import LISTED
 
 ROWS_AHEAD = 3
-
-
-class Along(NamedTuple):
-    """What the Hessian product's backward pass has beside the gradient's."""
-
-    z: Source
-    v_dot: Any
-    c: Any
-    bar_dot: Any
 
 
 @inlined
@@ -305,4 +296,4 @@ def backward_kept(
                 node = pick(incoming.bare, left)
                 if node < pick(incoming.levels, level + 1):
                     pour_bare(omega, incoming, level, node, batch.lanes, buffers[0], state, bar, along)
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else along.bar_dot)
+        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else along.bar_dot, buffers[0])

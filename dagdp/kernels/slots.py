@@ -6,6 +6,7 @@ from typing import Any
 
 from dagdp.kernels.jit import inlined
 from dagdp.kernels.rows import later, number
+from dagdp.kernels.team import MEMBER, TEAM, TIED, mine
 from dagdp.kernels.vectors import FAR, expect_row, pick, row_length, rule
 from dagdp.progressions import LISTED
 
@@ -20,7 +21,21 @@ DESK = 4  # numbers of a row between the phases: the maximum as (hi, lo), what t
 @inlined
 def rows_at_once(places: Any) -> int:
     """How many rows of edges there is room for."""
-    return (places.shape[0] - 2) // 4
+    return (places.shape[0] - TEAM - TIED) // 4
+
+
+@inlined
+def spare_rows(places: Any, like: Any) -> int:
+    """Numbers behind the state in which a member puts rows together, the last of which is overrun."""
+    return (rows_at_once(places) + 1) * row_length(like)
+
+
+@inlined
+def spare_at(places: Any, incoming: Any, lanes: int, like: Any) -> int:
+    """Where these begin: behind all nodes, a row that is written back with the last of them (see `put`), and the room
+    of the members before."""
+    nodes = pick(incoming.place, incoming.place.shape[0] - 1)
+    return nodes * lanes + row_length(like) + mine(places, MEMBER) * spare_rows(places, like)
 
 
 @inlined

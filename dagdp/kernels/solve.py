@@ -52,7 +52,7 @@ def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: An
     for d in range(depth):
         at = pick(xs, d)
         store(y, d * whole, scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
-    shift = row_of(x_hi, omega.corner)
+    shift, moves = row_of(x_hi, omega.corner), row_of(x_hi, 1)
     for _ in range(depth + 64):
         total, slope = row_of(x_hi, 0), row_of(x_hi, 0)
         for d in range(depth):
@@ -60,8 +60,10 @@ def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: An
             total = total + weight(omega, u)
             slope = slope + curvature(omega, u)
         step = newton_step(total, slope)
-        shift = shift - step
-        if not any_lane(step > tolerance):
+        shift = select(moves > real(0), shift - step, shift)
+        # a lane stops by itself: its bits hang neither on its neighbours nor on what stands behind the last of them
+        moves = select(step > tolerance, moves, row_of(x_hi, 0))
+        if not any_lane(moves > real(0)):
             break
     kappa = row_of(x_hi, 0)
     for d in range(depth):

@@ -1,0 +1,155 @@
+"""Threads inside a level: the members of a team run one kernel on one sample, each on a part of every level.
+
+What is done between two meetings is a step. It is cut in pieces; a member takes one that nobody has, its own first,
+and goes on when all of them are done. Nobody waits for a member to come, only for a piece that it has taken: one whose
+core is busy with something else is missed by nobody, and finds nothing left to do.
+
+How a step is cut leaves no trace in the results: what one piece writes no other reads before the step is over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.vectors import pick
+
+# Numbers that follow the places of rows: where the team counts (from an address on, a flag, and then two numbers for
+# each step: which pieces are taken, how many are done), the next step, this member, how many others there are.
+COUNTERS, STEP, MEMBER, OTHERS, TEAM = 0, 1, 2, 3, 4
+TIED = 2  # numbers that follow those, for tied levels
+LEAST_NODES = 128  # of a level that a member works on at least
+
+
+def _atomic(operation: str) -> Any:
+    """The number `place` numbers behind an address, before it is changed by `n` at once for all threads."""
+
+    @intrinsic
+    def changed(typing: Any, address: Any, place: Any, n: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+            return builder.atomic_rmw(operation, builder.gep(pointer, [arguments[1]]), arguments[2], "seq_cst")
+
+        return types.int64(types.int64, types.int64, types.int64), generate
+
+    return changed
+
+
+add_at_once, join_at_once = _atomic("add"), _atomic("or")
+
+
+@intrinsic
+def seen_by_all(typing: Any, address: Any, place: Any) -> Any:
+    """The number `place` numbers behind an address, and whatever its writer had written before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load_atomic(builder.gep(pointer, [arguments[1]]), "acquire", 8)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@inlined
+def mine(places: Any, what: int) -> int:
+    """What a member knows of its team."""
+    return pick(places, places.shape[0] - TIED - TEAM + what)
+
+
+@intrinsic
+def mostly(typing: Any, flag: Any) -> Any:
+    """The flag, of which LLVM learns that it is mostly true: what is done alone stays on the straight way."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bit = ir.IntType(1)
+        expect = builder.module.declare_intrinsic("llvm.expect", (bit,), ir.FunctionType(bit, [bit, bit]))
+        return builder.call(expect, [arguments[0], bit(1)])
+
+    return types.boolean(types.boolean), generate
+
+
+@inlined
+def alone(places: Any) -> bool:
+    """Whether this member is the whole team."""
+    return mostly(mine(places, OTHERS) == 0)
+
+
+@inlined
+def pieces_of(places: Any, size: int, least: int) -> int:
+    """In how many pieces a step of that size is cut: one for each member, if none gets smaller than `least`."""
+    others = mine(places, OTHERS)
+    return 1 if size < 2 * least else max(1, min(others + 1, size // least))
+
+
+@inlined
+def portion(first: int, last: int, piece: int, pieces: int, whole: int) -> Any:
+    """(first, last) of a piece, whose borders are those of rows counted from the first on."""
+    if pieces == 1:
+        return first, last
+    rows = (last - first + whole - 1) // whole
+    begin = first + whole * (rows * piece // pieces)
+    return begin, min(last, first + whole * (rows * (piece + 1) // pieces))
+
+
+@inlined
+def next_piece(places: Any, pieces: int, piece: int) -> int:
+    """The next piece to work on after this one (-1: none yet); `pieces` when all are done."""
+    return piece + 1 if alone(places) else next_of_team(places, pieces, piece)
+
+
+@inner
+def next_of_team(places: Any, pieces: int, piece: int) -> int:
+    """`next_piece` where others work, too."""
+    counters, step, member = mine(places, COUNTERS), mine(places, STEP), mine(places, MEMBER)
+    taken, done = 1 + 2 * step, 2 + 2 * step
+    if piece >= 0:
+        add_at_once(counters, done, 1)
+    known = seen_by_all(counters, taken)
+    for k in range(pieces):
+        own = (member + k) % pieces
+        if (known >> own) & 1 == 0:
+            known = join_at_once(counters, taken, 1 << own)
+            if (known >> own) & 1 == 0:
+                return own
+    while seen_by_all(counters, done) < pieces:
+        pass
+    places[places.shape[0] - TIED - TEAM + STEP] = step + 1
+    return pieces
+
+
+@inlined
+def only_one(places: Any) -> bool:
+    """Whether this member does a step that is not cut, and ends with `all_go_on`; the others wait here."""
+    return next_piece(places, 1, -1) == 0
+
+
+@inlined
+def all_go_on(places: Any) -> None:
+    """The end of what `only_one` began."""
+    next_piece(places, 1, 0)
+
+
+@inlined
+def goes_on_alone(places: Any) -> bool:
+    """Whether this member is the one that does all the rest; the others are not waited for any more."""
+    if alone(places):
+        return True
+    step = mine(places, STEP)
+    places[places.shape[0] - TIED - TEAM + STEP] = step + 1
+    return join_at_once(mine(places, COUNTERS), 1 + 2 * step, 1) & 1 == 0
+
+
+@inlined
+def tell(places: Any, flag: bool) -> None:
+    """Say it to all, before the piece is over in which it was found."""
+    if flag and not alone(places):
+        join_at_once(mine(places, COUNTERS), 0, 1)
+
+
+@inlined
+def somebody_told(places: Any) -> bool:
+    """Whether a member said so in a step that is over."""
+    return not alone(places) and seen_by_all(mine(places, COUNTERS), 0) != 0

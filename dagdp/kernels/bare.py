@@ -21,13 +21,16 @@ from dagdp.kernels.powers import is_bare
 from dagdp.kernels.recursion import centre
 from dagdp.kernels.rows import add_to
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, rows_at_once
-from dagdp.kernels.vectors import part, pick, row_length
+from dagdp.kernels.vectors import FAR, expect_row, part, pick, row_length
 
 
 @inlined
 def pushes(omega: Any, incoming: Any, hoisted: Any, lanes: int, like: Any) -> bool:
     """Whether the backward pass goes this way."""
     return is_bare(omega, incoming, hoisted) and lanes == row_length(like)
+
+
+LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
 
 
 @inlined
@@ -60,6 +63,18 @@ def push_tangent(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: 
 
 
 @inlined
+def expect_below(state: Any, bar: Any, first: int, rows: int) -> None:
+    """Ask for rows of some levels further down, if the state is large: no processor guesses that memory is gone
+    through downwards, but upwards within levels. 32 x 512 x 512, value and gradient: 37 -> 32 ms, in float64 65 -> 53.
+    """
+    if bar.shape[0] > FAR and first > 0:
+        for at in range(first, first + rows * row_length(bar), row_length(bar)):
+            expect_row(state[0], at)
+            expect_row(state[1], at)
+            expect_row(bar, at)
+
+
+@inlined
 def push_level(
     omega: Any, incoming: Any, powers: bool, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
 ) -> None:
@@ -80,6 +95,7 @@ def push_level(
             room = min(BARE_TOGETHER, most // depth)
         rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, room)
         place_samples(incoming, run, slot, depth, i, rows, state, at)
+        expect_below(state, bar, (node - LEVELS_BELOW * (n1 - n0)) * whole, rows)
         for r in range(rows):
             compare_row(omega, powers, depth, state, buffers, r, 0)
         for r in range(rows):

@@ -52,7 +52,7 @@ def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: An
     for d in range(depth):
         at = pick(xs, d)
         store(y, d * whole, scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
-    shift, moves = row_of(x_hi, omega.corner), row_of(x_hi, 1)
+    shift, rest = row_of(x_hi, omega.corner), row_of(x_hi, 0)
     for _ in range(depth + 64):
         total, slope = row_of(x_hi, 0), row_of(x_hi, 0)
         for d in range(depth):
@@ -60,11 +60,14 @@ def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: An
             total = total + weight(omega, u)
             slope = slope + curvature(omega, u)
         step = newton_step(total, slope)
-        shift = select(moves > real(0), shift - step, shift)
-        # a lane stops by itself: its bits hang neither on its neighbours nor on what stands behind the last of them
-        moves = select(step > tolerance, moves, row_of(x_hi, 0))
-        if not any_lane(moves > real(0)):
+        # Small steps wait until no lane is far: a lane that is near stands still, and its bits hang neither on its
+        # neighbours nor on what lies behind the last of them.
+        far = step > tolerance
+        taken = select(far, step, row_of(x_hi, 0))
+        shift, rest = shift - taken, step - taken
+        if not any_lane(far):
             break
+    shift = shift - rest
     kappa = row_of(x_hi, 0)
     for d in range(depth):
         kappa = kappa + energy(omega, load(y, d * whole) + shift)

@@ -76,6 +76,19 @@ def test_turns_time_the_sound_and_name_the_rest(harness, capsys):
     assert table.markdown() == "| case | ratio |\n|---|---|\n| one | 2x |" == capsys.readouterr().out.strip()
 
 
+def test_a_warm_turn_is_a_burst_of_calls(harness):
+    calls: dict[str, int] = {"ours": 0, "theirs": 0}
+
+    def counted(name: str) -> None:
+        calls[name] += 1
+
+    turns = {name: lambda name=name: counted(name) for name in calls}
+    harness.Turns(2, 2, 1.0)(turns)
+    assert calls == {"ours": 4, "theirs": 4}, "each once to compile, once to see how long it takes, and in two turns"
+    harness.Turns(2, 2, 1.0, burst=0.01)(turns)
+    assert min(calls.values()) > 20
+
+
 def test_ours_may_not_fail(harness):
     with pytest.raises(ZeroDivisionError):
         harness.Turns(1, 1, 1.0)({"ours": lambda: 1 / 0})

@@ -58,6 +58,7 @@ class Turns:
     most: int = 15
     least: int = 3
     budget: float = 15.0  # seconds for the repetitions of one comparison
+    burst: float = 0.0  # seconds that a turn repeats its call for, of which it takes the median
     only: tuple[str, ...] = ()
 
     def chosen(self, name: str) -> bool:
@@ -95,9 +96,16 @@ class Turns:
         for _ in range(repeats):
             chance.shuffle(order)
             for name in order:
-                times[name].append(seconds_of(running[name]))
+                times[name].append(self.in_turn(running[name]))
         result.seconds = {name: statistics.median(log) for name, log in times.items()}
         return result
+
+    def in_turn(self, call: Call) -> float:
+        """Seconds of one call right after the others', or with `burst` among its own."""
+        log = [seconds_of(call)]
+        while sum(log) < self.burst:
+            log.append(seconds_of(call))
+        return statistics.median(log)
 
 
 @dataclass
@@ -178,7 +186,8 @@ def provenance(load: tuple[float, float], turns: Turns) -> str:
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}, commit {commit}, {os.cpu_count()} cores of {model}{vector}, load "
         f"{load[0]:.1f} before and {load[1]:.1f} after. Python {platform.python_version()}, {', '.join(installed())}. "
-        f"Medians of up to {turns.most} interleaved repetitions, at least {turns.least}."
+        f"Medians of up to {turns.most} interleaved repetitions, at least {turns.least}"
+        f"{f', each the median of {1e3 * turns.burst:.0f} ms of calls' if turns.burst else ''}."
     )
 
 
@@ -208,11 +217,15 @@ def main(doc: str | None, section: str, measure: Callable[[Turns], Iterator[Tabl
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="*", help="parts of the names of cases; default all")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+    parser.add_argument(
+        "--warm", action="store_true", help="a turn repeats its call for 50 ms: caches hold its own data"
+    )
     parser.add_argument("--write", action="store_true", help="write the section of docs/benchmarks.md")
     options = parser.parse_args()
-    if options.write and options.only:
-        parser.error("--write writes a whole section; give no cases with it")
+    if options.write and (options.only or options.warm):
+        parser.error("--write writes a whole section, of cold calls; give no cases and not --warm with it")
     turns = Turns(3, 2, 3.0, tuple(options.only)) if options.quick else Turns()
+    turns.burst = 0.05 if options.warm else 0.0
     load = os.getloadavg()[0]
     tables = list(measure(turns))
     note = provenance((load, os.getloadavg()[0]), turns)

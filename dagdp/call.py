@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
 from dagdp.kernels.cpu import places_size, scratch_size, team_numbers
@@ -24,7 +24,6 @@ ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 FORMS = 32  # forms of calls that are kept for a graph
 MOST_MEMBERS = 16  # a level's pieces are bits of a number, and threads beyond that were not measured
-SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta

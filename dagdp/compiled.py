@@ -19,6 +19,7 @@ from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expande
 from dagdp.wiring import Wiring, addresses
 
 Numbers = NDArray[np.int64]
+SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 SHARED_WIDTH = 384  # nodes of a level from which threads share it out
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
@@ -106,18 +107,25 @@ class CompiledDAG:
     def samples_together(self, items: int, row: int) -> int:
         """Samples of a batch that are worked on at once: a row of them, or one, whose rows are neighbouring nodes.
 
-        One item after another visits all levels that often, a row of samples every node: less rows are faster.
+        One item after another visits all rows of nodes that often, a row of samples every node. The former take at
+        least twice as long: they lie across lines, and are often put together. But threads can share items, not lanes,
+        so large items go together where that is faster on one thread by far. (Not by threads: bits would differ.)
         """
-        together = items > 1 and (items > row // 2 or items * self._rows_of_nodes[row] > self.num_nodes)
-        return row if together else 1
+        twice = self._scattered or items * self.num_edges < SMALL
+        visits = items * self._rows_of_nodes[row] * (2 if twice else 1)
+        return row if items > 1 and (items > row // 2 or visits > self.num_nodes) else 1
+
+    @cached_property
+    def _scattered(self) -> bool:
+        """Whether most of one sample's rows have to be put together."""
+        _, counts, _, steps = self.wiring.incoming.runs.T
+        return 2 * int(counts[steps == LISTED].sum()) > self.num_edges
 
     @cached_property
     def _rows_of_nodes(self) -> dict[int, int]:
-        """By length of a row: rows that one sample takes, twice where most of them have to be put together."""
+        """By length of a row: rows of nodes that one sample takes."""
         widths = np.diff(self.wiring.incoming.levels)
-        _, counts, _, steps = self.wiring.incoming.runs.T
-        scattered = 2 * int(counts[steps == LISTED].sum()) > self.num_edges
-        return {row: int(-(-widths // row).sum()) * (2 if scattered else 1) for row in (8, 16)}
+        return {row: int(-(-widths // row).sum()) for row in (8, 16)}
 
     def keeps(self, shared: NDArray[np.bool_]) -> bool:
         """Whether weights of edges are kept in the gradient between the passes: not in that of a shared potential."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, SMALL, room_of
+from dagdp.call import PARTS, ROW_BYTES, room_of
+from dagdp.compiled import SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
 from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, real_type

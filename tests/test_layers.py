@@ -120,8 +120,8 @@ ALLOWED = {
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "side_by_side": {
-        "", "batch", "call", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kinds",
-        "layout", "omega", "pool", "union", "wiring",
+        "", "batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
+        "kinds", "layout", "omega", "pool", "union", "wiring",
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "paths": {

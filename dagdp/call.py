@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -59,8 +60,7 @@ class Call:
         alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
         self.members = 1 if alone else min(self.threads, MOST_MEMBERS)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
-        along = [self.weights] if self.direction is None else [self.weights, self.direction]
-        self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in along)
+        self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
 
     def again(self, theta: Any, z: Any) -> Call:
         """This call on other arrays of the same form: all that was worked out is taken over."""
@@ -92,6 +92,11 @@ class Call:
         """Where kernels find what `gradient_buffers` made."""
         return located(self.tables[0], buffers)
 
+    @property
+    def _given(self) -> list[Weights]:
+        """theta, and z where there is one."""
+        return [self.weights] if self.direction is None else [self.weights, self.direction]
+
     def _one_row(self, weights: Weights) -> NDArray[np.bool_]:
         """[blocks] whether kernels find one row for all items, or for the only one."""
         return weights.shared if self.batch else ~weights.shared
@@ -102,8 +107,7 @@ class Call:
         if self.omega.solver != "exponential" or not self.dag.wiring.tied.shapes.size:
             return False
         blocks = self.dag.wiring.incoming.blocks
-        along = [self.weights] if self.direction is None else [self.weights, self.direction]
-        return all(self._one_row(weights)[blocks].all() for weights in along)
+        return all(self._one_row(weights)[blocks].all() for weights in self._given)
 
     def _ranges(self, lanes: int) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
@@ -121,23 +125,26 @@ class Call:
         room = self.rooms.get(kernel)
         if room is None:
             room = self.rooms[kernel] = room_of(kernel, self.dag, self.tasks[0].lanes, self.real, self.members)
-        data, dag, real, ends, table = self.data, self.dag, self.real, self.ends, self.dag.addresses
+        size, most = room
+        data, real, ends, table = self.data, self.real, self.ends, self.dag.addresses
 
-        def work(batch: Batch) -> bool:
-            scratch, places = np.empty(room[0], real), np.zeros(room[1], np.int64)
+        def launched(batch: Batch, scratch: NDArray[Any], places: NDArray[np.int64]) -> bool:
             return bool(kernel(data, scratch, places, table, batch, ends, *arguments))
 
-        def help_out(member: int) -> bool:
-            places = np.zeros(room[1], np.int64)
-            places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1
-            return bool(kernel(data, scratch, places, table, self.tasks[0], ends, *arguments))
+        if self.members == 1:
 
-        if self.members > 1:
-            scratch, counters = np.empty(room[0], real), np.zeros(dag.meetings, np.int64)
-            found = pool.run(help_out, range(self.members), self.members)
+            def on_its_own(batch: Batch) -> bool:
+                return launched(batch, np.empty(size, real), np.zeros(most, np.int64))
+
+            bad = any(pool.run(on_its_own, self.tasks, self.threads))
         else:
-            found = pool.run(work, self.tasks, self.threads)
-        if any(found):
+            counters = np.zeros(self.dag.meetings, np.int64)
+            team = [np.zeros(most, np.int64) for _ in range(self.members)]
+            for member, places in enumerate(team):
+                places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1
+            work = functools.partial(launched, self.tasks[0], np.empty(size, real))
+            bad = any(pool.run(work, team, self.members))
+        if bad:
             raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
             if self.direction is not None:
                 lowest = float(np.finfo(self.real).min)

@@ -24,7 +24,7 @@ from dagdp.wiring import located, sizes
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 FORMS = 32  # forms of calls that are kept for a graph
-MOST_MEMBERS = 16  # a level's pieces are bits of a number, and threads beyond that were not measured
+MOST_MEMBERS = 16  # of a team: pieces of a level are bits of a number. More than there are cores would wait in turn
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
@@ -58,7 +58,7 @@ class Call:
         kept = self.dag.keeps(self.weights.shared)
         self.tasks = [Batch(*cut, lanes, part, kept) for part, cut in enumerate(self._ranges(lanes))]
         alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
-        self.members = 1 if alone else min(self.threads, MOST_MEMBERS)
+        self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available())
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
 

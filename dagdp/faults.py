@@ -73,7 +73,7 @@ def _message(
     if what != "theta":
         return f"{at}; expected a finite direction"
     if np.isnan(value):
-        return f"{at}; expected a number. Padding may hold NaN only behind the node given by end="
-    forbidden = "-inf" if sign > 0 else "+inf"
-    verb = "maximising" if sign > 0 else "minimising"
-    return f"{at}; expected less than infinity: when {verb}, an edge is forbidden by {forbidden}"
+        return f"{at}; expected a number. Padding may hold NaN only behind an item's end (end=, or lengths=)"
+    if sign > 0:
+        return f"{at}; expected less than infinity: when maximising, an edge is forbidden by -inf"
+    return f"{at}; expected more than -infinity: when minimising, an edge is forbidden by +inf"

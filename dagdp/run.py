@@ -201,7 +201,9 @@ def dp_hvp(
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, the derivative of the expected path in direction Z: shaped and keyed like theta (Algorithm 2).
 
-    Parameters are those of `dp_jvp`. When minimising, the Hessian product is -∇²DP_Ω(-θ) Z.
+    Parameters are those of `dp_jvp`. When minimising, the Hessian product is -∇²DP_Ω(-θ) Z. A theta without the batch
+    dimensions of z is shared by the batch, as a block is: its product is the sum over them. To have one for each
+    direction, give theta the batch dimensions: `np.broadcast_to(theta, z.shape)`.
     Under HardMax it is 0. Third derivatives do not exist in this package.
 
     Example

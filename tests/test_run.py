@@ -413,7 +413,7 @@ def test_other_bad_arguments_are_named():
         dp_value(dag, np.zeros(5), "entropy")
     with pytest.raises(InputError, match="threads is 0; expected a positive number"):
         dp_value(dag, np.zeros(5), threads=0)
-    with pytest.raises(InputError, match=r"theta\[0\] is -inf; expected less than infinity: when minimising.*\+inf"):
+    with pytest.raises(InputError, match=r"theta\[0\] is -inf; expected more than -infinity: when minimising.*\+inf"):
         dp_value(dag, np.array([-np.inf, 0, 0, 0, 0]), minimize=True)
     with pytest.raises(InputError, match=r"z\[1\] is inf; expected a finite direction"):
         dp_hvp(dag, np.zeros(5), np.array([0, np.inf, 0, 0, 0]))

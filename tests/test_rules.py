@@ -7,13 +7,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
-from cases import GRAPHS, IDS, OPERATORS, random_theta
+from cases import GRAPHS, IDS, OPERATORS, from_threads, random_theta
 
 import dagdp
 from dagdp import (
@@ -213,18 +212,8 @@ def test_rule_7_no_length_limit(length):
 def test_rule_8_python_threads_at_once():
     dag, theta = compile(dtw_grid(40, 40)), np.random.default_rng(5).random((24, 40, 40))
     exact = dp_grad(dag, theta, Negentropy(0.5), minimize=True)
-    found: list[bool] = []
-
-    def call() -> None:
-        for _ in range(5):
-            found.append(bool(np.array_equal(dp_grad(dag, theta, Negentropy(0.5), minimize=True, threads=2), exact)))
-
-    callers = [threading.Thread(target=call) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert found == [True] * 20
+    found = from_threads(lambda: dp_grad(dag, theta, Negentropy(0.5), minimize=True, threads=2))
+    assert len(found) == 20 and all(np.array_equal(path, exact) for path in found)
 
 
 def _in_child(queue, dag, theta):

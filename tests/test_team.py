@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
-from cases import OPERATORS, flat
+from cases import OPERATORS, flat, from_threads
 from test_powers import LIMITS
 
 import dagdp
@@ -163,15 +161,6 @@ def test_teams_of_several_callers_at_once():
     """More members than threads of the pool: every team is done in the end."""
     dag = dagdp.compile(WIDE["grid"]())
     theta = random_weights(dag)
-    exact, found = flat(dagdp.dp_grad(dag, theta, threads=1)), []
-
-    def call() -> None:
-        for _ in range(5):
-            found.append(bool(np.array_equal(flat(dagdp.dp_grad(dag, theta, threads=3)), exact)))
-
-    callers = [threading.Thread(target=call) for _ in range(4)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert found == [True] * 20
+    exact = flat(dagdp.dp_grad(dag, theta, threads=1))
+    found = from_threads(lambda: flat(dagdp.dp_grad(dag, theta, threads=3)))
+    assert len(found) == 20 and all(np.array_equal(path, exact) for path in found)

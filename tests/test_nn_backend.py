@@ -9,11 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cases import GRAPHS, IDS, OPERATORS, SMALL, Tsallis15, random_theta  # noqa: E402
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, IDS, OPERATORS, SMALL, Tsallis15, random_theta  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from oracles import row_solver  # noqa: E402
 from strategies import problems  # noqa: E402
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+from torch.utils._pytree import tree_leaves, tree_map  # noqa: E402
 
 import dagdp  # noqa: E402
 from dagdp import (  # noqa: E402
@@ -265,3 +266,55 @@ def test_float32_stays_float32():
         value, (E,) = backend.gradient(dag, [theta], omega)
         assert value.dtype == E.dtype == torch.float32
         np.testing.assert_allclose(E, reference.dp_grad(dag, theta.numpy(), omega), atol=2e-5)
+
+
+@pytest.fixture
+def device() -> str:
+    """The CUDA device, if there is one."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return "cuda"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@pytest.mark.parametrize("name", SMALL)
+def test_on_a_device_as_on_the_cpu(name, omega, device):
+    """The six functions give, on the device that theta is on, what the compiled kernels give."""
+    dag, rng = dagdp.compile(GRAPHS[name]()), np.random.default_rng(7)
+    given = [random_theta(dag.graph, rng, (2,)) for _ in range(2)]
+    there, here = ([tree_map(lambda a, to=to: torch.tensor(a, device=to), g) for g in given] for to in (device, "cpu"))
+    for function in ("dp_value", "dp_grad", "dp_value_and_grad", "dp_jvp", "dp_hvp", "dp_jvp_and_hvp"):
+        count = 2 if "jvp" in function or "hvp" in function else 1
+        got = getattr(dagdp, function)(dag, *there[:count], omega, backend="torch")
+        assert all(leaf.device.type == device for leaf in tree_leaves(got))
+        want = getattr(dagdp, function)(dag, *here[:count], omega)
+        torch.testing.assert_close(tree_map(torch.Tensor.cpu, got), want, **CLOSE)
+
+
+@pytest.mark.gpu
+def test_a_ragged_batch_trains_on_a_device(device):
+    """The gradient reaches the tensors on the device, a padding of NaN is not read, two backward passes agree."""
+    dag, rng = dagdp.compile(linear_chain(6, 3, ragged=True)), np.random.default_rng(4)
+    theta = {name: torch.tensor(array) for name, array in random_theta(dag.graph, rng, (2,)).items()}
+    theta["emission"][1, 4:] = torch.nan
+    end = dag.graph.num_nodes - torch.tensor([1, 3])
+    results = []
+    for to, chosen in (("cpu", None), (device, "torch")):
+        leaves = {name: tensor.to(to).requires_grad_() for name, tensor in theta.items()}
+        value = dagdp.dp_value(dag, leaves, end=end.to(to), backend=chosen)
+        first = torch.autograd.grad(value.sum(), list(leaves.values()), create_graph=True)
+        second = torch.autograd.grad(sum((g**2).nansum() for g in first), list(leaves.values()))
+        results.append([tensor.detach().cpu() for tensor in (value, *first, *second)])
+    for got, want in zip(*results, strict=True):
+        torch.testing.assert_close(got, want, **CLOSE)
+
+
+@pytest.mark.gpu
+def test_compiled_kernels_refuse_a_device_and_follow_cpu(device):
+    dag, theta = dagdp.compile(trellis(3, 2)), torch.rand(3, 2, 2, device=device, requires_grad=True)
+    with pytest.raises(InputError, match=r"theta is on cuda:0; the compiled kernels run on the CPU: pass theta\.cpu"):
+        dagdp.dp_value(dag, theta)
+    (E,) = torch.autograd.grad(dagdp.dp_value(dag, theta.cpu()), theta)
+    assert E.device == theta.device
+    torch.testing.assert_close(E, dagdp.dp_grad(dag, theta.detach(), backend="torch"), rtol=1e-5, atol=1e-6)

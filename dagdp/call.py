@@ -141,7 +141,7 @@ class Call:
             counters = np.zeros(self.dag.meetings, np.int64)
             team = [np.zeros(most, np.int64) for _ in range(self.members)]
             for member, places in enumerate(team):
-                places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1
+                places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1, pool.YIELD, 0, 0
             work = functools.partial(launched, self.tasks[0], np.empty(size, real))
             bad = any(pool.run(work, team, self.members))
         if bad:

@@ -137,7 +137,7 @@ class CompiledDAG:
         widths, hoisted = np.diff(self.wiring.incoming.levels), self.wiring.hoisted
         if 2 * widths[widths >= SHARED_WIDTH].sum() < self.num_nodes:
             return False
-        bands = hoisted.levels.size - 1
+        bands = hoisted.levels.size - 1  # no entry of a sheet is read twice
         read = [hoisted.entry[hoisted.ptr[h * bands] : hoisted.ptr[(h + 1) * bands]] for h in range(len(self.hoisted))]
         read += [p.index[p.index >= 0] for k, p in enumerate(self.potentials) if k not in self.hoisted]
         return all(int(np.bincount(entries, minlength=1).max()) <= 1 for entries in read)
@@ -146,11 +146,13 @@ class CompiledDAG:
     def meetings(self) -> int:
         """Numbers that a team counts with: two for each step of the longest launch, see kernels/team.py.
 
-        Forward a level is one, what is read for a band of levels (of theta and of z) as many as it has potentials,
-        and one to clear; all that twice, where powers of two are out of range; once more on the way back.
+        Forward a level is one, what is read for a band of levels (of theta and of z) as many as it has lists and
+        sheets, and one to clear; all that twice, where powers of two are out of range; once more on the way back.
         """
-        bands, potentials = self.wiring.hoisted.levels.size - 1, len(self.hoisted)
-        return 1 + 2 * (3 * self.num_levels + bands * (5 * potentials + 4) + 16)
+        hoisted = self.wiring.hoisted
+        bands = hoisted.levels.size - 1
+        parts = bands * len(self.hoisted) + int(hoisted.sheet_ptr[-1])
+        return 1 + 2 * (3 * self.num_levels + 4 * bands + 5 * parts + 16)
 
     @cached_property
     def entry_counts(self) -> Numbers:

@@ -47,14 +47,19 @@ class Outgoing(NamedTuple):
     blocks: np.ndarray  # [K]
 
 
+SHEET_COLUMNS = 16  # levels of a sheet: entries of a cache line in float32
+
+
 class Hoisted(NamedTuple):
-    """Potentials that all edges into a node share: H of them, each a list of (node, entry) cut into B bands."""
+    """Potentials that all edges into a node share: H of them, each sheets and a list of (node, entry), in B bands."""
 
     blocks: np.ndarray  # [H] which potentials these are
     levels: np.ndarray  # [B+1] first level of a band: the levels whose entries are read together
     ptr: np.ndarray  # [H*B+1] stretches of the two arrays below, by potential and band
     node: np.ndarray
     entry: np.ndarray  # rising within a band: the user's array is read in its own order
+    sheet_ptr: np.ndarray  # [H*B+1] sheets, by potential and band
+    sheets: np.ndarray  # [., 3 + 16] the corner's entry, step, rows, each column's first node: see compiler/sheets.py
 
 
 class Tied(NamedTuple):

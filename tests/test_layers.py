@@ -42,8 +42,12 @@ ALLOWED = {
     "kernels.pieces": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions",
     },
+    "kernels.sheets": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions", "wiring",
+    },
     "kernels.hoisted": {
-        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.team", "kernels.vectors", "progressions",
+        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.team", "kernels.vectors",
+        "progressions", "wiring",
     },
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
@@ -58,7 +62,7 @@ ALLOWED = {
     "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
-        "kernels.backward", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
+        "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
         "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors",
         "progressions",
     },
@@ -79,13 +83,18 @@ ALLOWED = {
         "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots",
         "kernels.solve", "kernels.team", "kernels.tied", "kernels.vectors",
     },
+    "kernels.ends": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers", "kernels.recursion",
+        "kernels.rows", "kernels.runs", "kernels.solve", "kernels.vectors", "progressions",
+    },
     "kernels.backward": {
-        "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers",
-        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.solve", "kernels.team", "kernels.tied",
+        "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.team", "kernels.tied",
         "kernels.vectors", "progressions",
     },
     "kernels.cpu": {
-        "kernels.backward", "kernels.bare", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit",
+        "kernels.backward", "kernels.bare", "kernels.ends", "kernels.exchange", "kernels.forward", "kernels.hoisted",
+        "kernels.jit",
         "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.powers", "kernels.rows",
         "kernels.slots", "kernels.team", "kernels.tied", "kernels.vectors", "kernels.wires",
     },
@@ -94,7 +103,8 @@ ALLOWED = {
     "compiler.validate": {"errors", "graph", "compiler.arrays"},
     "compiler.level": {"compiler.arrays", "compiler.validate"},
     "compiler.renumber": {"compiler.arrays", "compiler.level", "compiler.validate"},
-    "compiler.bands": {"compiler.validate", "kernels.jit"},
+    "compiler.bands": {"compiler.validate", "kernels.jit", "wiring"},
+    "compiler.sheets": {"compiler.validate", "kernels.jit", "wiring"},
     "compiler.runs": {"compiler.arrays", "kernels.jit", "progressions"},
     "compiler.generic": {"compiled", "progressions", "wiring"},
     "compiler.tie": {
@@ -102,7 +112,7 @@ ALLOWED = {
         "progressions", "wiring",
     },
     "compiler.specialise": {
-        "compiled", "compiler.bands", "compiler.generic", "compiler.renumber", "compiler.runs",
+        "compiled", "compiler.bands", "compiler.generic", "compiler.renumber", "compiler.runs", "compiler.sheets",
         "compiler.tie", "compiler.validate", "graph", "progressions", "wiring",
     },
     "compiler": {

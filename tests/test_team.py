@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from cases import OPERATORS, flat, from_threads
@@ -12,7 +15,9 @@ from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, pool
 from dagdp.call import prepare
 from dagdp.compiled import SHARED_WIDTH
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.kernels.team import LEAST_NODES
+from dagdp.kernels.cpu import team_numbers
+from dagdp.kernels.jit import helper
+from dagdp.kernels.team import LEAST_NODES, next_piece
 from dagdp.run import local_weights
 
 
@@ -164,3 +169,24 @@ def test_teams_of_several_callers_at_once():
     exact = flat(dagdp.dp_grad(dag, theta, threads=1))
     found = from_threads(lambda: flat(dagdp.dp_grad(dag, theta, threads=3)))
     assert len(found) == 20 and all(np.array_equal(path, exact) for path in found)
+
+
+@helper
+def take(places, pieces, piece):
+    return next_piece(places, pieces, piece)
+
+
+def test_who_waited_long_does_later_steps_alone():
+    """A member that leaves its core with a piece in hand costs one wait, not one at each level."""
+    counters, places = np.zeros(16, np.int64), [np.zeros(64, np.int64) for _ in range(2)]
+    for member, own in enumerate(places):
+        own[team_numbers(own)] = counters.ctypes.data, 0, member, 1, pool.YIELD, 0, 0
+    assert [take(own, 2, -1) for own in places] == [0, 1]
+    waiting = threading.Thread(target=take, args=(places[1], 2, 1))
+    waiting.start()
+    time.sleep(0.3)  # of member 0, whose piece is not done
+    assert waiting.is_alive() and take(places[0], 2, 0) == 2, "the step is over when both pieces are done"
+    waiting.join()
+    assert [take(places[1], 2, -1), take(places[1], 2, 0), take(places[1], 2, 1)] == [0, 1, 2], "all of it at once"
+    assert take(places[0], 2, -1) == 2, "nothing is left for the other"
+    assert [take(own, 1, -1) for own in reversed(places[1:])] == [0], "and what only one does is done by one"

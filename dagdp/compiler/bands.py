@@ -13,18 +13,19 @@ import numpy as np
 
 from dagdp.compiler.validate import Numbers
 from dagdp.kernels.jit import helper
+from dagdp.wiring import SHEET_COLUMNS
 
-BAND_LEVELS = 16  # entries of a cache line in float32: shorter bands would turn squares that are half empty
+BAND_LEVELS = SHEET_COLUMNS  # shorter bands would turn squares that are half empty
 BAND_NODES = 2048  # bands of narrow levels grow to this: rows of 64 bytes that stay in L2
 
 
 def cut_bands(level_ptr: Numbers) -> Numbers:
-    """[bands+1] first level of each band: at least 16 levels and 2048 nodes, whichever is more."""
+    """[bands+1] first level of each band: 16 levels or a multiple of it, with 2048 nodes or more."""
     cuts = [0]
     last = level_ptr.size - 1
     while cuts[-1] < last:
-        enough = int(np.searchsorted(level_ptr, level_ptr[cuts[-1]] + BAND_NODES))
-        cuts.append(min(last, max(enough, cuts[-1] + BAND_LEVELS)))
+        enough = int(np.searchsorted(level_ptr, level_ptr[cuts[-1]] + BAND_NODES)) - cuts[-1]
+        cuts.append(min(last, cuts[-1] + BAND_LEVELS * max(1, -(-enough // BAND_LEVELS))))
     return np.array(cuts)
 
 

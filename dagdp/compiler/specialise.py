@@ -26,11 +26,12 @@ from dagdp.compiler.runs import (
     pieces_of,
     shared_entries,
 )
+from dagdp.compiler.sheets import find_sheets
 from dagdp.compiler.tie import tie
 from dagdp.compiler.validate import Numbers
 from dagdp.graph import Potential
 from dagdp.progressions import EDGE, ENTRY, LISTED
-from dagdp.wiring import Hoisted, Incoming, Outgoing, Wiring
+from dagdp.wiring import SHEET_COLUMNS, Hoisted, Incoming, Outgoing, Wiring
 
 PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned
@@ -172,16 +173,23 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
 
 def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Any) -> Hoisted:
     bands = cut_bands(level_ptr)
-    lists = [sorted_in_bands(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
-    counts = [np.diff(ptr) for ptr, _ in lists]
-    nothing = np.empty(0, np.int64)
+    found = [find_sheets(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
+    lists = [sorted_in_bands(left, size, level_ptr, bands) for (_, _, left), size in zip(found, sizes, strict=True)]
+    nothing, no_sheet = np.empty(0, np.int64), np.empty((0, 3 + SHEET_COLUMNS), np.int64)
     return Hoisted(
         blocks=frozen(np.array(blocks, np.int64)),
         levels=frozen(bands),
-        ptr=frozen(np.cumsum(np.concatenate([[0], *counts]))),
+        ptr=frozen(_joined([ptr for ptr, _ in lists])),
         node=frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
         entry=frozen(np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])),
+        sheet_ptr=frozen(_joined([ptr for ptr, _, _ in found])),
+        sheets=frozen(np.concatenate([no_sheet, *(sheets for _, sheets, _ in found)])),
     )
+
+
+def _joined(pointers: list[Numbers]) -> Numbers:
+    """Pointers into one list behind another as pointers into both."""
+    return np.cumsum(np.concatenate([[0], *(np.diff(ptr) for ptr in pointers)]))
 
 
 def _passing(incoming: Incoming, farthest: Numbers) -> Incoming:

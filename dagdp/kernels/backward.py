@@ -1,48 +1,34 @@
 """The backward pass, pulling over outgoing edges: a level's nodes read the children at the other ends.
 
 Every edge's weight is made anew from the numbers its two ends keep, a row at a time: one edge of all samples, or
-neighbouring edges of one sample. Rows that lie nowhere as rows are put together behind the state (`spare`).
+neighbouring edges of one sample (ends.py).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from dagdp.kernels.ends import Along, Ends, edge_weight, expect_ends, expect_tangents, row_ends
 from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, row_of, store
-from dagdp.kernels.operator import exponential, first_only
-from dagdp.kernels.powers import power_weight
+from dagdp.kernels.lanes import load, store
+from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import (
-    argument,
-    difference,
     flow,
     flow_tangent,
-    join,
-    rejoined,
     weight_tangent,
 )
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
-from dagdp.kernels.solve import weighed
 from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
 from dagdp.kernels.tied import flush_tied, leave_tied
-from dagdp.kernels.vectors import FAR, gather_vector, pick, row_length
-from dagdp.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
+from dagdp.kernels.vectors import FAR, pick, row_length
+from dagdp.progressions import CHILD, FIRST, LISTED, PARENT
 
 CHUNK = 256  # rows of edges whose potentials are read, and flows written, at once: 16 KiB each
-
-
-class Ends(NamedTuple):
-    """Where the rows at the two ends of a row of edges lie, and how many lanes are edges."""
-
-    parent: Any
-    child: Any
-    slot: Any  # row: the edges' places among their siblings
-    count: Any
 
 
 @inner
@@ -72,87 +58,6 @@ def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any, weights: Any, pl
 
 
 @inlined
-def gather(array: Any, at: int, nodes: Any, count: int) -> None:
-    """One sample's numbers at some nodes, as a row at `at`."""
-    if array.shape[0] == 0:
-        return
-    if nodes[2] == 0:
-        store(array, at, row_of(array, pick(array, nodes[1])))
-        return
-    if nodes[2] == LISTED:
-        store(array, at, gather_vector(array, nodes[0], nodes[1], 0, count))
-        return
-    for w in range(count):
-        array[at + w] = pick(array, number(nodes, w))
-
-
-@inlined
-def row_ends(
-    omega: Any, outgoing: Any, run: int, skip: int, left: int, lanes: int, spare: int, state: Any, bars: Any
-) -> Ends:
-    """The ends of the edges of a run from the edge `skip` on, `left` of them to come."""
-    v_hi, v_lo, kappa, v_dot, c, own, _ = state
-    real = v_hi.dtype.type
-    whole = row_length(v_hi)
-    parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
-    slots = quantity(outgoing, run, SLOT, skip)
-    slot = row_of(v_hi, 0)
-    if lanes == whole:
-        if first_only(omega):
-            slot = row_of(v_hi, real(number(slots, 0)))
-        return Ends(number(parents, 0) * whole, number(children, 0) * whole, slot, whole)
-    count = min(left, whole)
-    j, i = parents[1], children[1]
-    if parents[2] != 1:
-        j = spare
-        gather(v_hi, j, parents, count)
-        gather(v_lo, j, parents, count)
-        gather(v_dot, j, parents, count)
-    if children[2] != 1:
-        i = spare + whole
-        gather(v_hi, i, children, count)
-        gather(v_lo, i, children, count)
-        gather(kappa, i, children, count)
-        gather(own, i, children, count)
-        gather(c, i, children, count)
-        gather(bars[0], i, children, count)
-        gather(bars[1], i, children, count)
-    if first_only(omega):
-        at = spare + 2 * whole
-        for w in range(count):
-            v_hi[at + w] = real(number(slots, w))
-        slot = load(v_hi, at)
-    return Ends(j, i, slot, count)
-
-
-@inlined
-def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
-    """What `weighed` asks, for a row of edges: (x_e - v_i)/γ and κ_i, or HardMax's place among siblings."""
-    v_hi, v_lo, kappa, _, _, own, _ = state
-    if first_only(omega):
-        return argument(omega, row_of(v_hi, 0), ends.slot, load(kappa, ends.child))
-    hi, lo = difference(load(v_hi, ends.parent), load(v_hi, ends.child))
-    if potentials.shape[0] > row_length(v_hi):
-        hi, lo = join(hi, lo, load(potentials, at))
-    if own.shape[0] > 0:
-        hi, lo = join(hi, lo, load(own, ends.child))
-    real = v_hi.dtype.type
-    y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), real(1) / omega.gamma)
-    if exponential(omega):
-        return y + (real(1) - omega.corner)  # κ is 1
-    return argument(omega, y, ends.slot, load(kappa, ends.child))
-
-
-@inlined
-def edge_weight(omega: Any, powers: bool, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
-    """(q, s) of a row of edges."""
-    if exponential(omega) and powers:
-        q = power_weight(state, ends.parent, ends.child)
-        return q, q
-    return weighed(omega, argument_of(omega, state, ends, potentials, at))
-
-
-@inlined
 def hand_up(
     bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, lanes: int, room: Any, at: int, cut: bool
 ) -> None:
@@ -172,6 +77,16 @@ def hand_up(
     else:
         for w in range(ends.count):
             bar[number(parents, w)] += pick(room, at + w)
+
+
+@inner
+def longest_run(outgoing: Any, level: int) -> int:
+    """The longest run of those that leave a level."""
+    found, most = -1, 0
+    for run in range(outgoing.level_runs[level], outgoing.level_runs[level + 1]):
+        if edges_of(outgoing, run) > most:
+            found, most = run, edges_of(outgoing, run)
+    return found
 
 
 @inlined
@@ -199,19 +114,10 @@ def levels_of(hoisted: Any, band: int, top: int) -> Any:
     return min(top, pick(hoisted.levels, band)), min(top, pick(hoisted.levels, band + 1))
 
 
-class Along(NamedTuple):
-    """What the Hessian product's backward pass has beside the gradient's."""
-
-    z: Source
-    v_dot: Any
-    c: Any
-    bar_dot: Any
-
-
 @inlined
 def pour(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, state: Any,
-    bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool,
+    bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool, below: int,
 ) -> None:  # fmt: skip
     """The flows e = q ē on `count` edges of a run, handed to their parents and to the gradient."""
     w, _, flows = rows
@@ -222,6 +128,8 @@ def pour(
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar[:0]))
+        if below > 0:
+            expect_ends(state, bar, ends, below)
         q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
         row = flow(q, load(bar, ends.child))
         hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at, cut)
@@ -231,7 +139,7 @@ def pour(
 @inlined
 def pour_tangent(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, along: Along,
-    state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool,
+    state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool, below: int,
 ) -> None:  # fmt: skip
     """The same of e and ė = q̇ ē + q ē̇, of which ė goes to the result."""
     z, v_dot, c, bar_dot = along
@@ -247,6 +155,9 @@ def pour_tangent(
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
+        if below > 0:
+            expect_ends(state, bar, ends, below)
+            expect_tangents(along, ends, below)
         q, s = edge_weight(omega, batch.powers, state, ends, w, at)
         x_dot = load(v_dot, ends.parent)
         if own_edges:
@@ -268,19 +179,38 @@ def leave_level(
     pieces = pieces_of(places, n1 - n0, LEAST_NODES)
     if pieces > 1 and not apart(outgoing, level):
         pieces = 1
+    longest = longest_run(outgoing, level) if bar.shape[0] > FAR else -1
     piece = next_piece(places, pieces, -1)
     while piece < pieces:
         begin, end = portion(n0, n1, piece, pieces, 1)
         for run in range(outgoing.level_runs[level + 1] - 1, outgoing.level_runs[level] - 1, -1):
+            below = (n1 - n0) * batch.lanes if run == longest else 0
             first, last = (0, edges_of(outgoing, run)) if pieces == 1 else edges_from(outgoing, run, begin, end)
             for skip in range(first, last, CHUNK):
                 count, cut = min(CHUNK, last - skip), pieces > 1
                 if along is None:
-                    pour(omega, outgoing, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare, cut)
+                    pour(
+                        omega,
+                        outgoing,
+                        batch,
+                        b0,
+                        run,
+                        skip,
+                        count,
+                        theta,
+                        state,
+                        bar,
+                        out,
+                        rows,
+                        square,
+                        spare,
+                        cut,
+                        below,
+                    )
                 else:
                     pour_tangent(
                         omega, outgoing, batch, b0, run, skip, count, theta, along, state, bar, out, rows, square,
-                        spare, cut,
+                        spare, cut, below,
                     )  # fmt: skip
         piece = next_piece(places, pieces, piece)
 

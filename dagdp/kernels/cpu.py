@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.backward import CHUNK, Along, backward, clear, local_weights, seed
+from dagdp.kernels.backward import CHUNK, backward, clear, local_weights, seed
 from dagdp.kernels.bare import push_back, pushes
+from dagdp.kernels.ends import Along
 from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.hoisted import band_rows

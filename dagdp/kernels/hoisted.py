@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.kernels.exchange import Batch, Source, read, write
-from dagdp.kernels.jit import inner
+from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.rows import fill
+from dagdp.kernels.sheets import across, expect_across, in_sheets, read_aslant, rows_of, write_aslant
 from dagdp.kernels.team import all_go_on, next_piece, only_one, pieces_of, portion
-from dagdp.kernels.vectors import part, pick, row_length, rule
+from dagdp.kernels.vectors import lent_block, part, pick, row_length, rule
 from dagdp.progressions import LISTED
+from dagdp.wiring import SHEET_COLUMNS
 
 LEAST_PIECE = 1024  # entries that a member of a team reads or writes at least
+NO_SHEET = -1
 
 
 @inner
@@ -24,33 +27,96 @@ def band_rows(incoming: Any, hoisted: Any) -> int:
     return most if hoisted.blocks.shape[0] > 0 else 0
 
 
+@inlined
+def parts_of(hoisted: Any, place: int) -> int:
+    """In how many parts the nodes of a band and potential are: a list, and sheets."""
+    return 1 + pick(hoisted.sheet_ptr, place + 1) - pick(hoisted.sheet_ptr, place)
+
+
+@inlined
+def part_of(hoisted: Any, place: int, n: int) -> Any:
+    """(sheet, first, last) of the n-th part: all rows of a sheet, or places of the lists."""
+    if n == 0:
+        return NO_SHEET, pick(hoisted.ptr, place), pick(hoisted.ptr, place + 1)
+    sheet = pick(hoisted.sheet_ptr, place) + n - 1
+    return sheet, 0, rows_of(hoisted, sheet)
+
+
+@inlined
+def pieces_of_part(places: Any, sheet: int, first: int, last: int) -> int:
+    """In how many pieces a team takes it."""
+    return pieces_of(places, (last - first) * (1 if sheet == NO_SHEET else SHEET_COLUMNS), LEAST_PIECE)
+
+
+@inner
+def read_part(
+    x: Any, square: Any, source: Source, k: int, hoisted: Any, sheet: int, begin: int, end: int, batch: Batch, b0: int,
+    afresh: bool,
+) -> bool:  # fmt: skip
+    """Potential k at rows [begin, end) of a sheet, or at those places of the lists; whether one is out of range."""
+    if sheet != NO_SHEET and batch.lanes == 1:
+        return read_aslant(x, hoisted, sheet, begin, end, square, source, k, b0, afresh)
+    bad = False
+    here, rows, entry = x, rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED)
+    count = end - begin
+    while begin < end:
+        if sheet != NO_SHEET:
+            here, rows, entry = across(hoisted, sheet, begin, x, batch.lanes)
+            count = SHEET_COLUMNS
+            expect_across(lent_block(source.table, k, x), hoisted, sheet, begin + 1, source, k, batch, b0)
+        bad |= read(here, rows, square, source, k, entry, count, batch, b0, afresh)
+        begin += 1 if sheet != NO_SHEET else count
+    return bad
+
+
+@inner
+def write_part(
+    out: Any, flow: Any, square: Any, source: Source, k: int, hoisted: Any, sheet: int, begin: int, end: int,
+    batch: Batch, b0: int,
+) -> None:  # fmt: skip
+    """The flow at those rows or places, added to the gradient of potential k."""
+    if sheet != NO_SHEET and batch.lanes == 1:
+        write_aslant(out, hoisted, sheet, begin, end, flow, square, source, k, batch, b0)
+        return
+    here, rows, entry = flow, rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED)
+    count = end - begin
+    while begin < end:
+        if sheet != NO_SHEET:
+            here, rows, entry = across(hoisted, sheet, begin, flow, batch.lanes)
+            count = SHEET_COLUMNS
+            expect_across(lent_block(out, k, flow), hoisted, sheet, begin + 1, source, k, batch, b0)
+        write(out, source, k, entry, here, rows, count, square, batch, b0, False)
+        begin += 1 if sheet != NO_SHEET else count
+
+
 @inner
 def read_hoisted(
-    x: Any, first: int, square: Any, source: Source, incoming: Any, hoisted: Any, band: int, batch: Batch, b0: int,
+    x: Any, before: int, square: Any, source: Source, incoming: Any, hoisted: Any, band: int, batch: Batch, b0: int,
     places: Any,
 ) -> bool:  # fmt: skip
-    """The sum of the hoisted potentials of a band's nodes, whose rows in x lie `first` elements before their places in
+    """The sum of the hoisted potentials of a band's nodes, whose rows in x lie `before` elements before their places in
     the state. Whether one is out of range.
     """
-    x = part(x, -first, x.shape[0] + first)
+    x = part(x, -before, x.shape[0] + before)
     node = pick(incoming.levels, pick(hoisted.levels, band))
     size = pick(incoming.levels, pick(hoisted.levels, band + 1)) - node
-    whole = pick(hoisted.ptr, band + 1) - pick(hoisted.ptr, band) == size  # the first of them is there at every node
+    listed = pick(hoisted.ptr, band + 1) - pick(hoisted.ptr, band)
+    whole = listed + in_sheets(hoisted, band) == size  # the first of them is there at every node
     if not whole and only_one(places):
         fill(x, node * batch.lanes, size * batch.lanes, 0)
         all_go_on(places)
     bands = hoisted.levels.shape[0] - 1
     bad = False
     for h in range(hoisted.blocks.shape[0]):
-        r = pick(hoisted.ptr, h * bands + band)
-        count = pick(hoisted.ptr, h * bands + band + 1) - r
-        pieces = pieces_of(places, count, LEAST_PIECE)
-        piece = next_piece(places, pieces, -1)
-        while piece < pieces:
-            begin, end = portion(r, r + count, piece, pieces, row_length(x))
-            rows, entry, k = rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED), hoisted.blocks[h]
-            bad |= read(x, rows, square, source, k, entry, end - begin, batch, b0, whole and h == 0)
-            piece = next_piece(places, pieces, piece)
+        place, k, afresh = h * bands + band, pick(hoisted.blocks, h), whole and h == 0
+        for n in range(parts_of(hoisted, place)):
+            sheet, first, last = part_of(hoisted, place, n)
+            pieces = pieces_of_part(places, sheet, first, last)
+            piece = next_piece(places, pieces, -1)
+            while piece < pieces:
+                begin, end = portion(first, last, piece, pieces, row_length(x))
+                bad |= read_part(x, square, source, k, hoisted, sheet, begin, end, batch, b0, afresh)
+                piece = next_piece(places, pieces, piece)
     return bad
 
 
@@ -62,12 +128,12 @@ def write_hoisted(
     """The gradient of a hoisted potential is the adjoint of its node."""
     bands = hoisted.levels.shape[0] - 1
     for h in range(hoisted.blocks.shape[0]):
-        r = pick(hoisted.ptr, h * bands + band)
-        count = pick(hoisted.ptr, h * bands + band + 1) - r
-        pieces = pieces_of(places, count, LEAST_PIECE)
-        piece = next_piece(places, pieces, -1)
-        while piece < pieces:
-            begin, end = portion(r, r + count, piece, pieces, row_length(bar))
-            rows, entry, k = rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED), hoisted.blocks[h]
-            write(out, source, k, entry, bar, rows, end - begin, square, batch, b0, False)
-            piece = next_piece(places, pieces, piece)
+        place, k = h * bands + band, pick(hoisted.blocks, h)
+        for n in range(parts_of(hoisted, place)):
+            sheet, first, last = part_of(hoisted, place, n)
+            pieces = pieces_of_part(places, sheet, first, last)
+            piece = next_piece(places, pieces, -1)
+            while piece < pieces:
+                begin, end = portion(first, last, piece, pieces, row_length(bar))
+                write_part(out, bar, square, source, k, hoisted, sheet, begin, end, batch, b0)
+                piece = next_piece(places, pieces, piece)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.backward import Ends, argument_of
+from dagdp.kernels.ends import Ends, argument_of
 from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner

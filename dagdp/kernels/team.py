@@ -2,7 +2,8 @@
 
 What is done between two meetings is a step. It is cut in pieces; a member takes one that nobody has, its own first,
 and goes on when all of them are done. Nobody waits for a member to come, only for a piece that it has taken: one whose
-core is busy with something else is missed by nobody, and finds nothing left to do.
+core is busy with something else is missed by nobody, and finds nothing left to do. One that is sent off its core with
+a piece in hand is waited for once; who waited long takes all that is left of later steps at once.
 
 How a step is cut leaves no trace in the results: what one piece writes no other reads before the step is over.
 """
@@ -19,8 +20,12 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.vectors import pick
 
 # Numbers that follow the places of rows: where the team counts (from an address on, a flag, and then two numbers for
-# each step: which pieces are taken, how many are done), the next step, this member, how many others there are.
-COUNTERS, STEP, MEMBER, OTHERS, TEAM = 0, 1, 2, 3, 4
+# each step: which pieces are taken, how many are done), the next step, this member, how many others there are; where
+# the function is by which a thread leaves its core to others; whether it waits for others no more, and which pieces of
+# this step it then has to do.
+COUNTERS, STEP, MEMBER, OTHERS, YIELD, HURRIED, OWN, TEAM = 0, 1, 2, 3, 4, 5, 6, 7
+LOOKS = 1 << 12  # at what others have not done, some microseconds, before the core is left to who may need it
+PATIENCE = 1 << 10  # times that it is left before a member is hurried
 TIED = 2  # numbers that follow those, for tied levels
 LEAST_NODES = 128  # of a level that a member works on at least
 
@@ -51,6 +56,19 @@ def seen_by_all(typing: Any, address: Any, place: Any) -> Any:
         return builder.load_atomic(builder.gep(pointer, [arguments[1]]), "acquire", 8)
 
     return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def called(typing: Any, address: Any) -> Any:
+    """Call the function at that address, which takes nothing; nothing is done where the address is 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        with builder.if_then(builder.icmp_signed("!=", arguments[0], arguments[0].type(0))):
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
 
 
 @inlined
@@ -105,8 +123,17 @@ def next_of_team(places: Any, pieces: int, piece: int) -> int:
     """`next_piece` where others work, too."""
     counters, step, member = mine(places, COUNTERS), mine(places, STEP), mine(places, MEMBER)
     taken, done = 1 + 2 * step, 2 + 2 * step
+    first = places.shape[0] - TIED - TEAM
     if piece >= 0:
         add_at_once(counters, done, 1)
+    elif mine(places, HURRIED) != 0:
+        every = (1 << pieces) - 1
+        places[first + OWN] = every & ~join_at_once(counters, taken, every)
+    left = mine(places, OWN)
+    for k in range(pieces if left != 0 else 0):
+        if (left >> k) & 1 != 0:
+            places[first + OWN] = left & ~(1 << k)
+            return k
     known = seen_by_all(counters, taken)
     for k in range(pieces):
         own = (member + k) % pieces
@@ -114,9 +141,14 @@ def next_of_team(places: Any, pieces: int, piece: int) -> int:
             known = join_at_once(counters, taken, 1 << own)
             if (known >> own) & 1 == 0:
                 return own
+    looks = 0
     while seen_by_all(counters, done) < pieces:
-        pass
-    places[places.shape[0] - TIED - TEAM + STEP] = step + 1
+        looks += 1
+        if looks % LOOKS == 0:
+            called(mine(places, YIELD))
+    if looks > LOOKS * PATIENCE:
+        places[first + HURRIED] = 1
+    places[first + STEP] = step + 1
     return pieces
 
 

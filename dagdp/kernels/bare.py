@@ -12,7 +12,7 @@ from typing import Any
 from numba.extending import overload
 
 from dagdp.kernels.exchange import Batch, Source, last_at_most
-from dagdp.kernels.forward import compare_row, solve_row
+from dagdp.kernels.forward import MOVES, solve_rows
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import UNCOUNTED, inlined, inner
 from dagdp.kernels.lanes import load, row_of, select
@@ -75,6 +75,19 @@ def expect_below(state: Any, bar: Any, first: int, rows: int) -> None:
 
 
 @inlined
+def push_rows(
+    omega: Any, powers: bool, depth: int, first: int, rows: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
+) -> None:
+    """The flows into some rows, the first of which lies at `first`."""
+    solve_rows(omega, powers, depth, rows, state, buffers, 0)
+    for r in range(rows):
+        child = first + r * row_length(bar)
+        if bar_dot.shape[0] > 0:
+            push_tangent(omega, depth, child, buffers, r, bar, state[3], bar_dot)
+        push_row(omega, depth, child, buffers, r, bar)
+
+
+@inlined
 def push_level(
     omega: Any, incoming: Any, powers: bool, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
 ) -> None:
@@ -96,14 +109,10 @@ def push_level(
         rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, room)
         place_samples(incoming, run, slot, depth, i, rows, state, at)
         expect_below(state, bar, (node - LEVELS_BELOW * (n1 - n0)) * whole, rows)
-        for r in range(rows):
-            compare_row(omega, powers, depth, state, buffers, r, 0)
-        for r in range(rows):
-            solve_row(omega, powers, depth, state, buffers, r)
-        for r in range(rows):
-            if bar_dot.shape[0] > 0:
-                push_tangent(omega, depth, (node + r) * whole, buffers, r, bar, state[3], bar_dot)
-            push_row(omega, depth, (node + r) * whole, buffers, r, bar)
+        if depth == MOVES:
+            push_rows(omega, powers, MOVES, node * whole, rows, state, bar, bar_dot, buffers)
+        else:
+            push_rows(omega, powers, depth, node * whole, rows, state, bar, bar_dot, buffers)
         node += rows
 
 

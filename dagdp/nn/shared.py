@@ -8,6 +8,7 @@ where they differ. A derivative of the gradient takes the joined route.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -74,7 +75,11 @@ class SharedValue(torch.autograd.Function):
                 value = question.joined(*blocks)
             found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
             return None, *(next(found) if asked else None for asked in ctx.needs_input_grad[1:])
-        first = g.flatten()[:1].sum()  # 0 of an empty batch
-        if not bool((g == first).all()):
+        upstream = g.numpy(force=True)
+        first = float(upstream.flat[0]) if upstream.size else 0.0
+        if not (upstream == first).all():
             return None, *question.ask(blocks, g)[1]
         return None, *(path * first for path in paths)
+
+
+SharedValue.forward.__signature__ = inspect.signature(SharedValue.forward)  # type: ignore[attr-defined]

@@ -12,6 +12,8 @@ from dagdp import DerivativeError, HardMax, Negentropy, SquaredL2, Tsallis, comp
 torch = pytest.importorskip("torch")
 from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
 
+from dagdp.nn import ops  # noqa: E402
+
 OMEGAS = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)]
 omegas = pytest.mark.parametrize("omega", OMEGAS, ids=repr)
 names = pytest.mark.parametrize("name", ["chain", "grid", "two starts, two ends", "tied"])
@@ -252,3 +254,58 @@ def test_anomaly_mode_and_untouched_saved_tensors():
         theta.mul_(2)  # torch notices a change between forward and backward
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.sum().backward()
+
+
+@pytest.mark.parametrize("shared", [(), ("transition",)], ids=["own", "shared"])
+@pytest.mark.parametrize("upstream", [[1.0, 1.0], [2.0, 2.0], [0.5, -3.0]], ids=str)
+def test_a_retained_graph_gives_the_same_again(upstream, shared):
+    """The first plain backward pass hands out the memory in which the path was kept; whoever asks again asks anew."""
+    graph = GRAPHS["chain"]()
+    theta = leaves(graph, (2,), shared=shared)
+    dag, inputs = compile(graph), list(theta.values())
+    weights = torch.tensor(upstream, dtype=torch.float64, requires_grad=True)
+    value = dp_value(dag, theta)
+    loss = (value * weights).sum()
+
+    def gradients(**how):
+        return torch.autograd.grad(loss, inputs, retain_graph=True, **how)
+
+    twice = gradients(create_graph=True)
+    first = gradients()
+    kept = [tensor.clone() for tensor in first]
+    for tensor in first:
+        tensor.zero_()  # it belongs to the caller
+    for again in (gradients(), gradients(create_graph=True), gradients()):
+        for got, want in zip(again, kept, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+    bent = torch.autograd.grad(sum((t**2).sum() for t in twice), inputs, retain_graph=True)
+    later = torch.autograd.grad(sum((t**2).sum() for t in gradients(create_graph=True)), inputs)
+    for got, want in zip(later, bent, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_the_path_that_the_caller_holds_stays_his():
+    """A backward pass through the value leaves the E of `dp_value_and_grad`, and an operator's own, as they were."""
+    theta = torch.rand(3, 4, 4, dtype=torch.float64, requires_grad=True)
+    dag = compile(dagdp.graphs.dtw_grid(4, 4))
+    value, path = dagdp.dp_value_and_grad(dag, theta, minimize=True)
+    before = path.detach().clone()
+    (5.0 * value).sum().backward()
+    assert torch.equal(path, before) and torch.allclose(theta.grad, 5.0 * before)
+    problem = ops.Problem(dag, Negentropy(), False, 1)
+    value, path = ops.gradient_op(theta.flatten(1), None, *problem.arguments)
+    before = path.detach().clone()
+    (5.0 * value).sum().backward()
+    assert torch.equal(path, before)
+
+
+def test_gradients_gather_in_a_leaf():
+    """Two losses of one value, as with gradient accumulation, and a hook that moves what was saved."""
+    theta = torch.rand(2, 5, 5, requires_grad=True)
+    dag = compile(dagdp.graphs.dtw_grid(5, 5))
+    want = dp_grad(dag, theta.detach(), minimize=True)
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone):
+        value = dp_value(dag, theta, minimize=True)
+    value.sum().backward(retain_graph=True)
+    value.sum().backward()
+    torch.testing.assert_close(theta.grad, 2 * want)

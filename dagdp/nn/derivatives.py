@@ -103,6 +103,18 @@ def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
     return jvp
 
 
+def given_away(path: Tensor, upstream: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+    """A path times the upstream gradient, in its own memory: a product of its own is a third of a large backward pass.
+
+    `data` has a version counter of its own: torch would not hand out what it saved and somebody changed, not even to
+    be thrown away. Who gives a path away must not read it again.
+    """
+    rows = path.data
+    if not (upstream.numpy(force=True) == 1.0).all():
+        rows.mul_(spread(upstream))
+    return rows
+
+
 def _weighted(scalars: Tensor, rows: Tensor, problem: Problem) -> Tensor:
     return problem.spread(scalars) * rows
 
@@ -123,11 +135,20 @@ class Value(torch.autograd.Function):
         theta, end, *given = inputs
         ctx.mark_non_differentiable(output[1])
         _remember(ctx, (theta, output[1], end), tuple(given))
+        # An operator's E is its caller's. This class's E nobody else has: `path` copies it if there is a backward pass.
+        ctx.private, ctx.left = isinstance(given[0], Problem), [True]
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, _: Any) -> tuple[Any, ...]:
         theta, known, end = ctx.saved_tensors
-        return (None if g is None else _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing)
+        if g is None:
+            return None, *ctx.nothing
+        if not ctx.left:
+            known = value(theta, end, ctx.problem)[1]
+        elif ctx.private and not torch.is_grad_enabled() and ops.unobserved(g, known):
+            ctx.left.clear()
+            return given_away(known, g, ctx.problem.spread), *ctx.nothing
+        return _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing
 
     @staticmethod
     @forward_mode

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
+from dagdp.nn.derivatives import given_away
 from dagdp.nn.ops import Problem, unobserved
 from dagdp.run import weighted_gradient
 
@@ -61,6 +62,7 @@ class SharedValue(torch.autograd.Function):
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*blocks, *output[1:])
+        ctx.left = [True]
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
@@ -76,10 +78,12 @@ class SharedValue(torch.autograd.Function):
             found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
             return None, *(next(found) if asked else None for asked in ctx.needs_input_grad[1:])
         upstream = g.numpy(force=True)
-        first = float(upstream.flat[0]) if upstream.size else 0.0
-        if not (upstream == first).all():
+        first = upstream.flat[0] if upstream.size else 0.0
+        if not ctx.left or not (upstream == first).all():
             return None, *question.ask(blocks, g)[1]
-        return None, *(path * first for path in paths)
+        ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
+        once = torch.tensor(first, dtype=g.dtype)
+        return None, *(given_away(path, once, lambda same: same) for path in paths)
 
 
 SharedValue.forward.__signature__ = inspect.signature(SharedValue.forward)  # type: ignore[attr-defined]

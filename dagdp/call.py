@@ -18,6 +18,7 @@ from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch
 from dagdp.kernels.cpu import places_size, scratch_size, team_numbers
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
+from dagdp.kernels.team import LEAST_NODES
 from dagdp.omega import Negentropy, Omega
 from dagdp.wiring import located, sizes
 
@@ -58,7 +59,8 @@ class Call:
         kept = self.dag.keeps(self.weights.shared)
         self.tasks = [Batch(*cut, lanes, part, kept) for part, cut in enumerate(self._ranges(lanes))]
         alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
-        self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available())
+        useful = max(1, self.dag.widest // LEAST_NODES)  # more would only wait
+        self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available(), useful)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
 

@@ -20,7 +20,7 @@ from dagdp.wiring import Wiring, addresses
 
 Numbers = NDArray[np.int64]
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
-SHARED_WIDTH = 384  # nodes of a level from which threads share it out
+SHARED_WIDTH = 1024  # nodes of a level from which threads share it out: the meetings of 16 cores take longer than of 2
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
@@ -141,6 +141,11 @@ class CompiledDAG:
         read = [hoisted.entry[hoisted.ptr[h * bands] : hoisted.ptr[(h + 1) * bands]] for h in range(len(self.hoisted))]
         read += [p.index[p.index >= 0] for k, p in enumerate(self.potentials) if k not in self.hoisted]
         return all(int(np.bincount(entries, minlength=1).max()) <= 1 for entries in read)
+
+    @cached_property
+    def widest(self) -> int:
+        """Nodes of the widest level."""
+        return int(np.diff(self.wiring.incoming.levels).max())
 
     @cached_property
     def meetings(self) -> int:

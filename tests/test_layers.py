@@ -126,7 +126,8 @@ ALLOWED = {
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "call": {
-        "", "compiled", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "omega", "pool", "wiring",
+        "", "compiled", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kernels.team", "omega",
+        "pool", "wiring",
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "side_by_side": {

@@ -11,9 +11,8 @@ from cases import OPERATORS, flat, from_threads
 from test_powers import LIMITS
 
 import dagdp
-from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, pool
+from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, call, compiled, pool
 from dagdp.call import prepare
-from dagdp.compiled import SHARED_WIDTH
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.kernels.cpu import team_numbers
 from dagdp.kernels.jit import helper
@@ -22,9 +21,10 @@ from dagdp.run import local_weights
 
 
 @pytest.fixture(autouse=True)
-def many_cores(monkeypatch):
-    """As if there were enough for every team here: where there are not, members find each other off the core."""
+def teams_are_formed(monkeypatch):
+    """As if there were cores for every team here (else members find each other off the core), and for small graphs."""
     monkeypatch.setattr(pool, "available", lambda: 8)
+    monkeypatch.setattr(compiled, "SHARED_WIDTH", 384)
 
 
 def layered(width: int, weighted_nodes: bool) -> Graph:
@@ -40,7 +40,7 @@ def layered(width: int, weighted_nodes: bool) -> Graph:
 
 WIDE = {
     "grid": lambda: dtw_grid(700, 650),
-    "trellis": lambda: trellis(4, 400),
+    "trellis": lambda: trellis(3, 600),
     "scattered": lambda: layered(1500, weighted_nodes=False),
     "two potentials": lambda: layered(900, weighted_nodes=True),
 }
@@ -71,23 +71,29 @@ def members(dag, theta, threads=2, **options):
 
 
 @pytest.mark.parametrize("name", WIDE)
-def test_wide_levels_of_one_sample_are_shared_out(name):
+def test_wide_levels_of_one_sample_are_shared_out(name, monkeypatch):
     dag = dagdp.compile(WIDE[name]())
     theta = random_weights(dag)
-    assert SHARED_WIDTH >= 2 * LEAST_NODES and "threads   share out the levels" in dag.explain()
-    assert members(dag, theta) == 2 and members(dag, theta, 7) == 7
-    assert members(dag, theta, 1) == 1 and members(dag, theta, 100) == 8, "no more than there are cores"
+    most = dag.widest // LEAST_NODES
+    assert most >= 2 and "threads   share out the levels" in dag.explain()
+    assert members(dag, theta) == 2 and members(dag, theta, 7) == most, "no more than a level has work for"
+    assert members(dag, theta, 1) == 1
+    monkeypatch.setattr(call, "LEAST_NODES", 1)
+    dag.calls.clear()
+    assert members(dag, theta, 100) == 8, "no more than there are cores"
     two = {k: np.stack([a, a]) for k, a in theta.items()} if isinstance(theta, dict) else np.stack([theta, theta])
     assert members(dag, two) == 1, "each thread has a sample of its own"
 
 
-def test_narrow_levels_and_tied_weights_are_not():
-    for graph in (dtw_grid(40, 400), trellis(50, 20), linear_chain(4, 500)):
+def test_narrow_levels_and_tied_weights_are_not(monkeypatch):
+    for graph in (dtw_grid(40, 400), trellis(50, 20), linear_chain(4, 600)):
         dag = dagdp.compile(graph)
         assert "threads" not in dag.explain() and members(dag, random_weights(dag)) == 1
     parents, children = WIDE["grid"]().edges()
     tied = Graph.from_edges(parents, children, potentials={"kind": ((5,), children % 5)})
     assert not dagdp.compile(tied).splits, "two members would add to one place of the gradient"
+    monkeypatch.undo()
+    assert not dagdp.compile(WIDE["grid"]()).splits and dagdp.compile(dtw_grid(1500, 1500)).splits
 
 
 @pytest.mark.parametrize("name", WIDE)

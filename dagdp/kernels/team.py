@@ -27,7 +27,7 @@ COUNTERS, STEP, MEMBER, OTHERS, YIELD, HURRIED, OWN, TEAM = 0, 1, 2, 3, 4, 5, 6,
 LOOKS = 1 << 12  # at what others have not done, some microseconds, before the core is left to who may need it
 PATIENCE = 1 << 10  # times that it is left before a member is hurried
 TIED = 2  # numbers that follow those, for tied levels
-LEAST_NODES = 128  # of a level that a member works on at least
+LEAST_NODES = 256  # of a level that a member works on at least
 
 
 def _atomic(operation: str) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, room_of
+from dagdp.call import PARTS, ROW_BYTES, room_of, ways_of
 from dagdp.compiled import SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
@@ -219,6 +219,13 @@ class _Task:
         table = sizes((block.shape[1] for block in blocks), weights.shared)
         return Source(located(table, blocks), call.real(sign), call.real(lowest))
 
+    @property
+    def tied(self) -> bool:
+        """Whether levels that repeat a matrix are multiplied with it."""
+        wiring, given = self.union.dag.wiring, (self.call.weights, self.call.direction)
+        shared = [weights.shared[wiring.incoming.blocks].all() for weights in given if weights is not None]
+        return wiring.tied.shapes.size > 0 and all(shared)
+
     def ranges(self) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders, the same for any number of threads."""
         blocks = -(-self.call.items // self.lanes)
@@ -231,7 +238,10 @@ class _Task:
         arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
         arguments += [] if self.out is None else [located(self.sources[0].table, self.out)]
         arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
-        batch = Batch(*cut, self.lanes, part, dag.keeps(call.weights.shared), self.union.ends.size)
+        arguments += ways_of(
+            self.kernel, dag, call.omega, self.lanes, call.real, dag.keeps(call.weights.shared), self.tied
+        )
+        batch = Batch(*cut, self.lanes, part, self.union.ends.size)
         size, places = room_of(self.kernel, dag, self.lanes, call.real)
         room = np.empty(size, call.real), np.zeros(places, np.int64)
         return bool(self.kernel(call.omega.data(call.real), *room, dag.addresses, batch, self.ends, *arguments))

@@ -65,7 +65,7 @@ def test_a_second_process_finds_a_users_kernel(tmp_path, monkeypatch):
     theta = np.random.default_rng(0).normal(size=(5, *graph.potentials()[0].shape))
     values, builds = [], []
     for name in ("module_one", "module_two"):
-        kernel = Kernel(cpu._gradient, nodes=5)
+        kernel = Kernel(cpu._gradient, nodes=5, back="gradient")
         with monkeypatch.context() as patch:
             (tmp_path / name).mkdir()
             patch.syspath_prepend(tmp_path / name)

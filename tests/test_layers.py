@@ -76,7 +76,7 @@ ALLOWED = {
     },
     "kernels.bare": {
         "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.places",
-        "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
+        "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",

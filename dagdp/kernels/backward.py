@@ -24,7 +24,7 @@ from dagdp.kernels.recursion import (
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
 from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
-from dagdp.kernels.tied import flush_tied, leave_tied
+from dagdp.kernels.tied import tied_backward, tied_flush
 from dagdp.kernels.vectors import FAR, pick, row_length
 from dagdp.progressions import CHILD, FIRST, LISTED, PARENT
 
@@ -221,22 +221,24 @@ def backward(
     theta: Source, state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, places: Any, along: Any,
 ) -> None:  # fmt: skip
     """E, and ē at every node (Algorithm 1); with `along` Ė, and the tangents of ē (Algorithm 2, A3)."""
-    tied, made = ties
     blocks = outgoing.blocks
     handed = bar if along is None else along.bar_dot
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         oldest, newest = levels_of(hoisted, band, top)
         for level in range(newest - 1, oldest - 1, -1):
-            bar_dot = bar[:0] if along is None else along.bar_dot
-            served = leave_tied(
-                omega, tied, made, incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
-            )
+            served = False
+            if ties is not None:
+                bar_dot = bar[:0] if along is None else along.bar_dot
+                served = tied_backward(
+                    omega, ties[0], ties[1], incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
+                )
             here = free if served else outgoing
             leave_level(
                 omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
             )
         write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
-    flush_tied(omega, tied, made, blocks, batch, out, theta)
+    if ties is not None:
+        tied_flush(omega, ties[0], ties[1], blocks, batch, out, theta)
 
 
 @inner

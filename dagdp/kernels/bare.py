@@ -9,26 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba.extending import overload
-
 from dagdp.kernels.exchange import Batch, Source, last_at_most
 from dagdp.kernels.forward import MOVES, solve_rows
 from dagdp.kernels.hoisted import write_hoisted
-from dagdp.kernels.jit import UNCOUNTED, inlined, inner
+from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, select
 from dagdp.kernels.places import place_samples
-from dagdp.kernels.powers import is_bare
 from dagdp.kernels.recursion import centre
 from dagdp.kernels.rows import add_to
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, rows_at_once
 from dagdp.kernels.vectors import FAR, expect_row, part, pick, row_length
-
-
-@inlined
-def pushes(omega: Any, incoming: Any, hoisted: Any, lanes: int, like: Any) -> bool:
-    """Whether the backward pass goes this way."""
-    return is_bare(omega, incoming, hoisted) and lanes == row_length(like)
-
 
 LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
 
@@ -119,9 +109,10 @@ def push_level(
 @inner
 def backward_bare(
     omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any,
-    bar_dot: Any, out: Any, buffers: Any, square: Any,
+    out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
-    """E, and ē at every node (Algorithm 1); Ė (Algorithm 2) where bar_dot has room."""
+    """E, and ē at every node (Algorithm 1); with `along` Ė (Algorithm 2)."""
+    bar_dot = bar[:0] if along is None else along.bar_dot
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
@@ -129,23 +120,3 @@ def backward_bare(
         write_hoisted(
             out, square, theta, hoisted, band, batch, b0, bar_dot if bar_dot.shape[0] > 0 else bar, buffers[0]
         )
-
-
-def push_back(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]
-    """`backward_bare`, where the graph is bare; whether it was."""
-    raise AssertionError("only called from compiled code")
-
-
-# For operators without the closed form none of this is compiled.
-@overload(push_back, strict=False, jit_options={**UNCOUNTED, "forceinline": True})
-def _push_back(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]
-    if omega.instance_class.omega.solver != "exponential":
-        return lambda omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square: False
-
-    def push(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square):  # type: ignore[no-untyped-def]
-        bare = pushes(omega, incoming, hoisted, batch.lanes, bar)
-        if bare:
-            backward_bare(omega, incoming, hoisted, batch, b0, top, theta, state, bar, bar_dot, out, buffers, square)
-        return bare
-
-    return push

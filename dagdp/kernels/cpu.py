@@ -5,7 +5,8 @@ a node) is allocated once a launch and stays warm. Lanes beyond the batch repeat
 are not handed back. One launch covers a range of blocks; threads take ranges, and no result depends on
 how many threads there are.
 
-Each entry point returns whether a NaN, or an infinity of the wrong sign, was read anywhere.
+Each entry point returns whether a NaN, or an infinity of the wrong sign, was read anywhere. Its last arguments say
+which ways it goes, True or None: with None, nothing of a way is compiled (see `Kernel.ways`).
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
@@ -15,22 +16,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba import types
+from numba.extending import overload
+
 from dagdp.kernels.backward import CHUNK, backward, clear, local_weights, seed
-from dagdp.kernels.bare import push_back, pushes
+from dagdp.kernels.bare import backward_bare
 from dagdp.kernels.ends import Along
 from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.hoisted import band_rows
-from dagdp.kernels.jit import Kernel, inlined, inner
+from dagdp.kernels.jit import UNCOUNTED, Kernel, inlined, inner
 from dagdp.kernels.kept import backward_kept
 from dagdp.kernels.lanes import ROW_BYTES, any_lane, load, store
-from dagdp.kernels.matrices import STEPS, new_matrices, shared_by_all
+from dagdp.kernels.matrices import STEPS, fill_matrices, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.powers import in_powers, told
 from dagdp.kernels.rows import fill, to_line
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, rows_at_once, spare_at, spare_rows
 from dagdp.kernels.team import MEMBER, OTHERS, TEAM, TIED, all_go_on, goes_on_alone, mine, only_one, somebody_told
-from dagdp.kernels.tied import start_tied
 from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
 
@@ -151,14 +154,76 @@ def new_rows(scratch, first, outgoing, lanes, tangent):
     return w, z, flow
 
 
-@inner
-def new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, tangent):
-    """((what is tied, its matrices), whether an input was out of range, where the rest of the block begins)."""
-    active = exponential(omega) and batch.lanes == row_length(scratch) and tied.shapes.shape[0] > 0
+@inlined
+def begin_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, tangent):
+    """What `new_ties` hands back where levels may be tied."""
+    active = batch.lanes == row_length(scratch) and tied.shapes.shape[0] > 0
     active = active and shared_by_all(theta, incoming.blocks) and (not tangent or shared_by_all(z, incoming.blocks))
     made, first = new_matrices(scratch, first, places, tied, active, tangent)
-    bad = start_tied(omega, tied, incoming.blocks, theta, z, made) if active else False
+    bad = fill_matrices(tied, incoming.blocks, theta, z, made, made.a.dtype.type(1) / omega.gamma) if active else False
     return (tied, made), bad, first
+
+
+@inlined
+def back_from_kept(omega, graph, batch, b0, top, theta, state, bar, out, buffers, rows, square, along):
+    """`go_back` from weights that wait in the gradient."""
+    if goes_on_alone(buffers[0]):
+        backward_kept(omega, graph[0], graph[3], batch, b0, top, theta, state, bar, out, buffers, square, along)
+
+
+@inlined
+def back_by_pushing(omega, graph, batch, b0, top, theta, state, bar, out, buffers, rows, square, along):
+    """`go_back` on bare graphs."""
+    backward_bare(omega, graph[0], graph[3], batch, b0, top, theta, state, bar, out, buffers, square, along)
+
+
+@inlined
+def back_by_pulling(omega, graph, batch, b0, top, theta, state, bar, out, buffers, rows, square, along):
+    """`go_back` on all others."""
+    places = buffers[0]
+    spare = spare_at(places, graph[0], batch.lanes, bar)
+    backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare, places, along)
+
+
+# Chosen by type when a kernel is compiled. `if way is None` would not do: Numba drops a branch where None is passed,
+# but where it is not keeps both.
+_CHOSEN = {"strict": False, "jit_options": {**UNCOUNTED, "forceinline": True}}
+
+
+def new_ties(tying, first, *given):
+    """((what is tied, its matrices) or None, whether an input was out of range, where the rest of the block begins)."""
+    raise AssertionError("only called from compiled code")
+
+
+@overload(new_ties, **_CHOSEN)
+def _new_ties(tying, first, *given):
+    if isinstance(tying, types.NoneType):
+        return lambda tying, first, *given: (None, False, first)
+    return lambda tying, first, *given: begin_ties(given[0], given[1], first, *given[2:])
+
+
+def kept_in(keeping, out):
+    """Where the forward pass leaves weights: the gradient, or nowhere (None)."""
+    raise AssertionError("only called from compiled code")
+
+
+@overload(kept_in, **_CHOSEN)
+def _kept_in(keeping, out):
+    if isinstance(keeping, types.NoneType):
+        return lambda keeping, out: None
+    return lambda keeping, out: out
+
+
+def go_back(keeping, pushing, *given):
+    """The backward pass; with `along`, the last of what is given, that of the Hessian product."""
+    raise AssertionError("only called from compiled code")
+
+
+@overload(go_back, **_CHOSEN)
+def _go_back(keeping, pushing, *given):
+    pulls = back_by_pulling if isinstance(pushing, types.NoneType) else back_by_pushing
+    way = pulls if isinstance(keeping, types.NoneType) else back_from_kept
+    return lambda keeping, pushing, *given: way(*given)
 
 
 @inner
@@ -188,7 +253,7 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
     whole, places, desk, none = row_length(value), buffers[0], buffers[4], state[0][:0]
     beyond = DESK * BARE_TOGETHER * whole
     powers = in_powers(omega, incoming, hoisted)
-    batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, powers)
+    batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.graphs, powers)
     fill(desk, beyond, whole, 0)
     bad = False
     top = 0
@@ -203,18 +268,18 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
                 hand_back(omega, slope, state[3], none, batch, b0, incoming, top, ends, value.dtype.type(1), square)
             all_go_on(places)
         if batch.powers and (somebody_told(places) or any_lane(load(desk, beyond) > value.dtype.type(0))):
-            batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.kept, batch.graphs, False)
+            batch = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.graphs, False)
             fill(desk, beyond, whole, 0)
             top = 0
         level = next_end(incoming, batch, b0, ends, top)
     return top, bad, batch
 
 
-def _value(omega, scratch, places, table, batch, ends, theta, value):
+def _value(omega, scratch, places, table, batch, ends, theta, value, tying):
     incoming, hoisted, tied = forward_wires(table, PASSING)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, False, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
-    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
+    ties, bad, first = new_ties(tying, first, omega, scratch, places, incoming, tied, batch, theta, theta, False)
     none = value[:0]
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong, _ = run_forward(
@@ -224,40 +289,35 @@ def _value(omega, scratch, places, table, batch, ends, theta, value):
     return bad
 
 
-def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds):
+def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds, tying, keeping, pushing):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    pushed = pushes(omega, incoming, hoisted, batch.lanes, scratch)
-    keep, asked = not pushed, batch.kept or pushed
+    keep, asked = pushing is None, keeping is not None or pushing is not None
     state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, keep, False, False, 1)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, asked)
     # what is pushed is made anew on the way back: going forward nobody asks for weights
-    going = (*buffers[:3], part(buffers[3], 0, row_length(scratch)), buffers[4]) if pushed else buffers
-    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
+    going = (*buffers[:3], part(buffers[3], 0, row_length(scratch)), buffers[4]) if not keep else buffers
+    ties, bad, first = new_ties(tying, first, omega, scratch, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
-    spare = spare_at(places, incoming, batch.lanes, scratch)
     none = value[:0]
+    graph = incoming, outgoing, free, hoisted, ties
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong, form = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, none, out
-        )
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, none,
+            kept_in(keeping, out),
+        )  # fmt: skip
         bad |= wrong
         seed(bar, batch, b0, ends, state[0], seeds, places)
-        if batch.kept:
-            if goes_on_alone(places):
-                backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, None)
-        elif not push_back(omega, incoming, hoisted, form, b0, top, theta, state, bar, bar[:0], out, buffers, square):
-            graph = incoming, outgoing, free, hoisted, ties
-            backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare, places, None)
+        go_back(keeping, pushing, omega, graph, form, b0, top, theta, state, bar, out, buffers, rows, square, None)
     return bad
 
 
-def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
+def _weights(omega, scratch, places, table, batch, ends, theta, value, out, tying):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, _ = backward_wires(table)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, True, False, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, False, False)
-    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, theta, False)
+    ties, bad, first = new_ties(tying, first, omega, scratch, places, incoming, tied, batch, theta, theta, False)
     rows = new_rows(scratch, first, outgoing, batch.lanes, False)
     spare = spare_at(places, incoming, batch.lanes, scratch)
     none = value[:0]
@@ -271,11 +331,11 @@ def _weights(omega, scratch, places, table, batch, ends, theta, value, out):
     return bad
 
 
-def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope):
+def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope, tying):
     incoming, hoisted, tied = forward_wires(table, PASSING)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, False, True, False, 0)
     buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, False)
-    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
+    ties, bad, first = new_ties(tying, first, omega, scratch, places, incoming, tied, batch, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong, _ = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, None
@@ -284,39 +344,34 @@ def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope):
     return bad
 
 
-def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope, out):
+def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope, out, tying, keeping, pushing):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
-    kept = batch.kept and (batch.lanes == row_length(scratch) or incoming.direct.shape[0] > 0)
-    batch = Batch(batch.first, batch.last, batch.lanes, batch.part, kept, batch.graphs, False)
-    keep = not pushes(omega, incoming, hoisted, batch.lanes, scratch)
+    keep = pushing is None
     state, bar, bar_dot, first = new_state(omega, scratch, places, incoming, hoisted, batch.lanes, keep, True, keep, 2)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch.lanes, True, batch.kept)
-    ties, bad, first = new_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, True)
+    buffers, square, first = new_buffers(
+        omega, scratch, first, places, incoming, batch.lanes, True, keeping is not None
+    )
+    ties, bad, first = new_ties(tying, first, omega, scratch, places, incoming, tied, batch, theta, z, True)
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
-    spare = spare_at(places, incoming, batch.lanes, scratch)
+    graph = incoming, outgoing, free, hoisted, ties
     for b0 in range(batch.first, batch.last, batch.lanes):
         top, wrong, form = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out
-        )
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope,
+            kept_in(keeping, out),
+        )  # fmt: skip
         bad |= wrong
         seed(bar, batch, b0, ends, state[0], value[:0], places)
         clear(bar_dot, places)
         along = Along(z, state[3], state[4], bar_dot)
-        if batch.kept:
-            if goes_on_alone(places):
-                backward_kept(omega, incoming, hoisted, form, b0, top, theta, state, bar, out, buffers, square, along)
-        elif not push_back(omega, incoming, hoisted, form, b0, top, theta, state, bar, bar_dot, out, buffers, square):
-            graph = incoming, outgoing, free, hoisted, ties
-            backward(omega, *graph, form, b0, top, theta, state, bar, out, rows, square, spare, places, along)
+        go_back(keeping, pushing, omega, graph, form, b0, top, theta, state, bar, out, buffers, rows, square, along)
     return bad
 
 
 # How many numbers a pass keeps for each node (and sample), or for each node of a window of levels where nothing comes
 # back to them (`passing`), and for each node of a band.
 value_kernel = Kernel(_value, nodes=2, band=1, passing=True)
-gradient_kernel = Kernel(_gradient, nodes=5)
+gradient_kernel = Kernel(_gradient, nodes=5, back="gradient")
 weights_kernel = Kernel(_weights, nodes=4)
 jvp_kernel = Kernel(_jvp, nodes=3, band=2, passing=True)
-hessian_kernel = Kernel(_hessian, nodes=8, band=1)
+hessian_kernel = Kernel(_hessian, nodes=8, band=1, back="tangent")

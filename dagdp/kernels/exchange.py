@@ -41,7 +41,6 @@ class Batch(NamedTuple):
     last: int
     lanes: int  # a row of samples, or 1
     part: int  # row of the partial sums in which gradients of shared blocks are collected
-    kept: bool  # whether the gradient's own memory keeps the weights of edges between the passes: see kept.py
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
     powers: bool = False  # whether the state holds powers of two: see powers.py
 

@@ -23,7 +23,7 @@ from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, TOGETHER, directly, edges_before, rows_at_once, spare_at
 from dagdp.kernels.solve import maximum, row_weight, settle, solve
 from dagdp.kernels.team import LEAST_NODES, all_go_on, alone, next_piece, only_one, pieces_of, portion, tell
-from dagdp.kernels.tied import visit_tied
+from dagdp.kernels.tied import tied_forward
 from dagdp.kernels.vectors import part, pick, row_length
 
 # Edges into a node of an alignment grid. A number that is known when the kernel is compiled makes straight code of the
@@ -200,7 +200,7 @@ def visit_nodes(
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
             count = min(whole, (last - k) * lanes)
             finish_row(omega, batch.powers, depth, count, (home + k) * lanes, own_at, state, buffers, r)
-        if out is not None and batch.kept:
+        if out is not None:
             for r in range(rows):
                 k = r * step
                 n = 0 if lanes == whole else min(step, last - node - k)
@@ -238,10 +238,10 @@ def visit_part(
             if w_dot.shape[0] > whole:
                 fill(w_dot, 0, (e1 - e0) * lanes, 0)
                 bad |= read_edges(w_dot, square, z, incoming, batch, b0, e0, e1)
-            if out is not None and batch.kept and lanes == whole:
+            if out is not None and lanes == whole:
                 expect_edges(out, w, theta, incoming, batch, b0, e0, e1)
         bad |= visit_nodes(omega, incoming, batch, b0, level, k, last, e0, base, theta, z, state, buffers, out)
-        if out is not None and batch.kept and together:
+        if out is not None and together:
             write_edges(out, w, square, theta, incoming, batch, b0, e0, pick(incoming.edges, last))
         k = last
     return bad
@@ -256,7 +256,8 @@ def visit_level(
     places, desk = buffers[0], buffers[4]
     real, whole = desk.dtype.type, row_length(desk)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
-    n0 += visit_tied(omega, ties[0], ties[1], incoming, level, base, state)
+    if ties is not None:
+        n0 += tied_forward(omega, ties[0], ties[1], incoming, level, base, state)
     bad = False
     pieces = pieces_of(places, n1 - n0, LEAST_NODES)
     piece = next_piece(places, pieces, -1)

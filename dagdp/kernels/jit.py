@@ -36,13 +36,24 @@ inlined = compiled_once(numba.njit(forceinline=True, **UNCOUNTED))
 class Kernel:
     """A CPU entry point in two builds, kept on disk in two ways: for bundled operators, and for a user's."""
 
-    def __init__(self, function: Callable[..., Any], nodes: int, band: int = 0, passing: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], nodes: int, band: int = 0, passing: bool = False, back: str = ""
+    ) -> None:
         functools.update_wrapper(self, function)
-        self.nodes, self.band, self.passing = nodes, band, passing
+        self.nodes, self.band, self.passing, self.back = nodes, band, passing, back
         self.bundled = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         enable_disk_cache(self.bundled)
         self.custom = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         self.custom._cache = OperatorCache(function)
+
+    def ways(self, tying: bool, keeping: bool, pushing: bool) -> tuple[bool | None, ...]:
+        """A launch's last arguments: whether levels may be tied, and of the two ways back beside the one that pulls,
+        whether weights are kept in the gradient, and whether bare rows are pushed.
+
+        None in the place of False: Numba looks at neither side of `is None` that cannot be. A gradient kernel for one
+        way is compiled in two thirds of the time of one for all.
+        """
+        return tuple(way or None for way in ((tying, keeping, pushing) if self.back else (tying,)))
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
         build = self.bundled if omega.bundled else self.custom

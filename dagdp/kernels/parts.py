@@ -19,6 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.lowering import Lower
+from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import BaseNativeLowering, NativeLowering, NopythonRewrites, NopythonTypeInference
 from numba.core.types.misc import unliteral
 
@@ -26,15 +27,23 @@ _serial = itertools.count()
 
 
 def _reached(libraries: list[Any]) -> list[Any]:
-    """The libraries and those that parts among them call, each once."""
+    """The libraries and those that parts among them call, each once, and behind all that call it.
+
+    LLVM drops what nobody has asked for by the time that it is linked: what is only called later would be missing.
+    """
     found: dict[Any, None] = {}
-    waiting = list(libraries)
-    while waiting:
-        library = waiting.pop()
-        if library not in found:
+    seen = set()
+
+    def visit(library: Any) -> None:
+        if library not in seen:
+            seen.add(library)
+            for called in library._linking_libraries if isinstance(library, _Part) else ():
+                visit(called)
             found[library] = None
-            waiting += library._linking_libraries if isinstance(library, _Part) else []
-    return list(found)
+
+    for library in libraries:
+        visit(library)
+    return list(found)[::-1]
 
 
 def _link(module: Any, libraries: list[Any]) -> None:
@@ -123,12 +132,14 @@ class _Remembering:
     """Numba's typing context, which asks once what an operator or builtin makes of given types.
 
     11,000 questions of a gradient kernel are 800: a tenth of its time. Functions that parts call are asked about anew.
+    What overloads are depends on the flags that they are asked under, and so does what is remembered.
     """
 
-    known: ClassVar[dict[Any, Any]] = {}
+    under: ClassVar[dict[Any, dict[Any, Any]]] = {}
 
     def __init__(self, context: Any) -> None:
         self.context = context
+        self.known = self.under.setdefault(ConfigStack.top_or_none(), {})
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.context, name)

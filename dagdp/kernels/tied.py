@@ -15,13 +15,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
 
 from dagdp.kernels.elementary import log_of_mass
 from dagdp.kernels.exchange import Batch, Source, row_entries
-from dagdp.kernels.jit import UNCOUNTED, inlined, inner
+from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import any_lane, first_lanes, load, row_of, select, store, total
-from dagdp.kernels.matrices import STEPS, Matrices, contract, decay, fill_matrices, start_of, times, up4
+from dagdp.kernels.matrices import STEPS, Matrices, contract, decay, start_of, times, up4
 from dagdp.kernels.recursion import anchor, centre, enter, node_value, two_sum
 from dagdp.kernels.rows import add_to
 from dagdp.kernels.vectors import lent_block, pick, row_length
@@ -230,67 +229,3 @@ def tied_flush(omega: Any, tied: Any, made: Matrices, blocks: Any, batch: Batch,
                     else:
                         flow = a * flow
                     hand_to_entries(tied, blocks, pattern, i * columns + j, out, theta, batch, flow)
-
-
-# For operators without the closed form none of this is compiled.
-
-
-def start_tied(omega, tied, blocks, theta, z, made):  # type: ignore[no-untyped-def]
-    """`fill_matrices`, where levels may be tied."""
-    raise AssertionError("only called from compiled code")
-
-
-def visit_tied(omega, tied, made, incoming, level, base, state):  # type: ignore[no-untyped-def]
-    """`tied_forward`, where levels may be tied."""
-    raise AssertionError("only called from compiled code")
-
-
-def leave_tied(omega, tied, made, incoming, blocks, level, batch, b0, state, bar, bar_dot, out, theta):  # type: ignore[no-untyped-def]
-    """`tied_backward`, where levels may be tied."""
-    raise AssertionError("only called from compiled code")
-
-
-def flush_tied(omega, tied, made, blocks, batch, out, theta):  # type: ignore[no-untyped-def]
-    """`tied_flush`, where levels may be tied."""
-    raise AssertionError("only called from compiled code")
-
-
-def _closed(omega: Any) -> bool:
-    return bool(omega.instance_class.omega.solver == "exponential")
-
-
-_INLINED = {**UNCOUNTED, "forceinline": True}
-
-
-@overload(start_tied, strict=False, jit_options=_INLINED)
-def _start(omega, tied, blocks, theta, z, made):  # type: ignore[no-untyped-def]
-    if not _closed(omega):
-        return lambda omega, tied, blocks, theta, z, made: False
-    return lambda omega, tied, blocks, theta, z, made: fill_matrices(
-        tied, blocks, theta, z, made, made.a.dtype.type(1) / omega.gamma
-    )
-
-
-@overload(visit_tied, strict=False, jit_options=_INLINED)
-def _visit(omega, tied, made, incoming, level, base, state):  # type: ignore[no-untyped-def]
-    if not _closed(omega):
-        return lambda omega, tied, made, incoming, level, base, state: 0
-    return lambda omega, tied, made, incoming, level, base, state: tied_forward(
-        omega, tied, made, incoming, level, base, state
-    )
-
-
-@overload(leave_tied, strict=False, jit_options=_INLINED)
-def _leave(omega, tied, made, incoming, blocks, level, batch, b0, state, bar, bar_dot, out, theta):  # type: ignore[no-untyped-def]
-    if not _closed(omega):
-        return lambda omega, tied, made, incoming, blocks, level, batch, b0, state, bar, bar_dot, out, theta: False
-    return lambda omega, tied, made, incoming, blocks, level, batch, b0, state, bar, bar_dot, out, theta: tied_backward(
-        omega, tied, made, incoming, blocks, level, batch, b0, state, bar, bar_dot, out, theta
-    )
-
-
-@overload(flush_tied, strict=False, jit_options=_INLINED)
-def _flush(omega, tied, made, blocks, batch, out, theta):  # type: ignore[no-untyped-def]
-    if not _closed(omega):
-        return lambda omega, tied, made, blocks, batch, out, theta: None
-    return lambda omega, tied, made, blocks, batch, out, theta: tied_flush(omega, tied, made, blocks, batch, out, theta)

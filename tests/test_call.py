@@ -1,0 +1,55 @@
+"""Which ways a launch goes: kernels are compiled for one each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dagdp
+from dagdp import HardMax, Negentropy, SquaredL2
+from dagdp.call import prepare, ways_of
+from dagdp.graphs import dtw_grid, linear_chain, trellis
+from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, value_kernel
+from dagdp.kernels.jit import Kernel
+
+TIED, KEPT, PUSHED, PULLED = (True, None, None), (None, True, None), (None, None, True), (None, None, None)
+LARGE = 8  # items: a row of samples in float64
+
+
+def ways(graph, items, omega, kernel=gradient_kernel, shared=()):
+    dag = dagdp.compile(graph)
+    batch = (items,) if items > 1 else ()
+    theta = {p.name: np.zeros((() if p.name in shared else batch) + p.shape) for p in dag.potentials}
+    call = prepare(dag, theta.get(None, theta), omega, None, False, None, 1)
+    kept = dag.keeps(call.weights.shared)
+    return ways_of(kernel, dag, omega, call.tasks[0].lanes, call.real, kept, call.tied)
+
+
+@pytest.mark.specialised
+@pytest.mark.parametrize("kernel", [gradient_kernel, hessian_kernel], ids=["gradient", "Hessian"])
+def test_each_graph_goes_one_way(kernel):
+    grid, chain, own = dtw_grid(9, 9), linear_chain(6, 5), trellis(6, 5)
+    everything = ("transition", "start", "end")
+    assert ways(grid, LARGE, Negentropy(), kernel) == PUSHED
+    assert ways(grid, LARGE, SquaredL2(), kernel) == ways(grid, 1, Negentropy(), kernel) == PULLED
+    assert ways(chain, LARGE, Negentropy(), kernel, everything) == TIED
+    assert ways(chain, LARGE, HardMax(), kernel, everything) == ways(chain, LARGE, Negentropy(), kernel) == PULLED
+    assert ways(own, LARGE, Negentropy(), kernel) == ways(own, LARGE, SquaredL2(), kernel) == KEPT
+
+
+@pytest.mark.specialised
+def test_one_sample_keeps_weights_for_the_gradient():
+    assert ways(trellis(6, 5), 1, Negentropy(), gradient_kernel) == KEPT
+    assert ways(trellis(6, 5), 1, Negentropy(), hessian_kernel) == PULLED, "made anew in less time"
+
+
+@pytest.mark.specialised
+def test_the_value_alone_knows_of_ties_only():
+    assert ways(linear_chain(6, 5), LARGE, Negentropy(), value_kernel, ("transition", "start", "end")) == (True,)
+    assert ways(dtw_grid(9, 9), LARGE, Negentropy(), value_kernel) == (None,)
+
+
+def test_a_way_that_is_not_gone_is_none():
+    """None is what Numba drops branches by; False would compile them."""
+    assert Kernel(lambda: None, nodes=1).ways(False, True, True) == (None,)
+    assert Kernel(lambda: None, nodes=1, back="gradient").ways(False, True, False) == (None, True, None)

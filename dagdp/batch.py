@@ -37,8 +37,10 @@ class CompiledBatch:
     layout: Layout
     unions: tuple[Union, ...]
     serial: int = field(init=False)  # its name where only numbers can go
+    calls: dict[Any, Any] = field(init=False)  # what `dagdp.side_by_side` worked out for calls of one form
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "calls", {})
         object.__setattr__(self, "serial", enrolled(self))
 
     def __len__(self) -> int:

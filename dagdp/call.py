@@ -156,7 +156,7 @@ class Call:
         """(numbers, places) that a launch works in, and the ways that it goes."""
         lanes, kept = self.tasks[0].lanes, self.dag.keeps(self.weights.shared)
         ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
-        return *room_of(kernel, self.dag, lanes, self.real, self.members), ways
+        return *room_of(kernel, self.dag, lanes, self.real, kept, self.members), ways
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
@@ -182,12 +182,14 @@ class Call:
         return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
 
-def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, members: int = 1) -> tuple[int, int]:
+def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool, members: int = 1) -> tuple[int, int]:
     """What one launch works in: how many numbers, and how many places of rows."""
     wiring = dag.wiring
     nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
     itemsize = np.dtype(real).itemsize
-    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, members)
+    ordered = kept and kernel.back == "gradient" and lanes * itemsize == ROW_BYTES and wiring.incoming.reader.size > 0
+    edges = int(wiring.incoming.edges[-1]) if ordered else 0
+    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, members, edges)
     return size, places_size(dag.most_parents)
 
 
@@ -207,7 +209,7 @@ def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, e
     A small call takes longer to check than to run, and is mostly made many times: what was worked out for arguments
     of one form (shapes, types and options) is kept with the graph. No array is.
     """
-    form = _form(dag, theta, omega, z, minimize, end, threads)
+    form = form_of(theta, z, omega, minimize, end, threads) if type(dag) is CompiledDAG else None
     known = None if form is None else dag.calls.get(form)
     if known is not None:
         again: Call = known.again(theta, z)
@@ -220,9 +222,9 @@ def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, e
     return call
 
 
-def _form(dag: Any, theta: Any, omega: Any, z: Any, minimize: Any, end: Any, threads: Any) -> Hashable | None:
+def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Hashable | None:
     """What a call hangs on beside the numbers in its arrays; None where it is not worth keeping, or may be wrong."""
-    if end is not None or type(dag) is not CompiledDAG or not (threads is None or type(threads) is int):
+    if end is not None or not (threads is None or type(threads) is int):
         return None
     form = _arrays_form(theta), z if z is None else _arrays_form(z), omega, minimize, threads
     if form[0] is None or (z is not None and form[1] is None):

@@ -19,6 +19,7 @@ from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expande
 from dagdp.wiring import Wiring, addresses
 
 Numbers = NDArray[np.int64]
+NEAR = 1 << 16  # nodes: what is kept of them for a row of samples stays in the cache, or not far from it
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
 SHARED_WIDTH = 1024  # nodes of a level from which threads share it out: the meetings of 16 cores take longer than of 2
 _serials = itertools.count()
@@ -109,11 +110,13 @@ class CompiledDAG:
 
         One item after another visits all rows of nodes that often, a row of samples every node. The former take at
         least twice as long: they lie across lines, and are often put together. But threads can share items, not lanes,
-        so large items go together where that is faster on one thread by far. (Not by threads: bits would differ.)
+        so large items go together where that is faster on one thread by far: where they fill more than half a row, or
+        half of 16 lanes if their state stays in the cache. (Not by threads: bits would differ.)
         """
         twice = self._scattered or items * self.num_edges < SMALL
         visits = items * self._rows_of_nodes[row] * (2 if twice else 1)
-        return row if items > 1 and (items > row // 2 or visits > self.num_nodes) else 1
+        least = row // 2 if row == 16 and self.num_nodes < NEAR else row // 2 + 1
+        return row if items > 1 and (items >= least or visits > self.num_nodes) else 1
 
     @cached_property
     def _scattered(self) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, room_of, ways_of
+from dagdp.call import FORMS, PARTS, ROW_BYTES, form_of, room_of, ways_of
 from dagdp.compiled import SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
@@ -36,7 +35,8 @@ def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None
     if backend is not None:
         raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
     values = (*given[:2], named.get("theta"), named.get("z"))
-    tensor = next((leaf for value in values for leaf in leaves(value) if is_tensor(leaf)), None)
+    others = (value for value in values if value is not None and type(value) is not np.ndarray)
+    tensor = next((leaf for value in others for leaf in leaves(value) if is_tensor(leaf)), None)
     home = home_of(None, tensor)
     if home is not None:
         return getattr(home, name)(batch, *given, **named)
@@ -114,7 +114,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Call:
     """One checked call: weights side by side, and how to hand results back."""
 
@@ -128,19 +128,54 @@ class _Call:
     sign: float
     threads: int
     real: Any
+    items: int = field(init=False)
+    data: Any = field(init=False)  # the operator as kernels take it
+    shares: dict[Kernel, list[_Share]] = field(default_factory=dict)
 
-    @cached_property
-    def items(self) -> int:
-        return math.prod(self.shape)
+    def __post_init__(self) -> None:
+        self.items = math.prod(self.shape)
+        self.data = self.omega.data(self.real)
+
+    def again(self, theta: Any, z: Any) -> _Call:
+        """This call on other arrays of the same form: all that was worked out is taken over."""
+        potentials, along = self.batch.potentials, self.direction
+        return self._with(
+            (theta, z),
+            self.weights.refilled(potentials, theta, self.real),
+            None if along is None else along.refilled(potentials, z, self.real),
+        )
+
+    def emptied(self) -> _Call:
+        """This call without its arrays, to be kept for `again`."""
+        return self._with((None, None), self.weights.emptied(), self.direction and self.direction.emptied())
+
+    def _with(self, given: tuple[Any, Any], weights: Weights, direction: Weights | None) -> _Call:
+        made = object.__new__(_Call)
+        made.__dict__.update(self.__dict__, given=given, weights=weights, direction=direction)
+        return made
+
+    @property
+    def asked(self) -> list[tuple[Weights, float, float]]:
+        """theta, and z where there is one, with their sign and lowest entry."""
+        lowest = float(np.finfo(self.real).min)
+        along = [] if self.direction is None else [(self.direction, 1.0, lowest)]
+        return [(self.weights, self.sign, -np.inf), *along]
 
     def launch(self, kernel: Kernel, scalars: int, out: list[Array] | None = None) -> list[Array]:
         """Run the kernel over all unions and items: its results [items, graphs]; name the first bad entry it met."""
         made = [np.empty((self.items, len(self.batch)), self.real) for _ in range(scalars)]
-        tasks = [_Task(self, union, kernel, scalars, out) for union in self.batch.unions] if self.items else []
-        pieces = [(task, part, cut) for task in tasks for part, cut in enumerate(task.ranges())]
-        bad = pool.run(lambda piece: piece[0].run(*piece[1:]), pieces, self.threads)
-        for union in {id(task): task.union for (task, _, _), wrong in zip(pieces, bad, strict=True) if wrong}.values():
-            self.raise_fault(union)
+        if not self.items:
+            return made
+        shares = self.shares.get(kernel)
+        if shares is None:
+            shares = self.shares[kernel] = [_Share.of(self, union, kernel) for union in self.batch.unions]
+        tasks = [_Task(self, share, scalars, out) for share in shares]
+        pieces = [(task, batch) for task in tasks for batch in task.share.batches]
+        bad = pool.run(lambda piece: piece[0].run(kernel, piece[1]), pieces, self.threads)
+        if any(bad):
+            wrong = {id(task): task.share.union for (task, _), wrong in zip(pieces, bad, strict=True) if wrong}
+            for union in wrong.values():
+                self.raise_fault(union)
         for task in tasks:
             task.hand_back(made)
         return made
@@ -151,15 +186,10 @@ class _Call:
             dag, number = self.batch.dags[g], self.batch.own_number(union, g)
             joint = number == dag.graph.num_nodes
             ends = np.full(self.items, dag.end if joint else dag.rank[number], np.int32)
-            for what, given, weights, sign in zip(
-                ("theta", "z"), self.given, (self.weights, self.direction), (self.sign, 1.0), strict=True
-            ):
-                if weights is None:
-                    continue
+            for what, given, (weights, sign, lowest) in zip(("theta", "z"), self.given, self.asked, strict=False):
                 own = self.batch.layout.of_graph(given, weights.given, g)
                 keyed, arrays, batches = collect(dag, own)
                 label = f"{what}[{g}]" if isinstance(given, list | tuple) else f"graph {g}'s {what}"
-                lowest = -np.inf if what == "theta" else float(np.finfo(self.real).min)
                 arranged = arrange(keyed, arrays, batches, self.shape, self.real)
                 raise_first_fault(dag, arranged, ends, what, lowest, sign, label)
 
@@ -187,75 +217,105 @@ class _Call:
         return self.scalars(np.where(np.isinf(value), 0, slope))
 
 
+@dataclass(frozen=True)
+class _Share:
+    """What one union takes of a call, whatever numbers its arrays hold."""
+
+    union: Union
+    cuts: list[tuple[int, int]]  # [sections] its entries
+    ends: NDArray[np.int32]
+    batches: list[Batch]  # ranges of items, each a launch
+    tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.wiring.sizes`
+    room: tuple[int, int]
+    ways: tuple[bool | None, ...]
+
+    @staticmethod
+    def of(call: _Call, union: Union, kernel: Kernel) -> _Share:
+        """The union's, in one call."""
+        dag, graphs = union.dag, union.last - union.first
+        cuts = [tuple(part.offsets[[union.first, union.last]].tolist()) for part in call.batch.layout.sections]
+        shared = [weights.shared for weights, _, _ in call.asked]
+        lanes = dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
+        kept = dag.keeps(call.weights.shared)
+        tied = dag.wiring.tied.shapes.size > 0 and all(own[dag.wiring.incoming.blocks].all() for own in shared)
+        return _Share(
+            union=union,
+            cuts=cuts,
+            ends=np.tile(union.ends, call.items),
+            batches=[Batch(*cut, lanes, part, graphs) for part, cut in enumerate(_ranges(call.items, lanes))],
+            tables=[sizes((b - a for a, b in cuts), own) for own in shared],
+            room=room_of(kernel, dag, lanes, call.real, kept),
+            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, tied),
+        )
+
+
+def _ranges(items: int, lanes: int) -> list[tuple[int, int]]:
+    """Ranges of items, cut at block borders, the same for any number of threads."""
+    blocks = -(-items // lanes)
+    pieces = min(blocks, PARTS)
+    return list(itertools.pairwise([lanes * (blocks * k // pieces) for k in range(pieces)] + [items]))
+
+
 class _Task:
-    """One union's share of a call. With a single item its arrays are stretches of the call's; else copies.
+    """One union's share of a call with its arrays: with a single item stretches of the call's, else copies.
 
     Copies because kernels move whole cache lines of a row, and so reach into a neighbour's entries.
     """
 
-    def __init__(self, call: _Call, union: Union, kernel: Kernel, scalars: int, out: list[Array] | None) -> None:
-        self.call, self.union, self.kernel = call, union, kernel
-        self.cuts = [part.offsets[[union.first, union.last]].tolist() for part in call.batch.layout.sections]
-        graphs = union.last - union.first
-        self.ends = np.tile(union.ends, call.items)
+    def __init__(self, call: _Call, share: _Share, scalars: int, out: list[Array] | None) -> None:
+        self.call, self.share, self.whole = call, share, out
+        graphs = share.union.last - share.union.first
         self.scalars = [np.empty((call.items, graphs), call.real) for _ in range(scalars)]
-        self.whole = out
-        self.out = out and [self._own(buffer, a, b) for buffer, (a, b) in zip(out, self.cuts, strict=True)]
-        self.blocks: list[Array] = []  # kept alive: kernels get their addresses
-        self.sources = [self._source(call.weights, call.sign, -np.inf)]
-        if call.direction is not None:
-            self.sources.append(self._source(call.direction, 1.0, float(np.finfo(call.real).min)))
-        self.lanes = union.dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
+        self.out = out and self._own(out)
+        self.blocks = [self._own(weights.blocks) for weights, _, _ in call.asked]  # kernels get their addresses
 
-    @staticmethod
-    def _own(array: Array, a: int, b: int) -> Array:
-        """Columns [a, b), contiguous."""
-        return np.ascontiguousarray(array[:, a:b])
+    def _own(self, arrays: Iterable[Array]) -> list[Array]:
+        """Its columns of each, contiguous."""
+        return [np.ascontiguousarray(array[:, a:b]) for array, (a, b) in zip(arrays, self.share.cuts, strict=True)]
 
-    def _source(self, weights: Weights, sign: float, lowest: float) -> Source:
-        call = self.call
-        blocks = [self._own(block, a, b) for block, (a, b) in zip(weights.blocks, self.cuts, strict=True)]
-        self.blocks += blocks
-        table = sizes((block.shape[1] for block in blocks), weights.shared)
-        return Source(located(table, blocks), call.real(sign), call.real(lowest))
-
-    @property
-    def tied(self) -> bool:
-        """Whether levels that repeat a matrix are multiplied with it."""
-        wiring, given = self.union.dag.wiring, (self.call.weights, self.call.direction)
-        shared = [weights.shared[wiring.incoming.blocks].all() for weights in given if weights is not None]
-        return wiring.tied.shapes.size > 0 and all(shared)
-
-    def ranges(self) -> list[tuple[int, int]]:
-        """Ranges of items, cut at block borders, the same for any number of threads."""
-        blocks = -(-self.call.items // self.lanes)
-        pieces = min(blocks, PARTS)
-        cuts = [self.lanes * (blocks * k // pieces) for k in range(pieces)] + [self.call.items]
-        return list(itertools.pairwise(cuts))
-
-    def run(self, part: int, cut: tuple[int, int]) -> bool:
-        call, dag = self.call, self.union.dag
-        arguments = [*self.sources, *(array.reshape(-1) for array in self.scalars)]
-        arguments += [] if self.out is None else [located(self.sources[0].table, self.out)]
-        arguments += [np.empty(0, call.real)] if self.kernel is gradient_kernel else []  # every end weighs 1
-        arguments += ways_of(
-            self.kernel, dag, call.omega, self.lanes, call.real, dag.keeps(call.weights.shared), self.tied
-        )
-        batch = Batch(*cut, self.lanes, part, self.union.ends.size)
-        size, places = room_of(self.kernel, dag, self.lanes, call.real)
-        room = np.empty(size, call.real), np.zeros(places, np.int64)
-        return bool(self.kernel(call.omega.data(call.real), *room, dag.addresses, batch, self.ends, *arguments))
+    def run(self, kernel: Kernel, batch: Batch) -> bool:
+        """One launch."""
+        call, share, real = self.call, self.share, self.call.real
+        arguments: list[Any] = [
+            Source(located(table, blocks), real(sign), real(lowest))
+            for table, blocks, (_, sign, lowest) in zip(share.tables, self.blocks, call.asked, strict=True)
+        ]
+        arguments += [array.reshape(-1) for array in self.scalars]
+        arguments += [] if self.out is None else [located(share.tables[0], self.out)]
+        arguments += [np.empty(0, real)] if kernel is gradient_kernel else []  # every end weighs 1
+        size, places = share.room
+        room = np.empty(size, real), np.zeros(places, np.int64)
+        table = share.union.dag.addresses
+        return bool(kernel(call.data, *room, table, batch, share.ends, *arguments, *share.ways))
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""
         for array, own in zip(made, self.scalars, strict=True):
-            array[:, self.union.first : self.union.last] = own
-        for (a, b), array, own in zip(self.cuts, self.whole or [], self.out or [], strict=bool(self.out)):
+            array[:, self.share.union.first : self.share.union.last] = own
+        for (a, b), array, own in zip(self.share.cuts, self.whole or [], self.out or [], strict=bool(self.out)):
             if own.base is None:
                 array[:, a:b] = own
 
 
 def _prepare(
+    batch: CompiledBatch, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
+) -> _Call:
+    """The call, checked; of a form that was checked before, with other arrays: see `dagdp.call.prepare`."""
+    own = all(part.shared is None for part in batch.layout.sections)
+    form = form_of(theta, z, omega, minimize, end, threads) if own else None
+    known = None if form is None else batch.calls.get(form)
+    if known is not None:
+        again: _Call = known.again(theta, z)
+        return again
+    call = _checked_call(batch, theta, omega, z, minimize, end, threads)
+    if form is not None and call.items > 0:
+        if len(batch.calls) >= FORMS:
+            batch.calls.clear()
+        batch.calls[form] = call.emptied()
+    return call
+
+
+def _checked_call(
     batch: CompiledBatch, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
     chosen = checked_options(omega, threads)

@@ -31,6 +31,7 @@ class Incoming(NamedTuple):
     pieces: np.ndarray  # [., 3] first edge in that order, (start, step) of the entries that edges read
     entry: np.ndarray  # the listed ones
     direct: np.ndarray  # [E] entries by slots, for one sample; only of scattered edges with entries of their own
+    reader: np.ndarray  # [entries] the edge, node by node, that reads an entry, -1: none; of such edges, if few a node
     bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where the others' weights are kept
     blocks: np.ndarray  # [K] which potentials are read on edges
 

@@ -16,7 +16,7 @@ from dagdp.kernels.elementary import LANE_MATH, ONE, TWO
 from dagdp.kernels.jit import OPTIONS
 from dagdp.kernels.lanes import all_lanes, any_lane, first_lanes, first_lanes_or, fused, load, store, total
 from dagdp.kernels.text import narrow, on_lanes
-from dagdp.kernels.vectors import gather_vector, turn_vectors
+from dagdp.kernels.vectors import turn_vectors
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -96,19 +96,16 @@ def test_parts_of_rows(dtype):
 
 
 @DTYPES
-def test_squares_and_gathered_rows(dtype):
+def test_squares(dtype):
     @numba.njit(**OPTIONS)
-    def run(x, turned, listed, row, rows):
+    def run(x, turned, rows):
         turn_vectors(turned, 0, rows, x, 1, rows + 3, rows)
-        store(row, 0, gather_vector(x, listed, 1, 2, 5))
 
     lanes = 64 // np.dtype(dtype).itemsize
     x = np.random.default_rng(0).normal(size=lanes * (lanes + 3) + 1).astype(dtype)
-    turned, row = np.empty((lanes, lanes), dtype), np.empty(lanes, dtype)
-    listed = np.array([0, 9, 3, 3, 17, 4], np.int32)
-    run(x, turned.reshape(-1), listed, row, lanes)
+    turned = np.empty((lanes, lanes), dtype)
+    run(x, turned.reshape(-1), lanes)
     np.testing.assert_array_equal(turned.T, np.stack([x[1 + r * (lanes + 3) :][:lanes] for r in range(lanes)]))
-    np.testing.assert_array_equal(row, x[2 + listed[[1, 2, 3, 4, 5] + [5] * (lanes - 5)]])
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ ALLOWED = {
     "kernels.jit": {"kernels.disk", "kernels.parts"},
     "kernels.lanes": {"kernels.jit"},
     "kernels.vectors": {"kernels.lanes", "wiring"},
+    "kernels.scattered": {"kernels.lanes", "kernels.vectors"},
     "kernels.text": {"kernels.jit", "kernels.lanes"},
     "kernels.elementary": {"kernels.jit", "kernels.lanes"},
     "kernels.operator": {"omega", "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.text"},
@@ -38,10 +39,15 @@ ALLOWED = {
         "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion",
         "kernels.vectors",
     },
-    "kernels.exchange": {"kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions", "wiring"},
-    "kernels.pieces": {
-        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions",
+    "kernels.exchange": {
+        "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.scattered", "kernels.vectors", "progressions",
+        "wiring",
     },
+    "kernels.pieces": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.scattered", "kernels.vectors",
+        "progressions",
+    },
+    "kernels.ordered": {"kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors"},
     "kernels.sheets": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions", "wiring",
     },
@@ -62,13 +68,13 @@ ALLOWED = {
     "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
-        "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes",
-        "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.solve", "kernels.vectors",
-        "progressions",
+        "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.ordered",
+        "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
+        "kernels.vectors", "progressions",
     },
     "kernels.places": {
-        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.slots",
-        "kernels.vectors", "progressions",
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.scattered",
+        "kernels.slots", "kernels.vectors", "progressions",
     },
     "kernels.powers": {
         "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion", "kernels.rows",
@@ -80,23 +86,22 @@ ALLOWED = {
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
-        "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots",
-        "kernels.solve", "kernels.team", "kernels.tied", "kernels.vectors",
+        "kernels.ordered", "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows",
+        "kernels.slots", "kernels.solve", "kernels.team", "kernels.tied", "kernels.vectors",
     },
     "kernels.ends": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers", "kernels.recursion",
-        "kernels.rows", "kernels.runs", "kernels.solve", "kernels.vectors", "progressions",
+        "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.solve", "kernels.vectors", "progressions",
     },
     "kernels.backward": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.team", "kernels.tied",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team", "kernels.tied",
         "kernels.vectors", "progressions",
     },
     "kernels.cpu": {
         "kernels.backward", "kernels.bare", "kernels.ends", "kernels.exchange", "kernels.forward", "kernels.hoisted",
-        "kernels.jit",
-        "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.powers", "kernels.rows",
-        "kernels.slots", "kernels.team", "kernels.tied", "kernels.vectors", "kernels.wires",
+        "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.ordered",
+        "kernels.powers", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors", "kernels.wires",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},

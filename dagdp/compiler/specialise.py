@@ -35,6 +35,8 @@ from dagdp.wiring import SHEET_COLUMNS, Hoisted, Incoming, Outgoing, Wiring
 
 PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned
+LARGEST_FAN_IN = 8  # edges a node, on average, up to which a block's potentials are brought in their order at once
+LEAST_ENTRIES = 64
 LEAST_PIECE = 8  # entries: half a square of float32
 
 
@@ -49,7 +51,8 @@ def specialise(done: Renumbered) -> CompiledDAG:
     incoming = _incoming(done, on_edges)
     bare = _bare(done, sound.potentials[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
     if bare is not None:
-        incoming = incoming._replace(direct=_direct(incoming), bare=bare)
+        size = sound.potentials[on_edges[0]].size
+        incoming = incoming._replace(direct=_direct(incoming), reader=_reader(incoming, size), bare=bare)
     outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
@@ -125,6 +128,7 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
         pieces=frozen(np.concatenate(pieces)),
         entry=frozen(np.concatenate(listed)),
         direct=frozen(np.empty(0)),
+        reader=frozen(np.empty(0)),
         bare=frozen(np.empty(0)),
         blocks=frozen(np.array(on_edges, np.int64)),
     )
@@ -143,6 +147,21 @@ def _direct(incoming: Incoming) -> NDArray[np.int32]:
     depth = np.arange(level.size) - incoming.slots[level]
     node = np.repeat(incoming.levels[level] - incoming.first, incoming.width) + np.arange(edges, dtype=np.int32)
     return frozen(listed_entries(incoming, 0)[incoming.edges[node] + np.repeat(depth, incoming.width)])
+
+
+def _reader(incoming: Incoming, entries: int) -> NDArray[np.int32]:
+    """[entries] the edge, node by node, that reads an entry of the one potential on edges, -1: none.
+
+    Nothing where edges read most entries in their order, or where a row for each edge would be many for each node.
+    """
+    edges, nodes = int(incoming.edges[-1]), int(incoming.levels[-1])
+    counts, listed = np.diff(incoming.pieces[:, 0]), incoming.pieces[:-1, 2] == LISTED
+    if 2 * int(counts[listed].sum()) <= edges or edges > LARGEST_FAN_IN * nodes or entries < LEAST_ENTRIES:
+        return frozen(np.empty(0))
+    read = listed_entries(incoming, 0)
+    reader = np.full(entries, -1, np.int32)
+    reader[read[read >= 0]] = np.flatnonzero(read >= 0)
+    return frozen(reader)
 
 
 def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:

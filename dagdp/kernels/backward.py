@@ -23,6 +23,7 @@ from dagdp.kernels.recursion import (
 )
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
+from dagdp.kernels.scattered import add_vector
 from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
 from dagdp.kernels.tied import tied_backward, tied_flush
 from dagdp.kernels.vectors import FAR, pick, row_length
@@ -74,6 +75,8 @@ def hand_up(
     parents = quantity(outgoing, run, PARENT, skip)
     if parents[2] == 1 and (not cut or ends.count == row_length(bar)):
         put(bar, ends.parent, load(bar, ends.parent) + row, ends.count)
+    elif parents[2] == LISTED:
+        add_vector(bar, parents[0], parents[1], 0, ends.count, row)
     else:
         for w in range(ends.count):
             bar[number(parents, w)] += pick(room, at + w)

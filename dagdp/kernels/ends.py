@@ -16,8 +16,9 @@ from dagdp.kernels.powers import power_weight
 from dagdp.kernels.recursion import argument, difference, join, rejoined
 from dagdp.kernels.rows import number
 from dagdp.kernels.runs import quantity
+from dagdp.kernels.scattered import gather_pair, gather_vector
 from dagdp.kernels.solve import weighed
-from dagdp.kernels.vectors import expect_row, gather_vector, pick, row_length
+from dagdp.kernels.vectors import expect_row, pick, row_length
 from dagdp.progressions import CHILD, LISTED, PARENT, SLOT
 
 
@@ -55,6 +56,18 @@ def gather(array: Any, at: int, nodes: Any, count: int) -> None:
 
 
 @inlined
+def gather_value(v_hi: Any, v_lo: Any, at: int, nodes: Any, count: int) -> None:
+    """The same of v, a number kept as two."""
+    if nodes[2] == LISTED:
+        hi, lo = gather_pair(v_hi, v_lo, nodes[0], nodes[1], count)
+        store(v_hi, at, hi)
+        store(v_lo, at, lo)
+    else:
+        gather(v_hi, at, nodes, count)
+        gather(v_lo, at, nodes, count)
+
+
+@inlined
 def row_ends(
     omega: Any, outgoing: Any, run: int, skip: int, left: int, lanes: int, spare: int, state: Any, bars: Any
 ) -> Ends:
@@ -73,13 +86,11 @@ def row_ends(
     j, i = parents[1], children[1]
     if parents[2] != 1:
         j = spare
-        gather(v_hi, j, parents, count)
-        gather(v_lo, j, parents, count)
+        gather_value(v_hi, v_lo, j, parents, count)
         gather(v_dot, j, parents, count)
     if children[2] != 1:
         i = spare + whole
-        gather(v_hi, i, children, count)
-        gather(v_lo, i, children, count)
+        gather_value(v_hi, v_lo, i, children, count)
         gather(kappa, i, children, count)
         gather(own, i, children, count)
         gather(c, i, children, count)

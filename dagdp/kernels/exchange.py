@@ -16,11 +16,11 @@ import numpy as np
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import all_lanes, first_lanes, first_lanes_or, load, row_of, store, total
 from dagdp.kernels.rows import add_to, later, number
+from dagdp.kernels.scattered import gather_present
 from dagdp.kernels.vectors import (
     FAR,
     collect_vector,
     expect_square,
-    gather_present,
     hand_out_vector,
     lent_block,
     pick,

@@ -15,6 +15,7 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.kept import keep_direct, keep_row
 from dagdp.kernels.lanes import any_lane, load, row_of, select, store
 from dagdp.kernels.operator import exponential, first_only
+from dagdp.kernels.ordered import in_order
 from dagdp.kernels.pieces import expect_edges, read_edges, write_edges
 from dagdp.kernels.places import place_rows
 from dagdp.kernels.powers import grow, highest, note_range, sum_powers
@@ -225,11 +226,12 @@ def visit_part(
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
-    together = incoming.blocks.shape[0] > 0 and not directly(incoming, lanes, whole)
+    ordered = out is not None and in_order(incoming, lanes, w_dot)
+    together = incoming.blocks.shape[0] > 0 and not directly(incoming, lanes, whole) and not ordered
     bad = False
     k = n0
     while k < n1:
-        last = k + edges_before(incoming, k, n1, lanes, whole)
+        last = n1 if ordered else k + edges_before(incoming, k, n1, lanes, whole)
         e0 = 0
         if together:
             e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)

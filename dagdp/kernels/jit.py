@@ -50,8 +50,8 @@ class Kernel:
         """A launch's last arguments: whether levels may be tied, and of the two ways back beside the one that pulls,
         whether weights are kept in the gradient, and whether bare rows are pushed.
 
-        None in the place of False: Numba looks at neither side of `is None` that cannot be. A gradient kernel for one
-        way is compiled in two thirds of the time of one for all.
+        None in the place of False: what a kernel does is chosen by the types of these (cpu.py), and of what is not
+        chosen nothing is compiled. A gradient kernel for one way takes two thirds of the time of one for all.
         """
         return tuple(way or None for way in ((tying, keeping, pushing) if self.back else (tying,)))
 

@@ -20,9 +20,18 @@ from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.ordered import in_order
 from dagdp.kernels.pieces import read_edges, write_edges
 from dagdp.kernels.recursion import flow, flow_tangent, weight_tangent
 from dagdp.kernels.rows import add_to, fill, number
+from dagdp.kernels.scattered import (
+    add_vector,
+    expect_vector,
+    gather_present,
+    gather_vector,
+    scatter_present,
+    scatter_vector,
+)
 from dagdp.kernels.slots import (
     DESK,
     directly,
@@ -34,19 +43,10 @@ from dagdp.kernels.slots import (
     run_at,
 )
 from dagdp.kernels.solve import kept_weight, row_kept, weighed
-from dagdp.kernels.vectors import FAR, expect_vector, gather_present, gather_vector, lent_block, part, pick, row_length
+from dagdp.kernels.vectors import FAR, lent_block, part, pick, row_length
 from dagdp.progressions import LISTED
 
 ROWS_AHEAD = 3
-
-
-@inlined
-def put_lanes(w: Any, listed: Any, start: int, shift: int, count: int, row: Any) -> None:
-    """w[listed[start + k] + shift] = the k-th of `count` lanes; the last row of w keeps them all."""
-    room = w.shape[0] - row_length(w)
-    store(w, room, row)
-    for k in range(count):
-        w[pick(listed, start + k) + shift] = pick(w, room + k)
 
 
 @inlined
@@ -62,18 +62,8 @@ def keep_row(
         if n == 0:
             store(w, (pick(incoming.edges, node) + d - e0) * whole, row)
         else:
-            put_lanes(w, incoming.edges, node, d - e0, min(n, pick(incoming.width, slot + d) - i), row)
-
-
-@inlined
-def put_direct(out: Any, incoming: Any, first: int, e: int, count: int, row: Any, w: Any) -> None:
-    """A row in the place of the entries of the edges of a slot from e on; the last row of w keeps it."""
-    room = w.shape[0] - row_length(w)
-    store(w, room, row)
-    for k in range(count):
-        entry = pick(incoming.direct, e + k)
-        if entry >= 0:
-            out[first + entry] = pick(w, room + k)
+            have = min(n, pick(incoming.width, slot + d) - i)
+            scatter_vector(w, incoming.edges, node, d - e0, have, row)
 
 
 @inlined
@@ -91,7 +81,7 @@ def keep_direct(
         row = row_kept(omega, y, d, turn)
         have = min(n, pick(incoming.width, slot + d) - i)
         e = pick(incoming.first, slot + d) + i
-        put_direct(block, incoming, first, e, have, row, w)
+        scatter_present(block, incoming.direct, e, first, have, row)
         if block.shape[0] > FAR:
             expect_vector(block, incoming.direct, e + have, first, pick(incoming.width, slot + d) - i - have)
 
@@ -116,17 +106,16 @@ def of_parents(array: Any, incoming: Any, run: Any, d: int, e: int, count: int, 
 @inlined
 def push(incoming: Any, run: Any, d: int, e: int, count: int, row: Any, w: Any, bar: Any) -> None:
     """Add one sample's flows on `count` edges of a slot to their parents' ē; the last row of w keeps them."""
-    room = w.shape[0] - row_length(w)
-    store(w, room, row)
     k = run_at(incoming, run, d, e)
     listed, first, step = parents_of(incoming, k, e)
     here = left_of_run(incoming, k, e)
     if step == LISTED and here >= count:
-        for x in range(count):
-            bar[pick(listed, first + x)] += pick(w, room + x)
+        add_vector(bar, listed, first, 0, count, row)
     elif step == 1 and here >= count:
         put(bar, first, load(bar, first) + row, count)
     else:
+        room = w.shape[0] - row_length(w)
+        store(w, room, row)
         for x in range(count):
             bar[number(parents_of(incoming, run_at(incoming, run, d, e + x), e + x), 0)] += pick(w, room + x)
         run[d] = k
@@ -210,9 +199,9 @@ def pour_slots(
                 row = flow_tangent(q, q_dot, above, load(along.bar_dot, at))
                 push(incoming, run, d, e, have, row, w, along.bar_dot)
             if direct:
-                put_direct(entries, incoming, first, e, have, row, w)
+                scatter_present(entries, incoming.direct, e, first, have, row)
             else:
-                put_lanes(w, incoming.edges, at, d - e0, have, row)
+                scatter_vector(w, incoming.edges, at, d - e0, have, row)
 
 
 @inner
@@ -230,11 +219,13 @@ def pour_level(
     for d in range(depth):
         run[d] = pick(incoming.slot_runs, slot + d)
     direct = directly(incoming, lanes, whole)
+    ordered = along is None and in_order(incoming, lanes, w_dot)
+    there = direct or ordered
     k = n0
     while k < n1:
-        last = k + edges_before(incoming, k, n1, lanes, whole)
-        e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
-        if not direct:
+        last = n1 if ordered else k + edges_before(incoming, k, n1, lanes, whole)
+        e0, e1 = 0 if ordered else pick(incoming.edges, k), pick(incoming.edges, last)
+        if not there:
             fill(w, 0, (e1 - e0) * lanes, 0)
             read_edges(w, square, kept, incoming, batch, b0, e0, e1)
             if along is not None:
@@ -248,7 +239,7 @@ def pour_level(
                 depth -= 1
             pour_row(omega, incoming, run, slot, depth, k, e0, k - n0, buffers, bar, along)
             k += 1
-        if not direct:
+        if not there:
             write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
 
 
@@ -286,7 +277,8 @@ def backward_kept(
     """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
     real = bar.dtype.type
     kept = Source(out, real(1), real(-np.inf))
-    left = incoming.bare.shape[0]
+    ordered = along is None and in_order(incoming, batch.lanes, buffers[2])
+    left = 0 if ordered else incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):

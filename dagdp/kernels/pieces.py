@@ -11,9 +11,10 @@ import numpy as np
 
 from dagdp.kernels.exchange import Batch, Source, first_entry, in_range, read, row_entries, write
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import first_lanes, store
+from dagdp.kernels.lanes import store
 from dagdp.kernels.rows import later, number
-from dagdp.kernels.vectors import FAR, expect_column, expect_vector, gather_present, lent_block, pick, rule
+from dagdp.kernels.scattered import expect_vector, gather_present
+from dagdp.kernels.vectors import FAR, expect_column, lent_block, pick, rule
 from dagdp.progressions import LISTED
 
 
@@ -45,7 +46,7 @@ def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int,
     """Put one sample's potentials of the edges of a slot from e on in w, a row; whether one is out of range."""
     k = pick(incoming.blocks, 0)
     block, first = lent_block(source.table, k, w), first_entry(source, k, b0)
-    row = source.sign * first_lanes(gather_present(block, incoming.direct, e, first, count), count)
+    row = source.sign * gather_present(block, incoming.direct, e, first, count)
     if block.shape[0] > FAR:
         expect_vector(block, incoming.direct, e + count, first, left - count)
     store(w, at, row)

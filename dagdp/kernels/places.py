@@ -11,11 +11,12 @@ import numpy as np
 
 from dagdp.kernels.exchange import Source
 from dagdp.kernels.jit import inlined
-from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, store
+from dagdp.kernels.lanes import row_of, store
 from dagdp.kernels.pieces import read_direct
 from dagdp.kernels.rows import number
+from dagdp.kernels.scattered import gather_pair, gather_vector
 from dagdp.kernels.slots import directly, expect_parents, left_of_run, parents_of, rows_at_once, run_at
-from dagdp.kernels.vectors import gather_vector, part, pick, row_length
+from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.progressions import LISTED
 
 
@@ -27,22 +28,22 @@ def gather_parents(
     v_hi, v_lo, _, v_dot, _, _, _ = state
     if parents[2] == LISTED and here >= count:
         listed, first = parents[0], parents[1]
-        store(v_hi, at, gather_vector(v_hi, listed, first, 0, count))
-        store(v_lo, at, gather_vector(v_lo, listed, first, 0, count))
+        hi, lo = gather_pair(v_hi, v_lo, listed, first, count)
+        store(v_hi, at, hi)
+        store(v_lo, at, lo)
         if v_dot.shape[0] > 0:
-            store(v_dot, at, first_lanes(gather_vector(v_dot, listed, first, 0, count), count))
-    else:
+            store(v_dot, at, gather_vector(v_dot, listed, first, 0, count))
+        return
+    store(v_hi, at, row_of(v_hi, -np.inf))
+    store(v_lo, at, row_of(v_hi, 0))
+    if v_dot.shape[0] > 0:
+        store(v_dot, at, row_of(v_hi, 0))
+    for w in range(count):
+        parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
+        v_hi[at + w] = pick(v_hi, parent)
+        v_lo[at + w] = pick(v_lo, parent)
         if v_dot.shape[0] > 0:
-            store(v_dot, at, row_of(v_hi, 0))
-        for w in range(count):
-            parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
-            v_hi[at + w] = pick(v_hi, parent)
-            v_lo[at + w] = pick(v_lo, parent)
-            if v_dot.shape[0] > 0:
-                v_dot[at + w] = pick(v_dot, parent)
-    if count < row_length(v_hi):
-        store(v_hi, at, first_lanes_or(load(v_hi, at), count, -np.inf))
-        store(v_lo, at, first_lanes(load(v_lo, at), count))
+            v_dot[at + w] = pick(v_dot, parent)
 
 
 @inlined
@@ -92,10 +93,9 @@ def place_potentials(
     for d in range(depth):
         at[d] = place = room + d * whole
         have = min(n, pick(incoming.width, slot + d) - i)
-        row = gather_vector(w, incoming.edges, node, d - e0, have)
-        store(w, place, first_lanes(row, have))  # what is added to -inf must be a number
+        store(w, place, gather_vector(w, incoming.edges, node, d - e0, have))
         if w_dot.shape[0] > whole:
-            store(w_dot, place, first_lanes(gather_vector(w_dot, incoming.edges, node, d - e0, have), have))
+            store(w_dot, place, gather_vector(w_dot, incoming.edges, node, d - e0, have))
 
 
 @inlined

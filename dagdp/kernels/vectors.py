@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from dagdp.kernels.lanes import ROW_BYTES, Lanes
+from dagdp.kernels.lanes import ROW_BYTES
 from dagdp.wiring import COLUMNS
 
 FAR = 1 << 17  # elements of an array, from which it is no longer near, and is asked ahead for
@@ -215,49 +215,7 @@ def collect_vector(typing: Any, dst: Any, i: Any, src: Any, j: Any, step: Any, r
     return types.void(dst, types.intp, src, types.intp, types.intp, types.intp), generate
 
 
-def _gathering(row: Lanes, absent: bool) -> Any:
-    """The code of a row array[listed[start + k] + shift] whose lanes from `count` on repeat the last."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source = context.make_array(signature.args[0])(context, builder, arguments[0])
-        places = context.make_array(signature.args[1])(context, builder, arguments[1])
-        kind, nothing = arguments[2].type, ir.Constant(context.get_value_type(row.dtype), 0)
-        zero, last = ir.Constant(kind, 0), builder.sub(arguments[4], ir.Constant(kind, 1))
-        made = ir.Constant(context.get_value_type(row), ir.Undefined)
-        for k in range(row.count):
-            number = ir.Constant(kind, k)
-            real = builder.select(builder.icmp_signed("<", number, last), number, last)
-            place = builder.load(builder.gep(places.data, [builder.add(arguments[2], real)]))
-            place = builder.sext(place, kind) if place.type != kind else place
-            there = builder.icmp_signed(">=", place, zero)
-            place = builder.select(there, place, zero) if absent else place
-            lane = builder.load(builder.gep(source.data, [builder.add(place, arguments[3])]))
-            lane = builder.select(there, lane, nothing) if absent else lane
-            made = builder.insert_element(made, lane, ir.Constant(ir.IntType(32), k))
-        return made
-
-    return generate
-
-
-@intrinsic
-def gather_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
-    """The row array[listed[start + k] + shift]; lanes from `count` on repeat the last.
-
-    Put together in registers: a row that is stored lane by lane cannot be loaded before its stores have reached L1.
-    The gather instruction of AVX2 is no faster (Zen 3: 0.61 ns an element, 0.45 so).
-    """
-    row = Lanes(array.dtype)
-    return row(array, listed, types.intp, types.intp, types.intp), _gathering(row, absent=False)
-
-
-@intrinsic
-def gather_present(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
-    """The same, and 0 where -1 is listed."""
-    row = Lanes(array.dtype)
-    return row(array, listed, types.intp, types.intp, types.intp), _gathering(row, absent=True)
-
-
-def _ask(builder: Any, pointer: Any) -> None:
+def ask(builder: Any, pointer: Any) -> None:
     """Ask memory for a line that will be wanted soon, to be written."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     what = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
@@ -271,7 +229,7 @@ def expect_row(typing: Any, array: Any, at: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = context.make_array(signature.args[0])(context, builder, arguments[0])
-        _ask(builder, builder.gep(source.data, [arguments[1]]))
+        ask(builder, builder.gep(source.data, [arguments[1]]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate
@@ -290,8 +248,8 @@ def expect_square(typing: Any, array: Any, at: Any, step: Any, rows: Any) -> Any
             number = ir.Constant(kind, r)
             real = builder.select(builder.icmp_signed("<", number, last), number, last)
             first = builder.gep(source.data, [builder.add(arguments[1], builder.mul(real, arguments[2]))])
-            _ask(builder, first)
-            _ask(builder, builder.gep(first, [ir.Constant(kind, size - 1)]))
+            ask(builder, first)
+            ask(builder, builder.gep(first, [ir.Constant(kind, size - 1)]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp), generate
@@ -308,35 +266,10 @@ def expect_column(typing: Any, array: Any, at: Any, step: Any, rows: Any) -> Any
         for r in range(ROW_BYTES * 8 // signature.args[0].dtype.bitwidth):
             number = ir.Constant(kind, r)
             real = builder.select(builder.icmp_signed("<", number, last), number, last)
-            _ask(builder, builder.gep(source.data, [builder.add(arguments[1], builder.mul(real, arguments[2]))]))
+            ask(builder, builder.gep(source.data, [builder.add(arguments[1], builder.mul(real, arguments[2]))]))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp), generate
-
-
-@intrinsic
-def expect_vector(typing: Any, array: Any, listed: Any, start: Any, shift: Any, count: Any) -> Any:
-    """Ask memory for array[listed[start + k] + shift], `count` elements up to a row.
-
-    Nothing happens where `count` is below 1. A place that is not there (-1 listed) may be asked for: nothing is read.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source = context.make_array(signature.args[0])(context, builder, arguments[0])
-        places = context.make_array(signature.args[1])(context, builder, arguments[1])
-        kind = arguments[2].type
-        zero = ir.Constant(kind, 0)
-        with builder.if_then(builder.icmp_signed(">", arguments[4], zero)):
-            last = builder.sub(arguments[4], ir.Constant(kind, 1))
-            for k in range(ROW_BYTES * 8 // signature.args[0].dtype.bitwidth):
-                number = ir.Constant(kind, k)
-                real = builder.select(builder.icmp_signed("<", number, last), number, last)
-                place = builder.load(builder.gep(places.data, [builder.add(arguments[2], real)]))
-                place = builder.sext(place, kind) if place.type != kind else place
-                _ask(builder, builder.gep(source.data, [builder.add(place, arguments[3])]))
-        return context.get_dummy_value()
-
-    return types.void(array, listed, types.intp, types.intp, types.intp), generate
 
 
 @intrinsic

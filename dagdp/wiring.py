@@ -56,6 +56,7 @@ class Hoisted(NamedTuple):
 
     blocks: np.ndarray  # [H] which potentials these are
     levels: np.ndarray  # [B+1] first level of a band: the levels whose entries are read together
+    floor: np.ndarray  # [B] the first node of the oldest level from which an edge leads into a band
     ptr: np.ndarray  # [H*B+1] stretches of the two arrays below, by potential and band
     node: np.ndarray
     entry: np.ndarray  # rising within a band: the user's array is read in its own order

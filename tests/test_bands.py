@@ -7,11 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import unproved
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dagdp import Graph, HardMax, Negentropy, SquaredL2, compile, dp_grad, dp_jvp, dp_value, dp_value_and_grad
-from dagdp.compiler.bands import BAND_LEVELS, BAND_NODES, cut_bands, sorted_in_bands, window
+from dagdp import (
+    Graph,
+    HardMax,
+    Negentropy,
+    SquaredL2,
+    compile,
+    dp_grad,
+    dp_jvp,
+    dp_jvp_and_hvp,
+    dp_value,
+    dp_value_and_grad,
+)
+from dagdp.compiler.bands import BAND_LEVELS, BAND_NODES, cut_bands, floors, sorted_in_bands, window
 from dagdp.graphs import dtw_grid, linear_chain
 
 widths = st.lists(st.integers(1, 300), min_size=2, max_size=120)
@@ -60,6 +72,16 @@ def test_no_level_takes_the_place_of_one_that_is_still_read(widths, reach, seed)
         assert taken.max() == 1
 
 
+@given(widths=st.lists(st.integers(1, 300), min_size=20, max_size=90), seed=st.integers(0, 99))
+def test_no_edge_comes_from_below_its_bands_floor(widths, seed):
+    level_ptr, levels = starts(widths), len(widths)
+    last_reader = np.minimum(np.arange(levels) + np.random.default_rng(seed).integers(0, 9, levels), levels - 1)
+    bands = cut_bands(level_ptr)
+    for floor, (first, last) in zip(floors(level_ptr, last_reader, bands), itertools.pairwise(bands), strict=True):
+        read = [level for level in range(last) if last_reader[level] >= first]
+        assert floor == level_ptr[min([first, *read])]
+
+
 def test_nothing_is_moved_where_it_saves_little():
     assert window(starts([5, 5, 5, 5]), np.array([3, 3, 3, 3])) is None
     wide = compile(Graph.from_edges([0, 0, 1, 2], [1, 2, 3, 3]))
@@ -81,6 +103,28 @@ def test_the_window_changes_no_bit(omega, dtype, batch):
     z = rng.normal(size=theta.shape).astype(dtype)
     slope = dp_jvp(dag, theta, z, omega, minimize=True, end=end)
     np.testing.assert_allclose(slope, (path * z).sum((-1, -2)), rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("reach", [1, 70])
+@pytest.mark.parametrize("items", [16, 21])
+def test_flows_of_several_bands(items, reach, monkeypatch):
+    """ē is kept for a band at a time; edges from far below, and ends in several bands, are met all the same."""
+    rng, width, levels = np.random.default_rng(reach), 25, 300
+    nodes = 1 + np.arange(levels * width).reshape(levels, width)
+    near = [(nodes[t - 1], np.roll(nodes[t], shift)) for t in range(1, levels) for shift in (0, 3)]
+    far = [(nodes[t - reach][:4], nodes[t][:4]) for t in range(reach, levels)]
+    parents, children = np.concatenate([(np.zeros(width, int), nodes[0]), *near, *far], axis=1)
+    size = levels * width
+    graph = Graph.from_edges(parents, children, ends=nodes[-1, :1], potentials={None: ((size,), children - 1)})
+    theta, z = rng.normal(size=(2, items, size))
+    ends = rng.choice(nodes[100:].ravel(), items)
+    ends[0] = nodes[-1, 0]
+    found = []
+    for dag in (compile(graph), unproved(graph, monkeypatch)):
+        for end in (None, ends):
+            found += [*dp_value_and_grad(dag, theta, end=end), *dp_jvp_and_hvp(dag, theta, z, end=end)]
+    for ours, known in zip(found[:8], found[8:], strict=True):
+        np.testing.assert_allclose(ours, known, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.specialised

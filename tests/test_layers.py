@@ -81,8 +81,8 @@ ALLOWED = {
         "kernels.vectors",
     },
     "kernels.bare": {
-        "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.places",
-        "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
+        "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
+        "kernels.places", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",

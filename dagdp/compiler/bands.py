@@ -78,6 +78,13 @@ def window(level_ptr: Numbers, last_reader: Numbers) -> Numbers | None:
     return place
 
 
+def floors(level_ptr: Numbers, last_reader: Numbers, bands: Numbers) -> Numbers:
+    """[bands] the first node of the oldest level from which an edge leads into a band, or of the band itself."""
+    latest = np.maximum.accumulate(last_reader)
+    oldest = np.searchsorted(latest, bands[:-1])
+    return level_ptr[np.minimum(oldest, bands[:-1])]
+
+
 def _oldest_read(last_reader: Numbers) -> Numbers:
     """[levels] the oldest level that is still read at each level; itself if none."""
     oldest = np.arange(last_reader.size)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG, frozen, locked
-from dagdp.compiler.bands import cut_bands, sorted_in_bands, window
+from dagdp.compiler.bands import cut_bands, floors, sorted_in_bands, window
 from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
@@ -55,7 +55,7 @@ def specialise(done: Renumbered) -> CompiledDAG:
         incoming = incoming._replace(direct=_direct(incoming), reader=_reader(incoming, size), bare=bare)
     outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
-    hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr)
+    hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr, farthest)
     if not PROVE:
         incoming, outgoing = listed_incoming(incoming), listed_outgoing(outgoing)
     tied, free = tie(done, on_edges if PROVE else [], outgoing)
@@ -190,7 +190,9 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
     return Outgoing(frozen(level_runs), frozen(runs), frozen(listed), blocks), farthest
 
 
-def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Any) -> Hoisted:
+def _hoisted(
+    blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Any, farthest: Numbers
+) -> Hoisted:
     bands = cut_bands(level_ptr)
     found = [find_sheets(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
     lists = [sorted_in_bands(left, size, level_ptr, bands) for (_, _, left), size in zip(found, sizes, strict=True)]
@@ -198,6 +200,7 @@ def _hoisted(blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[in
     return Hoisted(
         blocks=frozen(np.array(blocks, np.int64)),
         levels=frozen(bands),
+        floor=frozen(floors(level_ptr, _last_readers(level_ptr, farthest), bands)),
         ptr=frozen(_joined([ptr for ptr, _ in lists])),
         node=frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
         entry=frozen(np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])),
@@ -211,11 +214,16 @@ def _joined(pointers: list[Numbers]) -> Numbers:
     return np.cumsum(np.concatenate([[0], *(np.diff(ptr) for ptr in pointers)]))
 
 
+def _last_readers(levels: Numbers, farthest: Numbers) -> Numbers:
+    """[levels] the last level to which an edge leads from each; itself for the last of them."""
+    readers = np.searchsorted(levels, farthest[:-1], side="right") - 1
+    return np.append(readers, readers.size)
+
+
 def _passing(incoming: Incoming, farthest: Numbers) -> Incoming:
     """`incoming` for a pass that nobody looks back at: v of a level is kept until its last child is done."""
     levels = incoming.levels
-    last_reader = np.searchsorted(levels, farthest[:-1], side="right") - 1
-    place = window(levels, np.append(last_reader, last_reader.size))
+    place = window(levels, _last_readers(levels, farthest))
     if place is None:
         return incoming
     shift = (place - levels)[:-1]

@@ -44,18 +44,30 @@ def clear(array: Any, places: Any) -> None:
 
 
 @inner
-def seed(bar: Any, batch: Batch, b0: int, ends: Any, v_hi: Any, weights: Any, places: Any) -> None:
-    """ē = 1, or the item's weight where there are any, at each sample's ends, unless no path reaches them."""
+def seed(bar: Any, first: int, last: int, batch: Batch, b0: int, ends: Any, v_hi: Any, weights: Any) -> None:
+    """ē = 1, or the item's weight where there are any, at each sample's ends among nodes [first, last), unless no path
+    reaches them."""
     real = bar.dtype.type
-    clear(bar, places)
-    if only_one(places):
-        for b in range(batch.lanes):
-            item = min(b0 + b, batch.last - 1)
-            weight = pick(weights, item) if weights.shape[0] > 0 else real(1)
-            for end in ends[item * batch.graphs : (item + 1) * batch.graphs]:
+    for b in range(batch.lanes):
+        item = min(b0 + b, batch.last - 1)
+        weight = pick(weights, item) if weights.shape[0] > 0 else real(1)
+        for end in ends[item * batch.graphs : (item + 1) * batch.graphs]:
+            if first <= end and end < last:
                 at = end * batch.lanes + b
                 bar[at] = weight if v_hi[at] > real(-np.inf) else real(0)
+
+
+@inlined
+def seed_all(
+    incoming: Any, batch: Batch, b0: int, ends: Any, weights: Any, state: Any, bar: Any, places: Any, along: Any
+) -> None:
+    """The same of all nodes, and 0 elsewhere, as are the tangents."""
+    clear(bar, places)
+    if only_one(places):
+        seed(bar, 0, incoming.levels[-1], batch, b0, ends, state[0], weights)
         all_go_on(places)
+    if along is not None:
+        clear(along.bar_dot, places)
 
 
 @inlined

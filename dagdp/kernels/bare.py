@@ -1,22 +1,24 @@
 """The backward pass of the closed form on graphs without potentials on edges, for rows of samples: it pushes.
 
 A node's weights hang on its parents' v alone, so they are made anew, all at once, where its ē is handed out: nothing
-but v and ē is kept of a node. (The pass that pulls finds one end of an edge at a time, and asks for S, or κ, of the
-other.) Levels and nodes are taken in order and a block of samples belongs to one thread, so bits depend on nothing.
+but v is kept of a node, and ē of a band of levels and of those from which edges lead into it. (The pass that pulls
+finds one end of an edge at a time, and asks for S, or κ, of the other.) Levels and nodes are taken in order and a block
+of samples belongs to one thread, so bits depend on nothing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from dagdp.kernels.backward import seed
 from dagdp.kernels.exchange import Batch, Source, last_at_most
 from dagdp.kernels.forward import MOVES, solve_rows
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, row_of, select
+from dagdp.kernels.lanes import load, row_of, select, store
 from dagdp.kernels.places import place_samples
 from dagdp.kernels.recursion import centre
-from dagdp.kernels.rows import add_to
+from dagdp.kernels.rows import add_to, fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, rows_at_once
 from dagdp.kernels.vectors import FAR, expect_row, part, pick, row_length
 
@@ -53,15 +55,14 @@ def push_tangent(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: 
 
 
 @inlined
-def expect_below(state: Any, bar: Any, first: int, rows: int) -> None:
+def expect_below(state: Any, first: int, rows: int) -> None:
     """Ask for rows of some levels further down, if the state is large: no processor guesses that memory is gone
     through downwards, but upwards within levels. 32 x 512 x 512, value and gradient: 37 -> 32 ms, in float64 65 -> 53.
     """
-    if bar.shape[0] > FAR and first > 0:
-        for at in range(first, first + rows * row_length(bar), row_length(bar)):
+    if state[0].shape[0] > FAR and first > 0:
+        for at in range(first, first + rows * row_length(state[0]), row_length(state[0])):
             expect_row(state[0], at)
             expect_row(state[1], at)
-            expect_row(bar, at)
 
 
 @inlined
@@ -98,7 +99,7 @@ def push_level(
             room = min(BARE_TOGETHER, most // depth)
         rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, room)
         place_samples(incoming, run, slot, depth, i, rows, state, at)
-        expect_below(state, bar, (node - LEVELS_BELOW * (n1 - n0)) * whole, rows)
+        expect_below(state, (node - LEVELS_BELOW * (n1 - n0)) * whole, rows)
         if depth == MOVES:
             push_rows(omega, powers, MOVES, node * whole, rows, state, bar, bar_dot, buffers)
         else:
@@ -107,14 +108,43 @@ def push_level(
 
 
 @inner
+def window_nodes(incoming: Any, hoisted: Any) -> int:
+    """The nodes, at most, of a band and of the levels from which edges lead into it."""
+    most = 0
+    for band in range(hoisted.floor.shape[0]):
+        most = max(most, pick(incoming.levels, pick(hoisted.levels, band + 1)) - pick(hoisted.floor, band))
+    return most
+
+
+@inner
+def slide(rows: Any, floor: int, before: int, last: int) -> None:
+    """What were the rows of nodes [before, last) become those of [floor, last), 0 at the new ones."""
+    whole = row_length(rows)
+    for node in range(last - 1, before - 1, -1):
+        store(rows, (node - floor) * whole, load(rows, (node - before) * whole))
+    fill(rows, 0, (before - floor) * whole, 0)
+
+
+@inner
 def backward_bare(
-    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, theta: Source, state: Any, bar: Any,
-    out: Any, buffers: Any, square: Any, along: Any,
+    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, ends: Any, weights: Any, theta: Source,
+    state: Any, rows: Any, out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
-    """E, and ē at every node (Algorithm 1); with `along` Ė (Algorithm 2)."""
-    bar_dot = bar[:0] if along is None else along.bar_dot
-    for band in range(last_at_most(hoisted.levels, top), -1, -1):
+    """E (Algorithm 1), and with `along` Ė (Algorithm 2). `rows` and `along.bar_dot` have room for `window_nodes`."""
+    bar_dot = rows[:0]
+    newest_band = last_at_most(hoisted.levels, top)
+    before = pick(incoming.levels, pick(hoisted.levels, newest_band + 1))
+    for band in range(newest_band, -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
+        floor, last = pick(hoisted.floor, band), pick(incoming.levels, pick(hoisted.levels, band + 1))
+        slide(rows, floor, before, last)
+        skip = floor * row_length(rows)
+        bar = part(rows, -skip, rows.shape[0] + skip)
+        seed(bar, floor, before, batch, b0, ends, state[0], weights)
+        if along is not None:
+            slide(along.bar_dot, floor, before, last)
+            bar_dot = part(along.bar_dot, -skip, rows.shape[0] + skip)
+        before = floor
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
             push_level(omega, incoming, batch.powers, level, state, bar, bar_dot, buffers)
         write_hoisted(

@@ -19,8 +19,8 @@ from typing import Any
 from numba import types
 from numba.extending import overload
 
-from dagdp.kernels.backward import CHUNK, backward, clear, local_weights, seed
-from dagdp.kernels.bare import backward_bare
+from dagdp.kernels.backward import CHUNK, backward, local_weights, seed_all
+from dagdp.kernels.bare import backward_bare, window_nodes
 from dagdp.kernels.ends import Along
 from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
@@ -103,8 +103,8 @@ def taken(scratch, first, size):
 def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, bend, adjoints):
     """v_hi, v_lo; κ, v̇ and c where they are asked for; the hoisted potentials of θ and z; ē and its tangent.
 
-    The potentials are those of all nodes where a later pass asks again (`keep`), else of a band of levels. Behind
-    the nodes each array has room for the rows that are put together there.
+    The last four are those of all nodes where a later pass asks again (`keep`), else of a band of levels. Behind the
+    nodes each array has room for the rows that are put together there.
     """
     whole = row_length(scratch)
     spare = (mine(places, OTHERS) + 1) * spare_rows(places, scratch) + whole
@@ -122,8 +122,9 @@ def new_state(omega, scratch, places, incoming, hoisted, lanes, keep, tangent, b
     c, first = taken(scratch, first, size if bend else 0)
     own, first = taken(scratch, first, size if keep and band > 0 else band)
     own_dot, first = taken(scratch, first, band if tangent else 0)
-    bar, first = taken(scratch, first, size if adjoints > 0 else 0)
-    bar_dot, first = taken(scratch, first, size if adjoints > 1 else 0)
+    bars = size if keep else (window_nodes(incoming, hoisted) + 1) * lanes
+    bar, first = taken(scratch, first, bars if adjoints > 0 else 0)
+    bar_dot, first = taken(scratch, first, bars if adjoints > 1 else 0)
     rest = (scratch.shape[0] - first) // whole // (mine(places, OTHERS) + 1) * whole  # a member's own
     return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), bar, bar_dot, first + mine(places, MEMBER) * rest
 
@@ -171,22 +172,26 @@ def begin_ties(omega, scratch, first, places, incoming, tied, batch, theta, z, t
 
 
 @inlined
-def back_from_kept(omega, graph, batch, b0, top, theta, state, bar, out, buffers, rows, square, along):
+def back_from_kept(omega, graph, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square, along):
     """`go_back` from weights that wait in the gradient."""
+    seed_all(graph[0], batch, b0, ends, seeds, state, bar, buffers[0], along)
     if goes_on_alone(buffers[0]):
         backward_kept(omega, graph[0], graph[3], batch, b0, top, theta, state, bar, out, buffers, square, along)
 
 
 @inlined
-def back_by_pushing(omega, graph, batch, b0, top, theta, state, bar, out, buffers, rows, square, along):
+def back_by_pushing(omega, graph, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square, along):
     """`go_back` on bare graphs."""
-    backward_bare(omega, graph[0], graph[3], batch, b0, top, theta, state, bar, out, buffers, square, along)
+    backward_bare(
+        omega, graph[0], graph[3], batch, b0, top, ends, seeds, theta, state, bar, out, buffers, square, along
+    )
 
 
 @inlined
-def back_by_pulling(omega, graph, batch, b0, top, theta, state, bar, out, buffers, rows, square, along):
+def back_by_pulling(omega, graph, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square, along):
     """`go_back` on all others."""
     places = buffers[0]
+    seed_all(graph[0], batch, b0, ends, seeds, state, bar, places, along)
     spare = spare_at(places, graph[0], batch.lanes, bar)
     backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare, places, along)
 
@@ -315,8 +320,10 @@ def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, see
             kept_in(keeping, out),
         )  # fmt: skip
         bad |= wrong
-        seed(bar, batch, b0, ends, state[0], seeds, places)
-        go_back(keeping, pushing, omega, graph, form, b0, top, theta, state, bar, out, buffers, rows, square, None)
+        go_back(
+            keeping, pushing, omega, graph, form, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square,
+            None,
+        )  # fmt: skip
         if keeping is not None:
             end_keeping(out, incoming, top, theta, batch, b0, buffers, square)
     return bad
@@ -371,10 +378,11 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
             kept_in(keeping, out),
         )  # fmt: skip
         bad |= wrong
-        seed(bar, batch, b0, ends, state[0], value[:0], places)
-        clear(bar_dot, places)
         along = Along(z, state[3], state[4], bar_dot)
-        go_back(keeping, pushing, omega, graph, form, b0, top, theta, state, bar, out, buffers, rows, square, along)
+        go_back(
+            keeping, pushing, omega, graph, form, b0, top, ends, value[:0], theta, state, bar, out, buffers, rows,
+            square, along,
+        )  # fmt: skip
     return bad
 
 

@@ -18,7 +18,7 @@ from dagdp.layout import Layout, Numbers, section
 from dagdp.union import Union, join
 
 # Edges from which a union takes no further graph. Each union costs a launch, and its state should stay in L2.
-UNION_EDGES = 1 << 15
+UNION_EDGES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)

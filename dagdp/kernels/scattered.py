@@ -30,7 +30,7 @@ class Move(NamedTuple):
     """What is done with the elements that a list names."""
 
     name: str
-    step: Callable[[Body, int, list[Any], list[Any]], list[Any]]  # (body, lane, its elements, rows) -> rows
+    step: Callable[[Body, int, list[Any], list[Any]], list[Any]]  # (body, lane, its elements, parts) -> parts
     gathered: tuple[float, ...] = ()  # for each row that is gathered, what lanes hold that are no elements
     absent: bool = False  # whether -1 may be listed, where there is no element
 
@@ -43,6 +43,10 @@ def _least(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
+def _repeated(element: Any, value: float, count: int) -> Any:
+    return ir.Constant(ir.VectorType(element, count), [value] * count)
+
+
 class Body:
     """The text of a function f(arrays, places, count, [row]) that makes a move."""
 
@@ -51,14 +55,15 @@ class Body:
         self.arrays, (self.places, self.count, *row) = function.args[:arrays], function.args[arrays:]
         self.row = row[0] if row else None
         self.builder = b = ir.IRBuilder(function.append_basic_block())
-        kinds = [ir.VectorType(array.type.pointee, size) for array in self.arrays]
-        none = [ir.Constant(kind, [value] * size) for kind, value in zip(kinds, move.gathered or (0.0,), strict=True)]
-        self.none = none if move.gathered else []
-        whole = [b.alloca(kind) for kind in kinds]
-        for place, row in zip(whole, none, strict=True):
-            b.store(row, place)
-        # a place for each lane: none waits for another
-        self.elsewhere = [b.bitcast(place, array.type) for place, array in zip(whole, self.arrays, strict=True)]
+        elements = [array.type.pointee for array in self.arrays]
+        values = list(zip(elements, move.gathered or (0.0,), strict=True))
+        none, parts = ([_repeated(element, value, n) for element, value in values] for n in (size, GROUP))
+        self.none = (none, parts) if move.gathered else ([], [])  # rows, and parts of rows, of no elements
+        self.elsewhere = []  # a place for each lane: none waits for another
+        for row_of_none, array in zip(none, self.arrays, strict=True):
+            place = b.alloca(row_of_none.type)
+            b.store(row_of_none, place)
+            self.elsewhere.append(b.bitcast(place, array.type))
 
     def lane(self, k: int) -> Any:
         return self.builder.extract_element(self.row, ir.Constant(I32, k))
@@ -97,49 +102,76 @@ class Body:
             which.add_case(truths(-1), straight)
             which.add_case(truths(0), nothing)
             b.position_at_end(nothing)
-            self._hand_back(self.none)
+            self._hand_back(self.none[0])
         b.position_at_end(straight)
         return other
 
+    def _group(self, first: int, whole: bool) -> list[Any]:
+        """What the move gathers in a few lanes; all of them are elements, or some."""
+        b, parts = self.builder, self.none[1]
+        last = b.sub(self.count, _number(1))
+        for k in range(first, first + GROUP):
+            places, there = self._elements(_number(k) if whole else _least(b, _number(k), last))
+            if not whole:
+                counts = b.icmp_signed("<", _number(k), self.count)
+                real = b.and_(counts, there) if self.move.absent else counts
+                own = [b.gep(place, [_number(k)]) for place in self.elsewhere]
+                places = [b.select(real, *pair) for pair in zip(places, own, strict=True)]
+            parts = self.move.step(self, k, places, parts)
+        return parts
+
+    def _joined(self, groups: list[list[Any]]) -> list[Any]:
+        """Rows from their parts."""
+        rows = []
+        for parts in zip(*groups, strict=True):
+            vectors = list(parts)
+            while len(vectors) > 1:
+                size = 2 * vectors[0].type.count
+                order = ir.Constant(ir.VectorType(I32, size), list(range(size)))
+                pairs = zip(vectors[::2], vectors[1::2], strict=True)
+                vectors = [self.builder.shuffle_vector(*pair, order) for pair in pairs]
+            rows.append(vectors[0])
+        return rows
+
     def write(self) -> None:
         """All of it."""
-        b, rows, step = self.builder, self.none, self.move.step
+        b, firsts = self.builder, range(0, self.size, GROUP)
         other = self._straight()
-        for k in range(self.size):
-            rows = step(self, k, self._elements(_number(k))[0], rows)
-        self._hand_back(rows)
+        self._hand_back(self._joined([self._group(first, whole=True) for first in firsts]))
         b.position_at_end(other)
-        last, rows = b.sub(self.count, _number(1)), self.none
-        for k in range(self.size):
-            if k and k % GROUP == 0:
-                more, done = self.function.append_basic_block(), self.function.append_basic_block()
-                b.cbranch(b.icmp_signed(">", self.count, _number(k)), more, done)
-                b.position_at_end(done)
-                self._hand_back(rows)
+        done, groups, ends = self.function.append_basic_block(), [], []
+        for first in firsts:
+            if first:
+                more = self.function.append_basic_block()
+                b.cbranch(b.icmp_signed(">", self.count, _number(first)), more, done)
                 b.position_at_end(more)
-            found, there = self._elements(_least(b, _number(k), last))
-            counts = b.icmp_signed("<", _number(k), self.count)
-            real = b.and_(counts, there) if self.move.absent else counts
-            own = [b.gep(place, [_number(k)]) for place in self.elsewhere]
-            places = [b.select(real, *pair) for pair in zip(found, own, strict=True)]
-            rows = step(self, k, places, rows)
-        self._hand_back(rows)
+            groups.append(self._group(first, whole=False))
+            ends.append(b.block)
+        b.branch(done)
+        b.position_at_end(done)
+        for n, parts in enumerate(groups):
+            for k, made in enumerate(parts):
+                parts[k] = b.phi(made.type)
+                for end, block in enumerate(ends):
+                    parts[k].add_incoming(made if end >= n else self.none[1][k], block)
+        self._hand_back(self._joined(groups))
 
 
-def _take(body: Body, k: int, places: list[Any], rows: list[Any]) -> list[Any]:
+def _take(body: Body, k: int, places: list[Any], parts: list[Any]) -> list[Any]:
     b = body.builder
-    return [b.insert_element(row, b.load(place), ir.Constant(I32, k)) for row, place in zip(rows, places, strict=True)]
+    lane = ir.Constant(I32, k % GROUP)
+    return [b.insert_element(part, b.load(place), lane) for part, place in zip(parts, places, strict=True)]
 
 
-def _leave(body: Body, k: int, places: list[Any], rows: list[Any]) -> list[Any]:
+def _leave(body: Body, k: int, places: list[Any], parts: list[Any]) -> list[Any]:
     body.builder.store(body.lane(k), places[0])
-    return rows
+    return parts
 
 
-def _add(body: Body, k: int, places: list[Any], rows: list[Any]) -> list[Any]:
+def _add(body: Body, k: int, places: list[Any], parts: list[Any]) -> list[Any]:
     b = body.builder
     b.store(b.fadd(b.load(places[0]), body.lane(k)), places[0])
-    return rows
+    return parts
 
 
 def _calling(move: Move, arrays: int = 1) -> Any:

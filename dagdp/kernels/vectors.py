@@ -56,9 +56,12 @@ def part(typing: Any, array: Any, start: Any, count: Any) -> Any:
     return made(array, types.intp, types.intp), generate
 
 
-def _array_at(context: Any, builder: Any, kind: Any, numbers: Any, k: Any) -> Any:
-    """The array whose address is the k-th of `numbers`; its length comes behind."""
+def array_at(context: Any, builder: Any, kind: Any, numbers: Any, k: Any) -> Any:
+    """The array whose address is the k-th of `numbers`; its length comes behind. Nobody changes these: they need not be
+    loaded again because something was stored."""
     address, length = (builder.load(builder.gep(numbers, [builder.add(k, k.type(n))])) for n in range(2))
+    for number in (address, length):
+        number.set_metadata("invariant.load", builder.module.add_metadata([]))
     item = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
     view = context.make_array(kind)(context, builder)
     populate_array(
@@ -73,23 +76,6 @@ def _array_at(context: Any, builder: Any, kind: Any, numbers: Any, k: Any) -> An
 
 
 @intrinsic
-def lent(typing: Any, table: Any, first: Any, kind: Any) -> Any:
-    """A NamedTuple of int32 arrays, whose addresses and lengths stand in `table` from the array `first` on."""
-    array = types.Array(types.int32, 1, "C")
-    size = len(kind.instance_class._fields)
-    made = types.NamedUniTuple(array, size, kind.instance_class)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        one = arguments[1].type(1)
-        places = [builder.shl(builder.add(arguments[1], one.type(k)), one) for k in range(size)]
-        views = [_array_at(context, builder, array, numbers, place) for place in places]
-        return context.make_tuple(builder, signature.return_type, views)
-
-    return made(table, types.intp, kind), generate
-
-
-@intrinsic
 def lent_block(typing: Any, table: Any, k: Any, like: Any) -> Any:
     """The array of the k-th potential in `table` (see `dagdp.wiring.located`), of numbers like these, or this one."""
     array = types.Array(like.dtype if isinstance(like, types.Array) else like, 1, "C")
@@ -97,7 +83,7 @@ def lent_block(typing: Any, table: Any, k: Any, like: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         place = builder.mul(arguments[1], arguments[1].type(COLUMNS))
-        return _array_at(context, builder, array, numbers, place)
+        return array_at(context, builder, array, numbers, place)
 
     return array(table, types.intp, like), generate
 

@@ -72,6 +72,10 @@ def test_the_same_as_edge_by_edge(make, omega, dtype, monkeypatch):
             (value, path), known = (dagdp.dp_value_and_grad(dag, theta, omega, end=end) for dag in (ordered, plain))
             np.testing.assert_array_equal(value, known[0])
             np.testing.assert_allclose(path, known[1], rtol=tolerance, atol=tolerance / 100)
+            for z in (rng.normal(size=theta.shape).astype(dtype), rng.normal(size=potential.size).astype(dtype)):
+                found, known = (dagdp.dp_jvp_and_hvp(dag, theta, z, omega, end=end) for dag in (ordered, plain))
+                np.testing.assert_array_equal(found[0], known[0])
+                np.testing.assert_allclose(found[1], known[1], rtol=100 * tolerance, atol=10 * tolerance)
 
 
 def test_entries_that_no_edge_reads_may_hold_anything():

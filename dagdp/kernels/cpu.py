@@ -30,7 +30,7 @@ from dagdp.kernels.kept import backward_kept
 from dagdp.kernels.lanes import ROW_BYTES, any_lane, load, store
 from dagdp.kernels.matrices import STEPS, fill_matrices, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential, first_only
-from dagdp.kernels.ordered import begin_keeping, end_keeping
+from dagdp.kernels.ordered import begin_keeping, end_keeping, in_order
 from dagdp.kernels.powers import in_powers, told
 from dagdp.kernels.rows import fill, to_line
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, rows_at_once, spare_at, spare_rows
@@ -55,7 +55,7 @@ def scratch_size(
 ) -> int:  # fmt: skip
     """Numbers in the block of memory that a launch of `kernel` works in, on a graph of that shape: see `new_state`.
 
-    ordered : edges whose potentials are brought in their order at once.
+    ordered : rows of potentials that are brought in the order of edges at once.
 
     One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by page,
     DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
@@ -139,9 +139,8 @@ def new_buffers(omega, scratch, first, places, incoming, lanes, tangent, kept):
     whole = row_length(scratch)
     deepest = rows_at_once(places)
     edges = max(EDGES * lanes, deepest * whole) + (deepest + 1) * whole
-    ordered = kept and not tangent and lanes == whole and incoming.reader.shape[0] > 0
-    w_size = edges + (incoming.edges[-1] * lanes if ordered else 0)
-    w, first = taken(scratch, first, w_size if incoming.blocks.shape[0] > 0 else whole)
+    edges += incoming.edges[-1] * lanes if kept and in_order(incoming, lanes, whole) else 0
+    w, first = taken(scratch, first, edges if incoming.blocks.shape[0] > 0 else whole)
     z, first = taken(scratch, first, edges if tangent and incoming.blocks.shape[0] > 0 else whole)
     solved_at_once = exponential(omega) or first_only(omega)
     y, first = taken(scratch, first, (deepest + 1) * whole if tangent or kept or not solved_at_once else whole)
@@ -314,7 +313,7 @@ def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, see
     graph = incoming, outgoing, free, hoisted, ties
     for b0 in range(batch.first, batch.last, batch.lanes):
         if keeping is not None:
-            bad |= begin_keeping(incoming, theta, batch, b0, buffers, square)
+            bad |= begin_keeping(incoming, theta, theta, batch, b0, buffers, square)
         top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, none,
             kept_in(keeping, out),
@@ -373,6 +372,8 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
     rows = new_rows(scratch, first, outgoing, batch.lanes, True)
     graph = incoming, outgoing, free, hoisted, ties
     for b0 in range(batch.first, batch.last, batch.lanes):
+        if keeping is not None:
+            bad |= begin_keeping(incoming, theta, z, batch, b0, buffers, square)
         top, wrong, form = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope,
             kept_in(keeping, out),
@@ -383,6 +384,8 @@ def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope,
             keeping, pushing, omega, graph, form, b0, top, ends, value[:0], theta, state, bar, out, buffers, rows,
             square, along,
         )  # fmt: skip
+        if keeping is not None:
+            end_keeping(out, incoming, top, theta, batch, b0, buffers, square)
     return bad
 
 

@@ -226,7 +226,7 @@ def visit_part(
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
-    ordered = out is not None and in_order(incoming, lanes, w_dot)
+    ordered = out is not None and in_order(incoming, lanes, whole)
     together = incoming.blocks.shape[0] > 0 and not directly(incoming, lanes, whole) and not ordered
     bad = False
     k = n0

@@ -219,7 +219,7 @@ def pour_level(
     for d in range(depth):
         run[d] = pick(incoming.slot_runs, slot + d)
     direct = directly(incoming, lanes, whole)
-    ordered = along is None and in_order(incoming, lanes, w_dot)
+    ordered = in_order(incoming, lanes, whole)
     there = direct or ordered
     k = n0
     while k < n1:
@@ -277,8 +277,7 @@ def backward_kept(
     """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
     real = bar.dtype.type
     kept = Source(out, real(1), real(-np.inf))
-    ordered = along is None and in_order(incoming, batch.lanes, buffers[2])
-    left = 0 if ordered else incoming.bare.shape[0]
+    left = 0 if in_order(incoming, batch.lanes, row_length(bar)) else incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):

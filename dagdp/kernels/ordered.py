@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.exchange import Batch, Source, in_range, row_entries
+from dagdp.kernels.exchange import Batch, Source, in_range, is_shared, row_entries
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.rows import fill
@@ -26,9 +26,9 @@ SQUARES_AHEAD = 2
 
 
 @inlined
-def in_order(incoming: Any, lanes: int, w_dot: Any) -> bool:
-    """Whether a pass that keeps weights has its potentials so: rows of samples, and no direction beside."""
-    return incoming.reader.shape[0] > 0 and lanes == row_length(w_dot) and w_dot.shape[0] <= lanes
+def in_order(incoming: Any, lanes: int, whole: int) -> bool:
+    """Whether passes that keep weights have their potentials so: rows of samples."""
+    return incoming.reader.shape[0] > 0 and lanes == whole
 
 
 @inlined
@@ -51,7 +51,14 @@ def bring_in_order(w: Any, square: Any, source: Source, incoming: Any, batch: Ba
         edge = pick(incoming.edges, node)
         fill(w, edge * whole, (pick(incoming.edges, node + 1) - edge) * whole, 0)
     sound = True
-    for first in range(0, entries, whole):
+    shared = is_shared(source, k)
+    for entry in range(entries if shared else 0):
+        edge = pick(incoming.reader, entry)
+        if edge >= 0:
+            row = row_of(w, source.sign * pick(block, entry))
+            sound &= in_range(row, source.lowest, inf)
+            store(w, edge * whole, row)
+    for first in range(0, 0 if shared else entries, whole):
         start = min(first, entries - whole)
         expect_rows(w, incoming, start + SQUARES_AHEAD * whole, entries)
         turn_vectors(square, 0, whole, block, b0 * entries + start, entries, batch.last - b0)
@@ -84,10 +91,15 @@ def take_back(out: Any, square: Any, w: Any, incoming: Any, top: int, source: So
 
 
 @inlined
-def begin_keeping(incoming: Any, source: Source, batch: Batch, b0: int, buffers: Any, square: Any) -> bool:
-    """Before a forward pass that keeps weights; whether an entry is out of range."""
+def begin_keeping(incoming: Any, theta: Source, z: Source, batch: Batch, b0: int, buffers: Any, square: Any) -> bool:
+    """Before a forward pass that keeps weights, along z if w_dot has room; whether an entry is out of range."""
     _, w, w_dot, _, _ = buffers
-    return in_order(incoming, batch.lanes, w_dot) and bring_in_order(w, square, source, incoming, batch, b0)
+    bad = False
+    if in_order(incoming, batch.lanes, row_length(w)):
+        bad = bring_in_order(w, square, theta, incoming, batch, b0)
+        if w_dot.shape[0] > row_length(w):
+            bad |= bring_in_order(w_dot, square, z, incoming, batch, b0)
+    return bad
 
 
 @inlined
@@ -95,6 +107,6 @@ def end_keeping(
     out: Any, incoming: Any, top: int, source: Source, batch: Batch, b0: int, buffers: Any, square: Any
 ) -> None:
     """After the pass back."""
-    _, w, w_dot, _, _ = buffers
-    if in_order(incoming, batch.lanes, w_dot):
+    w = buffers[1]
+    if in_order(incoming, batch.lanes, row_length(w)):
         take_back(out, square, w, incoming, top, source, batch, b0)

@@ -3,7 +3,8 @@
 Where each edge reads an entry of its own, the gradient has a place for each edge. The forward pass puts there what
 `kept_weight` asks, and the backward pass, down the levels and over incoming edges, multiplies q by ē of the child:
 neither potentials nor v are read again, and still nothing is stored beside inputs and outputs. The Hessian product
-goes the same way, with what `Along` holds.
+goes the same way, with what `Along` holds. (Rows of samples on graphs in no order have a place of their own for each
+edge, and the gradient gets what is left there: ordered.py.)
 
 Nodes none of whose edges reads an entry are *bare*, as the extra end of a graph with several ends is: the weights of
 their edges are made anew from v.

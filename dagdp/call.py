@@ -105,10 +105,7 @@ class Call:
     @property
     def tied(self) -> bool:
         """Whether levels that repeat a matrix are multiplied with it, which is done for rows of samples."""
-        if self.omega.solver != "exponential" or not self.dag.wiring.tied.shapes.size:
-            return False
-        blocks = self.dag.wiring.incoming.blocks
-        return all(self._one_row(weights)[blocks].all() for weights in self._given)
+        return self.omega.solver == "exponential" and self.dag.ties(map(self._one_row, self._given))
 
     def _ranges(self, lanes: int) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -133,6 +133,14 @@ class CompiledDAG:
     def keeps(self, shared: NDArray[np.bool_]) -> bool:
         """Whether weights of edges are kept in the gradient between the passes: not in that of a shared potential."""
         return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
+
+    def ties(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
+        """Whether levels that repeat a matrix may be multiplied with it: where all samples share what it is read from.
+
+        shared : for θ, and for z where there is one, which potentials are one row for all samples.
+        """
+        blocks = self.wiring.incoming.blocks
+        return self.wiring.tied.shapes.size > 0 and all(own[blocks].all() for own in shared)
 
     @cached_property
     def splits(self) -> bool:

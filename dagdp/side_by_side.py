@@ -237,7 +237,6 @@ class _Share:
         shared = [weights.shared for weights, _, _ in call.asked]
         lanes = dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
         kept = dag.keeps(call.weights.shared)
-        tied = dag.wiring.tied.shapes.size > 0 and all(own[dag.wiring.incoming.blocks].all() for own in shared)
         return _Share(
             union=union,
             cuts=cuts,
@@ -245,7 +244,7 @@ class _Share:
             batches=[Batch(*cut, lanes, part, graphs) for part, cut in enumerate(_ranges(call.items, lanes))],
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
             room=room_of(kernel, dag, lanes, call.real, kept),
-            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, tied),
+            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
         )
 
 

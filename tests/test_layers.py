@@ -166,11 +166,11 @@ ALLOWED = {
     "": {"batch", "compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
-    "nn.shared": {"compiled", "nn.derivatives", "nn.ops", "run"},
+    "nn.shared": {"compiled", "nn.ops", "run"},
     "nn.alpha": {"batch", "compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
-        "batch", "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable",
+        "batch", "call", "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable",
         "nn.ops", "nn.shared", "omega", "run",
     },
     "nn.learnable": {"errors", "omega"},

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dagdp.batch import CompiledBatch
+from dagdp.call import DEFAULT
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import Shape, checked, checked_options, collect, common_batch
@@ -54,10 +55,12 @@ def dp_value(
     >>> theta.grad
     tensor([1., 0., 1.])
     """
-    if (end is None or isinstance(theta, Mapping)) and not isinstance(omega, Learnable) and _plain(dag, theta, end):
-        return _value_of_blocks(dag, theta, omega, minimize, end, threads)
-    if isinstance(theta, Mapping) and not isinstance(omega, Learnable) and _reverse_alone(dag, theta, end):
-        return _value_of_shared(dag, theta, omega, minimize, end, threads)
+    keyed = isinstance(theta, Mapping)
+    if not isinstance(omega, Learnable) and _seen_by_nobody(dag, theta, end):
+        if (end is None or keyed) and not derivatives.differentiable(*_tensors(theta, end)):
+            return _value_of_blocks(dag, theta, omega, minimize, end, threads)
+        if keyed and forward_ad._current_level < 0 and _some_shared(dag, theta):  # reverse mode alone can follow
+            return _value_of_shared(dag, theta, omega, minimize, end, threads)
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     return call.value(_value(call))
 
@@ -246,30 +249,33 @@ def _at(call: _Call, omega: Learnable) -> _Call:
     return replace(call, problem=problem, theta=theta, z=z, alpha=number)
 
 
-def _plain(dag: Any, theta: Any, end: Any) -> bool:
-    """Whether only numbers are asked for, of one graph: then blocks need not be joined, nor shared ones repeated."""
+def _tensors(theta: Any, end: Any) -> list[Tensor]:
+    """Those among what was given for one graph."""
+    given = theta.values() if isinstance(theta, Mapping) else (theta,)
+    return [value for value in (*given, end) if isinstance(value, Tensor)]
+
+
+def _seen_by_nobody(dag: Any, theta: Any, end: Any) -> bool:
+    """Whether plain tensors are given for one graph, and nobody traces: then blocks need not be joined, nor shared ones
+    repeated, where only numbers are asked for or reverse mode alone can follow."""
     if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
         return False
-    given = theta.values() if isinstance(theta, Mapping) else (theta,)
-    tensors = [value for value in (*given, end) if isinstance(value, Tensor)]
-    return ops.unobserved(*tensors) and not derivatives.differentiable(*tensors)
+    return ops.unobserved(*_tensors(theta, end))
 
 
-def _reverse_alone(dag: Any, theta: Mapping[str, Any], end: Any) -> bool:
-    """Whether only reverse mode can follow a value of one graph, some of whose potentials the batch shares."""
-    if torch.compiler.is_compiling() or not isinstance(dag, CompiledDAG) or forward_ad._current_level >= 0:
+def _some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
+    """Whether the batch shares some of the potentials, but not all."""
+    if not isinstance(dag, CompiledDAG):
         return False
     given = [(theta[p.name], len(p.shape)) for p in dag.potentials if p.name is not None and p.name in theta]
-    if len({np.ndim(block) > dimensions for block, dimensions in given}) < 2:
-        return False
-    return ops.unobserved(*(value for value in (*theta.values(), end) if isinstance(value, Tensor)))
+    return len({np.ndim(block) > dimensions for block, dimensions in given}) == 2
 
 
 def _value_of_shared(
     dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
 ) -> Tensor:
     """DP_Ω(θ) without a copy of what the batch shares."""
-    chosen = checked(dag, omega, threads)
+    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
     _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
     batch = common_batch(batches, None if end is None else _end_numbers(dag, end), dag)
     real = torch.float64 if any(_floating(block).itemsize > 4 for block in blocks) else torch.float32
@@ -283,7 +289,7 @@ def _value_of_shared(
     problem = Problem(dag, chosen, bool(minimize), threads or 0)
     question = Question(problem, names, end.numpy(force=True) if isinstance(end, Tensor) else end, joined)
     value = SharedValue.apply(question, *(block.to(real) for block in blocks))[0]
-    return value.to(functools.reduce(torch.promote_types, [_handed_back(block) for block in blocks]))
+    return value.to(functools.reduce(torch.promote_types, {_handed_back(block) for block in blocks}))
 
 
 def _value_of_blocks(
@@ -302,7 +308,7 @@ def _value_of_blocks(
     if isinstance(end, Tensor):
         end = end.numpy(force=True)
     value = numpy_value(dag, arrays if keyed else arrays[names[0]], omega, minimize=minimize, end=end, threads=threads)
-    dtype = functools.reduce(torch.promote_types, [_handed_back(block) for block in blocks])
+    dtype = functools.reduce(torch.promote_types, {_handed_back(block) for block in blocks})
     return torch.from_numpy(np.asarray(value)).to(dtype)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from cases import GRAPHS, IDS, OPERATORS, graph_of, random_theta
@@ -238,3 +240,27 @@ def test_functions_of_one_graph_say_so():
             function(compiled, theta)
     with pytest.raises(InputError, match=r"loop over batch\.dags"):
         dagdp.dp_value(compiled, theta, backend="torch")
+
+
+def test_what_calls_of_one_form_have_in_common_is_worked_out_once(union_edges):
+    """And nothing of their arrays: other numbers, kinds of call and types in turn are as if never asked before."""
+    graphs = [GRAPHS[name]() for name in OWN_WEIGHTS]
+    batch, rng = compile_batch(graphs), np.random.default_rng(0)
+    size = batch.offsets[-1]
+    for _ in range(2):
+        for dtype in ("float32", "float64"):
+            for minimize in (False, True):
+                theta, z = rng.normal(size=(2, 3, size)).astype(dtype)
+                ours = all_six(batch, theta, z, Negentropy(0.7), minimize=minimize)
+                known = all_six(compile_batch(graphs), theta, z, Negentropy(0.7), minimize=minimize)
+                for mine, fresh in zip(ours, known, strict=True):
+                    np.testing.assert_array_equal(mine, fresh)
+        assert len(batch.calls) == 8, "with and without a direction, two types, to minimise or not"
+    dagdp.dp_value(batch, [theta[0, a:b] for a, b in itertools.pairwise(batch.offsets)])
+    dagdp.dp_value(batch, theta, end=[None] * len(graphs))
+    assert len(batch.calls) == 8, "lists and ends are looked at each time"
+    with pytest.raises(InputError, match=rf"expected \[\*batch, {size}\]"):
+        dagdp.dp_value(batch, theta[:, 1:])
+    theta[1, 2] = np.nan
+    with pytest.raises(InputError, match="is nan"):
+        dagdp.dp_value(batch, theta, Negentropy(0.7))

@@ -22,7 +22,7 @@ from dagdp.kernels.powers import grow, highest, note_range, sum_powers
 from dagdp.kernels.recursion import anchor, centre, enter, node_value
 from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, TOGETHER, directly, edges_before, rows_at_once, spare_at
-from dagdp.kernels.solve import maximum, row_weight, settle, solve
+from dagdp.kernels.solve import climb, maximum, row_weight, settle, solve
 from dagdp.kernels.team import LEAST_NODES, all_go_on, alone, next_piece, only_one, pieces_of, portion, tell
 from dagdp.kernels.tied import tied_forward
 from dagdp.kernels.vectors import part, pick, row_length
@@ -105,6 +105,9 @@ def solve_rows(omega: Any, powers: bool, depth: int, rows: int, state: Any, buff
         compare_row(omega, powers, depth, state, buffers, r, spare)
     for r in range(rows):
         solve_row(omega, powers, depth, state, buffers, r)
+    y, desk = buffers[3], buffers[4]
+    whole = row_length(desk)
+    climb(omega, depth, rows, y, part(desk, 2 * whole, desk.shape[0] - 2 * whole), DESK * whole)
 
 
 @inlined

@@ -3,6 +3,7 @@
 The d-th edges of a row's nodes form a row of x, found at `xs[d]` of (x_hi, x_lo). A solver leaves in `y` a row for
 each d, from which `row_weight` makes q: (x - m)/γ, or, for the closed form, link of it (there and for HardMax only if
 y has room). It hands back two rows for `settle`: -a, HardMax's chosen slot or the closed form's Σ link; and Newton's κ.
+Newton's are made of where it starts by `climb`, for some rows together.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dagdp.kernels.recursion import (
     weight,
     where_kept,
 )
-from dagdp.kernels.vectors import pick, row_length
+from dagdp.kernels.vectors import part, pick, row_length
 
 
 @inlined
@@ -45,33 +46,45 @@ def maximum(x_hi: Any, x_lo: Any, xs: Any, depth: int) -> Any:
 
 @inlined
 def solve_newton(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any, m_lo: Any, y: Any) -> Any:
-    real = x_hi.dtype.type
-    whole = row_length(x_hi)
-    tolerance = real(4) * np.finfo(real).eps
-    rate = real(1) / omega.gamma
+    rate = x_hi.dtype.type(1) / omega.gamma
     for d in range(depth):
         at = pick(xs, d)
-        store(y, d * whole, scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
-    shift, rest = row_of(x_hi, omega.corner), row_of(x_hi, 0)
+        store(y, d * row_length(x_hi), scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
+    return row_of(x_hi, omega.corner), row_of(x_hi, 0)
+
+
+@inlined
+def climb_newton(omega: Any, depth: int, rows: int, y: Any, found: Any, apart: int) -> None:
+    """Newton's steps of some rows at once: each waits for the one before, those of several rows do not."""
+    real, whole = y.dtype.type, row_length(y)
+    tolerance = real(4) * np.finfo(real).eps
     for _ in range(depth + 64):
-        total, slope = row_of(x_hi, 0), row_of(x_hi, 0)
-        for d in range(depth):
-            u = load(y, d * whole) + shift
-            total = total + weight(omega, u)
-            slope = slope + curvature(omega, u)
-        step = newton_step(total, slope)
-        # Small steps wait until no lane is far: a lane that is near stands still, and its bits hang neither on its
-        # neighbours nor on what lies behind the last of them.
-        far = step > tolerance
-        taken = select(far, step, row_of(x_hi, 0))
-        shift, rest = shift - taken, step - taken
-        if not any_lane(far):
+        moving = False
+        for r in range(rows):
+            shift, own_y = load(found, r * apart), part(y, r * depth * whole, depth * whole)
+            total, slope = row_of(y, 0), row_of(y, 0)
+            for d in range(depth):
+                u = load(own_y, d * whole) + shift
+                total = total + weight(omega, u)
+                slope = slope + curvature(omega, u)
+            step = newton_step(total, slope)
+            # Small steps wait until no lane is far: a lane that is near stands still, and its bits hang neither on its
+            # neighbours nor on what lies behind the last of them, nor on the other rows.
+            far = step > tolerance
+            taken = select(far, step, row_of(y, 0))
+            store(found, r * apart, shift - taken)
+            store(found, r * apart + whole, step - taken)
+            moving |= any_lane(far)
+        if not moving:
             break
-    shift = shift - rest
-    kappa = row_of(x_hi, 0)
-    for d in range(depth):
-        kappa = kappa + energy(omega, load(y, d * whole) + shift)
-    return shift, kappa
+    for r in range(rows):
+        own_y = part(y, r * depth * whole, depth * whole)
+        shift = load(found, r * apart) - load(found, r * apart + whole)
+        kappa = row_of(y, 0)
+        for d in range(depth):
+            kappa = kappa + energy(omega, load(own_y, d * whole) + shift)
+        store(found, r * apart, shift)
+        store(found, r * apart + whole, kappa)
 
 
 @inlined
@@ -166,6 +179,11 @@ def solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyp
     raise AssertionError("only called from compiled code")
 
 
+def climb(omega, depth, rows, y, found, apart):  # type: ignore[no-untyped-def]
+    """What is left to do for some rows: the two of each lie in `found`, `apart` numbers from those of the next."""
+    raise AssertionError("only called from compiled code")
+
+
 SOLVERS = {"newton": solve_newton, "exponential": solve_exponential, "first": solve_first}
 
 
@@ -173,3 +191,10 @@ SOLVERS = {"newton": solve_newton, "exponential": solve_exponential, "first": so
 def _solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyped-def]
     solver = SOLVERS[omega.instance_class.omega.solver]
     return lambda omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y: solver(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y)
+
+
+@overload(climb, strict=False, jit_options={**UNCOUNTED, "forceinline": True})
+def _climb(omega, depth, rows, y, found, apart):  # type: ignore[no-untyped-def]
+    if omega.instance_class.omega.solver != "newton":
+        return lambda omega, depth, rows, y, found, apart: None
+    return lambda omega, depth, rows, y, found, apart: climb_newton(omega, depth, rows, y, found, apart)

@@ -17,7 +17,7 @@ from dagdp.graph import Graph, Potential
 from dagdp.layout import Layout, Numbers, section
 from dagdp.union import Union, join
 
-# Edges from which a union takes no further graph. Each union costs a launch, and its state should stay in L2.
+# Edges from which a union takes no further graph. Each costs a launch, and its state, below 2 MB, should stay near.
 UNION_EDGES = 1 << 16
 
 

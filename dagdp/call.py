@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dagdp import pool
 from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.faults import raise_first_fault
+from dagdp.graph import Potential
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
 from dagdp.kernels.cpu import places_size, scratch_size, team_numbers
 from dagdp.kernels.exchange import Batch, Source
@@ -31,8 +32,38 @@ DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 
 
+class Repeatable:
+    """A checked call that can be made again with other arrays."""
+
+    weights: Weights
+    direction: Weights | None
+    real: Any
+
+    @property
+    def potentials(self) -> Sequence[Potential]:
+        """Of each block its name and size."""
+        raise NotImplementedError
+
+    def again(self, theta: Any, z: Any) -> Self:
+        """This call on other arrays of the same form: all that was worked out is taken over."""
+        potentials, along = self.potentials, self.direction
+        return self._with(
+            self.weights.refilled(potentials, theta, self.real),
+            None if along is None else along.refilled(potentials, z, self.real),
+        )
+
+    def emptied(self) -> Self:
+        """This call without its arrays, to be kept for `again`."""
+        return self._with(self.weights.emptied(), None if self.direction is None else self.direction.emptied())
+
+    def _with(self, weights: Weights, direction: Weights | None) -> Self:
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, weights=weights, direction=direction)
+        return made
+
+
 @dataclass
-class Call:
+class Call(Repeatable):
     """One checked call: what to run it on, how to split it, how to hand results back."""
 
     dag: CompiledDAG
@@ -63,22 +94,10 @@ class Call:
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
 
-    def again(self, theta: Any, z: Any) -> Call:
-        """This call on other arrays of the same form: all that was worked out is taken over."""
-        potentials, along = self.dag.potentials, self.direction
-        return self._with(
-            self.weights.refilled(potentials, theta, self.real),
-            None if along is None else along.refilled(potentials, z, self.real),
-        )
-
-    def emptied(self) -> Call:
-        """This call without its arrays, to be kept for `again`."""
-        return self._with(self.weights.emptied(), None if self.direction is None else self.direction.emptied())
-
-    def _with(self, weights: Weights, direction: Weights | None) -> Call:
-        made = object.__new__(Call)
-        made.__dict__.update(self.__dict__, weights=weights, direction=direction)
-        return made
+    @property
+    def potentials(self) -> Sequence[Potential]:
+        """The graph's."""
+        return self.dag.potentials
 
     @property
     def theta(self) -> Source:
@@ -109,12 +128,7 @@ class Call:
 
     def _ranges(self, lanes: int) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
-        blocks = -(-self.items // lanes)
-        if blocks <= 1:
-            return [(0, self.items)]
-        pieces = min(blocks, PARTS if self.weights.shared.any() else self.threads)
-        cuts = [lanes * (blocks * k // pieces) for k in range(pieces)] + [self.items]
-        return list(itertools.pairwise(cuts))
+        return ranges(self.items, lanes, PARTS if self.weights.shared.any() else self.threads)
 
     def launch(self, kernel: Kernel, *arguments: Any) -> None:
         """Run the kernel over all items; name the first bad entry if it met one."""
@@ -179,6 +193,15 @@ class Call:
         return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
 
+def ranges(items: int, lanes: int, most: int) -> list[tuple[int, int]]:
+    """Ranges of items, up to `most`, cut at borders of blocks of `lanes`."""
+    blocks = -(-items // lanes)
+    if blocks <= 1:
+        return [(0, items)]
+    pieces = min(blocks, most)
+    return list(itertools.pairwise([lanes * (blocks * k // pieces) for k in range(pieces)] + [items]))
+
+
 def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool, members: int = 1) -> tuple[int, int]:
     """What one launch works in: how many numbers, and how many places of rows."""
     wiring = dag.wiring
@@ -213,10 +236,15 @@ def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, e
         return again
     call = _checked_call(dag, theta, omega, z, minimize, end, threads)
     if form is not None and call.threads == 1 and call.items > 0:
-        if len(dag.calls) >= FORMS:
-            dag.calls.clear()
-        dag.calls[form] = call.emptied()
+        remember(dag.calls, form, call)
     return call
+
+
+def remember(calls: dict[Any, Any], form: Hashable, call: Any) -> None:
+    """Keep a call of that form, without its arrays."""
+    if len(calls) >= FORMS:
+        calls.clear()
+    calls[form] = call.emptied()
 
 
 def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Hashable | None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import FORMS, PARTS, ROW_BYTES, form_of, room_of, ways_of
+from dagdp.call import PARTS, ROW_BYTES, Repeatable, form_of, ranges, remember, room_of, ways_of
 from dagdp.compiled import SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
+from dagdp.graph import Potential
 from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
@@ -115,7 +115,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 @dataclass
-class _Call:
+class _Call(Repeatable):
     """One checked call: weights side by side, and how to hand results back."""
 
     batch: CompiledBatch
@@ -136,22 +136,21 @@ class _Call:
         self.items = math.prod(self.shape)
         self.data = self.omega.data(self.real)
 
-    def again(self, theta: Any, z: Any) -> _Call:
-        """This call on other arrays of the same form: all that was worked out is taken over."""
-        potentials, along = self.batch.potentials, self.direction
-        return self._with(
-            (theta, z),
-            self.weights.refilled(potentials, theta, self.real),
-            None if along is None else along.refilled(potentials, z, self.real),
-        )
+    @property
+    def potentials(self) -> Sequence[Potential]:
+        """Those of the layout."""
+        return self.batch.potentials
 
-    def emptied(self) -> _Call:
-        """This call without its arrays, to be kept for `again`."""
-        return self._with((None, None), self.weights.emptied(), self.direction and self.direction.emptied())
+    def again(self, theta: Any, z: Any) -> Self:
+        """As in `Repeatable`."""
+        made = super().again(theta, z)
+        made.given = theta, z
+        return made
 
-    def _with(self, given: tuple[Any, Any], weights: Weights, direction: Weights | None) -> _Call:
-        made = object.__new__(_Call)
-        made.__dict__.update(self.__dict__, given=given, weights=weights, direction=direction)
+    def emptied(self) -> Self:
+        """As in `Repeatable`."""
+        made = super().emptied()
+        made.given = None, None
         return made
 
     @property
@@ -224,7 +223,7 @@ class _Share:
     union: Union
     cuts: list[tuple[int, int]]  # [sections] its entries
     ends: NDArray[np.int32]
-    batches: list[Batch]  # ranges of items, each a launch
+    batches: list[Batch]  # ranges of items, each a launch: the same for any number of threads
     tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.wiring.sizes`
     room: tuple[int, int]
     ways: tuple[bool | None, ...]
@@ -241,18 +240,11 @@ class _Share:
             union=union,
             cuts=cuts,
             ends=np.tile(union.ends, call.items),
-            batches=[Batch(*cut, lanes, part, graphs) for part, cut in enumerate(_ranges(call.items, lanes))],
+            batches=[Batch(*cut, lanes, part, graphs) for part, cut in enumerate(ranges(call.items, lanes, PARTS))],
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
             room=room_of(kernel, dag, lanes, call.real, kept),
             ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
         )
-
-
-def _ranges(items: int, lanes: int) -> list[tuple[int, int]]:
-    """Ranges of items, cut at block borders, the same for any number of threads."""
-    blocks = -(-items // lanes)
-    pieces = min(blocks, PARTS)
-    return list(itertools.pairwise([lanes * (blocks * k // pieces) for k in range(pieces)] + [items]))
 
 
 class _Task:
@@ -308,9 +300,7 @@ def _prepare(
         return again
     call = _checked_call(batch, theta, omega, z, minimize, end, threads)
     if form is not None and call.items > 0:
-        if len(batch.calls) >= FORMS:
-            batch.calls.clear()
-        batch.calls[form] = call.emptied()
+        remember(batch.calls, form, call)
     return call
 
 

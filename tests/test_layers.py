@@ -131,13 +131,13 @@ ALLOWED = {
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "call": {
-        "", "compiled", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kernels.team", "omega",
-        "pool", "wiring",
+        "", "compiled", "faults", "graph", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kernels.team",
+        "omega", "pool", "wiring",
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "side_by_side": {
-        "", "batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
-        "kinds", "layout", "omega", "pool", "union", "wiring",
+        "", "batch", "call", "compiled", "errors", "faults", "graph", "inputs", "kernels.cpu", "kernels.exchange",
+        "kernels.jit", "kinds", "layout", "omega", "pool", "union", "wiring",
     },
     "reference": {"compiled", "faults", "inputs", "omega"},
     "paths": {
@@ -166,7 +166,7 @@ ALLOWED = {
     "": {"batch", "compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
-    "nn.shared": {"compiled", "nn.ops", "run"},
+    "nn.shared": {"compiled", "nn.derivatives", "nn.ops", "run"},
     "nn.alpha": {"batch", "compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {

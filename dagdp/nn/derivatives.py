@@ -103,16 +103,15 @@ def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
     return jvp
 
 
-def given_away(path: Tensor, upstream: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
-    """A path times the upstream gradient, in its own memory: a product of its own is a third of a large backward pass.
+def given_away(path: Tensor, factor: Tensor | float | None) -> Tensor:
+    """A path times the upstream gradient (None: 1), in its own memory: a product with memory of its own is a third of a
+    large backward pass.
 
     `data` has a version counter of its own: torch would not hand out what it saved and somebody changed, not even to
     be thrown away. Who gives a path away must not read it again.
     """
     rows = path.data
-    if not (upstream.numpy(force=True) == 1.0).all():
-        rows.mul_(spread(upstream))
-    return rows
+    return rows if factor is None else rows.mul_(factor)
 
 
 def _weighted(scalars: Tensor, rows: Tensor, problem: Problem) -> Tensor:
@@ -147,7 +146,8 @@ class Value(torch.autograd.Function):
             known = value(theta, end, ctx.problem)[1]
         elif ctx.private and not torch.is_grad_enabled() and ops.unobserved(g, known):
             ctx.left.clear()
-            return given_away(known, g, ctx.problem.spread), *ctx.nothing
+            ones = (g.numpy(force=True) == 1.0).all()
+            return given_away(known, None if ones else ctx.problem.spread(g)), *ctx.nothing
         return _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing
 
     @staticmethod

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
+from dagdp.nn.derivatives import given_away
 from dagdp.nn.ops import Problem, unobserved
 from dagdp.run import weighted_gradient
 
@@ -81,10 +82,7 @@ class SharedValue(torch.autograd.Function):
         if not ctx.left or not (upstream == first).all():
             return None, *question.ask(blocks, g)[1]
         ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
-        rows = [path.data for path in paths]  # see `given_away`
-        for row in rows if first != 1.0 else ():
-            row.mul_(float(first))
-        return None, *rows
+        return None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
 
 
 SharedValue.forward.__signature__ = inspect.signature(SharedValue.forward)  # type: ignore[attr-defined]

@@ -16,9 +16,9 @@ from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.graph import Potential
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
-from dagdp.kernels.cpu import places_size, scratch_size, team_numbers
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel
+from dagdp.kernels.room import places_size, scratch_size, team_numbers
 from dagdp.kernels.team import LEAST_NODES
 from dagdp.omega import Negentropy, Omega
 from dagdp.wiring import located, sizes
@@ -87,7 +87,7 @@ class Call(Repeatable):
         self.items = int(self.ends.size)
         row = ROW_BYTES // self.real().itemsize
         lanes = row if self.tied else self.dag.samples_together(self.items, row)
-        self.tasks = [Batch(*cut, lanes, part) for part, cut in enumerate(self._ranges(lanes))]
+        self.tasks = [Batch(*cut, lanes, part, 1, lanes > 1 or None) for part, cut in enumerate(self._ranges(lanes))]
         alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
         useful = max(1, self.dag.widest // LEAST_NODES)  # more would only wait
         self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available(), useful)
@@ -220,7 +220,10 @@ def ways_of(
     together, closed = lanes * np.dtype(real).itemsize == ROW_BYTES, omega.solver == "exponential"
     # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
     kept = kept and (kernel.back != "tangent" or together or dag.wiring.incoming.direct.size > 0)
-    return kernel.ways(tied and closed and together, kept, dag.bare and closed and together)
+    wiring = dag.wiring
+    return kernel.ways(
+        tied and closed and together, kept, wiring.incoming.blocks.size > 0, wiring.hoisted.blocks.size > 0
+    )
 
 
 def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> Call:

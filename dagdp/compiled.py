@@ -154,11 +154,6 @@ class CompiledDAG:
         return all(int(np.bincount(entries, minlength=1).max()) <= 1 for entries in read)
 
     @cached_property
-    def bare(self) -> bool:
-        """Whether no edge reads a potential of its own, and nodes do."""
-        return self.wiring.incoming.blocks.size == 0 and self.wiring.hoisted.blocks.size > 0
-
-    @cached_property
     def widest(self) -> int:
         """Nodes of the widest level."""
         return int(np.diff(self.wiring.incoming.levels).max())

@@ -240,7 +240,10 @@ class _Share:
             union=union,
             cuts=cuts,
             ends=np.tile(union.ends, call.items),
-            batches=[Batch(*cut, lanes, part, graphs) for part, cut in enumerate(ranges(call.items, lanes, PARTS))],
+            batches=[
+                Batch(*cut, lanes, part, graphs, lanes > 1 or None)
+                for part, cut in enumerate(ranges(call.items, lanes, PARTS))
+            ],
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
             room=room_of(kernel, dag, lanes, call.real, kept),
             ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),

@@ -1,4 +1,7 @@
-"""Which ways a launch goes: kernels are compiled for one each."""
+"""Which ways a launch goes: kernels are compiled for one each.
+
+A way is (whether levels are tied, weights kept, whether edges have potentials, whether nodes have).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, value_kernel
 from dagdp.kernels.jit import Kernel
 
-TIED, KEPT, PUSHED, PULLED = (True, None, None), (None, True, None), (None, None, True), (None, None, None)
+TIED, KEPT, OF_NODES = (True, None, True, True), (None, True, True, None), (None, None, None, True)
 LARGE = 8  # items: a row of samples in float64
 
 
@@ -29,27 +32,36 @@ def ways(graph, items, omega, kernel=gradient_kernel, shared=()):
 @pytest.mark.parametrize("kernel", [gradient_kernel, hessian_kernel], ids=["gradient", "Hessian"])
 def test_each_graph_goes_one_way(kernel):
     grid, chain, own = dtw_grid(9, 9), linear_chain(6, 5), trellis(6, 5)
-    everything = ("transition", "start", "end")
-    assert ways(grid, LARGE, Negentropy(), kernel) == PUSHED
-    assert ways(grid, LARGE, SquaredL2(), kernel) == ways(grid, 1, Negentropy(), kernel) == PULLED
+    everything, untied = ("transition", "start", "end"), (None, None, True, True)
+    assert ways(grid, LARGE, Negentropy(), kernel) == ways(grid, LARGE, SquaredL2(), kernel) == OF_NODES
+    assert ways(grid, 1, Negentropy(), kernel) == OF_NODES
     assert ways(chain, LARGE, Negentropy(), kernel, everything) == TIED
-    assert ways(chain, LARGE, HardMax(), kernel, everything) == ways(chain, LARGE, Negentropy(), kernel) == PULLED
+    assert ways(chain, LARGE, HardMax(), kernel, everything) == ways(chain, LARGE, Negentropy(), kernel) == untied
     assert ways(own, LARGE, Negentropy(), kernel) == ways(own, LARGE, SquaredL2(), kernel) == KEPT
 
 
 @pytest.mark.specialised
 def test_one_sample_keeps_weights_for_the_gradient():
     assert ways(trellis(6, 5), 1, Negentropy(), gradient_kernel) == KEPT
-    assert ways(trellis(6, 5), 1, Negentropy(), hessian_kernel) == PULLED, "made anew in less time"
+    assert ways(trellis(6, 5), 1, Negentropy(), hessian_kernel) == (None, None, True, None), "made anew in less time"
 
 
 @pytest.mark.specialised
-def test_the_value_alone_knows_of_ties_only():
-    assert ways(linear_chain(6, 5), LARGE, Negentropy(), value_kernel, ("transition", "start", "end")) == (True,)
-    assert ways(dtw_grid(9, 9), LARGE, Negentropy(), value_kernel) == (None,)
+def test_the_value_alone_keeps_nothing():
+    shared = ("transition", "start", "end")
+    assert ways(linear_chain(6, 5), LARGE, Negentropy(), value_kernel, shared) == (True, True, True)
+    assert ways(dtw_grid(9, 9), LARGE, Negentropy(), value_kernel) == (None, None, True)
+    assert ways(trellis(6, 5), LARGE, Negentropy(), value_kernel) == (None, True, None)
 
 
 def test_a_way_that_is_not_gone_is_none():
-    """None is what Numba drops branches by; False would compile them."""
-    assert Kernel(lambda: None, nodes=1).ways(False, True, True) == (None,)
-    assert Kernel(lambda: None, nodes=1, back="gradient").ways(False, True, False) == (None, True, None)
+    """None is what branches are dropped by; False would compile them."""
+    assert Kernel(lambda: None, nodes=1).ways(False, True, True, False) == (None, True, None)
+    assert Kernel(lambda: None, nodes=1, back="gradient").ways(False, True, False, True) == (None, True, None, True)
+
+
+@pytest.mark.parametrize("items", [1, LARGE])
+def test_rows_are_of_samples_or_of_nodes(items):
+    dag = dagdp.compile(dtw_grid(9, 9))
+    call = prepare(dag, np.zeros((items, 9, 9)), Negentropy(), None, False, None, 1)
+    assert [batch.together for batch in call.tasks] == [True if items == LARGE else None]

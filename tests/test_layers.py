@@ -24,7 +24,8 @@ ALLOWED = {
     "progressions": set(),
     "wiring": set(),
     "compiled": {"errors", "graph", "progressions", "wiring"},
-    "kernels.parts": set(),
+    "kernels.decided": set(),
+    "kernels.parts": {"kernels.decided"},
     "kernels.disk": {"omega"},
     "kernels.jit": {"kernels.disk", "kernels.parts"},
     "kernels.lanes": {"kernels.jit"},
@@ -32,7 +33,7 @@ ALLOWED = {
     "kernels.scattered": {"kernels.lanes", "kernels.vectors"},
     "kernels.text": {"kernels.jit", "kernels.lanes"},
     "kernels.elementary": {"kernels.jit", "kernels.lanes"},
-    "kernels.operator": {"omega", "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.text"},
+    "kernels.operator": {"kernels.decided", "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.text"},
     "kernels.recursion": {"kernels.operator", "kernels.text"},
     "kernels.rows": {"kernels.jit", "kernels.lanes", "kernels.vectors", "progressions"},
     "kernels.solve": {
@@ -57,7 +58,7 @@ ALLOWED = {
     },
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
-        "kernels.vectors",
+        "kernels.team", "kernels.vectors",
     },
     "kernels.tied": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.matrices",
@@ -77,8 +78,7 @@ ALLOWED = {
         "kernels.slots", "kernels.vectors", "progressions",
     },
     "kernels.powers": {
-        "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.recursion", "kernels.rows",
-        "kernels.vectors",
+        "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
     "kernels.bare": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
@@ -98,10 +98,15 @@ ALLOWED = {
         "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team", "kernels.tied",
         "kernels.vectors", "progressions",
     },
+    "kernels.room": {
+        "kernels.backward", "kernels.bare", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.matrices",
+        "kernels.operator", "kernels.ordered", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors",
+    },
     "kernels.cpu": {
-        "kernels.backward", "kernels.bare", "kernels.ends", "kernels.exchange", "kernels.forward", "kernels.hoisted",
+        "kernels.backward", "kernels.bare", "kernels.decided", "kernels.ends", "kernels.exchange", "kernels.forward",
         "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.ordered",
-        "kernels.powers", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors", "kernels.wires",
+        "kernels.powers", "kernels.room", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors",
+        "kernels.wires",
     },
     "kernels": set(),
     "compiler.arrays": {"kernels.jit"},
@@ -131,8 +136,8 @@ ALLOWED = {
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "call": {
-        "", "compiled", "faults", "graph", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kernels.team",
-        "omega", "pool", "wiring",
+        "", "compiled", "faults", "graph", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit", "kernels.room",
+        "kernels.team", "omega", "pool", "wiring",
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "side_by_side": {

@@ -14,9 +14,10 @@ import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, call, compiled, pool
 from dagdp.call import prepare
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.kernels.cpu import team_numbers
-from dagdp.kernels.jit import helper
-from dagdp.kernels.team import LEAST_NODES, next_piece
+from dagdp.kernels.exchange import Batch
+from dagdp.kernels.jit import helper, inner
+from dagdp.kernels.room import team_numbers
+from dagdp.kernels.team import LEAST_NODES, next_piece, places_in
 from dagdp.run import local_weights
 
 
@@ -177,9 +178,14 @@ def test_teams_of_several_callers_at_once():
     assert len(found) == 20 and all(np.array_equal(path, exact) for path in found)
 
 
+@inner
+def next_of_those(numbers, pieces, piece):
+    return next_piece(places_in(numbers, Batch(0, 1, 1, 0, 1, None, None)), pieces, piece)
+
+
 @helper
-def take(places, pieces, piece):
-    return next_piece(places, pieces, piece)
+def take(numbers, pieces, piece):
+    return next_of_those(numbers, pieces, piece)
 
 
 def test_who_waited_long_does_later_steps_alone():

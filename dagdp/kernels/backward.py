@@ -72,16 +72,15 @@ def seed_all(
 
 @inlined
 def hand_up(
-    bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, lanes: int, room: Any, at: int, cut: bool
+    bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, batch: Batch, room: Any, at: int, cut: bool
 ) -> None:
     """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at` for who asks.
 
     Where a level is cut, nothing may be written back that stands behind the last of these parents.
     """
-    together = lanes == row_length(bar)
-    if not together or outgoing.blocks.shape[0] > 0:
+    if batch.together is None or outgoing.blocks.shape[0] > 0:
         store(room, at, row)
-    if together:
+    if batch.together is not None:
         add_to(bar, ends.parent, row)
         return
     parents = quantity(outgoing, run, PARENT, skip)
@@ -137,18 +136,19 @@ def pour(
     """The flows e = q ē on `count` edges of a run, handed to their parents and to the gradient."""
     w, _, flows = rows
     lanes, whole = batch.lanes, row_length(bar)
-    if outgoing.blocks.shape[0] > 0 and not first_only(omega):
+    if w is not None and not first_only(omega):
         fill(w, 0, count * lanes, 0)
         read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
-        ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar[:0]))
+        ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, None))
         if below > 0:
             expect_ends(state, bar, ends, below)
         q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
         row = flow(q, load(bar, ends.child))
-        hand_up(bar, outgoing, run, e, ends, row, lanes, flows, at, cut)
-    write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+        hand_up(bar, outgoing, run, e, ends, row, batch, flows, at, cut)
+    if w is not None:
+        write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
 
 
 @inlined
@@ -161,27 +161,27 @@ def pour_tangent(
     w, w_dot, flows = rows
     lanes, whole = batch.lanes, row_length(bar)
     rate = bar.dtype.type(1) / omega.gamma
-    own_edges = outgoing.blocks.shape[0] > 0
-    if own_edges:
+    if w is not None:
         fill(w, 0, count * lanes, 0)
         read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
         fill(w_dot, 0, count * lanes, 0)
         read_run(w_dot, square, z, outgoing, batch, b0, run, skip, count)
     for at in range(0, count * lanes, whole):
         e = skip + at // lanes
-        ends = row_ends(omega, outgoing, run, e, skip + count - e, lanes, spare, state, (bar, bar_dot))
+        ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, bar_dot))
         if below > 0:
             expect_ends(state, bar, ends, below)
             expect_tangents(along, ends, below)
         q, s = edge_weight(omega, batch.powers, state, ends, w, at)
         x_dot = load(v_dot, ends.parent)
-        if own_edges:
+        if w is not None:
             x_dot = x_dot + load(w_dot, at)
         q_dot = weight_tangent(s, x_dot, load(c, ends.child), rate)
         above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
-        hand_up(bar, outgoing, run, e, ends, flow(q, above), lanes, flows, at, cut)
-        hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), lanes, flows, at, cut)
-    write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
+        hand_up(bar, outgoing, run, e, ends, flow(q, above), batch, flows, at, cut)
+        hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), batch, flows, at, cut)
+    if w is not None:
+        write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
 
 
 @inlined
@@ -243,7 +243,7 @@ def backward(
         for level in range(newest - 1, oldest - 1, -1):
             served = False
             if ties is not None:
-                bar_dot = bar[:0] if along is None else along.bar_dot
+                bar_dot = None if along is None else along.bar_dot
                 served = tied_backward(
                     omega, ties[0], ties[1], incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
                 )
@@ -251,7 +251,8 @@ def backward(
             leave_level(
                 omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
             )
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
+        if state[5] is not None:
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
     if ties is not None:
         tied_flush(omega, ties[0], ties[1], blocks, batch, out, theta)
 
@@ -273,12 +274,12 @@ def local_weights(
         edges = edges_of(outgoing, run)
         for skip in range(0, edges, CHUNK):
             count = min(CHUNK, edges - skip)
-            if outgoing.blocks.shape[0] > 0:
+            if w is not None:
                 fill(w, 0, count * lanes, 0)
                 read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
             for at in range(0, count * lanes, whole):
                 e = at // lanes
-                ends = row_ends(omega, outgoing, run, skip + e, count - e, lanes, spare, state, (v_hi[:0], v_hi[:0]))
+                ends = row_ends(omega, outgoing, run, skip + e, count - e, batch, spare, state, (None, None))
                 q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
                 store(weights, at, q)
             children = quantity(outgoing, run, CHILD, skip)

@@ -33,7 +33,7 @@ def push_row(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: Any)
     above, total = load(bar, child), load(desk, (DESK * r + 2) * whole)
     alpha = select(above == zero, zero, above / total)
     for d in range(depth):
-        add_to(bar, pick(places, r * depth + d), load(y, (r * depth + d) * whole) * alpha)
+        add_to(bar, pick(places.numbers, r * depth + d), load(y, (r * depth + d) * whole) * alpha)
 
 
 @inlined
@@ -44,12 +44,12 @@ def push_tangent(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: 
     above, above_dot, total = load(bar, child), load(bar_dot, child), load(desk, (DESK * r + 2) * whole)
     mean = row_of(bar, 0)
     for d in range(depth):
-        mean = mean + load(y, (r * depth + d) * whole) * load(v_dot, pick(places, r * depth + d))
+        mean = mean + load(y, (r * depth + d) * whole) * load(v_dot, pick(places.numbers, r * depth + d))
     mean = centre(mean, total)
     alpha = above / total * (bar.dtype.type(1) / omega.gamma)
     beta = select(above_dot == zero, zero, above_dot / total)
     for d in range(depth):
-        parent, share = pick(places, r * depth + d), load(y, (r * depth + d) * whole)
+        parent, share = pick(places.numbers, r * depth + d), load(y, (r * depth + d) * whole)
         bent = select(above == zero, zero, alpha * (load(v_dot, parent) - mean))
         add_to(bar_dot, parent, share * (bent + beta))
 
@@ -73,7 +73,7 @@ def push_rows(
     solve_rows(omega, powers, depth, rows, state, buffers, 0)
     for r in range(rows):
         child = first + r * row_length(bar)
-        if bar_dot.shape[0] > 0:
+        if bar_dot is not None:
             push_tangent(omega, depth, child, buffers, r, bar, state[3], bar_dot)
         push_row(omega, depth, child, buffers, r, bar)
 
@@ -85,7 +85,7 @@ def push_level(
     """The flows into a level, a few rows at a time."""
     places, v_hi = buffers[0], state[0]
     whole, most = row_length(v_hi), rows_at_once(places)
-    run, at = part(places, 3 * most, most), part(places, 0, most)
+    run, at = part(places.numbers, 3 * most, most), part(places.numbers, 0, most)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
     for d in range(depth):
@@ -131,7 +131,6 @@ def backward_bare(
     state: Any, rows: Any, out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
     """E (Algorithm 1), and with `along` Ė (Algorithm 2). `rows` and `along.bar_dot` have room for `window_nodes`."""
-    bar_dot = rows[:0]
     newest_band = last_at_most(hoisted.levels, top)
     before = pick(incoming.levels, pick(hoisted.levels, newest_band + 1))
     for band in range(newest_band, -1, -1):
@@ -143,10 +142,9 @@ def backward_bare(
         seed(bar, floor, before, batch, b0, ends, state[0], weights)
         if along is not None:
             slide(along.bar_dot, floor, before, last)
-            bar_dot = part(along.bar_dot, -skip, rows.shape[0] + skip)
+        bar_dot = None if along is None else part(along.bar_dot, -skip, rows.shape[0] + skip)
         before = floor
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
             push_level(omega, incoming, batch.powers, level, state, bar, bar_dot, buffers)
-        write_hoisted(
-            out, square, theta, hoisted, band, batch, b0, bar_dot if bar_dot.shape[0] > 0 else bar, buffers[0]
-        )
+        if state[5] is not None:
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else bar_dot, buffers[0])

@@ -43,7 +43,7 @@ class Along(NamedTuple):
 @inlined
 def gather(array: Any, at: int, nodes: Any, count: int) -> None:
     """One sample's numbers at some nodes, as a row at `at`."""
-    if array.shape[0] == 0:
+    if array is None or array.shape[0] == 0:
         return
     if nodes[2] == 0:
         store(array, at, row_of(array, pick(array, nodes[1])))
@@ -69,7 +69,7 @@ def gather_value(v_hi: Any, v_lo: Any, at: int, nodes: Any, count: int) -> None:
 
 @inlined
 def row_ends(
-    omega: Any, outgoing: Any, run: int, skip: int, left: int, lanes: int, spare: int, state: Any, bars: Any
+    omega: Any, outgoing: Any, run: int, skip: int, left: int, batch: Any, spare: int, state: Any, bars: Any
 ) -> Ends:
     """The ends of the edges of a run from the edge `skip` on, `left` of them to come."""
     v_hi, v_lo, kappa, v_dot, c, own, _ = state
@@ -78,7 +78,7 @@ def row_ends(
     parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
     slots = quantity(outgoing, run, SLOT, skip)
     slot = row_of(v_hi, 0)
-    if lanes == whole:
+    if batch.together is not None:
         if first_only(omega):
             slot = row_of(v_hi, real(number(slots, 0)))
         return Ends(number(parents, 0) * whole, number(children, 0) * whole, slot, whole)
@@ -111,9 +111,9 @@ def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) ->
     if first_only(omega):
         return argument(omega, row_of(v_hi, 0), ends.slot, load(kappa, ends.child))
     hi, lo = difference(load(v_hi, ends.parent), load(v_hi, ends.child))
-    if potentials.shape[0] > row_length(v_hi):
+    if potentials is not None:
         hi, lo = join(hi, lo, load(potentials, at))
-    if own.shape[0] > 0:
+    if own is not None:
         hi, lo = join(hi, lo, load(own, ends.child))
     real = v_hi.dtype.type
     y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), real(1) / omega.gamma)
@@ -142,7 +142,7 @@ def expect_ends(state: Any, bar: Any, ends: Ends, below: int) -> None:
         expect_row(bar, parent)
         if kappa.shape[0] > 0:
             expect_row(kappa, child)
-        if own.shape[0] > 0:
+        if own is not None:
             expect_row(own, child)
 
 
@@ -152,5 +152,4 @@ def expect_tangents(along: Along, ends: Ends, below: int) -> None:
     if ends.parent >= below:
         expect_row(along.v_dot, ends.parent - below)
         expect_row(along.bar_dot, ends.parent - below)
-        if along.c.shape[0] > 0:
-            expect_row(along.c, ends.child - below)
+        expect_row(along.c, ends.child - below)

@@ -35,14 +35,15 @@ LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats readi
 
 
 class Batch(NamedTuple):
-    """What one launch works on: samples [first, last) in blocks of `lanes`."""
+    """What one launch works on: samples [first, last) in blocks of `lanes`. What is None is so by type."""
 
     first: int
     last: int
     lanes: int  # a row of samples, or 1
     part: int  # row of the partial sums in which gradients of shared blocks are collected
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
-    powers: bool = False  # whether the state holds powers of two: see powers.py
+    together: bool | None = None  # True: rows are of samples; None: of one sample's neighbouring nodes
+    powers: bool | None = None  # whether the state holds powers of two: see powers.py; None: it never does
 
 
 class Source(NamedTuple):
@@ -262,7 +263,7 @@ def read(
     """Add `count` entries of potential k to rows of x, or put them there; whether one is out of range."""
     sign, lowest, entries = source.sign, source.lowest, row_entries(source, k)
     block = lent_block(source.table, k, x)
-    if batch.lanes == 1:
+    if batch.together is None:
         return read_sample(x, rows, count, block, first_entry(source, k, b0), entry, sign, lowest, afresh)
     if is_shared(source, k):
         return read_spread(x, rows, count, block, entry, sign, lowest, afresh)
@@ -290,7 +291,7 @@ def write(
     """
     entries, block = row_entries(source, k), lent_block(out, k, flow)
     shared = is_shared(source, k)
-    if batch.lanes == 1:
+    if batch.together is None:
         write_sample(block, (batch.part if shared else b0) * entries, entry, flow, rows, count, afresh)
     elif shared:
         write_spread(block, batch.part * entries, entry, flow, rows, count, batch.last - b0)

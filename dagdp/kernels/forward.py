@@ -39,7 +39,7 @@ def tangents(omega: Any, depth: int, y: Any, turn: Any, v_dot: Any, at: Any, z: 
     for d in range(depth):
         q, s = row_weight(omega, y, d, turn)
         x_dot = load(v_dot, pick(at, d))
-        if z_at.shape[0] > 0:
+        if z is not None:
             x_dot = x_dot + load(z, pick(z_at, d))
         slope = slope + q * x_dot
         bend = bend + s * x_dot
@@ -65,10 +65,9 @@ def compare_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, 
     v_hi, v_lo = state[0], state[1]
     places, w, _, _, desk = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
-    x_at = v_at = part(places, r * depth, depth)
-    if w.shape[0] > whole:
-        x_at = part(places, 2 * most + r * depth, depth)
-        w_at = part(places, most + r * depth, depth)
+    x_at = part(places.numbers, (0 if w is None else 2 * most) + r * depth, depth)
+    if w is not None:
+        v_at, w_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
         enter_edges(depth, v_hi, v_lo, v_at, w, w_at, spare + r * depth * whole, x_at)
     if exponential(omega) and powers:
         store(desk, DESK * r * whole, highest(v_hi, x_at, depth))
@@ -84,7 +83,7 @@ def solve_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, r:
     v_hi, v_lo = state[0], state[1]
     places, w, _, y, desk = buffers
     whole = row_length(v_hi)
-    x_at = part(places, (2 * rows_at_once(places) if w.shape[0] > whole else 0) + r * depth, depth)
+    x_at = part(places.numbers, (0 if w is None else 2 * rows_at_once(places)) + r * depth, depth)
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
     own_y = part(y, r * depth * whole, y.shape[0] - r * depth * whole)
     if exponential(omega) and powers:
@@ -118,7 +117,7 @@ def put_value(omega: Any, count: int, at: int, own_at: int, state: Any, buffers:
     whole, real = row_length(v_hi), v_hi.dtype.type
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
     turn, shift, energy = settle(omega, load(desk, (DESK * r + 2) * whole), load(desk, (DESK * r + 3) * whole), y)
-    c_i = load(own, own_at) if own.shape[0] > 0 else row_of(v_hi, 0)
+    c_i = load(own, own_at) if own is not None else row_of(v_hi, 0)
     hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, real(0) if first_only(omega) else omega.gamma)
     put(v_hi, at, hi, count)
     put(v_lo, at, lo, count)
@@ -161,14 +160,13 @@ def finish_row(
         turn = put_value(omega, count, at, own_at[0], state, buffers, r)
     if y.shape[0] > whole:
         store(desk, (DESK * r + 2) * whole, turn)
-    if v_dot.shape[0] > 0:
-        start = load(own_dot, own_at[1]) if own_dot.shape[0] > 0 else row_of(v_hi, 0)
+    if v_dot is not None:
+        start = load(own_dot, own_at[1]) if own_dot is not None else row_of(v_hi, 0)
         own_y = part(y, r * depth * whole, y.shape[0] - r * depth * whole)
-        v_at = part(places, r * depth, depth)
-        z_at = part(places, most + r * depth, depth if z.shape[0] > whole else 0)
+        v_at, z_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
         slope, mean = tangents(omega, depth, own_y, turn, v_dot, v_at, z, z_at, start)
         put(v_dot, at, slope, count)
-        if c.shape[0] > 0:
+        if c is not None:
             put(c, at, mean, count)
 
 
@@ -183,9 +181,9 @@ def visit_nodes(
     spare = spare_at(buffers[0], incoming, lanes, state[0])
     home = pick(incoming.place, level) - n0
     depth = pick(incoming.slots, level + 1) - slot
-    together = BARE_TOGETHER if incoming.blocks.shape[0] == 0 and lanes == whole else TOGETHER
+    together = BARE_TOGETHER if buffers[1] is None and batch.together is not None else TOGETHER
     room = min(together, most // depth)
-    step = 1 if lanes == whole else whole
+    step = 1 if batch.together is not None else whole
     bad = False
     while node < last:
         i = node - n0
@@ -193,22 +191,22 @@ def visit_nodes(
             depth -= 1
             room = min(together, most // depth)
         alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
-        rows = min(alike if lanes == whole else (alike + whole - 1) // whole, room)
-        bad |= place_rows(incoming, lanes, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
-        if depth == MOVES:
+        rows = min(alike if batch.together is not None else (alike + whole - 1) // whole, room)
+        bad |= place_rows(incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
+        if buffers[1] is None and depth == MOVES:
             solve_rows(omega, batch.powers, MOVES, rows, state, buffers, spare)
         else:
             solve_rows(omega, batch.powers, depth, rows, state, buffers, spare)
         for r in range(rows):
             k = node + r * step
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
-            count = min(whole, (last - k) * lanes)
+            count = whole if batch.together is not None else min(whole, last - k)
             finish_row(omega, batch.powers, depth, count, (home + k) * lanes, own_at, state, buffers, r)
         if out is not None:
             for r in range(rows):
                 k = r * step
-                n = 0 if lanes == whole else min(step, last - node - k)
-                if directly(incoming, lanes, whole):
+                n = 0 if batch.together is not None else min(step, last - node - k)
+                if batch.together is None and directly(incoming, batch):
                     keep_direct(omega, incoming, slot, depth, i + k, n, b0, theta, buffers, r, out)
                 else:
                     keep_row(omega, incoming, slot, depth, node + k, e0, i + k, n, buffers, r)
@@ -224,26 +222,28 @@ def visit_part(
     """v of nodes [n0, n1) of a level; `base` are the nodes that stand first in `own` and `own_dot`."""
     places, w, w_dot, _, _ = buffers
     most = rows_at_once(places)
-    run = part(places, 3 * most, most)
-    lanes, whole = batch.lanes, row_length(w)
+    run = part(places.numbers, 3 * most, most)
+    lanes, whole = batch.lanes, row_length(state[0])
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
-    ordered = out is not None and in_order(incoming, lanes, whole)
-    together = incoming.blocks.shape[0] > 0 and not directly(incoming, lanes, whole) and not ordered
+    if w is None:
+        return visit_nodes(omega, incoming, batch, b0, level, n0, n1, 0, base, theta, z, state, buffers, out)
+    ordered = out is not None and in_order(incoming, batch)
+    together = incoming.blocks.shape[0] > 0 and not directly(incoming, batch) and not ordered
     bad = False
     k = n0
     while k < n1:
-        last = n1 if ordered else k + edges_before(incoming, k, n1, lanes, whole)
+        last = n1 if ordered else k + edges_before(incoming, k, n1, batch, whole)
         e0 = 0
         if together:
             e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
             fill(w, 0, (e1 - e0) * lanes, 0)
             bad |= read_edges(w, square, theta, incoming, batch, b0, e0, e1)
-            if w_dot.shape[0] > whole:
+            if w_dot is not None:
                 fill(w_dot, 0, (e1 - e0) * lanes, 0)
                 bad |= read_edges(w_dot, square, z, incoming, batch, b0, e0, e1)
-            if out is not None and lanes == whole:
+            if out is not None and batch.together is not None:
                 expect_edges(out, w, theta, incoming, batch, b0, e0, e1)
         bad |= visit_nodes(omega, incoming, batch, b0, level, k, last, e0, base, theta, z, state, buffers, out)
         if out is not None and together:
@@ -269,7 +269,7 @@ def visit_level(
     while piece < pieces:
         first, last = portion(n0, n1, piece, pieces, whole)
         bad |= visit_part(omega, incoming, batch, b0, level, first, last, base, theta, z, state, buffers, square, out)
-        if batch.powers and not alone(places):
+        if places.team is not None and batch.powers and not alone(places):
             tell(places, any_lane(load(desk, DESK * BARE_TOGETHER * whole) > real(0)))
         piece = next_piece(places, pieces, piece)
     return bad
@@ -287,22 +287,22 @@ def forward(
     v_hi, v_lo, _, v_dot, _, own, own_dot = state
     lanes, places = batch.lanes, buffers[0]
     room = v_hi.shape[0] - incoming.place[-1] * lanes
-    keep = own.shape[0] == incoming.levels[-1] * lanes + room
+    keep = own is not None and own.shape[0] == incoming.levels[-1] * lanes + room
     bad = False
     if first == 1 and only_one(places):
         starts = incoming.levels[1] * lanes
         fill(v_hi, 0, starts, 0)
         fill(v_lo, 0, starts, 1 if batch.powers else 0)  # v = 0, or e^v = 1·2^0
-        if v_dot.shape[0] > 0:
+        if v_dot is not None:
             fill(v_dot, 0, starts, 0)
         all_go_on(places)
     for band in range(last_at_most(hoisted.levels, first), last_at_most(hoisted.levels, top) + 1):
         level0, level1 = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
         node0 = pick(incoming.levels, level0)
         base = (0 if keep else node0, node0)
-        if own.shape[0] > 0 and first <= max(level0, 1):
+        if own is not None and first <= max(level0, 1):
             bad |= read_hoisted(own, base[0] * lanes, square, theta, incoming, hoisted, band, batch, b0, places)
-            if v_dot.shape[0] > 0:
+            if v_dot is not None:
                 bad |= read_hoisted(own_dot, node0 * lanes, square, z, incoming, hoisted, band, batch, b0, places)
         for level in range(max(level0, first), min(level1, top + 1)):
             bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties, out)

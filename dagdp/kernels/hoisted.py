@@ -19,12 +19,12 @@ NO_SHEET = -1
 
 @inner
 def band_rows(incoming: Any, hoisted: Any) -> int:
-    """Nodes of the largest band; 0 where nothing is hoisted."""
+    """Nodes of the largest band."""
     most = 0
     for band in range(hoisted.levels.shape[0] - 1):
         size = incoming.levels[hoisted.levels[band + 1]] - incoming.levels[hoisted.levels[band]]
         most = max(most, size)
-    return most if hoisted.blocks.shape[0] > 0 else 0
+    return most
 
 
 @inlined
@@ -54,11 +54,13 @@ def read_part(
     afresh: bool,
 ) -> bool:  # fmt: skip
     """Potential k at rows [begin, end) of a sheet, or at those places of the lists; whether one is out of range."""
-    if sheet != NO_SHEET and batch.lanes == 1:
-        return read_aslant(x, hoisted, sheet, begin, end, square, source, k, b0, afresh)
-    bad = False
     here, rows, entry = x, rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED)
     count = end - begin
+    if batch.together is None:
+        if sheet != NO_SHEET:
+            return read_aslant(x, hoisted, sheet, begin, end, square, source, k, b0, afresh)
+        return read(x, rows, square, source, k, entry, count, batch, b0, afresh)
+    bad = False
     while begin < end:
         if sheet != NO_SHEET:
             here, rows, entry = across(hoisted, sheet, begin, x, batch.lanes)
@@ -75,11 +77,14 @@ def write_part(
     batch: Batch, b0: int,
 ) -> None:  # fmt: skip
     """The flow at those rows or places, added to the gradient of potential k."""
-    if sheet != NO_SHEET and batch.lanes == 1:
-        write_aslant(out, hoisted, sheet, begin, end, flow, square, source, k, batch, b0)
-        return
     here, rows, entry = flow, rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED)
     count = end - begin
+    if batch.together is None:
+        if sheet != NO_SHEET:
+            write_aslant(out, hoisted, sheet, begin, end, flow, square, source, k, batch, b0)
+        else:
+            write(out, source, k, entry, flow, rows, count, square, batch, b0, False)
+        return
     while begin < end:
         if sheet != NO_SHEET:
             here, rows, entry = across(hoisted, sheet, begin, flow, batch.lanes)

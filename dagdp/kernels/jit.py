@@ -28,9 +28,8 @@ _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class"
 counted = compiled_once(numba.njit(**_INNER))
 # Kernels only look into arrays that their caller holds. Counting references to them, at every slice, call and read
 # of a field, took more time than the work on narrow levels.
-UNCOUNTED = {"_nrt": False, **_INNER}
-inner = compiled_once(numba.njit(**UNCOUNTED))
-inlined = compiled_once(numba.njit(forceinline=True, **UNCOUNTED))
+inner = compiled_once(numba.njit(_nrt=False, **_INNER))
+inlined = compiled_once(numba.njit(_nrt=False, forceinline=True, **_INNER))
 
 
 class Kernel:
@@ -46,14 +45,14 @@ class Kernel:
         self.custom = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         self.custom._cache = OperatorCache(function)
 
-    def ways(self, tying: bool, keeping: bool, pushing: bool) -> tuple[bool | None, ...]:
-        """A launch's last arguments: whether levels may be tied, and of the two ways back beside the one that pulls,
-        whether weights are kept in the gradient, and whether bare rows are pushed.
+    def ways(self, tying: bool, keeping: bool, edges: bool, nodes: bool) -> tuple[bool | None, ...]:
+        """A launch's last arguments: whether levels may be tied, whether weights are kept in the gradient (where there
+        is a way back), whether edges have potentials of their own, and whether nodes have, for all edges into them.
 
-        None in the place of False: what a kernel does is chosen by the types of these (cpu.py), and of what is not
-        chosen nothing is compiled. A gradient kernel for one way takes two thirds of the time of one for all.
+        None in the place of False: their types decide branches, of which the other side is not compiled (decided.py).
         """
-        return tuple(way or None for way in ((tying, keeping, pushing) if self.back else (tying,)))
+        asked = (tying, keeping, edges, nodes) if self.back else (tying, edges, nodes)
+        return tuple(way or None for way in asked)
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
         build = self.bundled if omega.bundled else self.custom

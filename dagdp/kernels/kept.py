@@ -213,18 +213,17 @@ def pour_level(
     """e, or ė, on the edges into a level, from what the gradient keeps."""
     places, w, w_dot, _, _ = buffers
     most = rows_at_once(places)
-    run = part(places, 3 * most, most)
+    run = part(places.numbers, 3 * most, most)
     lanes, whole = batch.lanes, row_length(w)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
     for d in range(depth):
         run[d] = pick(incoming.slot_runs, slot + d)
-    direct = directly(incoming, lanes, whole)
-    ordered = in_order(incoming, lanes, whole)
-    there = direct or ordered
+    ordered = in_order(incoming, batch)
+    there = directly(incoming, batch) or ordered
     k = n0
     while k < n1:
-        last = n1 if ordered else k + edges_before(incoming, k, n1, lanes, whole)
+        last = n1 if ordered else k + edges_before(incoming, k, n1, batch, whole)
         e0, e1 = 0 if ordered else pick(incoming.edges, k), pick(incoming.edges, last)
         if not there:
             fill(w, 0, (e1 - e0) * lanes, 0)
@@ -232,26 +231,27 @@ def pour_level(
             if along is not None:
                 fill(w_dot, 0, (e1 - e0) * lanes, 0)
                 read_edges(w_dot, square, along.z, incoming, batch, b0, e0, e1)
-        if lanes < whole:
+        if batch.together is None:
             pour_slots(omega, incoming, run, slot, depth, n0, k, last, e0, b0, kept, out, buffers, bar, along)
             k = last
-        while k < last:
-            while pick(incoming.width, slot + depth - 1) <= k - n0:
-                depth -= 1
-            pour_row(omega, incoming, run, slot, depth, k, e0, k - n0, buffers, bar, along)
-            k += 1
+        else:
+            while k < last:
+                while pick(incoming.width, slot + depth - 1) <= k - n0:
+                    depth -= 1
+                pour_row(omega, incoming, run, slot, depth, k, e0, k - n0, buffers, bar, along)
+                k += 1
         if not there:
             write_edges(out, w, square, kept, incoming, batch, b0, e0, e1)
 
 
 @inner
 def pour_bare(
-    omega: Any, incoming: Any, level: int, node: int, lanes: int, run: Any, state: Any, bar: Any, along: Any
+    omega: Any, incoming: Any, level: int, node: int, batch: Batch, run: Any, state: Any, bar: Any, along: Any
 ) -> None:
     """The same of the edges into a bare node. Of one sample, the first lane counts."""
     v_hi = state[0]
     real, whole = v_hi.dtype.type, row_length(v_hi)
-    count = whole if lanes == whole else 1
+    lanes, count = batch.lanes, (whole if batch.together is not None else 1)
     child, i = node * lanes, node - pick(incoming.levels, level)
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     while slot < end and i < pick(incoming.width, slot):
@@ -259,7 +259,7 @@ def pour_bare(
         run[0] = pick(incoming.slot_runs, slot)
         parent = number(parents_of(incoming, run_at(incoming, run, 0, e), e), 0) * lanes
         place = row_of(v_hi, real(slot - pick(incoming.slots, level)))
-        u = argument_of(omega, state, Ends(parent, child, place, whole), bar[:0], 0)
+        u = argument_of(omega, state, Ends(parent, child, place, whole), None, 0)
         q, s = weighed(omega, u)
         above = load(bar, child)
         put(bar, parent, load(bar, parent) + flow(q, above), count)
@@ -278,7 +278,7 @@ def backward_kept(
     """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
     real = bar.dtype.type
     kept = Source(out, real(1), real(-np.inf))
-    left = 0 if in_order(incoming, batch.lanes, row_length(bar)) else incoming.bare.shape[0]
+    left = 0 if in_order(incoming, batch) else incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
@@ -287,5 +287,7 @@ def backward_kept(
                 left -= 1
                 node = pick(incoming.bare, left)
                 if node < pick(incoming.levels, level + 1):
-                    pour_bare(omega, incoming, level, node, batch.lanes, buffers[0], state, bar, along)
-        write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else along.bar_dot, buffers[0])
+                    pour_bare(omega, incoming, level, node, batch, buffers[0].numbers, state, bar, along)
+        if state[5] is not None:
+            flow_in = bar if along is None else along.bar_dot
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in, buffers[0])

@@ -12,6 +12,7 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import fused, load, row_of, select, store
 from dagdp.kernels.recursion import two_sum
 from dagdp.kernels.rows import fill
+from dagdp.kernels.team import TIED
 from dagdp.kernels.vectors import lent_block, part, pick, row_length
 
 STEPS = 8  # levels whose products are summed in registers before they reach the gradient
@@ -63,7 +64,7 @@ def decay(hi: Any, lo: Any, rate: Any) -> Any:
 
 
 @inner
-def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool, tangent: bool) -> Any:
+def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool, tangent: Any) -> Any:
     """Room for the matrices, the rows in between cleared; without room where nothing is tied."""
     whole = row_length(scratch)
     patterns, entries, rows, columns = 0, 0, 0, 0
@@ -74,14 +75,14 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
             rows, columns = max(rows, up4(pick(tied.shapes, 2 * i))), max(columns, up4(pick(tied.shapes, 2 * i + 1)))
     sizes = (
         entries + whole,
-        (entries if tangent else 0) + whole,
+        entries + whole if tangent else 0,
         2 * patterns + whole,
         2 * STEPS * columns * whole,
         2 * STEPS * rows * whole,
         3 * max(rows, columns) * whole,
     )
     a = part(scratch, first, sizes[0])
-    z = part(scratch, first + sizes[0], sizes[1])
+    z = part(scratch, first + sizes[0], sizes[1]) if tangent is not None else None
     peak = part(scratch, first + sizes[0] + sizes[1], sizes[2])
     first += sizes[0] + sizes[1] + sizes[2]
     rows_and_columns = sizes[3] + sizes[4]
@@ -89,7 +90,7 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
     columns_room = part(scratch, first, sizes[3])
     rows_room = part(scratch, first + sizes[3], sizes[4])
     sums = part(scratch, first + rows_and_columns, sizes[5])
-    waiting = part(places, places.shape[0] - 2, 2)
+    waiting = part(places.numbers, places.numbers.shape[0] - TIED, TIED)
     waiting[0] = 0
     return Matrices(a, z, peak, columns_room, rows_room, sums, waiting), first + rows_and_columns + sizes[5]
 
@@ -135,7 +136,7 @@ def fill_matrices(tied: Any, blocks: Any, theta: Source, z: Source, made: Matric
         last = up4(pick(tied.shapes, 2 * i)) * pick(tied.shapes, 2 * i + 1)
         for j in range(size, last):
             made.a[first + j] = 0
-        if made.z.shape[0] > whole:
+        if made.z is not None:
             for j in range(size):
                 bad |= read_entry(z, tied, blocks, i, j, made.z, first + j)
                 made.z[first + j] *= made.a[first + j]

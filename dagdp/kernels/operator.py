@@ -12,6 +12,7 @@ from typing import Any
 from numba import types
 from numba.extending import overload, overload_method
 
+from dagdp.kernels.decided import fact
 from dagdp.kernels.elementary import LANE_MATH
 from dagdp.kernels.jit import POINT_OPTIONS, inner
 from dagdp.kernels.lanes import Lanes, each_pair
@@ -76,13 +77,11 @@ def exponential(omega: Any) -> bool:
     return bool(omega.omega.solver == "exponential")
 
 
-@overload(exponential, strict=False, target="generic")
-def _exponential(omega: Any) -> Any:
-    answer = omega.instance_class.omega.solver == "exponential"
-    return lambda omega: answer
+@fact(exponential)
+def _exponential(omega: Any) -> bool:
+    return bool(omega.instance_class.omega.solver == "exponential")
 
 
-@overload(first_only, strict=False, target="generic")
-def _first_only(omega: Any) -> Any:
-    answer = omega.instance_class.omega.solver == "first"
-    return lambda omega: answer
+@fact(first_only)
+def _first_only(omega: Any) -> bool:
+    return bool(omega.instance_class.omega.solver == "first")

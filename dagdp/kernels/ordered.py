@@ -26,9 +26,9 @@ SQUARES_AHEAD = 2
 
 
 @inlined
-def in_order(incoming: Any, lanes: int, whole: int) -> bool:
+def in_order(incoming: Any, batch: Batch) -> bool:
     """Whether passes that keep weights have their potentials so: rows of samples."""
-    return incoming.reader.shape[0] > 0 and lanes == whole
+    return batch.together is not None and incoming.reader.shape[0] > 0
 
 
 @inlined
@@ -95,9 +95,9 @@ def begin_keeping(incoming: Any, theta: Source, z: Source, batch: Batch, b0: int
     """Before a forward pass that keeps weights, along z if w_dot has room; whether an entry is out of range."""
     _, w, w_dot, _, _ = buffers
     bad = False
-    if in_order(incoming, batch.lanes, row_length(w)):
+    if batch.together is not None and in_order(incoming, batch):
         bad = bring_in_order(w, square, theta, incoming, batch, b0)
-        if w_dot.shape[0] > row_length(w):
+        if w_dot is not None:
             bad |= bring_in_order(w_dot, square, z, incoming, batch, b0)
     return bad
 
@@ -108,5 +108,5 @@ def end_keeping(
 ) -> None:
     """After the pass back."""
     w = buffers[1]
-    if in_order(incoming, batch.lanes, row_length(w)):
+    if batch.together is not None and in_order(incoming, batch):
         take_back(out, square, w, incoming, top, source, batch, b0)

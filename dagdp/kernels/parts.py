@@ -22,6 +22,9 @@ from numba.core.lowering import Lower
 from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import BaseNativeLowering, NativeLowering, NopythonRewrites, NopythonTypeInference
 from numba.core.types.misc import unliteral
+from numba.core.untyped_passes import DeadBranchPrune, InlineClosureLikes, IRProcessing
+
+from dagdp.kernels.decided import Decided
 
 _serial = itertools.count()
 
@@ -169,10 +172,14 @@ class _Inference(NopythonTypeInference):
 
 
 def _lowered_by(state: Any, lowering: type) -> list[Any]:
-    """Numba's own passes but for the last, and that which looks for expressions of whole arrays: there are none."""
+    """Numba's own passes but for the last, with `Decided`, and without those that look for expressions of whole arrays
+    and functions within functions: there are none."""
     manager = DefaultPassBuilder.define_nopython_pipeline(state)
     other = {NativeLowering: lowering, NopythonTypeInference: _Inference}
-    manager.passes = [(other.get(p, p), why) for p, why in manager.passes if p is not NopythonRewrites]
+    idle = NopythonRewrites, InlineClosureLikes, DeadBranchPrune
+    kept = [(other.get(p, p), why) for p, why in manager.passes if p not in idle]
+    begin = [p for p, _ in kept].index(IRProcessing)
+    manager.passes = [*kept[:begin], (Decided, "branches that types decide"), *kept[begin:]]
     manager._finalized = False
     manager.finalize()
     return [manager]

@@ -31,18 +31,18 @@ def gather_parents(
         hi, lo = gather_pair(v_hi, v_lo, listed, first, count)
         store(v_hi, at, hi)
         store(v_lo, at, lo)
-        if v_dot.shape[0] > 0:
+        if v_dot is not None:
             store(v_dot, at, gather_vector(v_dot, listed, first, 0, count))
         return
     store(v_hi, at, row_of(v_hi, -np.inf))
     store(v_lo, at, row_of(v_hi, 0))
-    if v_dot.shape[0] > 0:
+    if v_dot is not None:
         store(v_dot, at, row_of(v_hi, 0))
     for w in range(count):
         parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
         v_hi[at + w] = pick(v_hi, parent)
         v_lo[at + w] = pick(v_lo, parent)
-        if v_dot.shape[0] > 0:
+        if v_dot is not None:
             v_dot[at + w] = pick(v_dot, parent)
 
 
@@ -62,7 +62,8 @@ def place_samples(incoming: Any, run: Any, slot: int, depth: int, i: int, rows: 
             for x in range(here if parents[2] == LISTED else 0):
                 expect_parents(v_hi, parents, x, left)
                 expect_parents(v_lo, parents, x, left)
-                expect_parents(v_dot, parents, x, left)
+                if v_dot is not None:
+                    expect_parents(v_dot, parents, x, left)
             r += here
 
 
@@ -94,7 +95,7 @@ def place_potentials(
         at[d] = place = room + d * whole
         have = min(n, pick(incoming.width, slot + d) - i)
         store(w, place, gather_vector(w, incoming.edges, node, d - e0, have))
-        if w_dot.shape[0] > whole:
+        if w_dot is not None:
             store(w_dot, place, gather_vector(w_dot, incoming.edges, node, d - e0, have))
 
 
@@ -111,26 +112,28 @@ def place_direct(
         at[d] = room + d * whole
         left = pick(incoming.width, slot + d) - i
         bad |= read_direct(w, at[d], theta, incoming, b0, e, have, left)
-        if w_dot.shape[0] > whole:
+        if w_dot is not None:
             bad |= read_direct(w_dot, at[d], z, incoming, b0, e, have, left)
     return bad
 
 
 @inlined
 def place_rows(
-    incoming: Any, lanes: int, b0: int, slot: int, depth: int, node: int, i: int, rows: int, last: int, e0: int,
+    incoming: Any, batch: Any, b0: int, slot: int, depth: int, node: int, i: int, rows: int, last: int, e0: int,
     theta: Source, z: Source, state: Any, buffers: Any, spare: int,
 ) -> bool:  # fmt: skip
     """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level; whether one is bad."""
     places, w, w_dot, _, _ = buffers
-    whole, most = row_length(w), rows_at_once(places)
-    at, w_at, run = part(places, 0, most), part(places, most, most), part(places, 3 * most, most)
-    room = w.shape[0] - (most + 1) * whole  # behind the potentials that lie edge by edge
-    own_edges = w.shape[0] > whole
+    whole, most = row_length(state[0]), rows_at_once(places)
+    at, w_at, run = (
+        part(places.numbers, 0, most),
+        part(places.numbers, most, most),
+        part(places.numbers, 3 * most, most),
+    )
     bad = False
-    if lanes == whole:
+    if batch.together is not None:
         place_samples(incoming, run, slot, depth, i, rows, state, at)
-        if own_edges:
+        if w is not None:
             for r in range(rows):
                 for d in range(depth):
                     w_at[r * depth + d] = (pick(incoming.edges, node + r) + d - e0) * whole
@@ -138,10 +141,11 @@ def place_rows(
     for r in range(rows):
         k, skip, n = r * whole, r * depth * whole, min(whole, last - node - r * whole)
         place_nodes(incoming, run, slot, depth, i + k, n, spare + skip, state, part(at, r * depth, depth))
-        if directly(incoming, lanes, whole):
+        if w is not None:
             own_at = part(w_at, r * depth, depth)
-            bad |= place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
-        elif own_edges:
-            own_at = part(w_at, r * depth, depth)
-            place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, room + skip, own_at)
+            if directly(incoming, batch):
+                bad |= place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
+            else:
+                behind = w.shape[0] - (most + 1) * whole + skip  # the potentials that lie edge by edge
+                place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, behind, own_at)
     return bad

@@ -20,7 +20,6 @@ import numpy as np
 from dagdp.kernels.elementary import LOG2E_8, MAGIC_4, MAGIC_8, log_of_mass, two_to
 from dagdp.kernels.jit import inlined
 from dagdp.kernels.lanes import add_exponent, first_lanes, fused, load, row_of, select, split_exponent, store
-from dagdp.kernels.operator import exponential
 from dagdp.kernels.recursion import anchor
 from dagdp.kernels.rows import add_to
 from dagdp.kernels.vectors import pick, row_length
@@ -102,15 +101,3 @@ def told(omega: Any, k: Any, m: Any, like: Any) -> Any:
     v = k * unit
     rest = fused(k, unit, -v) + k * (fused(row_of(like, -rate), unit, real(1)) * unit) + log_of_mass(m) * omega.gamma
     return select(k > real(-np.inf), v + rest, real(-np.inf))
-
-
-@inlined
-def is_bare(omega: Any, incoming: Any, hoisted: Any) -> bool:
-    """Whether all edges into a node share their potentials, and the operator has the closed form."""
-    return exponential(omega) and incoming.blocks.shape[0] == 0 and hoisted.blocks.shape[0] > 0
-
-
-@inlined
-def in_powers(omega: Any, incoming: Any, hoisted: Any) -> bool:
-    """Whether v is kept in powers of two: no factor may stand beside e^{c/γ}."""
-    return is_bare(omega, incoming, hoisted) and omega.corner == 1

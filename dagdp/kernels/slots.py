@@ -21,7 +21,7 @@ DESK = 4  # numbers of a row between the phases: the maximum as (hi, lo), what t
 @inlined
 def rows_at_once(places: Any) -> int:
     """How many rows of edges there is room for."""
-    return (places.shape[0] - TEAM - TIED) // 4
+    return (places.numbers.shape[0] - TEAM - TIED) // 4
 
 
 @inlined
@@ -69,17 +69,18 @@ def expect_parents(array: Any, parents: Any, k: int, left: int) -> None:
 
 
 @inlined
-def directly(incoming: Any, lanes: int, whole: int) -> bool:
+def directly(incoming: Any, batch: Any) -> bool:
     """Whether rows read their potentials themselves: of one sample, where entries are in no order."""
-    return lanes < whole and incoming.direct.shape[0] > 0
+    return batch.together is None and incoming.direct.shape[0] > 0
 
 
 @inlined
-def edges_before(incoming: Any, node: int, last: int, lanes: int, whole: int) -> int:
+def edges_before(incoming: Any, node: int, last: int, batch: Any, whole: int) -> int:
     """How many nodes from `node` on have their potentials read together: up to EDGES edges, at least a row."""
-    if incoming.blocks.shape[0] == 0 or directly(incoming, lanes, whole):
+    if incoming.blocks.shape[0] == 0 or directly(incoming, batch):
         return last - node
-    count = min(last - node, 1 if lanes == whole else whole)
+    lanes = batch.lanes
+    count = min(last - node, 1 if batch.together is not None else whole)
     limit = pick(incoming.edges, node) + EDGES
     while node + count < last and pick(incoming.edges, min(last, node + count + whole // lanes)) <= limit:
         count = min(last - node, count + whole // lanes)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
 
 from dagdp.kernels.elementary import exp, log_of_mass
-from dagdp.kernels.jit import UNCOUNTED, inlined
+from dagdp.kernels.jit import inlined
 from dagdp.kernels.lanes import any_lane, load, row_of, select, store
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.recursion import (
@@ -174,27 +173,18 @@ def weighed(omega: Any, u: Any) -> Any:
     return weight(omega, u), curvature(omega, u)
 
 
-def solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyped-def]
-    """The solver that the operator names, chosen when the kernel is compiled."""
-    raise AssertionError("only called from compiled code")
+@inlined
+def solve(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_hi: Any, m_lo: Any, y: Any) -> Any:
+    """By the solver that the operator names."""
+    if exponential(omega):
+        return solve_exponential(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y)
+    if first_only(omega):
+        return solve_first(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y)
+    return solve_newton(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y)
 
 
-def climb(omega, depth, rows, y, found, apart):  # type: ignore[no-untyped-def]
+@inlined
+def climb(omega: Any, depth: int, rows: int, y: Any, found: Any, apart: int) -> None:
     """What is left to do for some rows: the two of each lie in `found`, `apart` numbers from those of the next."""
-    raise AssertionError("only called from compiled code")
-
-
-SOLVERS = {"newton": solve_newton, "exponential": solve_exponential, "first": solve_first}
-
-
-@overload(solve, strict=False, jit_options={**UNCOUNTED, "forceinline": True})
-def _solve(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y):  # type: ignore[no-untyped-def]
-    solver = SOLVERS[omega.instance_class.omega.solver]
-    return lambda omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y: solver(omega, x_hi, x_lo, xs, depth, m_hi, m_lo, y)
-
-
-@overload(climb, strict=False, jit_options={**UNCOUNTED, "forceinline": True})
-def _climb(omega, depth, rows, y, found, apart):  # type: ignore[no-untyped-def]
-    if omega.instance_class.omega.solver != "newton":
-        return lambda omega, depth, rows, y, found, apart: None
-    return lambda omega, depth, rows, y, found, apart: climb_newton(omega, depth, rows, y, found, apart)
+    if not exponential(omega) and not first_only(omega):
+        climb_newton(omega, depth, rows, y, found, apart)

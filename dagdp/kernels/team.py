@@ -10,14 +10,14 @@ How a step is cut leaves no trace in the results: what one piece writes no other
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.vectors import pick
+from dagdp.kernels.vectors import part, pick
 
 # Numbers that follow the places of rows: where the team counts (from an address on, a flag, and then two numbers for
 # each step: which pieces are taken, how many are done), the next step, this member, how many others there are; where
@@ -71,10 +71,25 @@ def called(typing: Any, address: Any) -> Any:
     return types.void(types.int64), generate
 
 
+class Places(NamedTuple):
+    """The numbers of a launch: where rows lie, and what it knows of its team (None: it is alone)."""
+
+    numbers: Any
+    team: Any
+
+
+@inlined
+def places_in(numbers: Any, batch: Any) -> Any:
+    """A block of samples belongs to one thread; only one sample's levels are shared out."""
+    if batch.together is not None:
+        return Places(numbers, None)
+    return Places(numbers, part(numbers, numbers.shape[0] - TIED - TEAM, TEAM))
+
+
 @inlined
 def mine(places: Any, what: int) -> int:
     """What a member knows of its team."""
-    return pick(places, places.shape[0] - TIED - TEAM + what)
+    return 0 if places.team is None else pick(places.team, what)
 
 
 @intrinsic
@@ -92,14 +107,14 @@ def mostly(typing: Any, flag: Any) -> Any:
 @inlined
 def alone(places: Any) -> bool:
     """Whether this member is the whole team."""
-    return mostly(mine(places, OTHERS) == 0)
+    return True if places.team is None else mostly(mine(places, OTHERS) == 0)
 
 
 @inlined
 def pieces_of(places: Any, size: int, least: int) -> int:
     """In how many pieces a step of that size is cut: one for each member, if none gets smaller than `least`."""
     others = mine(places, OTHERS)
-    return 1 if size < 2 * least else max(1, min(others + 1, size // least))
+    return 1 if places.team is None or size < 2 * least else max(1, min(others + 1, size // least))
 
 
 @inlined
@@ -115,7 +130,7 @@ def portion(first: int, last: int, piece: int, pieces: int, whole: int) -> Any:
 @inlined
 def next_piece(places: Any, pieces: int, piece: int) -> int:
     """The next piece to work on after this one (-1: none yet); `pieces` when all are done."""
-    return piece + 1 if alone(places) else next_of_team(places, pieces, piece)
+    return piece + 1 if places.team is None or alone(places) else next_of_team(places, pieces, piece)
 
 
 @inner
@@ -123,16 +138,15 @@ def next_of_team(places: Any, pieces: int, piece: int) -> int:
     """`next_piece` where others work, too."""
     counters, step, member = mine(places, COUNTERS), mine(places, STEP), mine(places, MEMBER)
     taken, done = 1 + 2 * step, 2 + 2 * step
-    first = places.shape[0] - TIED - TEAM
     if piece >= 0:
         add_at_once(counters, done, 1)
     elif mine(places, HURRIED) != 0:
         every = (1 << pieces) - 1
-        places[first + OWN] = every & ~join_at_once(counters, taken, every)
+        places.team[OWN] = every & ~join_at_once(counters, taken, every)
     left = mine(places, OWN)
     for k in range(pieces if left != 0 else 0):
         if (left >> k) & 1 != 0:
-            places[first + OWN] = left & ~(1 << k)
+            places.team[OWN] = left & ~(1 << k)
             return k
     known = seen_by_all(counters, taken)
     for k in range(pieces):
@@ -147,8 +161,8 @@ def next_of_team(places: Any, pieces: int, piece: int) -> int:
         if looks % LOOKS == 0:
             called(mine(places, YIELD))
     if looks > LOOKS * PATIENCE:
-        places[first + HURRIED] = 1
-    places[first + STEP] = step + 1
+        places.team[HURRIED] = 1
+    places.team[STEP] = step + 1
     return pieces
 
 
@@ -167,21 +181,21 @@ def all_go_on(places: Any) -> None:
 @inlined
 def goes_on_alone(places: Any) -> bool:
     """Whether this member is the one that does all the rest; the others are not waited for any more."""
-    if alone(places):
+    if places.team is None or alone(places):
         return True
     step = mine(places, STEP)
-    places[places.shape[0] - TIED - TEAM + STEP] = step + 1
+    places.team[STEP] = step + 1
     return join_at_once(mine(places, COUNTERS), 1 + 2 * step, 1) & 1 == 0
 
 
 @inlined
 def tell(places: Any, flag: bool) -> None:
     """Say it to all, before the piece is over in which it was found."""
-    if flag and not alone(places):
+    if places.team is not None and flag and not alone(places):
         join_at_once(mine(places, COUNTERS), 0, 1)
 
 
 @inlined
 def somebody_told(places: Any) -> bool:
     """Whether a member said so in a step that is over."""
-    return not alone(places) and seen_by_all(mine(places, COUNTERS), 0) != 0
+    return places.team is not None and not alone(places) and seen_by_all(mine(places, COUNTERS), 0) != 0

@@ -55,7 +55,7 @@ def put_columns(made: Matrices, first: int, second: int, m: Any, state: Any, at:
         p = decay(hi, lo + load(v_lo, at + f * whole), rate)
         p = select(v - v == zero, p, zero)
         store(made.columns, (first + f) * whole, p)
-        if v_dot.shape[0] > 0:
+        if v_dot is not None:
             v_d = load(v_dot, at + f * whole)
             store(made.columns, (second + f) * whole, select(v_d - v_d == zero, p * v_d, zero))
 
@@ -78,23 +78,23 @@ def tied_forward(omega: Any, tied: Any, made: Matrices, incoming: Any, level: in
     at, second, more = start_of(tied, pattern), up4(columns), up4(rows)
     put_columns(made, 0, second, m, state, before * whole, columns, rate)
     times(made.sums, 0, made.a, at, rows, 1, columns, columns, made.columns, 0)
-    if v_dot.shape[0] > 0:
+    if v_dot is not None:
         times(made.sums, more, made.a, at, rows, 1, columns, columns, made.columns, second)
         times(made.sums, 2 * more, made.z, at, rows, 1, columns, columns, made.columns, 0)
     m_hi, m_lo = enter(row_of(v_hi, peak), m, row_of(v_hi, 0))
     node, place = pick(incoming.levels, level), pick(incoming.place, level) * whole
     for t in range(rows):
         mass = load(made.sums, t * whole)
-        c_i = load(own, (node + t - base[0]) * whole) if own.shape[0] > 0 else row_of(v_hi, 0)
+        c_i = load(own, (node + t - base[0]) * whole) if own is not None else row_of(v_hi, 0)
         m_i = select(mass > real(0), m_hi, real(-np.inf))
         hi, lo = node_value(c_i, m_i, m_lo, log_of_mass(mass), row_of(v_hi, real(1) - omega.corner), omega.gamma)
         store(v_hi, place + t * whole, hi)
         store(v_lo, place + t * whole, lo)
-        if v_dot.shape[0] > 0:
+        if v_dot is not None:
             slope = centre(load(made.sums, (more + t) * whole) + load(made.sums, (2 * more + t) * whole), mass)
-            if c.shape[0] > 0:
+            if c is not None:
                 store(c, place + t * whole, slope)
-            if own_dot.shape[0] > 0:
+            if own_dot is not None:
                 slope = slope + load(own_dot, (node + t - base[1]) * whole)
             store(v_dot, place + t * whole, slope)
     return rows
@@ -117,7 +117,7 @@ def put_rows(
         e = load(bar, place)
         alpha = select(e == zero, zero, e / mass)
         store(made.rows, (first + t) * whole, first_lanes(alpha, samples))
-        if bar_dot.shape[0] > 0:
+        if bar_dot is not None:
             e_dot = load(bar_dot, place)
             beta = select(e_dot == zero, zero, e_dot / mass) - select(e == zero, zero, alpha * load(c, place) * rate)
             store(made.rows, (second + t) * whole, first_lanes(beta, samples))
@@ -172,7 +172,7 @@ def tied_backward(
     times(made.sums, 0, made.a, at, rows, 1, columns, columns, made.columns, first)
     put_rows(made, alpha, beta, place, rows, state[4], bar, bar_dot, rate, min(whole, batch.last - b0))
     times(made.sums, 0, made.a, at, columns, columns, 1, rows, made.rows, alpha)
-    if bar_dot.shape[0] > 0:
+    if bar_dot is not None:
         times(made.sums, across, made.z, at, columns, columns, 1, rows, made.rows, alpha)
         times(made.sums, 2 * across, made.a, at, columns, columns, 1, rows, made.rows, beta)
     scale = shortfall(made, first, columns, bar, place, rows)
@@ -180,7 +180,7 @@ def tied_backward(
         p, flow = load(made.columns, (first + f) * whole), load(made.sums, f * whole)
         row = p * flow
         add_to(bar, before + f * whole, row + row * scale)
-        if bar_dot.shape[0] > 0:
+        if bar_dot is not None:
             bent = load(made.columns, (second + f) * whole) * flow + p * load(made.sums, (across + f) * whole)
             add_to(bar_dot, before + f * whole, bent * rate + p * load(made.sums, (2 * across + f) * whole))
     return True
@@ -209,20 +209,19 @@ def tied_flush(omega: Any, tied: Any, made: Matrices, blocks: Any, batch: Batch,
     rate = made.a.dtype.type(1) / omega.gamma
     rows, columns = pick(tied.shapes, 2 * pattern), pick(tied.shapes, 2 * pattern + 1)
     across, down, at = up4(columns), up4(rows), start_of(tied, pattern)
-    tangent = made.z.shape[0] > row_length(made.a)
     for t in range(0, rows, 2):
         for f in range(0, columns, 2):
             flows = contract(made.rows, t, down, made.columns, f, across, steps)
             bent = flows
             rest = flows
-            if tangent:
+            if made.z is not None:
                 bent = contract(made.rows, t, down, made.columns, STEPS * across + f, across, steps)
                 rest = contract(made.rows, STEPS * down + t, down, made.columns, f, across, steps)
             for n in range(4):
                 i, j = t + n // 2, f + n % 2
                 if i < rows and j < columns:
                     a, flow = pick(made.a, at + i * columns + j), total(flows[n])
-                    if tangent:
+                    if made.z is not None:
                         flow = (pick(made.z, at + i * columns + j) * flow + a * total(bent[n])) * rate + a * total(
                             rest[n]
                         )

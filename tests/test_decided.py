@@ -1,0 +1,128 @@
+"""What the types of arguments decide is not compiled: every dropped side here holds what Numba cannot type."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pytest
+from numba import types
+
+from dagdp.kernels.decided import FACTS, fact
+from dagdp.kernels.parts import WholeCompiler
+
+compiled = numba.njit(pipeline_class=WholeCompiler)
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+def is_long(x):
+    raise AssertionError("only asked in compiled code")
+
+
+@fact(is_long)
+def _is_long(x):
+    return x == types.float64
+
+
+def untypable(x):
+    """Numba knows nothing of this function: where it is compiled, compiling fails."""
+
+
+def test_an_argument_that_is_none():
+    @compiled
+    def chosen(x, way):
+        if way is None:
+            return x + 1
+        return untypable(x)
+
+    assert chosen(1, None) == 2
+    with pytest.raises(numba.TypingError, match="untypable"):
+        chosen(1, True)
+
+
+def test_an_argument_that_is_something():
+    @compiled
+    def chosen(x, way):
+        if way is not None:
+            return x + 1
+        return untypable(x)
+
+    assert chosen(1, True) == 2
+    with pytest.raises(numba.TypingError, match="untypable"):
+        chosen(1, None)
+
+
+def test_fields_and_elements():
+    @compiled
+    def by_field(pair):
+        return 1 if pair.second is None else untypable(pair)
+
+    @compiled
+    def by_element(given):
+        return 1 if given[1] is None else untypable(given)
+
+    @compiled
+    def unpacked(given):
+        first, second = given
+        return first if second is None else untypable(given)
+
+    assert by_field(Pair(7, None)) == by_element((7, None)) == 1
+    assert unpacked((7, None)) == 7
+    with pytest.raises(numba.TypingError, match="untypable"):
+        by_field(Pair(7, 8))
+
+
+def test_the_truth_of_none_not_and_and():
+    @compiled
+    def chosen(x, way, other):
+        if way:
+            return untypable(x)
+        if not other and x > 0:
+            return x
+        return -x if way is None and other is None else untypable(x)
+
+    assert chosen(3, None, None) == 3 and chosen(-3, None, None) == 3
+
+
+def test_a_question_that_types_answer():
+    @compiled
+    def chosen(x):
+        return untypable(x) if is_long(x) else x
+
+    assert chosen(3) == 3
+    with pytest.raises(numba.TypingError, match="untypable"):
+        chosen(3.0)
+    assert FACTS[is_long] is _is_long
+
+
+def test_what_a_dropped_side_gave_a_variable_is_out_of_the_way():
+    @compiled
+    def chosen(x, way):
+        found = None
+        if way is not None:
+            found = x
+        return untypable(x) if found is not None else x + 1
+
+    assert chosen(1, None) == 2
+    with pytest.raises(numba.TypingError, match="untypable"):
+        chosen(1, True)
+
+
+def test_what_only_a_run_decides_stays():
+    @compiled
+    def chosen(x, flag):
+        return x + 1 if flag else x - 1
+
+    assert chosen(1, True) == 2 and chosen(1, False) == 0
+
+    @compiled
+    def of_two(x, flag, way):
+        y = x if flag else None
+        return 0 if y is None else 1 if way is None else 2
+
+    assert of_two(np.float32(1), False, None) == 0 and of_two(np.float32(1), True, None) == 1

@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from dagdp.faults import raise_first_fault
 from dagdp.graph import Potential
 from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
 from dagdp.kernels.exchange import Batch, Source
-from dagdp.kernels.jit import Kernel
+from dagdp.kernels.jit import Kernel, Launch
 from dagdp.kernels.room import places_size, scratch_size, team_numbers
 from dagdp.kernels.team import LEAST_NODES
 from dagdp.omega import Negentropy, Omega
@@ -62,6 +62,15 @@ class Repeatable:
         return made
 
 
+class _Gradient(NamedTuple):
+    """Of a potential: how its gradient is collected, and handed back."""
+
+    shared: bool  # the batch shares it: partial sums, which are added
+    room: Shape  # of what kernels write to: [items, or parts, entries]
+    shape: Shape
+    dtype: np.dtype[Any]
+
+
 @dataclass
 class Call(Repeatable):
     """One checked call: what to run it on, how to split it, how to hand results back."""
@@ -81,6 +90,8 @@ class Call(Repeatable):
     data: Any = field(init=False)  # the operator as kernels take it
     dtype: np.dtype[Any] = field(init=False)  # of what is handed back
     tables: tuple[NDArray[np.int64], ...] = field(init=False)  # what is known of the arrays of theta, and of z
+    bounds: tuple[tuple[Any, Any], ...] = field(init=False)  # sign and lowest entry of theta, and of z
+    gradients: list[_Gradient] = field(init=False)  # of each potential
     rooms: dict[Kernel, tuple[Any, ...]] = field(default_factory=dict)  # see `_room`
 
     def __post_init__(self) -> None:
@@ -93,6 +104,13 @@ class Call(Repeatable):
         self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available(), useful)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
+        rows = len(self.tasks) if self.items else 0, self.items if self.batch else 1
+        self.gradients = [
+            _Gradient(shared, (rows[0] if shared else rows[1], block.shape[1]), *self.weights.like(k))
+            for k, (block, shared) in enumerate(zip(self.weights.blocks, self.weights.shared.tolist(), strict=True))
+        ]
+        lowest = -np.inf, np.finfo(self.real).min
+        self.bounds = tuple((self.real(s), self.real(e)) for s, e in zip((self.sign, 1.0), lowest, strict=True))
 
     @property
     def potentials(self) -> Sequence[Potential]:
@@ -101,12 +119,12 @@ class Call(Repeatable):
 
     @property
     def theta(self) -> Source:
-        return Source(located(self.tables[0], self.weights.blocks), self.real(self.sign), self.real(-np.inf))
+        return Source(located(self.tables[0], self.weights.blocks), *self.bounds[0])
 
     @property
     def z(self) -> Source:
         assert self.direction is not None
-        return Source(located(self.tables[1], self.direction.blocks), self.real(1), np.finfo(self.real).min)
+        return Source(located(self.tables[1], self.direction.blocks), *self.bounds[1])
 
     def located(self, buffers: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
         """Where kernels find what `gradient_buffers` made."""
@@ -137,18 +155,19 @@ class Call(Repeatable):
         room = self.rooms.get(kernel)
         if room is None:
             room = self.rooms[kernel] = self._room(kernel)
-        size, most, ways = room
+        size, most, launch, ways = room
         data, real, ends, table = self.data, self.real, self.ends, self.dag.addresses
         arguments += ways
 
         def launched(batch: Batch, scratch: NDArray[Any], places: NDArray[np.int64]) -> bool:
-            return bool(kernel(data, scratch, places, table, batch, ends, *arguments))
+            return bool(launch(data, scratch, places, table, batch, ends, *arguments))
 
-        if self.members == 1:
+        def on_its_own(batch: Batch) -> bool:
+            return launched(batch, np.empty(size, real), np.zeros(most, np.int64))
 
-            def on_its_own(batch: Batch) -> bool:
-                return launched(batch, np.empty(size, real), np.zeros(most, np.int64))
-
+        if self.members == 1 and len(self.tasks) == 1:
+            bad = on_its_own(self.tasks[0])
+        elif self.members == 1:
             bad = any(pool.run(on_its_own, self.tasks, self.threads))
         else:
             counters = np.zeros(self.dag.meetings, np.int64)
@@ -164,26 +183,22 @@ class Call(Repeatable):
                 raise_first_fault(self.dag, self.direction, self.ends, "z", lowest, 1.0)
 
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
-        """(numbers, places) that a launch works in, and the ways that it goes."""
+        """(numbers, places) that a launch works in, the launch, and the ways that it goes."""
         lanes, kept = self.tasks[0].lanes, self.dag.keeps(self.weights.shared)
         ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
-        return *room_of(kernel, self.dag, lanes, self.real, kept, self.members), ways
+        return *room_of(kernel, self.dag, lanes, self.real, kept, self.members), Launch(kernel), ways
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
-        parts = len(self.tasks) if self.items else 0
-        return tuple(
-            np.zeros((parts if shared else self.items if self.batch else 1, block.shape[1]), self.real)
-            for block, shared in zip(self.weights.blocks, self.weights.shared, strict=True)
-        )
+        real = self.real
+        return tuple([np.zeros(own.room, real) for own in self.gradients])
 
     def gradient(self, buffers: tuple[NDArray[Any], ...], sign: float) -> Gradient:
         """The buffers as the user's arrays."""
         made = []
-        for k, (buffer, shared) in enumerate(zip(buffers, self.weights.shared, strict=True)):
-            shape, dtype = self.weights.like(k)
-            total = np.add.reduce(buffer, axis=0) if shared else buffer
-            made.append((total if sign > 0 else -total).reshape(shape).astype(dtype, copy=False))
+        for buffer, own in zip(buffers, self.gradients, strict=True):
+            total = np.add.reduce(buffer, axis=0) if own.shared else buffer
+            made.append((total if sign > 0 else -total).reshape(own.shape).astype(own.dtype, copy=False))
         if self.weights.keyed:
             return {potential.name: array for potential, array in zip(self.dag.potentials, made, strict=True)}
         return made[0]
@@ -233,7 +248,7 @@ def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, e
     of one form (shapes, types and options) is kept with the graph. No array is.
     """
     form = form_of(theta, z, omega, minimize, end, threads) if type(dag) is CompiledDAG else None
-    known = None if form is None else dag.calls.get(form)
+    known = None if form is None else found(dag.calls, form)
     if known is not None:
         again: Call = known.again(theta, z)
         return again
@@ -243,23 +258,30 @@ def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, e
     return call
 
 
-def remember(calls: dict[Any, Any], form: Hashable, call: Any) -> None:
-    """Keep a call of that form, without its arrays."""
+def found(calls: dict[Any, Any], form: Any) -> Any:
+    """The call of that form that is kept, or None."""
+    try:
+        return calls.get(form)
+    except TypeError:  # not to be hashed: an operator of a class that is not frozen
+        return None
+
+
+def remember(calls: dict[Any, Any], form: Any, call: Any) -> None:
+    """Keep a call, without its arrays, for others of its form."""
     if len(calls) >= FORMS:
         calls.clear()
-    calls[form] = call.emptied()
+    try:
+        calls[form] = call.emptied()
+    except TypeError:  # as in `found`
+        return
 
 
 def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Hashable | None:
-    """What a call hangs on beside the numbers in its arrays; None where it is not worth keeping, or may be wrong."""
+    """What a call hangs on beside the numbers in its arrays, if that can be hashed; None where it may be wrong."""
     if end is not None or not (threads is None or type(threads) is int):
         return None
     form = _arrays_form(theta), z if z is None else _arrays_form(z), omega, minimize, threads
     if form[0] is None or (z is not None and form[1] is None):
-        return None
-    try:
-        hash(form)
-    except TypeError:  # an operator of a class that is not frozen
         return None
     return form
 

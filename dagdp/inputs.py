@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """theta, or a direction, in kernel form: per potential an array [items or 1, entries] of one real type."""
 
     keyed: bool  # the user gave a dict
@@ -39,13 +37,13 @@ class Weights:
 
     def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
         """Of other arrays of the same form: shapes, types and names are not looked at."""
-        given = tuple(values[p.name] for p in potentials) if self.keyed else (values,)
+        given = tuple([values[p.name] for p in potentials]) if self.keyed else (values,)
         blocks = tuple([_plain(array, real, rows) for array, rows in zip(given, self.rows, strict=True)])
         return Weights(self.keyed, given, self.entry_shapes, blocks, self.shared, self.rows)
 
     def emptied(self) -> Weights:
         """Without the arrays."""
-        return replace(self, given=(), blocks=())
+        return self._replace(given=(), blocks=())
 
     def like(self, index: int) -> tuple[Shape, np.dtype[Any]]:
         """Shape and dtype of a gradient with respect to block `index`."""

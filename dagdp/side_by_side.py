@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, Repeatable, form_of, ranges, remember, room_of, ways_of
+from dagdp.call import PARTS, ROW_BYTES, Repeatable, form_of, found, ranges, remember, room_of, ways_of
 from dagdp.compiled import SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
@@ -20,7 +20,7 @@ from dagdp.graph import Potential
 from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kernels.exchange import Batch, Source
-from dagdp.kernels.jit import Kernel
+from dagdp.kernels.jit import Kernel, Launch
 from dagdp.kinds import home_of, is_tensor
 from dagdp.layout import NUMPY, Form, leaves
 from dagdp.omega import Omega
@@ -226,6 +226,7 @@ class _Share:
     batches: list[Batch]  # ranges of items, each a launch: the same for any number of threads
     tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.wiring.sizes`
     room: tuple[int, int]
+    launch: Launch
     ways: tuple[bool | None, ...]
 
     @staticmethod
@@ -246,6 +247,7 @@ class _Share:
             ],
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
             room=room_of(kernel, dag, lanes, call.real, kept),
+            launch=Launch(kernel),
             ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
         )
 
@@ -280,7 +282,7 @@ class _Task:
         size, places = share.room
         room = np.empty(size, real), np.zeros(places, np.int64)
         table = share.union.dag.addresses
-        return bool(kernel(call.data, *room, table, batch, share.ends, *arguments, *share.ways))
+        return bool(share.launch(call.data, *room, table, batch, share.ends, *arguments, *share.ways))
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""
@@ -297,7 +299,7 @@ def _prepare(
     """The call, checked; of a form that was checked before, with other arrays: see `dagdp.call.prepare`."""
     own = all(part.shared is None for part in batch.layout.sections)
     form = form_of(theta, z, omega, minimize, end, threads) if own else None
-    known = None if form is None else batch.calls.get(form)
+    known = None if form is None else found(batch.calls, form)
     if known is not None:
         again: _Call = known.again(theta, z)
         return again

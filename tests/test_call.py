@@ -65,3 +65,21 @@ def test_rows_are_of_samples_or_of_nodes(items):
     dag = dagdp.compile(dtw_grid(9, 9))
     call = prepare(dag, np.zeros((items, 9, 9)), Negentropy(), None, False, None, 1)
     assert [batch.together for batch in call.tasks] == [True if items == LARGE else None]
+
+
+def test_a_form_that_is_kept_finds_its_kernel_once(monkeypatch):
+    """From the third launch on Numba is not asked; results are those of calls that ask it."""
+    dag = dagdp.compile(trellis(4, 3))
+    theta = np.random.default_rng(0).random(dag.potentials[0].shape)
+    first = dagdp.dp_value_and_grad(dag, theta)
+    dagdp.dp_value_and_grad(dag, theta)
+
+    def asked(self, *given):
+        raise AssertionError("Numba was asked again")
+
+    monkeypatch.setattr(Kernel, "__call__", asked)
+    value, path = dagdp.dp_value_and_grad(dag, theta)
+    assert value == first[0] and np.array_equal(path, first[1])
+    assert np.isfinite(dagdp.dp_value_and_grad(dag, 2 * theta)[0])
+    with pytest.raises(AssertionError, match="asked again"):
+        dagdp.dp_value_and_grad(dag, theta.astype(np.float32))

@@ -26,7 +26,7 @@ from dagdp.graphs import (
     viterbi_marginals,
     viterbi_value,
 )
-from dagdp.kernels.jit import Kernel
+from dagdp.kernels.jit import Launch
 
 torch = pytest.importorskip("torch")
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
@@ -219,13 +219,13 @@ def test_a_value_without_gradients_repeats_no_shared_block(monkeypatch):
 def test_without_gradients_only_the_value_kernel_is_launched(monkeypatch):
     """Launches are counted where all go through; with gradients there is one more kernel, once."""
     dag, launched = compile(GRAPHS["parallel edges"]()), []
-    kernel = Kernel.__call__
+    launch = Launch.__call__
 
     def counted(self, *arguments):
-        launched.append(self.__name__)
-        return kernel(self, *arguments)
+        launched.append(self.kernel.__name__)
+        return launch(self, *arguments)
 
-    monkeypatch.setattr(Kernel, "__call__", counted)
+    monkeypatch.setattr(Launch, "__call__", counted)
     theta = torch.zeros(2, 5, requires_grad=True)
     with torch.no_grad():
         assert dp_value(dag, theta).grad_fn is None

@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import pytest
+from cases import IDS, OPERATORS
 from numba import types
 
 from dagdp.kernels.decided import FACTS, fact
+from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.parts import WholeCompiler
+from dagdp.kernels.recursion import argument
 
 compiled = numba.njit(pipeline_class=WholeCompiler)
 
@@ -98,6 +101,18 @@ def test_a_question_that_types_answer():
     with pytest.raises(numba.TypingError, match="untypable"):
         chosen(3.0)
     assert FACTS[is_long] is _is_long
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+def test_other_compilers_find_an_answer_too(omega):
+    """Numba's own pipeline, and numba-cuda's, know nothing of facts: the recursion's text has to be typed there."""
+
+    @numba.njit
+    def asked(data):
+        return exponential(data), first_only(data), argument(data, -1.0, 2.0, 2.0)
+
+    first = omega.solver == "first"
+    assert asked(omega.data(np.float64)) == (omega.solver == "exponential", first, 0.0 if first else 1.0)
 
 
 def test_what_a_dropped_side_gave_a_variable_is_out_of_the_way():

@@ -85,3 +85,16 @@ def _exponential(omega: Any) -> bool:
 @fact(first_only)
 def _first_only(omega: Any) -> bool:
     return bool(omega.instance_class.omega.solver == "first")
+
+
+def _declare(question: Any, answer: Any) -> None:
+    """For compilers that are not ours (numba-cuda's), which drop no branch and have to type the question."""
+
+    @overload(question, strict=False, target="generic")
+    def typed(omega: Any) -> Any:
+        known = answer(omega)
+        return lambda omega: known
+
+
+_declare(exponential, _exponential)
+_declare(first_only, _first_only)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 import dagdp
 from dagdp import Omega, run
@@ -111,3 +114,31 @@ def test_nothing_is_kept_where_nothing_can_be_written(monkeypatch):
     monkeypatch.setattr(disk, "cache_directory", lambda: None)
     cache = disk.OperatorCache(cpu._value)
     assert cache._file(operator().Data, (), None) is None
+
+
+VALUE = """
+import numpy as np, dagdp
+from dagdp.kernels.cpu import value_kernel
+value = dagdp.dp_value(dagdp.compile(dagdp.Graph.from_edges([0], [1])), np.ones(1))
+misses = value_kernel.bundled.stats.cache_misses
+print(float(value), sum(misses.values()))
+"""
+
+
+@pytest.mark.skipif(disk.fcntl is None, reason="no locks here")
+def test_of_processes_that_start_together_one_compiles(tmp_path):
+    environment = {**os.environ, "DAGDP_CACHE_DIR": str(tmp_path)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", VALUE], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=300)[0].split() for process in running]
+    assert [value for value, _ in said] == ["1.0"] * 3
+    assert sorted(misses for _, misses in said) == ["0", "0", "1"]
+
+
+def test_who_cannot_lock_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "cache_directory", lambda: tmp_path / "is not there")
+    with disk._alone("anything"):
+        entered = True
+    assert entered

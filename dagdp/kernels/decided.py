@@ -56,8 +56,10 @@ class _Known:
         if not isinstance(found, ir.Expr) or found.op not in ("exhaust_iter", "static_getitem", "getitem", "getattr"):
             return None
         owner = self.kind(found.value)
-        if found.op == "exhaust_iter" or not isinstance(owner, BaseTuple):
-            return owner if found.op == "exhaust_iter" else None
+        if found.op == "exhaust_iter":
+            return owner
+        if not isinstance(owner, BaseTuple):
+            return None
         if found.op == "getattr":
             fields = getattr(owner, "fields", ())
             return owner[fields.index(found.attr)] if found.attr in fields else None

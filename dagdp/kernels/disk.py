@@ -16,7 +16,8 @@ import pickle
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import NumbaPickler
 
 from dagdp.omega import storable
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where kernels are kept without locks
+    fcntl = None
 
 logger = logging.getLogger("dagdp")
 
@@ -86,14 +92,52 @@ class _Implementation(caching.CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
 
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """No two processes (or threads) are in here under one name, where system and folder can see to it.
+
+    The file stays: whoever waits for it has it open.
+    """
+    folder = cache_directory()
+    if folder is None or fcntl is None:
+        yield
+        return
+    with ExitStack() as held:
+        try:
+            file = held.enter_context(open(folder / f"{name}.lock", "w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            held.callback(fcntl.flock, file, fcntl.LOCK_UN)  # closing would not do beside a forked child
+        except OSError as error:
+            logger.debug("%s is not locked: %s", name, error)
+        yield
+
+
 class _DiskCache(caching.FunctionCache):
     _impl_class = _Implementation
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Numba reads an index, adds to it and writes it: what two processes add at once would not all stay."""
+        with _alone(self._impl.filename_base):
+            super().save_overload(signature, result)
 
 
 def enable_disk_cache(dispatcher: Any) -> None:
     """For an entry point that bundled operators enter, or none."""
     if cache_directory() is not None:
         dispatcher._cache = _DiskCache(dispatcher.py_func)
+    compiled_by_one(dispatcher)
+
+
+def compiled_by_one(dispatcher: Any) -> None:
+    """Of several processes that ask for a kernel at once one compiles it; the others wait, and read it."""
+    compile_here = dispatcher.compile
+
+    def compiled(signature: Any) -> Any:
+        asked = repr((dispatcher.py_func.__qualname__, str(signature)))
+        with _alone(hashlib.sha256(asked.encode()).hexdigest()[:16]):
+            return compile_here(signature)
+
+    dispatcher.compile = compiled
 
 
 class OperatorCache(caching._Cache):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numba
 
-from dagdp.kernels.disk import OperatorCache, enable_disk_cache
+from dagdp.kernels.disk import OperatorCache, compiled_by_one, enable_disk_cache
 from dagdp.kernels.parts import PartCompiler, WholeCompiler, compiled_once
 
 # Not nnan/ninf: infinities carry meaning here. Not reassoc: it folds the rounding trick of exp away.
@@ -44,6 +44,7 @@ class Kernel:
         enable_disk_cache(self.bundled)
         self.custom = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         self.custom._cache = OperatorCache(function)
+        compiled_by_one(self.custom)
 
     def ways(self, tying: bool, keeping: bool, edges: bool, nodes: bool) -> tuple[bool | None, ...]:
         """A launch's last arguments: whether levels may be tied, whether weights are kept in the gradient (where there

@@ -125,11 +125,8 @@ def place_rows(
     """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level; whether one is bad."""
     places, w, w_dot, _, _ = buffers
     whole, most = row_length(state[0]), rows_at_once(places)
-    at, w_at, run = (
-        part(places.numbers, 0, most),
-        part(places.numbers, most, most),
-        part(places.numbers, 3 * most, most),
-    )
+    numbers = places.numbers
+    at, w_at, run = part(numbers, 0, most), part(numbers, most, most), part(numbers, 3 * most, most)
     bad = False
     if batch.together is not None:
         place_samples(incoming, run, slot, depth, i, rows, state, at)

@@ -36,28 +36,21 @@ def untypable(x):
     """Numba knows nothing of this function: where it is compiled, compiling fails."""
 
 
-def test_an_argument_that_is_none():
+def test_an_argument_compared_with_none():
     @compiled
-    def chosen(x, way):
+    def if_none(x, way):
         if way is None:
             return x + 1
         return untypable(x)
 
-    assert chosen(1, None) == 2
-    with pytest.raises(numba.TypingError, match="untypable"):
-        chosen(1, True)
-
-
-def test_an_argument_that_is_something():
     @compiled
-    def chosen(x, way):
-        if way is not None:
-            return x + 1
-        return untypable(x)
+    def if_not_none(x, way):
+        return untypable(x) if way is None else x + 1
 
-    assert chosen(1, True) == 2
-    with pytest.raises(numba.TypingError, match="untypable"):
-        chosen(1, None)
+    for chosen, kept, dropped in ((if_none, None, True), (if_not_none, True, None)):
+        assert chosen(1, kept) == 2
+        with pytest.raises(numba.TypingError, match="untypable"):
+            chosen(1, dropped)
 
 
 def test_fields_and_elements():

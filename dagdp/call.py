@@ -177,10 +177,8 @@ class Call(Repeatable):
             work = functools.partial(launched, self.tasks[0], np.empty(size, real))
             bad = any(pool.run(work, team, self.members))
         if bad:
-            raise_first_fault(self.dag, self.weights, self.ends, "theta", -np.inf, self.sign)
-            if self.direction is not None:
-                lowest = float(np.finfo(self.real).min)
-                raise_first_fault(self.dag, self.direction, self.ends, "z", lowest, 1.0)
+            for what, weights, (sign, lowest) in zip(("theta", "z"), self._given, self.bounds, strict=False):
+                raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign))
 
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
         """(numbers, places) that a launch works in, the launch, and the ways that it goes."""
@@ -268,15 +266,16 @@ def found(calls: dict[Any, Any], form: Any) -> Any:
 
 def remember(calls: dict[Any, Any], form: Any, call: Any) -> None:
     """Keep a call, without its arrays, for others of its form."""
-    if len(calls) >= FORMS:
-        calls.clear()
     try:
-        calls[form] = call.emptied()
+        hash(form)
     except TypeError:  # as in `found`
         return
+    if len(calls) >= FORMS:
+        calls.clear()
+    calls[form] = call.emptied()
 
 
-def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Hashable | None:
+def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Any:
     """What a call hangs on beside the numbers in its arrays, if that can be hashed; None where it may be wrong."""
     if end is not None or not (threads is None or type(threads) is int):
         return None

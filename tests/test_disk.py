@@ -17,6 +17,7 @@ from dagdp import Omega, run
 from dagdp.graphs import trellis
 from dagdp.kernels import cpu, disk
 from dagdp.kernels.jit import Kernel
+from dagdp.kernels.jit import helper as helper_of_compilers
 from dagdp.omega import storable
 
 HALF = 0.5
@@ -135,6 +136,15 @@ def test_of_processes_that_start_together_one_compiles(tmp_path):
     said = [process.communicate(timeout=300)[0].split() for process in running]
     assert [value for value, _ in said] == ["1.0"] * 3
     assert sorted(misses for _, misses in said) == ["0", "0", "1"]
+
+
+def test_what_compiled_code_calls_is_not_locked_while_it_is_compiled(monkeypatch):
+    """Under Numba's lock it would wait for a thread that waits for that one; only the index is locked, for a moment."""
+    names, alone = [], disk._alone
+    monkeypatch.setattr(disk, "_alone", lambda name: names.append(name) or alone(name))
+    once_more = helper_of_compilers(lambda x: x + 1)
+    assert once_more(1) == 2
+    assert set(names) <= {once_more._cache._impl.filename_base}
 
 
 def test_who_cannot_lock_goes_on(tmp_path, monkeypatch):

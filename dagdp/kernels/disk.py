@@ -125,11 +125,13 @@ def enable_disk_cache(dispatcher: Any) -> None:
     """For an entry point that bundled operators enter, or none."""
     if cache_directory() is not None:
         dispatcher._cache = _DiskCache(dispatcher.py_func)
-    compiled_by_one(dispatcher)
 
 
 def compiled_by_one(dispatcher: Any) -> None:
-    """Of several processes that ask for a kernel at once one compiles it; the others wait, and read it."""
+    """Of several processes that ask for a kernel at once one compiles it; the others wait, and read it.
+
+    Not for what compiled code calls: that would be locked under Numba's lock, which who has it here waits for.
+    """
     compile_here = dispatcher.compile
 
     def compiled(signature: Any) -> Any:

@@ -44,6 +44,7 @@ class Kernel:
         enable_disk_cache(self.bundled)
         self.custom = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         self.custom._cache = OperatorCache(function)
+        compiled_by_one(self.bundled)
         compiled_by_one(self.custom)
 
     def ways(self, tying: bool, keeping: bool, edges: bool, nodes: bool) -> tuple[bool | None, ...]:

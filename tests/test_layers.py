@@ -49,9 +49,7 @@ ALLOWED = {
         "progressions",
     },
     "kernels.ordered": {"kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors"},
-    "kernels.sheets": {
-        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions", "wiring",
-    },
+    "kernels.sheets": {"kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.vectors", "progressions", "wiring"},
     "kernels.hoisted": {
         "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.team", "kernels.vectors",
         "progressions", "wiring",
@@ -77,17 +75,20 @@ ALLOWED = {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.scattered",
         "kernels.slots", "kernels.vectors", "progressions",
     },
-    "kernels.powers": {
-        "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows", "kernels.vectors",
-    },
+    "kernels.powers": {"kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.vectors"},
     "kernels.bare": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
-        "kernels.places", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
+        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.stretches",
+        "kernels.vectors",
+    },
+    "kernels.stretches": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.places", "kernels.powers", "kernels.recursion",
+        "kernels.slots", "kernels.solve", "kernels.vectors",
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
         "kernels.ordered", "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows",
-        "kernels.slots", "kernels.solve", "kernels.team", "kernels.tied", "kernels.vectors",
+        "kernels.slots", "kernels.solve", "kernels.stretches", "kernels.team", "kernels.tied", "kernels.vectors",
     },
     "kernels.ends": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers", "kernels.recursion",
@@ -95,8 +96,8 @@ ALLOWED = {
     },
     "kernels.backward": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team", "kernels.tied",
-        "kernels.vectors", "progressions",
+        "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team",
+        "kernels.tied", "kernels.vectors", "progressions",
     },
     "kernels.room": {
         "kernels.backward", "kernels.bare", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.matrices",

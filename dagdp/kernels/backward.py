@@ -14,8 +14,9 @@ from dagdp.kernels.ends import Along, Ends, edge_weight, expect_ends, expect_tan
 from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, store
-from dagdp.kernels.operator import first_only
+from dagdp.kernels.lanes import load, rounded, store
+from dagdp.kernels.operator import exponential, first_only
+from dagdp.kernels.powers import power_weight
 from dagdp.kernels.recursion import (
     flow,
     flow_tangent,
@@ -129,6 +130,27 @@ def levels_of(hoisted: Any, band: int, top: int) -> Any:
 
 
 @inlined
+def pour_straight(
+    outgoing: Any, run: int, skip: int, count: int, batch: Batch, state: Any, bar: Any, below: int
+) -> int:
+    """e = q ē in powers of two on the first of `count` edges of a run, added to their parents' ē: on as many whole rows
+    as there are, where one sample's parents and children rise with the edges. How many edges that were.
+    """
+    whole = row_length(bar)
+    parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
+    if batch.together is not None or parents[2] != 1 or children[2] != 1:
+        return 0
+    edges = count - count % whole
+    for e in range(0, edges, whole):
+        ends = Ends(parents[1] + e, children[1] + e, 0, whole)
+        if below > 0:
+            expect_ends(state, bar, ends, below)
+        q = power_weight(state, ends.parent, ends.child)
+        add_to(bar, ends.parent, rounded(flow(q, load(bar, ends.child))))
+    return edges
+
+
+@inlined
 def pour(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, state: Any,
     bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool, below: int,
@@ -139,7 +161,10 @@ def pour(
     if w is not None and not first_only(omega):
         fill(w, 0, count * lanes, 0)
         read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
-    for at in range(0, count * lanes, whole):
+    done = 0
+    if w is None and exponential(omega) and batch.powers:
+        done = pour_straight(outgoing, run, skip, count, batch, state, bar, below)
+    for at in range(done * lanes, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, None))
         if below > 0:
@@ -252,7 +277,7 @@ def backward(
                 omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
             )
         if state[5] is not None:
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places, rows[0] is None)
     if ties is not None:
         tied_flush(omega, ties[0], ties[1], blocks, batch, out, theta)
 

@@ -12,77 +12,108 @@ from typing import Any
 
 from dagdp.kernels.backward import seed
 from dagdp.kernels.exchange import Batch, Source, last_at_most
-from dagdp.kernels.forward import MOVES, solve_rows
+from dagdp.kernels.forward import solve_rows
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, select, store
 from dagdp.kernels.places import place_samples
-from dagdp.kernels.recursion import centre
+from dagdp.kernels.powers import highest, sum_powers
+from dagdp.kernels.recursion import anchor, centre
 from dagdp.kernels.rows import add_to, fill
-from dagdp.kernels.slots import BARE_TOGETHER, DESK, rows_at_once
-from dagdp.kernels.vectors import FAR, expect_row, part, pick, row_length
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, MOVES, rows_at_once, rows_of_moves
+from dagdp.kernels.stretches import place_stretch
+from dagdp.kernels.vectors import FAR, behind, expect_row, part, pick, row_length
 
 LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
 
 
 @inlined
-def push_row(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: Any) -> None:
-    """e = q ē of the edges into the r-th row, which lies at `child`, added to the parents' ē."""
-    places, _, _, y, desk = buffers
-    whole, zero = row_length(bar), bar.dtype.type(0)
-    above, total = load(bar, child), load(desk, (DESK * r + 2) * whole)
-    alpha = select(above == zero, zero, above / total)
+def push_row(depth: int, at: Any, y: Any, total: Any, above: Any, bar: Any) -> None:
+    """e = q ē of the edges into a row, whose ē is `above`, added to the ē of the parents at `at`."""
+    alpha = select(above == row_of(bar, 0), row_of(bar, 0), above / total)
     for d in range(depth):
-        add_to(bar, pick(places.numbers, r * depth + d), load(y, (r * depth + d) * whole) * alpha)
+        add_to(bar, pick(at, d), load(y, d * row_length(bar)) * alpha)
 
 
 @inlined
-def push_tangent(omega: Any, depth: int, child: int, buffers: Any, r: int, bar: Any, v_dot: Any, bar_dot: Any) -> None:
+def push_tangent(
+    omega: Any, depth: int, at: Any, y: Any, total: Any, above: Any, above_dot: Any, v_dot: Any, bar_dot: Any
+) -> None:
     """ė = q̇ ē + q ē̇ likewise, with q̇ = q (ẋ - c)/γ and c the mean of ẋ under q."""
-    places, _, _, y, desk = buffers
-    whole, zero = row_length(bar), bar.dtype.type(0)
-    above, above_dot, total = load(bar, child), load(bar_dot, child), load(desk, (DESK * r + 2) * whole)
-    mean = row_of(bar, 0)
+    whole, zero = row_length(v_dot), v_dot.dtype.type(0)
+    mean = row_of(v_dot, 0)
     for d in range(depth):
-        mean = mean + load(y, (r * depth + d) * whole) * load(v_dot, pick(places.numbers, r * depth + d))
+        mean = mean + load(y, d * whole) * load(v_dot, pick(at, d))
     mean = centre(mean, total)
-    alpha = above / total * (bar.dtype.type(1) / omega.gamma)
+    alpha = above / total * (v_dot.dtype.type(1) / omega.gamma)
     beta = select(above_dot == zero, zero, above_dot / total)
     for d in range(depth):
-        parent, share = pick(places.numbers, r * depth + d), load(y, (r * depth + d) * whole)
-        bent = select(above == zero, zero, alpha * (load(v_dot, parent) - mean))
-        add_to(bar_dot, parent, share * (bent + beta))
+        share = load(y, d * whole)
+        bent = select(above == zero, zero, alpha * (load(v_dot, pick(at, d)) - mean))
+        add_to(bar_dot, pick(at, d), share * (bent + beta))
 
 
 @inlined
-def expect_below(state: Any, first: int, rows: int) -> None:
-    """Ask for rows of some levels further down, if the state is large: no processor guesses that memory is gone
-    through downwards, but upwards within levels. 32 x 512 x 512, value and gradient: 37 -> 32 ms, in float64 65 -> 53.
+def expect_below(state: Any, at: int) -> None:
+    """Ask for a row of a level further down, if the state is large: no processor guesses that memory is gone through
+    downwards, but upwards within levels. 32 x 512 x 512, value and gradient: 37 -> 32 ms, in float64 65 -> 53.
     """
-    if state[0].shape[0] > FAR and first > 0:
-        for at in range(first, first + rows * row_length(state[0]), row_length(state[0])):
-            expect_row(state[0], at)
-            expect_row(state[1], at)
+    if state[0].shape[0] > FAR and at > 0:
+        expect_row(state[0], at)
+        expect_row(state[1], at)
 
 
 @inlined
 def push_rows(
-    omega: Any, powers: bool, depth: int, first: int, rows: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
+    omega: Any, depth: int, first: int, rows: int, state: Any, bar: Any, bar_dot: Any, buffers: Any, down: int
 ) -> None:
-    """The flows into some rows, the first of which lies at `first`."""
-    solve_rows(omega, powers, depth, rows, state, buffers, 0)
+    """The flows into some rows, the first of which lies at `first`, by v in two parts."""
+    solve_rows(omega, depth, rows, state, buffers, 0)
+    places, _, _, y, desk = buffers
+    whole = row_length(bar)
     for r in range(rows):
-        child = first + r * row_length(bar)
+        child, v_at = first + r * whole, part(places.numbers, r * depth, depth)
+        expect_below(state, child - down)
+        total, own_y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
         if bar_dot is not None:
-            push_tangent(omega, depth, child, buffers, r, bar, state[3], bar_dot)
-        push_row(omega, depth, child, buffers, r, bar)
+            above_dot = load(bar_dot, child)
+            push_tangent(omega, depth, v_at, own_y, total, load(bar, child), above_dot, state[3], bar_dot)
+        push_row(depth, v_at, own_y, total, load(bar, child), bar)
+
+
+@inlined
+def push_stretch(
+    omega: Any,
+    depth: int,
+    first: int,
+    stretch: Any,
+    state: Any,
+    bar: Any,
+    bar_dot: Any,
+    numbers: Any,
+    y: Any,
+    down: int,
+) -> None:
+    """The same in powers of two, of the rows that `place_stretch` placed."""
+    rows, jump, shift = stretch
+    whole = row_length(bar)
+    for r in range(rows):
+        child, skip, v_at = first + r * whole, r * shift, part(numbers, r * jump, depth)
+        expect_below(state, child - down)
+        k = behind(state[0], skip)
+        total = sum_powers(k, behind(state[1], skip), v_at, depth, anchor(highest(k, v_at, depth)), y)
+        above = load(bar, child)
+        if bar_dot is not None:
+            above_dot, v_dot = load(bar_dot, child), behind(state[3], skip)
+            push_tangent(omega, depth, v_at, y, total, above, above_dot, v_dot, behind(bar_dot, skip))
+        push_row(depth, v_at, y, total, above, behind(bar, skip))
 
 
 @inlined
 def push_level(
-    omega: Any, incoming: Any, powers: bool, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
+    omega: Any, incoming: Any, batch: Batch, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
 ) -> None:
-    """The flows into a level, a few rows at a time."""
+    """The flows into a level, some rows at a time."""
     places, v_hi = buffers[0], state[0]
     whole, most = row_length(v_hi), rows_at_once(places)
     run, at = part(places.numbers, 3 * most, most), part(places.numbers, 0, most)
@@ -90,20 +121,23 @@ def push_level(
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
     for d in range(depth):
         run[d] = pick(incoming.slot_runs, slot + d)
-    room = min(BARE_TOGETHER, most // depth)
-    node = n0
+    node, down = n0, LEVELS_BELOW * (n1 - n0) * whole
     while node < n1:
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-            room = min(BARE_TOGETHER, most // depth)
-        rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, room)
-        place_samples(incoming, run, slot, depth, i, rows, state, at)
-        expect_below(state, (node - LEVELS_BELOW * (n1 - n0)) * whole, rows)
-        if depth == MOVES:
-            push_rows(omega, powers, MOVES, node * whole, rows, state, bar, bar_dot, buffers)
+        if batch.powers:
+            stretch = place_stretch(incoming, batch, run, slot, depth, node, i, n1, 0, state, at)
+            rows = stretch[0]
+            if depth == MOVES:
+                own_y = rows_of_moves(bar)
+                push_stretch(omega, MOVES, node * whole, stretch, state, bar, bar_dot, at, own_y, down)
+            else:
+                push_stretch(omega, depth, node * whole, stretch, state, bar, bar_dot, at, buffers[3], down)
         else:
-            push_rows(omega, powers, depth, node * whole, rows, state, bar, bar_dot, buffers)
+            rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, BARE_TOGETHER, most // depth)
+            place_samples(incoming, run, slot, depth, i, rows, state, at)
+            push_rows(omega, depth, node * whole, rows, state, bar, bar_dot, buffers, down)
         node += rows
 
 
@@ -138,13 +172,14 @@ def backward_bare(
         floor, last = pick(hoisted.floor, band), pick(incoming.levels, pick(hoisted.levels, band + 1))
         slide(rows, floor, before, last)
         skip = floor * row_length(rows)
-        bar = part(rows, -skip, rows.shape[0] + skip)
+        bar = behind(rows, -skip)
         seed(bar, floor, before, batch, b0, ends, state[0], weights)
         if along is not None:
             slide(along.bar_dot, floor, before, last)
-        bar_dot = None if along is None else part(along.bar_dot, -skip, rows.shape[0] + skip)
+        bar_dot = None if along is None else behind(along.bar_dot, -skip)
         before = floor
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
-            push_level(omega, incoming, batch.powers, level, state, bar, bar_dot, buffers)
+            push_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
         if state[5] is not None:
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else bar_dot, buffers[0])
+            flow = bar if along is None else bar_dot
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow, buffers[0], True)

@@ -24,11 +24,11 @@ from dagdp.kernels.exchange import Batch, last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.jit import Kernel, inlined, inner
 from dagdp.kernels.kept import backward_kept
-from dagdp.kernels.lanes import any_lane, load, store
+from dagdp.kernels.lanes import load, store
 from dagdp.kernels.matrices import fill_matrices, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential
 from dagdp.kernels.ordered import begin_keeping, end_keeping
-from dagdp.kernels.powers import told
+from dagdp.kernels.powers import out_of_range, told
 from dagdp.kernels.room import new_buffers, new_rows, new_state
 from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, spare_at
@@ -129,7 +129,7 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
 
     Begun anew where a power of two was out of range; the batch says which it was.
     """
-    whole, places, desk, none, zero = row_length(value), buffers[0], buffers[4], state[0][:0], value.dtype.type(0)
+    whole, places, desk, none = row_length(value), buffers[0], buffers[4], state[0][:0]
     beyond = DESK * BARE_TOGETHER * whole
     form = batch
     fill(desk, beyond, whole, 0)
@@ -145,7 +145,7 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
             if slope is not None:
                 hand_back(omega, slope, state[3], None, batch, b0, incoming, top, ends, value.dtype.type(1), square)
             all_go_on(places)
-        if batch.powers is not None and form.powers and (somebody_told(places) or any_lane(load(desk, beyond) > zero)):
+        if batch.powers is not None and form.powers and (somebody_told(places) or out_of_range(desk, beyond)):
             form = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.graphs, batch.together, False)
             fill(desk, beyond, whole, 0)
             top = 0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import all_lanes, first_lanes, first_lanes_or, load, row_of, store, total
+from dagdp.kernels.lanes import all_lanes, any_lane, first_lanes, first_lanes_or, load, row_of, select, store, total
 from dagdp.kernels.rows import add_to, later, number
 from dagdp.kernels.scattered import gather_present
 from dagdp.kernels.vectors import (
@@ -60,6 +60,19 @@ def in_range(row: Any, lowest: Any, inf: Any) -> bool:
     return all_lanes(row < inf) and (lowest == -inf or all_lanes(row >= lowest))
 
 
+@inlined
+def flawed(flaws: Any, row: Any, lowest: Any, like: Any) -> Any:
+    """`flaws`, and 1 in lanes that are NaN or an infinity of the wrong sign: of many rows the last is asked."""
+    real = like.dtype.type
+    return select(row >= lowest, select(row < real(np.inf), flaws, real(1)), real(1))
+
+
+@inlined
+def any_flaw(flaws: Any, like: Any) -> bool:
+    """Whether there is a 1."""
+    return any_lane(flaws > row_of(like, 0))
+
+
 @inner
 def stretch(entry: Any, most: int, whole: int) -> Any:
     """(how many of the entries are read at once, whether as a square: entries that rise by one).
@@ -97,25 +110,24 @@ def read_rows(
     `afresh`: they are put in their place, and all are there.
     """
     whole = row_length(x)
-    inf = x.dtype.type(np.inf)
-    sound = True
+    flaws = row_of(x, 0)
     if turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
         skip = number(entry, 0) - start
         turn_vectors(square, 0, whole, block, b0 * entries + start, entries, batch.last - b0)
         for r in range(count):
             value = sign * load(square, (skip + r) * whole)
-            sound &= in_range(value, lowest, inf)
+            flaws = flawed(flaws, value, lowest, x)
             take_in(x, number(rows, r) * whole, value, afresh)
-        return not sound
+        return any_flaw(flaws, x)
     for r in range(count):
         e = number(entry, r)
         if e >= 0:
             collect_vector(square, 0, block, b0 * entries + e, entries, batch.last - b0)
             value = sign * load(square, 0)
-            sound &= in_range(value, lowest, inf)
+            flaws = flawed(flaws, value, lowest, x)
             take_in(x, number(rows, r) * whole, value, afresh)
-    return not sound
+    return any_flaw(flaws, x)
 
 
 @inner
@@ -140,19 +152,19 @@ def read_sample(
     """The same for one sample, whose entries begin at `first`."""
     whole = row_length(x)
     inf = x.dtype.type(np.inf)
-    sound = True
+    sound, flaws = True, row_of(x, 0)
     r = 0
     if entry[2] == 1 and rows[2] == 1:
         while r + whole <= count:
             value = sign * load(block, first + entry[1] + r)
-            sound &= in_range(value, lowest, inf)
+            flaws = flawed(flaws, value, lowest, x)
             take_in(x, rows[1] + r, value, afresh)
             r += whole
     if entry[2] == LISTED and rows[2] == 1:
         while r < count:
             some = min(whole, count - r)
             value = sign * gather_present(block, entry[0], entry[1] + r, first, some)
-            sound &= in_range(value, lowest, inf)
+            flaws = flawed(flaws, value, lowest, x)
             take_in(x, rows[1] + r, first_lanes(value, some), afresh)
             r += whole
     while r < count:
@@ -162,7 +174,7 @@ def read_sample(
             sound &= (value >= lowest) & (value < inf)
             x[number(rows, r)] = value if afresh else pick(x, number(rows, r)) + value
         r += 1
-    return not sound
+    return not sound or any_flaw(flaws, x)
 
 
 @inner
@@ -173,7 +185,13 @@ def write_rows(
     """Add rows of `flow` to `count` entries of each sample, or put them in their place (`afresh`)."""
     whole = row_length(flow)
     samples = min(whole, batch.last - b0)
-    if turned and entries >= whole:
+    if turned and count == whole:
+        for r in range(whole):
+            store(square, r * whole, load(flow, number(rows, r) * whole))
+        turn_vectors(square, 0, whole, square, 0, whole, whole)
+        for b in range(samples):
+            take_in(out, (b0 + b) * entries + number(entry, 0), load(square, b * whole), afresh)
+    elif turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
         skip = number(entry, 0) - start
         for r in range(whole):

@@ -13,38 +13,20 @@ from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.kept import keep_direct, keep_row
-from dagdp.kernels.lanes import any_lane, load, row_of, select, store
+from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.ordered import in_order
 from dagdp.kernels.pieces import expect_edges, read_edges, write_edges
 from dagdp.kernels.places import place_rows
-from dagdp.kernels.powers import grow, highest, note_range, sum_powers
-from dagdp.kernels.recursion import anchor, centre, enter, node_value
+from dagdp.kernels.powers import out_of_range
+from dagdp.kernels.recursion import anchor, enter, node_value
 from dagdp.kernels.rows import fill
-from dagdp.kernels.slots import BARE_TOGETHER, DESK, TOGETHER, directly, edges_before, rows_at_once, spare_at
-from dagdp.kernels.solve import climb, maximum, row_weight, settle, solve
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, MOVES, TOGETHER, directly, edges_before, rows_at_once, spare_at
+from dagdp.kernels.solve import climb, maximum, settle, solve, tangents
+from dagdp.kernels.stretches import visit_stretches
 from dagdp.kernels.team import LEAST_NODES, all_go_on, alone, next_piece, only_one, pieces_of, portion, tell
 from dagdp.kernels.tied import tied_forward
-from dagdp.kernels.vectors import part, pick, row_length
-
-# Edges into a node of an alignment grid. A number that is known when the kernel is compiled makes straight code of the
-# loops over edges: DTW takes 0.82 to 0.95 of the time.
-MOVES = 3
-
-
-@inlined
-def tangents(omega: Any, depth: int, y: Any, turn: Any, v_dot: Any, at: Any, z: Any, z_at: Any, start: Any) -> Any:
-    """v̇ = Σ q ẋ (A1) on top of `start`, and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
-    slope, bend, mass = start, row_of(y, 0), row_of(y, 0)
-    for d in range(depth):
-        q, s = row_weight(omega, y, d, turn)
-        x_dot = load(v_dot, pick(at, d))
-        if z is not None:
-            x_dot = x_dot + load(z, pick(z_at, d))
-        slope = slope + q * x_dot
-        bend = bend + s * x_dot
-        mass = mass + s
-    return slope, centre(bend, mass)
+from dagdp.kernels.vectors import behind, part, pick, row_length
 
 
 @inlined
@@ -60,7 +42,7 @@ def enter_edges(depth: int, v_hi: Any, v_lo: Any, at: Any, w: Any, w_at: Any, sp
 
 
 @inlined
-def compare_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, r: int, spare: int) -> None:
+def compare_row(omega: Any, depth: int, state: Any, buffers: Any, r: int, spare: int) -> None:
     """x of the r-th row, where edges have potentials of their own, and its maximum."""
     v_hi, v_lo = state[0], state[1]
     places, w, _, _, desk = buffers
@@ -69,44 +51,38 @@ def compare_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, 
     if w is not None:
         v_at, w_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
         enter_edges(depth, v_hi, v_lo, v_at, w, w_at, spare + r * depth * whole, x_at)
-    if exponential(omega) and powers:
-        store(desk, DESK * r * whole, highest(v_hi, x_at, depth))
-        return
     m_hi, m_lo = maximum(v_hi, v_lo, x_at, depth)
     store(desk, DESK * r * whole, m_hi)
     store(desk, (DESK * r + 1) * whole, m_lo)
 
 
 @inlined
-def solve_row(omega: Any, powers: bool, depth: int, state: Any, buffers: Any, r: int) -> None:
+def solve_row(omega: Any, depth: int, state: Any, buffers: Any, r: int) -> None:
     """What max_Ω of the r-th row hangs on."""
     v_hi, v_lo = state[0], state[1]
     places, w, _, y, desk = buffers
     whole = row_length(v_hi)
     x_at = part(places.numbers, (0 if w is None else 2 * rows_at_once(places)) + r * depth, depth)
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
-    own_y = part(y, r * depth * whole, y.shape[0] - r * depth * whole)
-    if exponential(omega) and powers:
-        store(desk, (DESK * r + 2) * whole, sum_powers(v_hi, v_lo, x_at, depth, anchor(m_hi), own_y))
-        return
+    own_y = behind(y, r * depth * whole)
     found, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, own_y)
     store(desk, (DESK * r + 2) * whole, found)
     store(desk, (DESK * r + 3) * whole, energy)
 
 
 @inlined
-def solve_rows(omega: Any, powers: bool, depth: int, rows: int, state: Any, buffers: Any, spare: int) -> None:
+def solve_rows(omega: Any, depth: int, rows: int, state: Any, buffers: Any, spare: int) -> None:
     """What max_Ω of some rows hangs on.
 
     Phase by phase: a row's maximum, exponentials and logarithm wait for each other, those of several rows do not.
     """
     for r in range(rows):
-        compare_row(omega, powers, depth, state, buffers, r, spare)
+        compare_row(omega, depth, state, buffers, r, spare)
     for r in range(rows):
-        solve_row(omega, powers, depth, state, buffers, r)
+        solve_row(omega, depth, state, buffers, r)
     y, desk = buffers[3], buffers[4]
     whole = row_length(desk)
-    climb(omega, depth, rows, y, part(desk, 2 * whole, desk.shape[0] - 2 * whole), DESK * whole)
+    climb(omega, depth, rows, y, behind(desk, 2 * whole), DESK * whole)
 
 
 @inlined
@@ -127,42 +103,17 @@ def put_value(omega: Any, count: int, at: int, own_at: int, state: Any, buffers:
 
 
 @inlined
-def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, buffers: Any, r: int) -> Any:
-    """The same in powers of two, with what the backward pass asks for: 1/S, and top in the place of c."""
-    k, m, share, _, _, own, _ = state
-    y, desk = buffers[3], buffers[4]
-    whole, real = row_length(k), k.dtype.type
-    top, total = load(desk, DESK * r * whole), load(desk, (DESK * r + 2) * whole)
-    hi, lo, seen = grow(load(own, own_at), top, total, omega.gamma, k)
-    note_range(desk, DESK * BARE_TOGETHER * whole, seen, count)
-    put(k, at, hi, count)
-    put(m, at, lo, count)
-    turn = total
-    if share.shape[0] > 0 or y.shape[0] > whole:
-        turn = select(total > real(0), real(1) / total, real(0))
-    if share.shape[0] > 0:
-        put(share, at, turn, count)
-        put(own, own_at, anchor(top), count)
-    return turn
-
-
-@inlined
-def finish_row(
-    omega: Any, powers: bool, depth: int, count: int, at: int, own_at: Any, state: Any, buffers: Any, r: int
-) -> None:
+def finish_row(omega: Any, depth: int, count: int, at: int, own_at: Any, state: Any, buffers: Any, r: int) -> None:
     """v, κ, v̇ and c of the r-th row, which lies at `at`; `count` of its lanes count."""
     v_hi, _, _, v_dot, c, _, own_dot = state
     places, _, z, y, desk = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
-    if exponential(omega) and powers:
-        turn = put_power(omega, count, at, own_at[0], state, buffers, r)
-    else:
-        turn = put_value(omega, count, at, own_at[0], state, buffers, r)
+    turn = put_value(omega, count, at, own_at[0], state, buffers, r)
     if y.shape[0] > whole:
         store(desk, (DESK * r + 2) * whole, turn)
     if v_dot is not None:
         start = load(own_dot, own_at[1]) if own_dot is not None else row_of(v_hi, 0)
-        own_y = part(y, r * depth * whole, y.shape[0] - r * depth * whole)
+        own_y = behind(y, r * depth * whole)
         v_at, z_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
         slope, mean = tangents(omega, depth, own_y, turn, v_dot, v_at, z, z_at, start)
         put(v_dot, at, slope, count)
@@ -194,14 +145,14 @@ def visit_nodes(
         rows = min(alike if batch.together is not None else (alike + whole - 1) // whole, room)
         bad |= place_rows(incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
         if buffers[1] is None and depth == MOVES:
-            solve_rows(omega, batch.powers, MOVES, rows, state, buffers, spare)
+            solve_rows(omega, MOVES, rows, state, buffers, spare)
         else:
-            solve_rows(omega, batch.powers, depth, rows, state, buffers, spare)
+            solve_rows(omega, depth, rows, state, buffers, spare)
         for r in range(rows):
             k = node + r * step
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
             count = whole if batch.together is not None else min(whole, last - k)
-            finish_row(omega, batch.powers, depth, count, (home + k) * lanes, own_at, state, buffers, r)
+            finish_row(omega, depth, count, (home + k) * lanes, own_at, state, buffers, r)
         if out is not None:
             for r in range(rows):
                 k = r * step
@@ -227,6 +178,9 @@ def visit_part(
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
+    if exponential(omega) and batch.powers:
+        visit_stretches(omega, incoming, batch, level, n0, n1, base, state, buffers)
+        return False
     if w is None:
         return visit_nodes(omega, incoming, batch, b0, level, n0, n1, 0, base, theta, z, state, buffers, out)
     ordered = out is not None and in_order(incoming, batch)
@@ -259,7 +213,7 @@ def visit_level(
 ) -> bool:  # fmt: skip
     """v of a level's nodes, shared out among the members of a team."""
     places, desk = buffers[0], buffers[4]
-    real, whole = desk.dtype.type, row_length(desk)
+    whole = row_length(desk)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     if ties is not None:
         n0 += tied_forward(omega, ties[0], ties[1], incoming, level, base, state)
@@ -270,7 +224,7 @@ def visit_level(
         first, last = portion(n0, n1, piece, pieces, whole)
         bad |= visit_part(omega, incoming, batch, b0, level, first, last, base, theta, z, state, buffers, square, out)
         if places.team is not None and batch.powers and not alone(places):
-            tell(places, any_lane(load(desk, DESK * BARE_TOGETHER * whole) > real(0)))
+            tell(places, out_of_range(desk, DESK * BARE_TOGETHER * whole))
         piece = next_piece(places, pieces, piece)
     return bad
 

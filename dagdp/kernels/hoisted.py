@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.exchange import Batch, Source, read, write
+from dagdp.kernels.exchange import Batch, Source, is_shared, read, write
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.rows import fill
 from dagdp.kernels.sheets import across, expect_across, in_sheets, read_aslant, rows_of, write_aslant
 from dagdp.kernels.team import all_go_on, next_piece, only_one, pieces_of, portion
-from dagdp.kernels.vectors import lent_block, part, pick, row_length, rule
+from dagdp.kernels.vectors import behind, lent_block, pick, row_length, rule
 from dagdp.progressions import LISTED
 from dagdp.wiring import SHEET_COLUMNS
 
@@ -74,23 +74,23 @@ def read_part(
 @inner
 def write_part(
     out: Any, flow: Any, square: Any, source: Source, k: int, hoisted: Any, sheet: int, begin: int, end: int,
-    batch: Batch, b0: int,
+    batch: Batch, b0: int, afresh: bool,
 ) -> None:  # fmt: skip
-    """The flow at those rows or places, added to the gradient of potential k."""
+    """The flow at those rows or places, added to the gradient of potential k, or put there (`afresh`)."""
     here, rows, entry = flow, rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED)
     count = end - begin
     if batch.together is None:
         if sheet != NO_SHEET:
-            write_aslant(out, hoisted, sheet, begin, end, flow, square, source, k, batch, b0)
+            write_aslant(out, hoisted, sheet, begin, end, flow, square, source, k, batch, b0, afresh)
         else:
-            write(out, source, k, entry, flow, rows, count, square, batch, b0, False)
+            write(out, source, k, entry, flow, rows, count, square, batch, b0, afresh)
         return
     while begin < end:
         if sheet != NO_SHEET:
             here, rows, entry = across(hoisted, sheet, begin, flow, batch.lanes)
             count = SHEET_COLUMNS
             expect_across(lent_block(out, k, flow), hoisted, sheet, begin + 1, source, k, batch, b0)
-        write(out, source, k, entry, here, rows, count, square, batch, b0, False)
+        write(out, source, k, entry, here, rows, count, square, batch, b0, afresh)
         begin += 1 if sheet != NO_SHEET else count
 
 
@@ -102,7 +102,7 @@ def read_hoisted(
     """The sum of the hoisted potentials of a band's nodes, whose rows in x lie `before` elements before their places in
     the state. Whether one is out of range.
     """
-    x = part(x, -before, x.shape[0] + before)
+    x = behind(x, -before)
     node = pick(incoming.levels, pick(hoisted.levels, band))
     size = pick(incoming.levels, pick(hoisted.levels, band + 1)) - node
     listed = pick(hoisted.ptr, band + 1) - pick(hoisted.ptr, band)
@@ -127,18 +127,23 @@ def read_hoisted(
 
 @inner
 def write_hoisted(
-    out: Any, square: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int, bar: Any,
-    places: Any,
+    out: Any, square: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int, bar: Any, places: Any,
+    bare: bool,
 ) -> None:  # fmt: skip
-    """The gradient of a hoisted potential is the adjoint of its node."""
+    """The gradient of a hoisted potential is the adjoint of its node.
+
+    An entry of a sheet has no other node, and none but edges that might read it, too, unless all of these are `bare`:
+    then it is put where 0 stands. To add it there would fetch that 0: DTW 32 x 512 x 512 18.2 -> 15.6 ms.
+    """
     bands = hoisted.levels.shape[0] - 1
     for h in range(hoisted.blocks.shape[0]):
         place, k = h * bands + band, pick(hoisted.blocks, h)
         for n in range(parts_of(hoisted, place)):
             sheet, first, last = part_of(hoisted, place, n)
+            afresh = bare and sheet != NO_SHEET and not is_shared(source, k)
             pieces = pieces_of_part(places, sheet, first, last)
             piece = next_piece(places, pieces, -1)
             while piece < pieces:
                 begin, end = portion(first, last, piece, pieces, row_length(bar))
-                write_part(out, bar, square, source, k, hoisted, sheet, begin, end, batch, b0)
+                write_part(out, bar, square, source, k, hoisted, sheet, begin, end, batch, b0, afresh)
                 piece = next_piece(places, pieces, piece)

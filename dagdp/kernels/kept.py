@@ -44,7 +44,7 @@ from dagdp.kernels.slots import (
     run_at,
 )
 from dagdp.kernels.solve import kept_weight, row_kept, weighed
-from dagdp.kernels.vectors import FAR, lent_block, part, pick, row_length
+from dagdp.kernels.vectors import FAR, behind, lent_block, part, pick, row_length
 from dagdp.progressions import LISTED
 
 ROWS_AHEAD = 3
@@ -57,7 +57,7 @@ def keep_row(
     """What is kept of the r-th row's edges, in the place of their potentials in w, edge by edge from e0 on."""
     _, w, _, y, desk = buffers
     whole = row_length(w)
-    turn, y = load(desk, (DESK * r + 2) * whole), part(y, r * depth * whole, y.shape[0] - r * depth * whole)
+    turn, y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
     for d in range(depth):
         row = row_kept(omega, y, d, turn)
         if n == 0:
@@ -75,7 +75,7 @@ def keep_direct(
     """The same in the gradient, where rows find their entries themselves."""
     _, w, _, y, desk = buffers
     whole = row_length(w)
-    turn, y = load(desk, (DESK * r + 2) * whole), part(y, r * depth * whole, y.shape[0] - r * depth * whole)
+    turn, y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
     k = pick(incoming.blocks, 0)
     block, first = lent_block(out, k, w), first_entry(theta, k, b0)
     for d in range(depth):
@@ -290,4 +290,4 @@ def backward_kept(
                     pour_bare(omega, incoming, level, node, batch, buffers[0].numbers, state, bar, along)
         if state[5] is not None:
             flow_in = bar if along is None else along.bar_dot
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in, buffers[0])
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in, buffers[0], False)

@@ -289,6 +289,19 @@ def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return row(a, b, c), generate
 
 
+@intrinsic
+def rounded(typing: Any, row: Any) -> Any:
+    """The row, a product, say, that LLVM may not fuse with what it is added to: a sum then has the same bits wherever
+    it is taken."""
+
+    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        kind = given[0].type
+        name = f"llvm.arithmetic.fence.v{sig.args[0].count}f{sig.args[0].dtype.bitwidth}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name), given)
+
+    return row(row), generate
+
+
 def _integers(kind: Lanes) -> Any:
     return ir.VectorType(ir.IntType(kind.dtype.bitwidth), kind.count)
 

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from dagdp.kernels.exchange import Batch, Source, in_range, is_shared, row_entries
+from dagdp.kernels.exchange import Batch, Source, any_flaw, flawed, is_shared, row_entries
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.rows import fill
@@ -44,19 +42,19 @@ def expect_rows(w: Any, incoming: Any, start: int, entries: int) -> None:
 @inner
 def bring_in_order(w: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int) -> bool:
     """Row e of w becomes what edge e reads, 0 where it reads nothing; whether an entry that is read is out of range."""
-    whole, inf = row_length(w), w.dtype.type(np.inf)
+    whole = row_length(w)
     k = pick(incoming.blocks, 0)
     block, entries = lent_block(source.table, k, w), row_entries(source, k)
     for node in incoming.bare:
         edge = pick(incoming.edges, node)
         fill(w, edge * whole, (pick(incoming.edges, node + 1) - edge) * whole, 0)
-    sound = True
+    flaws = row_of(w, 0)
     shared = is_shared(source, k)
     for entry in range(entries if shared else 0):
         edge = pick(incoming.reader, entry)
         if edge >= 0:
             row = row_of(w, source.sign * pick(block, entry))
-            sound &= in_range(row, source.lowest, inf)
+            flaws = flawed(flaws, row, source.lowest, w)
             store(w, edge * whole, row)
     for first in range(0, 0 if shared else entries, whole):
         start = min(first, entries - whole)
@@ -66,9 +64,9 @@ def bring_in_order(w: Any, square: Any, source: Source, incoming: Any, batch: Ba
             edge = pick(incoming.reader, start + r)
             if edge >= 0:
                 row = source.sign * load(square, r * whole)
-                sound &= in_range(row, source.lowest, inf)
+                flaws = flawed(flaws, row, source.lowest, w)
                 store(w, edge * whole, row)
-    return not sound
+    return any_flaw(flaws, w)
 
 
 @inner

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from dagdp.kernels.exchange import Batch, Source, first_entry, in_range, is_shared, row_entries
+from dagdp.kernels.exchange import Batch, Source, any_flaw, first_entry, flawed, is_shared, row_entries, take_in
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, store
-from dagdp.kernels.rows import add_to
-from dagdp.kernels.vectors import FAR, expect_square, lent_block, part, pick, row_length, rule, turn_vectors
+from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.vectors import FAR, behind, expect_square, lent_block, pick, row_length, rule, turn_vectors
 from dagdp.progressions import LISTED
 from dagdp.wiring import SHEET_COLUMNS as COLUMNS
 
@@ -46,7 +43,7 @@ def entry_at(hoisted: Any, sheet: int, r: int) -> int:
 def across(hoisted: Any, sheet: int, r: int, x: Any, lanes: int) -> Any:
     """(x, rows, entries) of a row of a sheet: what `read` and `write` take, x beginning r nodes later."""
     rows = rule(hoisted.sheets, WIDTH * sheet + NODES, LISTED)
-    return part(x, r * lanes, x.shape[0] - r * lanes), rows, rule(hoisted.sheets, entry_at(hoisted, sheet, r), 1)
+    return behind(x, r * lanes), rows, rule(hoisted.sheets, entry_at(hoisted, sheet, r), 1)
 
 
 @inner
@@ -72,9 +69,9 @@ def read_aslant(
 ) -> bool:
     """Add rows [begin, end) of a sheet to one sample's x, or put them there (`afresh`); whether one is out of range."""
     whole, block = row_length(x), lent_block(source.table, k, x)
-    inf, sign, lowest = x.dtype.type(np.inf), source.sign, source.lowest
+    sign, lowest = source.sign, source.lowest
     nodes, step = WIDTH * sheet + NODES, pick(hoisted.sheets, WIDTH * sheet + STEP)
-    sound = True
+    flaws = row_of(x, 0)
     for r in range(begin, end, whole):
         rows = min(whole, end - r)
         for c in range(0, COLUMNS, whole):
@@ -83,26 +80,24 @@ def read_aslant(
             turn_vectors(square, 0, whole, block, at, step, rows)
             for t in range(whole):
                 row = sign * load(square, t * whole)
-                sound &= in_range(row, lowest, inf)
+                flaws = flawed(flaws, row, lowest, x)
                 place = pick(hoisted.sheets, nodes + c + t) + r
                 if rows < whole:  # behind the last row stand other nodes, which another member may be writing
                     store(square, t * whole, row)
                     for n in range(rows):
                         value = pick(square, t * whole + n)
                         x[place + n] = value if afresh else pick(x, place + n) + value
-                elif afresh:
-                    store(x, place, row)
                 else:
-                    add_to(x, place, row)
-    return not sound
+                    take_in(x, place, row, afresh)
+    return any_flaw(flaws, x)
 
 
 @inner
 def write_aslant(
     out: Any, hoisted: Any, sheet: int, begin: int, end: int, flow: Any, square: Any, source: Source, k: int,
-    batch: Batch, b0: int,
+    batch: Batch, b0: int, afresh: bool,
 ) -> None:  # fmt: skip
-    """Add one sample's flow at rows [begin, end) of a sheet to their entries."""
+    """Add one sample's flow at rows [begin, end) of a sheet to their entries, or put it there (`afresh`)."""
     whole, block = row_length(flow), lent_block(out, k, flow)
     nodes, step = WIDTH * sheet + NODES, pick(hoisted.sheets, WIDTH * sheet + STEP)
     first = (batch.part if is_shared(source, k) else b0) * row_entries(source, k)
@@ -115,4 +110,4 @@ def write_aslant(
                 store(square, t * whole, load(flow, pick(hoisted.sheets, nodes + c + t) + r))
             turn_vectors(square, 0, whole, square, 0, whole, whole)
             for n in range(rows):
-                add_to(block, at + step * n, load(square, n * whole))
+                take_in(block, at + step * n, load(square, n * whole), afresh)

@@ -18,6 +18,7 @@ from dagdp.kernels.lanes import any_lane, load, row_of, select, store
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.recursion import (
     argument,
+    centre,
     curvature,
     energy,
     exceeds,
@@ -141,6 +142,21 @@ def row_weight(omega: Any, y: Any, d: int, turn: Any) -> Any:
         q = row * turn
         return q, q
     return weighed(omega, argument(omega, row, row_of(y, y.dtype.type(d)), turn))
+
+
+@inlined
+def tangents(omega: Any, depth: int, y: Any, turn: Any, v_dot: Any, at: Any, z: Any, z_at: Any, start: Any) -> Any:
+    """v̇ = Σ q ẋ (A1) on top of `start`, and c, the mean of ẋ under s, from which q̇ comes back (A2)."""
+    slope, bend, mass = start, row_of(y, 0), row_of(y, 0)
+    for d in range(depth):
+        q, s = row_weight(omega, y, d, turn)
+        x_dot = load(v_dot, pick(at, d))
+        if z is not None:
+            x_dot = x_dot + load(z, pick(z_at, d))
+        slope = slope + q * x_dot
+        bend = bend + s * x_dot
+        mass = mass + s
+    return slope, centre(bend, mass)
 
 
 @inlined

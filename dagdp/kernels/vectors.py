@@ -34,6 +34,15 @@ def _load(builder: Any, pointer: Any, align: int) -> Any:
     return value
 
 
+def _view(context: Any, builder: Any, kind: Any, data: Any, count: Any) -> Any:
+    """An array of `count` elements from a pointer on, of which nobody counts references."""
+    view = context.make_array(kind)(context, builder)
+    size = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
+    nobody = cgutils.get_null_value(context.get_value_type(types.voidptr))
+    populate_array(view, data=data, shape=[count], strides=[size], itemsize=size, meminfo=nobody)
+    return view._getvalue()
+
+
 @intrinsic
 def part(typing: Any, array: Any, start: Any, count: Any) -> Any:
     """array[start : start + count], lent."""
@@ -41,19 +50,46 @@ def part(typing: Any, array: Any, start: Any, count: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = context.make_array(signature.args[0])(context, builder, arguments[0])
-        view = context.make_array(signature.return_type)(context, builder)
-        size = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-        populate_array(
-            view,
-            data=builder.gep(source.data, [arguments[1]]),
-            shape=[arguments[2]],
-            strides=[size],
-            itemsize=size,
-            meminfo=cgutils.get_null_value(context.get_value_type(types.voidptr)),
-        )
-        return view._getvalue()
+        return _view(context, builder, made, builder.gep(source.data, [arguments[1]]), arguments[2])
 
     return made(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def behind(typing: Any, array: Any, skip: Any) -> Any:
+    """array[skip:], lent; before it, too, where `skip` is negative."""
+    made = array.copy(ndim=1, layout="C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        count = builder.sub(builder.extract_value(source.shape, 0), arguments[1])
+        return _view(context, builder, made, builder.gep(source.data, [arguments[1]]), count)
+
+    return made(array, types.intp), generate
+
+
+def rows_on_stack(count: int) -> Any:
+    """A function that makes `count` rows of numbers like an array's, for as long as the function runs that asks.
+
+    LLVM knows that no array reaches them, and keeps in registers what is put there and taken in loops of known length.
+    """
+
+    @intrinsic
+    def rows(typing: Any, like: Any) -> Any:
+        made = like.copy(ndim=1, layout="C")
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            number = context.get_value_type(made.dtype)
+            size = count * ROW_BYTES // (made.dtype.bitwidth // 8)
+            with builder.goto_entry_block():
+                room = builder.alloca(ir.ArrayType(number, size))
+            room.align = ROW_BYTES
+            first = builder.bitcast(room, number.as_pointer())
+            return _view(context, builder, made, first, context.get_constant(types.intp, size))
+
+        return made(like), generate
+
+    return rows
 
 
 def array_at(context: Any, builder: Any, kind: Any, numbers: Any, k: Any) -> Any:
@@ -62,17 +98,8 @@ def array_at(context: Any, builder: Any, kind: Any, numbers: Any, k: Any) -> Any
     address, length = (builder.load(builder.gep(numbers, [builder.add(k, k.type(n))])) for n in range(2))
     for number in (address, length):
         number.set_metadata("invariant.load", builder.module.add_metadata([]))
-    item = context.get_constant(types.intp, kind.dtype.bitwidth // 8)
-    view = context.make_array(kind)(context, builder)
-    populate_array(
-        view,
-        data=builder.inttoptr(address, view.data.type),
-        shape=[length],
-        strides=[item],
-        itemsize=item,
-        meminfo=cgutils.get_null_value(context.get_value_type(types.voidptr)),
-    )
-    return view._getvalue()
+    pointer = context.get_value_type(types.CPointer(kind.dtype))
+    return _view(context, builder, kind, builder.inttoptr(address, pointer), length)
 
 
 @intrinsic

@@ -1,0 +1,131 @@
+"""The forward pass in powers of two (powers.py), by stretches: rows of a level whose parents' rows rise with their own.
+
+A level of a grid is one stretch. Its rows ask nobody where their parents lie and keep nothing for a later phase, and
+no row waits for the one before, so that a processor has several of them in hand. Elsewhere rows are placed as in any
+other pass (places.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagdp.kernels.exchange import Batch, put
+from dagdp.kernels.jit import inlined
+from dagdp.kernels.lanes import load, row_of, select, store
+from dagdp.kernels.places import place_nodes, place_samples
+from dagdp.kernels.powers import grow, highest, sum_powers, widest
+from dagdp.kernels.recursion import anchor
+from dagdp.kernels.slots import (
+    BARE_TOGETHER,
+    DESK,
+    MOVES,
+    left_of_run,
+    parents_of,
+    rows_at_once,
+    rows_of_moves,
+    run_at,
+    spare_at,
+)
+from dagdp.kernels.solve import tangents
+from dagdp.kernels.vectors import behind, part, pick, row_length
+
+
+@inlined
+def place_stretch(
+    incoming: Any, batch: Batch, run: Any, slot: int, depth: int, node: int, i: int, last: int, spare: int, state: Any,
+    at: Any,
+) -> Any:  # fmt: skip
+    """(rows, jump, shift) of the next rows from a level's i-th node on: the parents over the d-th edges of the r-th lie
+    at at[r * jump + d] + r * shift.
+    """
+    whole = row_length(state[0])
+    step = 1 if batch.together is not None else whole
+    alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
+    straight = alike
+    for d in range(depth):
+        e = pick(incoming.first, slot + d) + i
+        k = run_at(incoming, run, d, e)
+        _, first, rise = parents_of(incoming, k, e)
+        straight = min(straight, left_of_run(incoming, k, e)) if rise == 1 else 0
+        at[d] = first * batch.lanes
+    if straight >= step:
+        return straight // step, 0, whole
+    if batch.together is not None:
+        rows = min(alike, at.shape[0] // depth)
+        place_samples(incoming, run, slot, depth, i, rows, state, at)
+        return rows, depth, 0
+    place_nodes(incoming, run, slot, depth, i, min(whole, last - node), spare, state, at)
+    return 1, 0, 0
+
+
+@inlined
+def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, top: Any, total: Any, ask: bool) -> Any:
+    """e^v of a row as (k, m), and what a backward pass that pulls asks for: 1/S, and top in the place of c.
+
+    Handed back are 1/S, if somebody asks, and k.
+    """
+    k, m, share, _, _, own, _ = state
+    real = k.dtype.type
+    hi, lo, reached = grow(load(own, own_at), top, total, omega.gamma, k)
+    put(k, at, hi, count)
+    put(m, at, lo, count)
+    turn = total
+    if share.shape[0] > 0 or ask:
+        turn = select(total > real(0), real(1) / total, real(0))
+    if share.shape[0] > 0:
+        put(share, at, turn, count)
+        put(own, own_at, anchor(top), count)
+    return turn, reached
+
+
+@inlined
+def raise_rows(
+    omega: Any, depth: int, rows: int, jump: int, shift: int, count: int, first: int, own_at: Any, state: Any,
+    buffers: Any, y: Any, ask: bool,
+) -> None:  # fmt: skip
+    """e^v, v̇ and c of the rows that `place_stretch` placed, the first of which lies at `first`."""
+    k, m, _, v_dot, c, _, own_dot = state
+    places, _, _, _, desk = buffers
+    whole = row_length(k)
+    size = load(desk, DESK * BARE_TOGETHER * whole)
+    for r in range(rows):
+        skip, at = r * shift, first + r * whole
+        v_at = part(places.numbers, r * jump, depth)
+        top = highest(behind(k, skip), v_at, depth)
+        total = sum_powers(behind(k, skip), behind(m, skip), v_at, depth, anchor(top), y)
+        turn, reached = put_power(omega, count, at, own_at[0] + r * whole, state, top, total, ask)
+        size = widest(size, reached, count, k)
+        if v_dot is not None:
+            start = load(own_dot, own_at[1] + r * whole) if own_dot is not None else row_of(k, 0)
+            slope, mean = tangents(omega, depth, y, turn, behind(v_dot, skip), v_at, None, v_at, start)
+            put(v_dot, at, slope, count)
+            if c is not None:
+                put(c, at, mean, count)
+    store(desk, DESK * BARE_TOGETHER * whole, size)
+
+
+@inlined
+def visit_stretches(
+    omega: Any, incoming: Any, batch: Batch, level: int, node: int, last: int, base: Any, state: Any, buffers: Any
+) -> None:
+    """Nodes [node, last) of a level; `base` are the nodes that stand first in `own` and `own_dot`."""
+    places, y, lanes, whole = buffers[0], buffers[3], batch.lanes, row_length(state[0])
+    ask = y.shape[0] > whole
+    most = rows_at_once(places)
+    at, run = part(places.numbers, 0, most), part(places.numbers, 3 * most, most)
+    n0, slot = pick(incoming.levels, level), pick(incoming.slots, level)
+    home, spare = pick(incoming.place, level) - n0, spare_at(places, incoming, lanes, state[0])
+    depth = pick(incoming.slots, level + 1) - slot
+    while node < last:
+        i = node - n0
+        while pick(incoming.width, slot + depth - 1) <= i:
+            depth -= 1
+        rows, jump, shift = place_stretch(incoming, batch, run, slot, depth, node, i, last, spare, state, at)
+        count = whole if batch.together is not None else min(whole, last - node)
+        first, own_at = (home + node) * lanes, ((node - base[0]) * lanes, (node - base[1]) * lanes)
+        if depth == MOVES:
+            own_y = rows_of_moves(y)
+            raise_rows(omega, MOVES, rows, jump, shift, count, first, own_at, state, buffers, own_y, ask)
+        else:
+            raise_rows(omega, depth, rows, jump, shift, count, first, own_at, state, buffers, y, ask)
+        node += rows if batch.together is not None else rows * whole

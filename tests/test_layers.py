@@ -49,7 +49,10 @@ ALLOWED = {
         "progressions",
     },
     "kernels.ordered": {"kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors"},
-    "kernels.sheets": {"kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.vectors", "progressions", "wiring"},
+    "kernels.sheets": {
+        "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.rows", "kernels.vectors", "progressions",
+        "wiring",
+    },
     "kernels.hoisted": {
         "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.team", "kernels.vectors",
         "progressions", "wiring",
@@ -78,8 +81,7 @@ ALLOWED = {
     "kernels.powers": {"kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.vectors"},
     "kernels.bare": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
-        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.stretches",
-        "kernels.vectors",
+        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
     },
     "kernels.stretches": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.places", "kernels.powers", "kernels.recursion",
@@ -96,8 +98,8 @@ ALLOWED = {
     },
     "kernels.backward": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team",
-        "kernels.tied", "kernels.vectors", "progressions",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team", "kernels.tied",
+        "kernels.vectors", "progressions",
     },
     "kernels.room": {
         "kernels.backward", "kernels.bare", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.matrices",

@@ -14,9 +14,8 @@ from dagdp.kernels.ends import Along, Ends, edge_weight, expect_ends, expect_tan
 from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, rounded, store
-from dagdp.kernels.operator import exponential, first_only
-from dagdp.kernels.powers import power_weight
+from dagdp.kernels.lanes import load, rounded, row_of, store
+from dagdp.kernels.operator import first_only
 from dagdp.kernels.recursion import (
     flow,
     flow_tangent,
@@ -28,7 +27,7 @@ from dagdp.kernels.scattered import add_vector
 from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
 from dagdp.kernels.tied import tied_backward, tied_flush
 from dagdp.kernels.vectors import FAR, pick, row_length
-from dagdp.progressions import CHILD, FIRST, LISTED, PARENT
+from dagdp.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
 
 CHUNK = 256  # rows of edges whose potentials are read, and flows written, at once: 16 KiB each
 
@@ -130,24 +129,44 @@ def levels_of(hoisted: Any, band: int, top: int) -> Any:
 
 
 @inlined
-def pour_straight(
-    outgoing: Any, run: int, skip: int, count: int, batch: Batch, state: Any, bar: Any, below: int
-) -> int:
-    """e = q ē in powers of two on the first of `count` edges of a run, added to their parents' ē: on as many whole rows
-    as there are, where one sample's parents and children rise with the edges. How many edges that were.
+def straight_edges(omega: Any, outgoing: Any, run: int, skip: int, count: int, batch: Batch, w: Any, bar: Any) -> Any:
+    """(how many of `count` edges of a run make whole rows whose parents and children rise with them; the first row's
+    ends): of these nobody needs to be asked where they lie. None where edges have potentials of their own.
     """
     whole = row_length(bar)
     parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
-    if batch.together is not None or parents[2] != 1 or children[2] != 1:
-        return 0
-    edges = count - count % whole
-    for e in range(0, edges, whole):
-        ends = Ends(parents[1] + e, children[1] + e, 0, whole)
-        if below > 0:
-            expect_ends(state, bar, ends, below)
-        q = power_weight(state, ends.parent, ends.child)
-        add_to(bar, ends.parent, rounded(flow(q, load(bar, ends.child))))
-    return edges
+    slots = quantity(outgoing, run, SLOT, skip)
+    ends = Ends(parents[1] * batch.lanes, children[1] * batch.lanes, row_of(bar, slots[1]), whole)
+    if w is not None or parents[2] != 1 or children[2] != 1 or (first_only(omega) and slots[2] != 0):
+        return 0, ends
+    return (count if batch.together is not None else count - count % whole), ends
+
+
+@inlined
+def row_flow(omega: Any, batch: Batch, state: Any, bar: Any, ends: Ends, w: Any, at: int, below: int) -> Any:
+    """e = q ē on a row of edges."""
+    if below > 0:
+        expect_ends(state, bar, ends, below)
+    q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
+    return rounded(flow(q, load(bar, ends.child)))
+
+
+@inlined
+def row_tangent(
+    omega: Any, batch: Batch, state: Any, bar: Any, along: Along, ends: Ends, w: Any, w_dot: Any, at: int, below: int
+) -> Any:
+    """The same, and ė = q̇ ē + q ē̇."""
+    _, v_dot, c, bar_dot = along
+    if below > 0:
+        expect_ends(state, bar, ends, below)
+        expect_tangents(along, ends, below)
+    q, s = edge_weight(omega, batch.powers, state, ends, w, at)
+    x_dot = load(v_dot, ends.parent)
+    if w is not None:
+        x_dot = x_dot + load(w_dot, at)
+    q_dot = weight_tangent(s, x_dot, load(c, ends.child), bar.dtype.type(1) / omega.gamma)
+    above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
+    return rounded(flow(q, above)), rounded(flow_tangent(q, q_dot, above, above_dot))
 
 
 @inlined
@@ -161,16 +180,14 @@ def pour(
     if w is not None and not first_only(omega):
         fill(w, 0, count * lanes, 0)
         read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
-    done = 0
-    if w is None and exponential(omega) and batch.powers:
-        done = pour_straight(outgoing, run, skip, count, batch, state, bar, below)
+    done, first = straight_edges(omega, outgoing, run, skip, count, batch, w, bar)
+    for at in range(0, done * lanes, whole):
+        ends = Ends(first.parent + at, first.child + at, first.slot, whole)
+        add_to(bar, ends.parent, row_flow(omega, batch, state, bar, ends, w, at, below))
     for at in range(done * lanes, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, None))
-        if below > 0:
-            expect_ends(state, bar, ends, below)
-        q, _ = edge_weight(omega, batch.powers, state, ends, w, at)
-        row = flow(q, load(bar, ends.child))
+        row = row_flow(omega, batch, state, bar, ends, w, at, below)
         hand_up(bar, outgoing, run, e, ends, row, batch, flows, at, cut)
     if w is not None:
         write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
@@ -181,30 +198,26 @@ def pour_tangent(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, along: Along,
     state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool, below: int,
 ) -> None:  # fmt: skip
-    """The same of e and ė = q̇ ē + q ē̇, of which ė goes to the result."""
-    z, v_dot, c, bar_dot = along
+    """The same of e and ė, of which ė goes to the result."""
     w, w_dot, flows = rows
-    lanes, whole = batch.lanes, row_length(bar)
-    rate = bar.dtype.type(1) / omega.gamma
+    bar_dot, lanes, whole = along.bar_dot, batch.lanes, row_length(bar)
     if w is not None:
         fill(w, 0, count * lanes, 0)
         read_run(w, square, theta, outgoing, batch, b0, run, skip, count)
         fill(w_dot, 0, count * lanes, 0)
-        read_run(w_dot, square, z, outgoing, batch, b0, run, skip, count)
-    for at in range(0, count * lanes, whole):
+        read_run(w_dot, square, along.z, outgoing, batch, b0, run, skip, count)
+    done, first = straight_edges(omega, outgoing, run, skip, count, batch, w, bar)
+    for at in range(0, done * lanes, whole):
+        ends = Ends(first.parent + at, first.child + at, first.slot, whole)
+        row, row_dot = row_tangent(omega, batch, state, bar, along, ends, w, w_dot, at, below)
+        add_to(bar, ends.parent, row)
+        add_to(bar_dot, ends.parent, row_dot)
+    for at in range(done * lanes, count * lanes, whole):
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, bar_dot))
-        if below > 0:
-            expect_ends(state, bar, ends, below)
-            expect_tangents(along, ends, below)
-        q, s = edge_weight(omega, batch.powers, state, ends, w, at)
-        x_dot = load(v_dot, ends.parent)
-        if w is not None:
-            x_dot = x_dot + load(w_dot, at)
-        q_dot = weight_tangent(s, x_dot, load(c, ends.child), rate)
-        above, above_dot = load(bar, ends.child), load(bar_dot, ends.child)
-        hand_up(bar, outgoing, run, e, ends, flow(q, above), batch, flows, at, cut)
-        hand_up(bar_dot, outgoing, run, e, ends, flow_tangent(q, q_dot, above, above_dot), batch, flows, at, cut)
+        row, row_dot = row_tangent(omega, batch, state, bar, along, ends, w, w_dot, at, below)
+        hand_up(bar, outgoing, run, e, ends, row, batch, flows, at, cut)
+        hand_up(bar_dot, outgoing, run, e, ends, row_dot, batch, flows, at, cut)
     if w is not None:
         write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
 
@@ -230,23 +243,9 @@ def leave_level(
                 count, cut = min(CHUNK, last - skip), pieces > 1
                 if along is None:
                     pour(
-                        omega,
-                        outgoing,
-                        batch,
-                        b0,
-                        run,
-                        skip,
-                        count,
-                        theta,
-                        state,
-                        bar,
-                        out,
-                        rows,
-                        square,
-                        spare,
-                        cut,
+                        omega, outgoing, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare, cut,
                         below,
-                    )
+                    )  # fmt: skip
                 else:
                     pour_tangent(
                         omega, outgoing, batch, b0, run, skip, count, theta, along, state, bar, out, rows, square,
@@ -277,7 +276,7 @@ def backward(
                 omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
             )
         if state[5] is not None:
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places, rows[0] is None)
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
     if ties is not None:
         tied_flush(omega, ties[0], ties[1], blocks, batch, out, theta)
 

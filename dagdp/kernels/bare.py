@@ -16,12 +16,11 @@ from dagdp.kernels.forward import solve_rows
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, select, store
-from dagdp.kernels.places import place_samples
+from dagdp.kernels.places import place_stretch
 from dagdp.kernels.powers import highest, sum_powers
 from dagdp.kernels.recursion import anchor, centre
 from dagdp.kernels.rows import add_to, fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, MOVES, rows_at_once, rows_of_moves
-from dagdp.kernels.stretches import place_stretch
 from dagdp.kernels.vectors import FAR, behind, expect_row, part, pick, row_length
 
 LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
@@ -65,36 +64,30 @@ def expect_below(state: Any, at: int) -> None:
 
 @inlined
 def push_rows(
-    omega: Any, depth: int, first: int, rows: int, state: Any, bar: Any, bar_dot: Any, buffers: Any, down: int
+    omega: Any, depth: int, first: int, stretch: Any, state: Any, bar: Any, bar_dot: Any, buffers: Any, down: int
 ) -> None:
-    """The flows into some rows, the first of which lies at `first`, by v in two parts."""
-    solve_rows(omega, depth, rows, state, buffers, 0)
+    """The flows into the rows that `place_stretch` placed, the first of which lies at `first`, by v in two parts."""
+    rows, jump, shift = stretch
+    solve_rows(omega, depth, rows, (jump, shift), state, buffers, 0)
     places, _, _, y, desk = buffers
     whole = row_length(bar)
     for r in range(rows):
-        child, v_at = first + r * whole, part(places.numbers, r * depth, depth)
+        child, skip, v_at = first + r * whole, r * shift, part(places.numbers, r * jump, depth)
         expect_below(state, child - down)
         total, own_y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
         if bar_dot is not None:
             above_dot = load(bar_dot, child)
-            push_tangent(omega, depth, v_at, own_y, total, load(bar, child), above_dot, state[3], bar_dot)
-        push_row(depth, v_at, own_y, total, load(bar, child), bar)
+            v_dot, below = behind(state[3], skip), behind(bar_dot, skip)
+            push_tangent(omega, depth, v_at, own_y, total, load(bar, child), above_dot, v_dot, below)
+        push_row(depth, v_at, own_y, total, load(bar, child), behind(bar, skip))
 
 
 @inlined
 def push_stretch(
-    omega: Any,
-    depth: int,
-    first: int,
-    stretch: Any,
-    state: Any,
-    bar: Any,
-    bar_dot: Any,
-    numbers: Any,
-    y: Any,
+    omega: Any, depth: int, first: int, stretch: Any, state: Any, bar: Any, bar_dot: Any, numbers: Any, y: Any,
     down: int,
-) -> None:
-    """The same in powers of two, of the rows that `place_stretch` placed."""
+) -> None:  # fmt: skip
+    """The same in powers of two."""
     rows, jump, shift = stretch
     whole = row_length(bar)
     for r in range(rows):
@@ -126,19 +119,16 @@ def push_level(
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-        if batch.powers:
-            stretch = place_stretch(incoming, batch, run, slot, depth, node, i, n1, 0, state, at)
-            rows = stretch[0]
-            if depth == MOVES:
-                own_y = rows_of_moves(bar)
-                push_stretch(omega, MOVES, node * whole, stretch, state, bar, bar_dot, at, own_y, down)
-            else:
-                push_stretch(omega, depth, node * whole, stretch, state, bar, bar_dot, at, buffers[3], down)
+        room = n1 - node if batch.powers else BARE_TOGETHER
+        stretch = place_stretch(incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at)
+        if not batch.powers:
+            push_rows(omega, depth, node * whole, stretch, state, bar, bar_dot, buffers, down)
+        elif depth == MOVES:
+            own_y = rows_of_moves(bar)
+            push_stretch(omega, MOVES, node * whole, stretch, state, bar, bar_dot, at, own_y, down)
         else:
-            rows = min(n1 - node, pick(incoming.width, slot + depth - 1) - i, BARE_TOGETHER, most // depth)
-            place_samples(incoming, run, slot, depth, i, rows, state, at)
-            push_rows(omega, depth, node * whole, rows, state, bar, bar_dot, buffers, down)
-        node += rows
+            push_stretch(omega, depth, node * whole, stretch, state, bar, bar_dot, at, buffers[3], down)
+        node += stretch[0]
 
 
 @inner
@@ -182,4 +172,4 @@ def backward_bare(
             push_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
         if state[5] is not None:
             flow = bar if along is None else bar_dot
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow, buffers[0], True)
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow, buffers[0])

@@ -17,7 +17,7 @@ from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.ordered import in_order
 from dagdp.kernels.pieces import expect_edges, read_edges, write_edges
-from dagdp.kernels.places import place_rows
+from dagdp.kernels.places import place_rows, place_stretch
 from dagdp.kernels.powers import out_of_range
 from dagdp.kernels.recursion import anchor, enter, node_value
 from dagdp.kernels.rows import fill
@@ -42,12 +42,13 @@ def enter_edges(depth: int, v_hi: Any, v_lo: Any, at: Any, w: Any, w_at: Any, sp
 
 
 @inlined
-def compare_row(omega: Any, depth: int, state: Any, buffers: Any, r: int, spare: int) -> None:
+def compare_row(omega: Any, depth: int, placed: Any, state: Any, buffers: Any, r: int, spare: int) -> None:
     """x of the r-th row, where edges have potentials of their own, and its maximum."""
-    v_hi, v_lo = state[0], state[1]
+    jump, shift = placed
+    v_hi, v_lo = behind(state[0], r * shift), behind(state[1], r * shift)
     places, w, _, _, desk = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
-    x_at = part(places.numbers, (0 if w is None else 2 * most) + r * depth, depth)
+    x_at = part(places.numbers, (0 if w is None else 2 * most) + r * jump, depth)
     if w is not None:
         v_at, w_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
         enter_edges(depth, v_hi, v_lo, v_at, w, w_at, spare + r * depth * whole, x_at)
@@ -57,12 +58,13 @@ def compare_row(omega: Any, depth: int, state: Any, buffers: Any, r: int, spare:
 
 
 @inlined
-def solve_row(omega: Any, depth: int, state: Any, buffers: Any, r: int) -> None:
+def solve_row(omega: Any, depth: int, placed: Any, state: Any, buffers: Any, r: int) -> None:
     """What max_Ω of the r-th row hangs on."""
-    v_hi, v_lo = state[0], state[1]
+    jump, shift = placed
+    v_hi, v_lo = behind(state[0], r * shift), behind(state[1], r * shift)
     places, w, _, y, desk = buffers
     whole = row_length(v_hi)
-    x_at = part(places.numbers, (0 if w is None else 2 * rows_at_once(places)) + r * depth, depth)
+    x_at = part(places.numbers, (0 if w is None else 2 * rows_at_once(places)) + r * jump, depth)
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
     own_y = behind(y, r * depth * whole)
     found, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, own_y)
@@ -71,15 +73,15 @@ def solve_row(omega: Any, depth: int, state: Any, buffers: Any, r: int) -> None:
 
 
 @inlined
-def solve_rows(omega: Any, depth: int, rows: int, state: Any, buffers: Any, spare: int) -> None:
-    """What max_Ω of some rows hangs on.
+def solve_rows(omega: Any, depth: int, rows: int, placed: Any, state: Any, buffers: Any, spare: int) -> None:
+    """What max_Ω of some rows hangs on; `placed` is (jump, shift) of `place_stretch`.
 
     Phase by phase: a row's maximum, exponentials and logarithm wait for each other, those of several rows do not.
     """
     for r in range(rows):
-        compare_row(omega, depth, state, buffers, r, spare)
+        compare_row(omega, depth, placed, state, buffers, r, spare)
     for r in range(rows):
-        solve_row(omega, depth, state, buffers, r)
+        solve_row(omega, depth, placed, state, buffers, r)
     y, desk = buffers[3], buffers[4]
     whole = row_length(desk)
     climb(omega, depth, rows, y, behind(desk, 2 * whole), DESK * whole)
@@ -103,8 +105,11 @@ def put_value(omega: Any, count: int, at: int, own_at: int, state: Any, buffers:
 
 
 @inlined
-def finish_row(omega: Any, depth: int, count: int, at: int, own_at: Any, state: Any, buffers: Any, r: int) -> None:
+def finish_row(
+    omega: Any, depth: int, placed: Any, count: int, at: int, own_at: Any, state: Any, buffers: Any, r: int
+) -> None:
     """v, κ, v̇ and c of the r-th row, which lies at `at`; `count` of its lanes count."""
+    jump, shift = placed
     v_hi, _, _, v_dot, c, _, own_dot = state
     places, _, z, y, desk = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
@@ -114,8 +119,8 @@ def finish_row(omega: Any, depth: int, count: int, at: int, own_at: Any, state: 
     if v_dot is not None:
         start = load(own_dot, own_at[1]) if own_dot is not None else row_of(v_hi, 0)
         own_y = behind(y, r * depth * whole)
-        v_at, z_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
-        slope, mean = tangents(omega, depth, own_y, turn, v_dot, v_at, z, z_at, start)
+        v_at, z_at = part(places.numbers, r * jump, depth), part(places.numbers, most + r * depth, depth)
+        slope, mean = tangents(omega, depth, own_y, turn, behind(v_dot, r * shift), v_at, z, z_at, start)
         put(v_dot, at, slope, count)
         if c is not None:
             put(c, at, mean, count)
@@ -128,6 +133,7 @@ def visit_nodes(
 ) -> bool:  # fmt: skip
     """Nodes [node, last) of a level, a few rows at a time; whether a potential that they read is out of range."""
     lanes, whole, most = batch.lanes, row_length(state[0]), rows_at_once(buffers[0])
+    at, run = part(buffers[0].numbers, 0, most), part(buffers[0].numbers, 3 * most, most)
     n0, slot = pick(incoming.levels, level), pick(incoming.slots, level)
     spare = spare_at(buffers[0], incoming, lanes, state[0])
     home = pick(incoming.place, level) - n0
@@ -141,18 +147,24 @@ def visit_nodes(
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
             room = min(together, most // depth)
-        alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
-        rows = min(alike if batch.together is not None else (alike + whole - 1) // whole, room)
-        bad |= place_rows(incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
-        if buffers[1] is None and depth == MOVES:
-            solve_rows(omega, MOVES, rows, state, buffers, spare)
+        if buffers[1] is None:
+            rows, jump, shift = place_stretch(incoming, batch, run, slot, depth, node, i, last, room, spare, state, at)
+            placed = jump, shift
         else:
-            solve_rows(omega, depth, rows, state, buffers, spare)
+            placed, alike = (depth, 0), min(last - node, pick(incoming.width, slot + depth - 1) - i)
+            rows = min(alike if batch.together is not None else (alike + whole - 1) // whole, room)
+            bad |= place_rows(
+                incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare
+            )
+        if batch.powers is None and buffers[1] is None and depth == MOVES:
+            solve_rows(omega, MOVES, rows, placed, state, buffers, spare)
+        else:
+            solve_rows(omega, depth, rows, placed, state, buffers, spare)
         for r in range(rows):
             k = node + r * step
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
             count = whole if batch.together is not None else min(whole, last - k)
-            finish_row(omega, depth, count, (home + k) * lanes, own_at, state, buffers, r)
+            finish_row(omega, depth, placed, count, (home + k) * lanes, own_at, state, buffers, r)
         if out is not None:
             for r in range(rows):
                 k = r * step

@@ -290,4 +290,4 @@ def backward_kept(
                     pour_bare(omega, incoming, level, node, batch, buffers[0].numbers, state, bar, along)
         if state[5] is not None:
             flow_in = bar if along is None else along.bar_dot
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in, buffers[0], False)
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in, buffers[0])

@@ -1,4 +1,4 @@
-"""Where the rows lie that a few rows of nodes are made from: their parents' v, and their edges' own potentials.
+"""Where the rows lie that some rows of nodes are made from: their parents' v, and their edges' own potentials.
 
 A row lies where the parents' v is a row already, and is put together behind the state (`spare`) where it is not.
 """
@@ -130,19 +130,48 @@ def place_rows(
     bad = False
     if batch.together is not None:
         place_samples(incoming, run, slot, depth, i, rows, state, at)
-        if w is not None:
-            for r in range(rows):
-                for d in range(depth):
-                    w_at[r * depth + d] = (pick(incoming.edges, node + r) + d - e0) * whole
+        for r in range(rows):
+            for d in range(depth):
+                w_at[r * depth + d] = (pick(incoming.edges, node + r) + d - e0) * whole
         return bad
     for r in range(rows):
         k, skip, n = r * whole, r * depth * whole, min(whole, last - node - r * whole)
+        own_at = part(w_at, r * depth, depth)
         place_nodes(incoming, run, slot, depth, i + k, n, spare + skip, state, part(at, r * depth, depth))
-        if w is not None:
-            own_at = part(w_at, r * depth, depth)
-            if directly(incoming, batch):
-                bad |= place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
-            else:
-                behind = w.shape[0] - (most + 1) * whole + skip  # the potentials that lie edge by edge
-                place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, behind, own_at)
+        if directly(incoming, batch):
+            bad |= place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
+        else:
+            behind = w.shape[0] - (most + 1) * whole + skip  # the potentials that lie edge by edge
+            place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, behind, own_at)
     return bad
+
+
+@inlined
+def place_stretch(
+    incoming: Any, batch: Any, run: Any, slot: int, depth: int, node: int, i: int, last: int, most: int, spare: int,
+    state: Any, at: Any,
+) -> Any:  # fmt: skip
+    """(rows, jump, shift) of the next rows of bare nodes, up to `most`, from a level's i-th node on: the parents over
+    the d-th edges of the r-th lie at at[r * jump + d] + r * shift. Rows whose parents' rise with them need no list.
+    """
+    whole = row_length(state[0])
+    step = 1 if batch.together is not None else whole
+    alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
+    straight = alike
+    for d in range(depth):
+        e = pick(incoming.first, slot + d) + i
+        k = run_at(incoming, run, d, e)
+        _, first, rise = parents_of(incoming, k, e)
+        straight = min(straight, left_of_run(incoming, k, e)) if rise == 1 else 0
+        at[d] = first * batch.lanes
+    if straight >= step:
+        return min(straight // step, most), 0, whole
+    if batch.together is not None:
+        rows = min(alike, at.shape[0] // depth, most)
+        place_samples(incoming, run, slot, depth, i, rows, state, at)
+        return rows, depth, 0
+    rows = min((alike + whole - 1) // whole, at.shape[0] // depth, most)
+    for r in range(rows):
+        n, behind = min(whole, last - node - r * whole), spare + r * depth * whole
+        place_nodes(incoming, run, slot, depth, i + r * whole, n, behind, state, part(at, r * depth, depth))
+    return rows, depth, 0

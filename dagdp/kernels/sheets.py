@@ -11,6 +11,7 @@ from typing import Any
 from dagdp.kernels.exchange import Batch, Source, any_flaw, first_entry, flawed, is_shared, row_entries, take_in
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.rows import add_to
 from dagdp.kernels.vectors import FAR, behind, expect_square, lent_block, pick, row_length, rule, turn_vectors
 from dagdp.progressions import LISTED
 from dagdp.wiring import SHEET_COLUMNS as COLUMNS
@@ -95,9 +96,9 @@ def read_aslant(
 @inner
 def write_aslant(
     out: Any, hoisted: Any, sheet: int, begin: int, end: int, flow: Any, square: Any, source: Source, k: int,
-    batch: Batch, b0: int, afresh: bool,
+    batch: Batch, b0: int,
 ) -> None:  # fmt: skip
-    """Add one sample's flow at rows [begin, end) of a sheet to their entries, or put it there (`afresh`)."""
+    """Add one sample's flow at rows [begin, end) of a sheet to their entries."""
     whole, block = row_length(flow), lent_block(out, k, flow)
     nodes, step = WIDTH * sheet + NODES, pick(hoisted.sheets, WIDTH * sheet + STEP)
     first = (batch.part if is_shared(source, k) else b0) * row_entries(source, k)
@@ -110,4 +111,4 @@ def write_aslant(
                 store(square, t * whole, load(flow, pick(hoisted.sheets, nodes + c + t) + r))
             turn_vectors(square, 0, whole, square, 0, whole, whole)
             for n in range(rows):
-                take_in(block, at + step * n, load(square, n * whole), afresh)
+                add_to(block, at + step * n, load(square, n * whole))

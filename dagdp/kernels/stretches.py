@@ -12,50 +12,19 @@ from typing import Any
 from dagdp.kernels.exchange import Batch, put
 from dagdp.kernels.jit import inlined
 from dagdp.kernels.lanes import load, row_of, select, store
-from dagdp.kernels.places import place_nodes, place_samples
+from dagdp.kernels.places import place_stretch
 from dagdp.kernels.powers import grow, highest, sum_powers, widest
 from dagdp.kernels.recursion import anchor
 from dagdp.kernels.slots import (
     BARE_TOGETHER,
     DESK,
     MOVES,
-    left_of_run,
-    parents_of,
     rows_at_once,
     rows_of_moves,
-    run_at,
     spare_at,
 )
 from dagdp.kernels.solve import tangents
 from dagdp.kernels.vectors import behind, part, pick, row_length
-
-
-@inlined
-def place_stretch(
-    incoming: Any, batch: Batch, run: Any, slot: int, depth: int, node: int, i: int, last: int, spare: int, state: Any,
-    at: Any,
-) -> Any:  # fmt: skip
-    """(rows, jump, shift) of the next rows from a level's i-th node on: the parents over the d-th edges of the r-th lie
-    at at[r * jump + d] + r * shift.
-    """
-    whole = row_length(state[0])
-    step = 1 if batch.together is not None else whole
-    alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
-    straight = alike
-    for d in range(depth):
-        e = pick(incoming.first, slot + d) + i
-        k = run_at(incoming, run, d, e)
-        _, first, rise = parents_of(incoming, k, e)
-        straight = min(straight, left_of_run(incoming, k, e)) if rise == 1 else 0
-        at[d] = first * batch.lanes
-    if straight >= step:
-        return straight // step, 0, whole
-    if batch.together is not None:
-        rows = min(alike, at.shape[0] // depth)
-        place_samples(incoming, run, slot, depth, i, rows, state, at)
-        return rows, depth, 0
-    place_nodes(incoming, run, slot, depth, i, min(whole, last - node), spare, state, at)
-    return 1, 0, 0
 
 
 @inlined
@@ -80,7 +49,7 @@ def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, top: Any
 
 @inlined
 def raise_rows(
-    omega: Any, depth: int, rows: int, jump: int, shift: int, count: int, first: int, own_at: Any, state: Any,
+    omega: Any, depth: int, rows: int, jump: int, shift: int, left: int, first: int, own_at: Any, state: Any,
     buffers: Any, y: Any, ask: bool,
 ) -> None:  # fmt: skip
     """e^v, v̇ and c of the rows that `place_stretch` placed, the first of which lies at `first`."""
@@ -89,7 +58,7 @@ def raise_rows(
     whole = row_length(k)
     size = load(desk, DESK * BARE_TOGETHER * whole)
     for r in range(rows):
-        skip, at = r * shift, first + r * whole
+        skip, at, count = r * shift, first + r * whole, min(whole, left - r * whole)
         v_at = part(places.numbers, r * jump, depth)
         top = highest(behind(k, skip), v_at, depth)
         total = sum_powers(behind(k, skip), behind(m, skip), v_at, depth, anchor(top), y)
@@ -120,12 +89,14 @@ def visit_stretches(
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-        rows, jump, shift = place_stretch(incoming, batch, run, slot, depth, node, i, last, spare, state, at)
-        count = whole if batch.together is not None else min(whole, last - node)
+        rows, jump, shift = place_stretch(
+            incoming, batch, run, slot, depth, node, i, last, last - node, spare, state, at
+        )
+        left = rows * whole if batch.together is not None else last - node
         first, own_at = (home + node) * lanes, ((node - base[0]) * lanes, (node - base[1]) * lanes)
         if depth == MOVES:
             own_y = rows_of_moves(y)
-            raise_rows(omega, MOVES, rows, jump, shift, count, first, own_at, state, buffers, own_y, ask)
+            raise_rows(omega, MOVES, rows, jump, shift, left, first, own_at, state, buffers, own_y, ask)
         else:
-            raise_rows(omega, depth, rows, jump, shift, count, first, own_at, state, buffers, y, ask)
+            raise_rows(omega, depth, rows, jump, shift, left, first, own_at, state, buffers, y, ask)
         node += rows if batch.together is not None else rows * whole

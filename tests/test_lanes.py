@@ -14,9 +14,19 @@ import dagdp
 from dagdp import Omega, SquaredL2
 from dagdp.kernels.elementary import LANE_MATH, ONE, TWO
 from dagdp.kernels.jit import OPTIONS
-from dagdp.kernels.lanes import all_lanes, any_lane, first_lanes, first_lanes_or, fused, load, store, total
+from dagdp.kernels.lanes import (
+    all_lanes,
+    any_lane,
+    first_lanes,
+    first_lanes_or,
+    fused,
+    load,
+    rounded,
+    store,
+    total,
+)
 from dagdp.kernels.text import narrow, on_lanes
-from dagdp.kernels.vectors import turn_vectors
+from dagdp.kernels.vectors import behind, part, rows_on_stack, totals, turn_vectors
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -93,6 +103,54 @@ def test_parts_of_rows(dtype):
     run(x, out, sums, truths)
     assert out.tolist() == [1, 2, 3] + [0] * (lanes - 3)
     assert sums.tolist() == [x.sum(), 3, 3 + lanes - 2, (x * x + 1).sum()] and truths.tolist() == [True, False]
+
+
+@DTYPES
+def test_four_totals_have_the_bits_of_one_each(dtype):
+    @numba.njit(**OPTIONS)
+    def run(x, one, four):
+        lanes = x.size // 4
+        a, b, c, d = load(x, 0), load(x, lanes), load(x, 2 * lanes), load(x, 3 * lanes)
+        one[0], one[1], one[2], one[3] = total(a), total(b), total(c), total(d)
+        four[0], four[1], four[2], four[3] = totals(a, b, c, d)
+
+    x = np.random.default_rng(0).normal(size=256 // np.dtype(dtype).itemsize).astype(dtype)
+    one, four = np.empty(4, dtype), np.empty(4, dtype)
+    run(x, one, four)
+    assert one.tolist() == four.tolist()
+    np.testing.assert_allclose(one, x.reshape(4, -1).sum(1), rtol=1e-5)
+
+
+@DTYPES
+def test_a_rounded_product_is_not_fused(dtype):
+    @numba.njit(**OPTIONS)
+    def run(x, apart, together):
+        row, one = load(x, 0), x.dtype.type(1)
+        store(apart, 0, rounded(row * row) - one)
+        store(together, 0, fused(row, row, -one))
+
+    x = np.full(64 // np.dtype(dtype).itemsize, 1 + 1000 * np.finfo(dtype).eps, dtype)
+    apart, together = np.empty_like(x), np.empty_like(x)
+    run(x, apart, together)
+    assert (apart == x * x - 1).all() and (apart != together).all()
+
+
+def test_views_and_rows_on_the_stack():
+    two_rows = rows_on_stack(2)
+
+    @numba.njit(**OPTIONS)
+    def run(x, out):
+        rows, lanes = two_rows(x), x.size // 2
+        for r in range(2):
+            store(rows, r * lanes, load(x, r * lanes) + x.dtype.type(1))
+        for r in range(2):
+            store(out, r * lanes, load(rows, (1 - r) * lanes))
+        return rows.size, behind(x, 3).size, behind(behind(x, 3), -3)[0], part(x, 3, 2)[1]
+
+    x = np.arange(32, dtype=np.float32)
+    out = np.empty_like(x)
+    assert run(x, out) == (32, 29, 0, 4)
+    assert out.tolist() == [*(x[16:] + 1), *(x[:16] + 1)]
 
 
 @DTYPES

@@ -25,7 +25,7 @@ from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
 from dagdp.kernels.scattered import add_vector
 from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
-from dagdp.kernels.tied import tied_backward, tied_flush
+from dagdp.kernels.tied import tied_backward, tied_flush, tied_hand_over
 from dagdp.kernels.vectors import FAR, pick, row_length
 from dagdp.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
 
@@ -268,9 +268,7 @@ def backward(
             served = False
             if ties is not None:
                 bar_dot = None if along is None else along.bar_dot
-                served = tied_backward(
-                    omega, ties[0], ties[1], incoming, blocks, level + 1, batch, b0, state, bar, bar_dot, out, theta
-                )
+                served = tied_backward(omega, ties[0], ties[1], incoming, level + 1, batch, b0, state, bar, bar_dot)
             here = free if served else outgoing
             leave_level(
                 omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
@@ -278,7 +276,8 @@ def backward(
         if state[5] is not None:
             write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
     if ties is not None:
-        tied_flush(omega, ties[0], ties[1], blocks, batch, out, theta)
+        tied_flush(omega, ties[0], ties[1])
+        tied_hand_over(omega, ties[0], ties[1], blocks, batch, out, theta)
 
 
 @inner

@@ -23,6 +23,8 @@ class Matrices(NamedTuple):
 
     a: Any  # each pattern's rows are filled up to a multiple of four
     z: Any
+    flow: Any  # of the same entries: Σ α pᵀ over the levels that are done, A left out
+    bent: Any  # and, with a tangent, of what else ė is made from
     peak: Any  # [2 P] θ° of each pattern, and how far finite θ lie below it
     columns: Any  # rows p, and p v̇ behind them, for STEPS levels
     rows: Any  # rows α, and β of a tangent behind them, for STEPS levels
@@ -73,26 +75,25 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
         entries = start_of(tied, patterns)
         for i in range(patterns):
             rows, columns = max(rows, up4(pick(tied.shapes, 2 * i))), max(columns, up4(pick(tied.shapes, 2 * i + 1)))
-    sizes = (
-        entries + whole,
-        entries + whole if tangent else 0,
-        2 * patterns + whole,
-        2 * STEPS * columns * whole,
-        2 * STEPS * rows * whole,
-        3 * max(rows, columns) * whole,
-    )
-    a = part(scratch, first, sizes[0])
-    z = part(scratch, first + sizes[0], sizes[1]) if tangent is not None else None
-    peak = part(scratch, first + sizes[0] + sizes[1], sizes[2])
-    first += sizes[0] + sizes[1] + sizes[2]
-    rows_and_columns = sizes[3] + sizes[4]
-    fill(scratch, first, rows_and_columns, 0)
-    columns_room = part(scratch, first, sizes[3])
-    rows_room = part(scratch, first + sizes[3], sizes[4])
-    sums = part(scratch, first + rows_and_columns, sizes[5])
+    size = entries + whole
+    a, flow = part(scratch, first, size), part(scratch, first + size, size)
+    fill(flow, 0, entries, 0)
+    first += 2 * size
+    z = part(scratch, first, size) if tangent is not None else None
+    bent = part(scratch, first + size, size) if tangent is not None else None
+    if tangent is not None:
+        fill(bent, 0, entries, 0)
+        first += 2 * size
+    peak = part(scratch, first, 2 * patterns + whole)
+    first += 2 * patterns + whole
+    sizes = 2 * STEPS * columns * whole, 2 * STEPS * rows * whole, 3 * max(rows, columns) * whole
+    fill(scratch, first, sizes[0] + sizes[1], 0)
+    columns_room, rows_room = part(scratch, first, sizes[0]), part(scratch, first + sizes[0], sizes[1])
+    first += sizes[0] + sizes[1]
+    sums = part(scratch, first, sizes[2])
     waiting = part(places.numbers, places.numbers.shape[0] - TIED, TIED)
     waiting[0] = 0
-    return Matrices(a, z, peak, columns_room, rows_room, sums, waiting), first + rows_and_columns + sizes[5]
+    return Matrices(a, z, flow, bent, peak, columns_room, rows_room, sums, waiting), first + sizes[2]
 
 
 @inner

@@ -19,11 +19,11 @@ import numpy as np
 from dagdp.kernels.elementary import log_of_mass
 from dagdp.kernels.exchange import Batch, Source, row_entries
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import any_lane, first_lanes, load, row_of, select, store, total
+from dagdp.kernels.lanes import any_lane, first_lanes, load, row_of, select, store
 from dagdp.kernels.matrices import STEPS, Matrices, contract, decay, start_of, times, up4
 from dagdp.kernels.recursion import anchor, centre, enter, node_value, two_sum
 from dagdp.kernels.rows import add_to
-from dagdp.kernels.vectors import lent_block, pick, row_length
+from dagdp.kernels.vectors import lent_block, pick, row_length, totals
 
 LIMIT_4, LIMIT_8 = np.float32(80.0), 700.0  # e^-LIMIT is a normal number
 
@@ -145,8 +145,8 @@ def shortfall(made: Matrices, first: int, columns: int, bar: Any, place: int, ro
 
 @inner
 def tied_backward(
-    omega: Any, tied: Any, made: Matrices, incoming: Any, blocks: Any, level: int, batch: Batch, b0: int, state: Any,
-    bar: Any, bar_dot: Any, out: Any, theta: Source,
+    omega: Any, tied: Any, made: Matrices, incoming: Any, level: int, batch: Batch, b0: int, state: Any, bar: Any,
+    bar_dot: Any,
 ) -> bool:  # fmt: skip
     """ē (and its tangent) of a tied level's parents; whether it was done. The edges' flows wait in `made`."""
     pattern = pick(tied.pattern, level) if made.a.shape[0] > row_length(made.a) else -1
@@ -161,7 +161,7 @@ def tied_backward(
     if not fits:
         return False
     if made.waiting[0] == STEPS or (made.waiting[0] > 0 and made.waiting[1] != pattern):
-        tied_flush(omega, tied, made, blocks, batch, out, theta)
+        tied_flush(omega, tied, made)
     step = made.waiting[0]
     made.waiting[0], made.waiting[1] = step + 1, pattern
     across, down = up4(columns), up4(rows)
@@ -186,22 +186,9 @@ def tied_backward(
     return True
 
 
-@inlined
-def hand_to_entries(
-    tied: Any, blocks: Any, pattern: int, j: int, out: Any, theta: Source, batch: Batch, flow: Any
-) -> None:
-    """Add the flow on the j-th edge of a pattern to the entries that it reads."""
-    first, size = pick(tied.ptr, pattern), pick(tied.ptr, pattern + 1) - pick(tied.ptr, pattern)
-    for k in range(blocks.shape[0]):
-        entry = pick(tied.entries, first * blocks.shape[0] + k * size + j)
-        if entry >= 0:
-            block = pick(blocks, k)
-            lent_block(out, block, flow)[batch.part * row_entries(theta, block) + entry] += flow
-
-
 @inner
-def tied_flush(omega: Any, tied: Any, made: Matrices, blocks: Any, batch: Batch, out: Any, theta: Source) -> None:
-    """Hand the flows of the waiting levels to the gradient: A ∘ Σ α pᵀ, or its tangent."""
+def tied_flush(omega: Any, tied: Any, made: Matrices) -> None:
+    """Add the flows of the waiting levels to those that are summed: Σ α pᵀ, or what ė is made from."""
     steps, pattern = made.waiting[0], made.waiting[1]
     made.waiting[0] = 0
     if steps == 0:
@@ -211,20 +198,40 @@ def tied_flush(omega: Any, tied: Any, made: Matrices, blocks: Any, batch: Batch,
     across, down, at = up4(columns), up4(rows), start_of(tied, pattern)
     for t in range(0, rows, 2):
         for f in range(0, columns, 2):
-            flows = contract(made.rows, t, down, made.columns, f, across, steps)
+            flows = totals(*contract(made.rows, t, down, made.columns, f, across, steps))
             bent = flows
             rest = flows
             if made.z is not None:
-                bent = contract(made.rows, t, down, made.columns, STEPS * across + f, across, steps)
-                rest = contract(made.rows, STEPS * down + t, down, made.columns, f, across, steps)
+                bent = totals(*contract(made.rows, t, down, made.columns, STEPS * across + f, across, steps))
+                rest = totals(*contract(made.rows, STEPS * down + t, down, made.columns, f, across, steps))
             for n in range(4):
                 i, j = t + n // 2, f + n % 2
                 if i < rows and j < columns:
-                    a, flow = pick(made.a, at + i * columns + j), total(flows[n])
+                    made.flow[at + i * columns + j] += flows[n]
                     if made.z is not None:
-                        flow = (pick(made.z, at + i * columns + j) * flow + a * total(bent[n])) * rate + a * total(
-                            rest[n]
-                        )
-                    else:
-                        flow = a * flow
-                    hand_to_entries(tied, blocks, pattern, i * columns + j, out, theta, batch, flow)
+                        made.bent[at + i * columns + j] += bent[n] * rate + rest[n]
+
+
+@inner
+def tied_hand_over(omega: Any, tied: Any, made: Matrices, blocks: Any, batch: Batch, out: Any, theta: Source) -> None:
+    """Add what was summed, A ∘ Σ α pᵀ or its tangent, to the entries that a pattern's edges read: once a block of
+    samples, since every edge has to be asked for its entry. Sums are 0 again.
+    """
+    rate = made.a.dtype.type(1) / omega.gamma
+    patterns = tied.shapes.shape[0] // 2 if made.a.shape[0] > row_length(made.a) else 0
+    for pattern in range(patterns):
+        at, first = start_of(tied, pattern), pick(tied.ptr, pattern)
+        size = pick(tied.ptr, pattern + 1) - first
+        for j in range(size):
+            a, flow = pick(made.a, at + j), pick(made.flow, at + j)
+            made.flow[at + j] = 0
+            if made.z is None:
+                flow = a * flow
+            else:
+                flow = pick(made.z, at + j) * flow * rate + a * pick(made.bent, at + j)
+                made.bent[at + j] = 0
+            for k in range(blocks.shape[0]):
+                entry = pick(tied.entries, first * blocks.shape[0] + k * size + j)
+                if entry >= 0:
+                    block = pick(blocks, k)
+                    lent_block(out, block, flow)[batch.part * row_entries(theta, block) + entry] += flow

@@ -150,6 +150,34 @@ def row_length(typing: Any, array: Any) -> Any:
     return types.intp(array), generate
 
 
+@intrinsic
+def totals(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The sums of the lanes of four rows, with the bits of `total`: their halves are added side by side."""
+
+    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        rows, width = list(given), sig.args[0].count
+        while width > 1:
+            width //= 2
+            made = []
+            for k in range(0, len(rows), 2):
+                first, second = rows[k], rows[min(k + 1, len(rows) - 1)]
+                lanes = first.type.count * (1 if first is second else 2)
+                low, high = (
+                    ir.Constant(
+                        ir.VectorType(ir.IntType(32), lanes // 2),
+                        [begin + lane for begin in range(half, lanes, 2 * width) for lane in range(width)],
+                    )
+                    for half in (0, width)
+                )
+                halves = (builder.shuffle_vector(first, second, mask) for mask in (low, high))
+                made.append(builder.fadd(*halves))
+            rows = made
+        sums = [builder.extract_element(rows[0], ir.Constant(ir.IntType(32), n)) for n in range(4)]
+        return context.make_tuple(builder, sig.return_type, sums)
+
+    return types.UniTuple(a.dtype, 4)(a, b, c, d), generate
+
+
 def _turned(builder: Any, rows: list[Any], block: int) -> list[Any]:
     """The transposed square, `block` being the elements of 16 bytes: what one instruction of any machine moves.
 

@@ -1,0 +1,81 @@
+"""Levels whose parents' rows rise with their own: stretches that fill a level, that end within it, and none at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import unproved
+
+import dagdp
+from dagdp import Graph, HardMax, Negentropy, SquaredL2, Tsallis, reference
+from dagdp.graphs import dtw_grid
+
+WIDTH, DEPTH = 45, 7
+
+
+def ladder(straight: int) -> Graph:
+    """Levels of WIDTH nodes. The first `straight` of a level read three runs of neighbours, of one and two levels
+    before; the others one to three nodes anywhere on the level before. All edges into a node share its weight.
+    """
+    rng, edges = np.random.default_rng(straight), []
+    for level in range(1, DEPTH):
+        here, before, further = (WIDTH * (level - k) for k in range(3))
+        for i in range(WIDTH):
+            if i < straight:
+                parents = [before + i, before + (i + 1) % WIDTH] + ([further + i] if level > 1 else [])
+            else:
+                parents = [before + int(p) for p in rng.choice(WIDTH, rng.integers(1, 4), replace=False)]
+            edges += [(parent, here + i) for parent in parents]
+    parents, children = np.array(edges).T
+    return Graph.from_edges(parents, children, potentials={None: ((WIDTH * DEPTH,), children)})
+
+
+def answers(module, dag, theta, z, omega, **options):
+    value, path = module.dp_value_and_grad(dag, theta, omega, **options)
+    slope, change = module.dp_jvp_and_hvp(dag, theta, z, omega, **options)
+    return [value, path, slope, change, module.dp_value(dag, theta, omega, **options)]
+
+
+@pytest.mark.parametrize("straight", [0, 1, 17, 33, WIDTH])
+@pytest.mark.parametrize("batch", [(), (19,)], ids=str)
+@pytest.mark.parametrize("omega", [Negentropy(0.8), SquaredL2(1.3), HardMax()], ids=repr)
+def test_equal_to_the_reference(straight, batch, omega):
+    rng, graph = np.random.default_rng(1), ladder(straight)
+    theta, z = rng.normal(size=(2, *batch, WIDTH * DEPTH))
+    theta[..., 3 * WIDTH + 5] = -np.inf  # a node that is never taken, in the middle of a stretch
+    dag = dagdp.compile(graph)
+    want = answers(reference, dag, theta, z, omega)
+    for ours, theirs in zip(answers(dagdp, dag, theta, z, omega), want, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("batch", [(), (19,)], ids=str)
+@pytest.mark.parametrize("omega", [Negentropy(0.8), Negentropy(2e-7), Tsallis(1.5, 0.7), HardMax()], ids=repr)
+def test_equal_where_nothing_is_proved(batch, omega, monkeypatch):
+    """In float32; at the small temperature powers of two are out of range, and v is kept in two parts."""
+    rng, graph = np.random.default_rng(2), ladder(33)
+    theta, z = rng.normal(size=(2, *batch, WIDTH * DEPTH)).astype(np.float32)
+    want = answers(dagdp, unproved(graph, monkeypatch), theta, z, omega)
+    tolerance = 2e-5 if omega != Negentropy(2e-7) else 1e-2
+    for ours, theirs in zip(answers(dagdp, dagdp.compile(graph), theta, z, omega), want, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("items", [1, 16])
+def test_alone_and_beside_another(items):
+    """Side by side a level's stretches are cut where the next graph's nodes begin, and follow each other. The same
+    bits, but for one item's gradient, which is summed run by run: where graphs meet other edges make a run.
+    """
+    rng, graphs = np.random.default_rng(3), [ladder(33), dtw_grid(20, 31), ladder(WIDTH)]
+    thetas = [rng.normal(size=(items, graph.potentials()[0].size)).astype(np.float32) for graph in graphs]
+    values, paths = dagdp.dp_value_and_grad(dagdp.compile_batch(graphs), np.concatenate(thetas, -1), Negentropy(0.6))
+    first = 0
+    for k, (graph, theta) in enumerate(zip(graphs, thetas, strict=True)):
+        dag, shape = dagdp.compile(graph), graph.potentials()[0].shape
+        value, path = dagdp.dp_value_and_grad(dag, theta.reshape(items, *shape), Negentropy(0.6))
+        last = first + theta.shape[-1]
+        np.testing.assert_array_equal(values[:, k], value)
+        np.testing.assert_allclose(
+            paths[:, first:last], path.reshape(items, -1), atol=1e-6 if items == 1 else 0, rtol=0
+        )
+        first = last

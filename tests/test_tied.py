@@ -161,6 +161,16 @@ def test_a_bad_entry_of_a_matrix_is_named():
         dagdp.dp_value(dagdp.compile(graph), theta, Negentropy(1.0))
 
 
+def test_weights_far_below_the_largest_are_summed_over_many_steps():
+    """All states are as likely, one by transitions that are e^-79.5 of the others: α p is 4e33 there, 8000 times."""
+    T, scores, far = 8000, np.zeros(3, np.float32), 79.5
+    emission, transition = np.zeros((16, T, 3), np.float32), np.zeros((3, 3), np.float32)
+    emission[:, 1:, 0], transition[0] = far, -far
+    theta = {"emission": emission, "transition": transition, "start": scores, "end": scores}
+    path = dagdp.dp_grad(dagdp.compile(linear_chain(T, 3)), theta, Negentropy(1.0))
+    np.testing.assert_allclose(path["transition"], np.full((3, 3), 16 * (T - 1) / 9), rtol=1e-3)
+
+
 def test_a_long_chain_keeps_its_precision():
     """Rule 4 on shared transitions: 10,000 steps in float32, gradient within 1e-5 of float64."""
     graph, rng = linear_chain(10_000, 4), np.random.default_rng(5)

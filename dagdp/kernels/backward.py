@@ -277,7 +277,7 @@ def backward(
             write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
     if ties is not None:
         tied_flush(omega, ties[0], ties[1])
-        tied_hand_over(omega, ties[0], ties[1], blocks, batch, out, theta)
+        tied_hand_over(ties[0], ties[1], blocks, batch, out, theta)
 
 
 @inner

@@ -119,7 +119,7 @@ def push_level(
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-        room = n1 - node if batch.powers else BARE_TOGETHER
+        room = n1 - node if batch.powers else min(BARE_TOGETHER, most // depth)
         stretch = place_stretch(incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at)
         if not batch.powers:
             push_rows(omega, depth, node * whole, stretch, state, bar, bar_dot, buffers, down)

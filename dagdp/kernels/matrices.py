@@ -23,8 +23,7 @@ class Matrices(NamedTuple):
 
     a: Any  # each pattern's rows are filled up to a multiple of four
     z: Any
-    flow: Any  # of the same entries: Σ α pᵀ over the levels that are done, A left out
-    bent: Any  # and, with a tangent, of what else ė is made from
+    flow: Any  # of the same entries: e, or ė, summed over the levels that are done
     peak: Any  # [2 P] θ° of each pattern, and how far finite θ lie below it
     columns: Any  # rows p, and p v̇ behind them, for STEPS levels
     rows: Any  # rows α, and β of a tangent behind them, for STEPS levels
@@ -80,10 +79,7 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
     fill(flow, 0, entries, 0)
     first += 2 * size
     z = part(scratch, first, size) if tangent is not None else None
-    bent = part(scratch, first + size, size) if tangent is not None else None
-    if tangent is not None:
-        fill(bent, 0, entries, 0)
-        first += 2 * size
+    first += 0 if tangent is None else size
     peak = part(scratch, first, 2 * patterns + whole)
     first += 2 * patterns + whole
     sizes = 2 * STEPS * columns * whole, 2 * STEPS * rows * whole, 3 * max(rows, columns) * whole
@@ -93,7 +89,7 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
     sums = part(scratch, first, sizes[2])
     waiting = part(places.numbers, places.numbers.shape[0] - TIED, TIED)
     waiting[0] = 0
-    return Matrices(a, z, flow, bent, peak, columns_room, rows_room, sums, waiting), first + sizes[2]
+    return Matrices(a, z, flow, peak, columns_room, rows_room, sums, waiting), first + sizes[2]
 
 
 @inner

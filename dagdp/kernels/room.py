@@ -53,11 +53,11 @@ def scratch_size(
 def matrices_size(tied: Any, row: int) -> int:
     """The same for the matrices of tied levels: see `new_matrices`."""
     if tied.shapes.size == 0:
-        return 5 * row
+        return 4 * row
     rows, columns = (-(-size // 4) * 4 for size in tied.shapes.T)
     entries = int((rows * tied.shapes[:, 1]).sum())
     most = int(rows.max()), int(columns.max())
-    return 4 * (entries + row) + 2 * len(rows) + row + (2 * STEPS * sum(most) + 3 * max(most)) * row
+    return 3 * (entries + row) + 2 * len(rows) + row + (2 * STEPS * sum(most) + 3 * max(most)) * row
 
 
 @inlined

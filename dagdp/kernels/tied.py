@@ -188,7 +188,10 @@ def tied_backward(
 
 @inner
 def tied_flush(omega: Any, tied: Any, made: Matrices) -> None:
-    """Add the flows of the waiting levels to those that are summed: Σ α pᵀ, or what ė is made from."""
+    """Add the flows of the waiting levels to those that are summed: A ∘ Σ α pᵀ, or its tangent.
+
+    A is not left for the end: a sum of many α pᵀ alone, which may be as large as e^LIMIT, would be infinite.
+    """
     steps, pattern = made.waiting[0], made.waiting[1]
     made.waiting[0] = 0
     if steps == 0:
@@ -207,29 +210,27 @@ def tied_flush(omega: Any, tied: Any, made: Matrices) -> None:
             for n in range(4):
                 i, j = t + n // 2, f + n % 2
                 if i < rows and j < columns:
-                    made.flow[at + i * columns + j] += flows[n]
+                    edge = at + i * columns + j
+                    a, flow = pick(made.a, edge), flows[n]
                     if made.z is not None:
-                        made.bent[at + i * columns + j] += bent[n] * rate + rest[n]
+                        flow = (pick(made.z, edge) * flow + a * bent[n]) * rate + a * rest[n]
+                    else:
+                        flow = a * flow
+                    made.flow[edge] += flow
 
 
 @inner
-def tied_hand_over(omega: Any, tied: Any, made: Matrices, blocks: Any, batch: Batch, out: Any, theta: Source) -> None:
-    """Add what was summed, A ∘ Σ α pᵀ or its tangent, to the entries that a pattern's edges read: once a block of
-    samples, since every edge has to be asked for its entry. Sums are 0 again.
+def tied_hand_over(tied: Any, made: Matrices, blocks: Any, batch: Batch, out: Any, theta: Source) -> None:
+    """Add what was summed to the entries that a pattern's edges read: once a block of samples, since every edge has to
+    be asked for its entry. Sums are 0 again.
     """
-    rate = made.a.dtype.type(1) / omega.gamma
     patterns = tied.shapes.shape[0] // 2 if made.a.shape[0] > row_length(made.a) else 0
     for pattern in range(patterns):
         at, first = start_of(tied, pattern), pick(tied.ptr, pattern)
         size = pick(tied.ptr, pattern + 1) - first
         for j in range(size):
-            a, flow = pick(made.a, at + j), pick(made.flow, at + j)
+            flow = pick(made.flow, at + j)
             made.flow[at + j] = 0
-            if made.z is None:
-                flow = a * flow
-            else:
-                flow = pick(made.z, at + j) * flow * rate + a * pick(made.bent, at + j)
-                made.bent[at + j] = 0
             for k in range(blocks.shape[0]):
                 entry = pick(tied.entries, first * blocks.shape[0] + k * size + j)
                 if entry >= 0:

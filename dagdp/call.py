@@ -220,9 +220,17 @@ def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool,
     wiring = dag.wiring
     nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
     itemsize = np.dtype(real).itemsize
-    ordered = kept and lanes * itemsize == ROW_BYTES and wiring.incoming.reader.size > 0
-    edges = int(wiring.incoming.edges[-1]) * {"gradient": 1, "tangent": 2}.get(kernel.back, 0) if ordered else 0
-    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, members, edges)
+    own_places = 0
+    if kept and wiring.incoming.reader.size > 0:
+        row = ROW_BYTES // itemsize
+        edges = int(wiring.incoming.edges[-1])
+        if lanes == row:
+            own_places = edges * row * {"gradient": 1, "tangent": 2}.get(kernel.back, 0)
+        elif wiring.incoming.direct.size > 0 and kernel.back:
+            own_places = edges + row
+    size = scratch_size(
+        kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, members, own_places
+    )
     return size, places_size(dag.most_parents)
 
 

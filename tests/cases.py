@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,6 +99,16 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "banded grid": lambda: dtw_grid(7, 6, band=1),
 }
 SMALL = [name for name in GRAPHS if name != "wide"]
+
+
+def dense(width: int, depth: int) -> Graph:
+    """Each node of a level from all of the one before; the first and the last level are one node."""
+    widths = [1, *[width] * depth, 1]
+    first = np.cumsum([0, *widths])
+    pairs = [np.indices((b, a)).reshape(2, -1) for a, b in pairwise(widths)]
+    children = np.concatenate([first[k + 1] + child for k, (child, _) in enumerate(pairs)])
+    parents = np.concatenate([first[k] + parent for k, (_, parent) in enumerate(pairs)])
+    return Graph.from_edges(parents, children, potentials={None: ((int(first[-1]),), children)})
 
 
 def random_theta(graph: Graph, rng: np.random.Generator, batch: tuple[int, ...] = (), dtype: str = "float64"):

@@ -81,11 +81,17 @@ ALLOWED = {
     "kernels.powers": {"kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.vectors"},
     "kernels.bare": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
-        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.vectors",
+        "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.slotwise",
+        "kernels.team", "kernels.vectors",
+    },
+    "kernels.slotwise": {
+        "kernels.elementary", "kernels.exchange", "kernels.forward", "kernels.jit", "kernels.lanes", "kernels.places",
+        "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
+        "kernels.team", "kernels.vectors", "progressions",
     },
     "kernels.stretches": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.places", "kernels.powers", "kernels.recursion",
-        "kernels.slots", "kernels.solve", "kernels.vectors",
+        "kernels.slots", "kernels.solve", "kernels.team", "kernels.vectors",
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import unproved
+from cases import dense, unproved
 
 import dagdp
 from dagdp import Graph, HardMax, Negentropy, SquaredL2, Tsallis, reference
@@ -66,12 +66,12 @@ def test_equal_where_nothing_is_proved(batch, straight, fan, offset, omega, monk
 
 
 @pytest.mark.parametrize("items", [1, 16])
-def test_alone_and_beside_another(items):
-    """Side by side a level's stretches are cut where the next graph's nodes begin, and follow each other. The same
-    bits, but for one item's gradient, which is summed run by run: where graphs meet other edges make a run.
-    """
-    rng, graphs = np.random.default_rng(3), [ladder(33), dtw_grid(20, 31), ladder(WIDTH)]
-    thetas = [rng.normal(size=(items, graph.potentials()[0].size)).astype(np.float32) for graph in graphs]
+@pytest.mark.parametrize("offset", [0.0, 4e5], ids=["powers", "two parts"])
+def test_alone_and_beside_another(items, offset):
+    """Side by side a level's stretches are cut where the next graph's nodes begin, and follow each other: same bits."""
+    rng, graphs = np.random.default_rng(3), [ladder(33), dtw_grid(20, 31), ladder(WIDTH), ladder(0)]
+    thetas = [rng.normal(size=(items, graph.potentials()[0].size)) + offset for graph in graphs]
+    thetas = [theta.astype(np.float32) for theta in thetas]
     values, paths = dagdp.dp_value_and_grad(dagdp.compile_batch(graphs), np.concatenate(thetas, -1), Negentropy(0.6))
     first = 0
     for k, (graph, theta) in enumerate(zip(graphs, thetas, strict=True)):
@@ -79,7 +79,22 @@ def test_alone_and_beside_another(items):
         value, path = dagdp.dp_value_and_grad(dag, theta.reshape(items, *shape), Negentropy(0.6))
         last = first + theta.shape[-1]
         np.testing.assert_array_equal(values[:, k], value)
-        np.testing.assert_allclose(
-            paths[:, first:last], path.reshape(items, -1), atol=1e-6 if items == 1 else 0, rtol=0
-        )
+        np.testing.assert_array_equal(paths[:, first:last], path.reshape(items, -1))
         first = last
+
+
+@pytest.mark.parametrize("width", [1, 16, 37])
+@pytest.mark.parametrize("offset", [0.0, 4e5], ids=["powers", "two parts"])
+@pytest.mark.parametrize("omega", [Negentropy(0.8), SquaredL2(1.3)], ids=repr)
+def test_one_sample_whose_nodes_share_their_parents(width, offset, omega):
+    """Flows of many edges into one parent are summed by lanes."""
+    rng, graph = np.random.default_rng(4), dense(width, 5)
+    theta, z = rng.normal(size=(2, graph.num_nodes))
+    dag = dagdp.compile(graph)
+    want = answers(reference, dag, theta, z, omega)
+    for ours, theirs in zip(answers(dagdp, dag, theta, z, omega), want, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+    theta, z = theta.astype(np.float32) + np.float32(offset), z.astype(np.float32)
+    want = answers(dagdp, dag, theta.astype(float), z.astype(float), omega)
+    for ours, theirs in zip(answers(dagdp, dag, theta, z, omega), want, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from cases import OPERATORS, flat, from_threads
+from cases import OPERATORS, dense, flat, from_threads
 from test_powers import LIMITS
 
 import dagdp
@@ -42,6 +42,7 @@ def layered(width: int, weighted_nodes: bool) -> Graph:
 WIDE = {
     "grid": lambda: dtw_grid(700, 650),
     "trellis": lambda: trellis(3, 600),
+    "dense": lambda: dense(520, 2),
     "scattered": lambda: layered(1500, weighted_nodes=False),
     "two potentials": lambda: layered(900, weighted_nodes=True),
 }

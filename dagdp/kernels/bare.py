@@ -1,9 +1,10 @@
-"""The backward pass of the closed form on graphs without potentials on edges, for rows of samples: it pushes.
+"""The backward pass of the closed form on graphs without potentials on edges: it pushes.
 
 A node's weights hang on its parents' v alone, so they are made anew, all at once, where its ē is handed out: nothing
 but v is kept of a node, and ē of a band of levels and of those from which edges lead into it. (The pass that pulls
-finds one end of an edge at a time, and asks for S, or κ, of the other.) Levels and nodes are taken in order and a block
-of samples belongs to one thread, so bits depend on nothing.
+finds one end of an edge at a time, and asks for S, or κ, of the other.) Of rows of samples, levels and nodes are taken
+in order and a block of samples belongs to one thread, so bits depend on nothing; how one sample's levels are left says
+slotwise.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.kernels.backward import seed
-from dagdp.kernels.exchange import Batch, Source, last_at_most
+from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.forward import solve_rows
 from dagdp.kernels.hoisted import write_hoisted
 from dagdp.kernels.jit import inlined, inner
@@ -21,6 +22,8 @@ from dagdp.kernels.powers import highest, sum_powers
 from dagdp.kernels.recursion import anchor, centre
 from dagdp.kernels.rows import add_to, fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, MOVES, rows_at_once, rows_of_moves
+from dagdp.kernels.slotwise import leave_level
+from dagdp.kernels.team import all_go_on, only_one
 from dagdp.kernels.vectors import FAR, behind, expect_row, part, pick, row_length
 
 LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
@@ -69,7 +72,7 @@ def push_rows(
     """The flows into the rows that `place_stretch` placed, the first of which lies at `first`, by v in two parts."""
     rows, jump, shift = stretch
     solve_rows(omega, depth, rows, (jump, shift), state, buffers, 0)
-    places, _, _, y, desk = buffers
+    places, _, _, y, desk, _ = buffers
     whole = row_length(bar)
     for r in range(rows):
         child, skip, v_at = first + r * whole, r * shift, part(places.numbers, r * jump, depth)
@@ -120,7 +123,10 @@ def push_level(
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
         room = n1 - node if batch.powers else min(BARE_TOGETHER, most // depth)
-        stretch = place_stretch(incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at)
+        nodes, rows, jump, shift = place_stretch(
+            incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at, True
+        )
+        stretch = rows, jump, shift
         if not batch.powers:
             push_rows(omega, depth, node * whole, stretch, state, bar, bar_dot, buffers, down)
         elif depth == MOVES:
@@ -128,7 +134,7 @@ def push_level(
             push_stretch(omega, MOVES, node * whole, stretch, state, bar, bar_dot, at, own_y, down)
         else:
             push_stretch(omega, depth, node * whole, stretch, state, bar, bar_dot, at, buffers[3], down)
-        node += stretch[0]
+        node += nodes
 
 
 @inner
@@ -141,12 +147,38 @@ def window_nodes(incoming: Any, hoisted: Any) -> int:
 
 
 @inner
-def slide(rows: Any, floor: int, before: int, last: int) -> None:
-    """What were the rows of nodes [before, last) become those of [floor, last), 0 at the new ones."""
+def slide(rows: Any, shift: int, count: int) -> None:
+    """The first `count` numbers move up by `shift`, and 0 takes their place."""
     whole = row_length(rows)
-    for node in range(last - 1, before - 1, -1):
-        store(rows, (node - floor) * whole, load(rows, (node - before) * whole))
-    fill(rows, 0, (before - floor) * whole, 0)
+    at = count
+    while at >= whole:
+        at -= whole
+        store(rows, at + shift, load(rows, at))
+    put(rows, shift, load(rows, 0), at)
+    fill(rows, 0, shift - shift % whole, 0)
+    put(rows, shift - shift % whole, row_of(rows, 0), shift % whole)
+
+
+@inlined
+def enter_band(
+    incoming: Any,
+    batch: Batch,
+    b0: int,
+    ends: Any,
+    weights: Any,
+    state: Any,
+    rows: Any,
+    along: Any,
+    floor: int,
+    before: int,
+    last: int,
+) -> None:
+    """ē of nodes [before, last) becomes that of [floor, last): 0, or 1 where a sample ends, at those that join."""
+    shift, count = (before - floor) * batch.lanes, (last - before) * batch.lanes
+    slide(rows, shift, count)
+    seed(behind(rows, -floor * batch.lanes), floor, before, batch, b0, ends, state[0], weights)
+    if along is not None:
+        slide(along.bar_dot, shift, count)
 
 
 @inner
@@ -155,21 +187,22 @@ def backward_bare(
     state: Any, rows: Any, out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
     """E (Algorithm 1), and with `along` Ė (Algorithm 2). `rows` and `along.bar_dot` have room for `window_nodes`."""
+    places = buffers[0]
     newest_band = last_at_most(hoisted.levels, top)
     before = pick(incoming.levels, pick(hoisted.levels, newest_band + 1))
     for band in range(newest_band, -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         floor, last = pick(hoisted.floor, band), pick(incoming.levels, pick(hoisted.levels, band + 1))
-        slide(rows, floor, before, last)
-        skip = floor * row_length(rows)
+        if only_one(places):
+            enter_band(incoming, batch, b0, ends, weights, state, rows, along, floor, before, last)
+            all_go_on(places)
+        before, skip = floor, floor * batch.lanes
         bar = behind(rows, -skip)
-        seed(bar, floor, before, batch, b0, ends, state[0], weights)
-        if along is not None:
-            slide(along.bar_dot, floor, before, last)
         bar_dot = None if along is None else behind(along.bar_dot, -skip)
-        before = floor
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
-            push_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
+            if batch.together is not None:
+                push_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
+            else:
+                leave_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
         if state[5] is not None:
-            flow = bar if along is None else bar_dot
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow, buffers[0])
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else bar_dot, places)

@@ -29,7 +29,7 @@ from dagdp.kernels.matrices import fill_matrices, new_matrices, shared_by_all
 from dagdp.kernels.operator import exponential
 from dagdp.kernels.ordered import begin_keeping, end_keeping
 from dagdp.kernels.powers import out_of_range, told
-from dagdp.kernels.room import new_buffers, new_rows, new_state
+from dagdp.kernels.room import new_buffers, new_rows, new_state, part_held
 from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, spare_at
 from dagdp.kernels.team import all_go_on, goes_on_alone, only_one, places_in, somebody_told
@@ -52,15 +52,14 @@ def next_end(incoming, batch, b0, ends, level):
     return found
 
 
-def pushes(omega, batch, edges):
+def pushes(omega, edges):
     """Whether the backward pass is that of bare.py, which makes anew what it asks of a node."""
     raise AssertionError("only asked in compiled code")
 
 
 @fact(pushes)
-def _pushes(omega, batch, edges):
-    together = batch[batch.fields.index("together")]
-    return omega.instance_class.omega.solver == "exponential" and together != types.none and edges == types.none
+def _pushes(omega, edges):
+    return omega.instance_class.omega.solver == "exponential" and edges == types.none
 
 
 @inlined
@@ -95,7 +94,7 @@ def go_back(
         seed_all(incoming, batch, b0, ends, seeds, state, bar, places, along)
         if goes_on_alone(places):
             backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square, along)
-    elif pushes(omega, batch, edges):
+    elif pushes(omega, edges):
         backward_bare(
             omega, incoming, hoisted, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, square, along
         )
@@ -158,7 +157,9 @@ def _value(omega, scratch, numbers, table, batch, ends, theta, value, tying, edg
     incoming, hoisted, tied = forward_wires(table, PASSING)
     form = in_form(omega, batch, edges, nodes)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, form, False, None, None, None, nodes)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch, None, False, edges)
+    buffers, square, first = new_buffers(
+        omega, scratch, first, places, incoming, batch, None, False, edges, scratch[:0]
+    )
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong, _ = run_forward(
@@ -172,13 +173,14 @@ def _gradient(omega, scratch, numbers, table, batch, ends, theta, value, out, se
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    form, keep = in_form(omega, batch, edges, nodes), not pushes(omega, batch, edges)
+    form, keep = in_form(omega, batch, edges, nodes), not pushes(omega, edges)
+    scratch, held = part_held(scratch, incoming, batch, keeping)
     state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, form, keep, None, None, True, nodes)
     buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, None, keeping is not None or not keep, edges
+        omega, scratch, first, places, incoming, batch, None, keeping is not None or not keep, edges, held
     )
     # what is pushed is made anew on the way back: going forward nobody asks for weights
-    going = buffers if keep else (*buffers[:3], part(buffers[3], 0, row_length(scratch)), buffers[4])
+    going = buffers if keep else (*buffers[:3], part(buffers[3], 0, row_length(scratch)), *buffers[4:])
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
     rows = new_rows(scratch, first, batch, None, edges)
     graph = incoming, outgoing, free, hoisted, ties
@@ -220,7 +222,9 @@ def _weights(omega, scratch, numbers, table, batch, ends, theta, value, out, tyi
     outgoing, _ = backward_wires(table)
     form = in_form(omega, batch, edges, nodes)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, form, True, None, None, None, nodes)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch, None, False, edges)
+    buffers, square, first = new_buffers(
+        omega, scratch, first, places, incoming, batch, None, False, edges, scratch[:0]
+    )
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
     rows = new_rows(scratch, first, batch, None, edges)
     spare = spare_at(places, incoming, batch.lanes, scratch)
@@ -238,9 +242,11 @@ def _jvp(omega, scratch, numbers, table, batch, ends, theta, z, value, slope, ty
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, PASSING)
     form = in_form(omega, batch, edges, nodes)
-    bend = None if pushes(omega, batch, edges) else True  # as in the Hessian's pass, so that both have the same bits
+    bend = None if pushes(omega, edges) else True  # as in the Hessian's pass, so that both have the same bits
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, form, False, True, bend, None, nodes)
-    buffers, square, first = new_buffers(omega, scratch, first, places, incoming, batch, True, False, edges)
+    buffers, square, first = new_buffers(
+        omega, scratch, first, places, incoming, batch, True, False, edges, scratch[:0]
+    )
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
         _, wrong, _ = run_forward(
@@ -254,13 +260,14 @@ def _hessian(omega, scratch, numbers, table, batch, ends, theta, z, value, slope
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    form, keep = in_form(omega, batch, edges, nodes), not pushes(omega, batch, edges)
+    form, keep = in_form(omega, batch, edges, nodes), not pushes(omega, edges)
+    scratch, held = part_held(scratch, incoming, batch, keeping)
     bend = True if keep else None
     state, bar, bar_dot, first = new_state(
         omega, scratch, places, incoming, hoisted, form, keep, True, bend, True, nodes
     )
     buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, True, keeping is not None, edges
+        omega, scratch, first, places, incoming, batch, True, keeping is not None, edges, held
     )
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, z, True)
     rows = new_rows(scratch, first, batch, True, edges)

@@ -241,10 +241,13 @@ def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: 
             r += whole
     while r < count:
         e = number(entry, r)
-        if e >= 0:
-            value = pick(flow, number(rows, r))
-            out[first + e] = value if afresh else pick(out, first + e) + value
+        value = pick(flow, number(rows, r))
         r += 1
+        while r < count and number(entry, r) == e:  # one entry of many nodes: its sum does not go through memory
+            value += pick(flow, number(rows, r))
+            r += 1
+        if e >= 0:
+            out[first + e] = value if afresh else pick(out, first + e) + value
 
 
 @inlined

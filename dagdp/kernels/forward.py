@@ -46,7 +46,7 @@ def compare_row(omega: Any, depth: int, placed: Any, state: Any, buffers: Any, r
     """x of the r-th row, where edges have potentials of their own, and its maximum."""
     jump, shift = placed
     v_hi, v_lo = behind(state[0], r * shift), behind(state[1], r * shift)
-    places, w, _, _, desk = buffers
+    places, w, _, _, desk, _ = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
     x_at = part(places.numbers, (0 if w is None else 2 * most) + r * jump, depth)
     if w is not None:
@@ -62,7 +62,7 @@ def solve_row(omega: Any, depth: int, placed: Any, state: Any, buffers: Any, r: 
     """What max_Ω of the r-th row hangs on."""
     jump, shift = placed
     v_hi, v_lo = behind(state[0], r * shift), behind(state[1], r * shift)
-    places, w, _, y, desk = buffers
+    places, w, _, y, desk, _ = buffers
     whole = row_length(v_hi)
     x_at = part(places.numbers, (0 if w is None else 2 * rows_at_once(places)) + r * jump, depth)
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
@@ -111,7 +111,7 @@ def finish_row(
     """v, κ, v̇ and c of the r-th row, which lies at `at`; `count` of its lanes count."""
     jump, shift = placed
     v_hi, _, _, v_dot, c, _, own_dot = state
-    places, _, z, y, desk = buffers
+    places, _, z, y, desk, _ = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
     turn = put_value(omega, count, at, own_at[0], state, buffers, r)
     if y.shape[0] > whole:
@@ -148,11 +148,14 @@ def visit_nodes(
             depth -= 1
             room = min(together, most // depth)
         if buffers[1] is None:
-            rows, jump, shift = place_stretch(incoming, batch, run, slot, depth, node, i, last, room, spare, state, at)
+            nodes, rows, jump, shift = place_stretch(
+                incoming, batch, run, slot, depth, node, i, last, room, spare, state, at, alone(buffers[0])
+            )
             placed = jump, shift
         else:
             placed, alike = (depth, 0), min(last - node, pick(incoming.width, slot + depth - 1) - i)
             rows = min(alike if batch.together is not None else (alike + whole - 1) // whole, room)
+            nodes = min(last - node, rows * step)
             bad |= place_rows(
                 incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare
             )
@@ -163,17 +166,17 @@ def visit_nodes(
         for r in range(rows):
             k = node + r * step
             own_at = ((k - base[0]) * lanes, (k - base[1]) * lanes)
-            count = whole if batch.together is not None else min(whole, last - k)
+            count = whole if batch.together is not None else min(whole, node + nodes - k)
             finish_row(omega, depth, placed, count, (home + k) * lanes, own_at, state, buffers, r)
         if out is not None:
             for r in range(rows):
                 k = r * step
-                n = 0 if batch.together is not None else min(step, last - node - k)
+                n = 0 if batch.together is not None else min(step, nodes - k)
                 if batch.together is None and directly(incoming, batch):
                     keep_direct(omega, incoming, slot, depth, i + k, n, b0, theta, buffers, r, out)
                 else:
                     keep_row(omega, incoming, slot, depth, node + k, e0, i + k, n, buffers, r)
-        node = min(last, node + rows * step)
+        node += nodes
     return bad
 
 
@@ -183,7 +186,7 @@ def visit_part(
     state: Any, buffers: Any, square: Any, out: Any,
 ) -> bool:  # fmt: skip
     """v of nodes [n0, n1) of a level; `base` are the nodes that stand first in `own` and `own_dot`."""
-    places, w, w_dot, _, _ = buffers
+    places, w, w_dot, _, _, _ = buffers
     most = rows_at_once(places)
     run = part(places.numbers, 3 * most, most)
     lanes, whole = batch.lanes, row_length(state[0])

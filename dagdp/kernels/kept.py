@@ -3,11 +3,12 @@
 Where each edge reads an entry of its own, the gradient has a place for each edge. The forward pass puts there what
 `kept_weight` asks, and the backward pass, down the levels and over incoming edges, multiplies q by ē of the child:
 neither potentials nor v are read again, and still nothing is stored beside inputs and outputs. The Hessian product
-goes the same way, with what `Along` holds. (Rows of samples on graphs in no order have a place of their own for each
-edge, and the gradient gets what is left there: ordered.py.)
+goes the same way, with what `Along` holds. On graphs in no order into whose nodes few edges lead there is a place for
+each edge beside the gradient, which gets what is left there: of rows of samples node by node (ordered.py), of one
+sample slot by slot, as rows are met.
 
-Nodes none of whose edges reads an entry are *bare*, as the extra end of a graph with several ends is: the weights of
-their edges are made anew from v.
+Nodes none of whose edges reads an entry are *bare*, as the extra end of a graph with several ends is: where the
+gradient itself has the weights, those of their edges are made anew from v.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from dagdp.kernels.scattered import (
 )
 from dagdp.kernels.slots import (
     DESK,
+    by_slots,
     directly,
     edges_before,
     expect_parents,
@@ -55,7 +57,7 @@ def keep_row(
     omega: Any, incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, buffers: Any, r: int
 ) -> None:
     """What is kept of the r-th row's edges, in the place of their potentials in w, edge by edge from e0 on."""
-    _, w, _, y, desk = buffers
+    _, w, _, y, desk, _ = buffers
     whole = row_length(w)
     turn, y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
     for d in range(depth):
@@ -72,8 +74,8 @@ def keep_direct(
     omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, r: int,
     out: Any,
 ) -> None:  # fmt: skip
-    """The same in the gradient, where rows find their entries themselves."""
-    _, w, _, y, desk = buffers
+    """The same slot by slot, or in the gradient, where rows find their entries themselves."""
+    _, w, _, y, desk, held = buffers
     whole = row_length(w)
     turn, y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
     k = pick(incoming.blocks, 0)
@@ -82,6 +84,9 @@ def keep_direct(
         row = row_kept(omega, y, d, turn)
         have = min(n, pick(incoming.width, slot + d) - i)
         e = pick(incoming.first, slot + d) + i
+        if held.shape[0] > 0:
+            put(held, e, row, have)
+            continue
         scatter_present(block, incoming.direct, e, first, have, row)
         if block.shape[0] > FAR:
             expect_vector(block, incoming.direct, e + have, first, pick(incoming.width, slot + d) - i - have)
@@ -131,7 +136,7 @@ def pour_row(
 
     Of the Hessian product, ė = q̇ ē + q ē̇, added to the parents' ē̇.
     """
-    _, w, w_dot, _, _ = buffers
+    _, w, w_dot, _, _, _ = buffers
     whole = row_length(w)
     child = node * whole
     above = load(bar, child)
@@ -157,11 +162,17 @@ def pour_row(
 
 
 @inlined
-def gather_direct(block: Any, incoming: Any, first: int, e: int, count: int, left: int) -> Any:
-    """A row of the entries of `count` edges of a slot from e on, `left` of which are to come; 0 where there is none."""
+def expect_places(block: Any, incoming: Any, first: int, e: int, left: int) -> None:
+    """Ask for entries of edges that follow e in a slot, `left` of which are to come, if the block is large."""
     if block.shape[0] > FAR:
         ahead = ROWS_AHEAD * row_length(block)
         expect_vector(block, incoming.direct, e + ahead, first, left - ahead)
+
+
+@inlined
+def gather_direct(block: Any, incoming: Any, first: int, e: int, count: int, left: int) -> Any:
+    """A row of the entries of `count` edges of a slot from e on; 0 where there is none."""
+    expect_places(block, incoming, first, e, left)
     return gather_present(block, incoming.direct, e, first, count)
 
 
@@ -175,7 +186,7 @@ def pour_slots(
     Slot by slot, so that a parent's sum does not hang on how a level falls into rows, and a graph has the same bits
     alone and beside others. (Node by node would do without EDGES, too, but gained 10 % in place of 25.)
     """
-    _, w, _, _, _ = buffers
+    _, w, _, _, _, held = buffers
     whole = row_length(w)
     direct = incoming.direct.shape[0] > 0
     block = pick(incoming.blocks, 0)
@@ -185,7 +196,10 @@ def pour_slots(
         for at in range(node, end, whole):
             e, have = pick(incoming.first, slot + d) + at - n0, min(whole, end - at)
             above = load(bar, at)
-            if direct:
+            if held.shape[0] > 0:
+                row = load(held, e)
+                expect_places(entries, incoming, first, e, end - at)
+            elif direct:
                 row = gather_direct(entries, incoming, first, e, have, end - at)
             else:
                 row = gather_vector(w, incoming.edges, at, d - e0, have)
@@ -211,7 +225,7 @@ def pour_level(
     square: Any, along: Any,
 ) -> None:  # fmt: skip
     """e, or ė, on the edges into a level, from what the gradient keeps."""
-    places, w, w_dot, _, _ = buffers
+    places, w, w_dot, _, _, _ = buffers
     most = rows_at_once(places)
     run = part(places.numbers, 3 * most, most)
     lanes, whole = batch.lanes, row_length(w)
@@ -278,7 +292,7 @@ def backward_kept(
     """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
     real = bar.dtype.type
     kept = Source(out, real(1), real(-np.inf))
-    left = 0 if in_order(incoming, batch) else incoming.bare.shape[0]
+    left = 0 if in_order(incoming, batch) or by_slots(incoming, batch) else incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):

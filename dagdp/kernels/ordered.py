@@ -91,7 +91,7 @@ def take_back(out: Any, square: Any, w: Any, incoming: Any, top: int, source: So
 @inlined
 def begin_keeping(incoming: Any, theta: Source, z: Source, batch: Batch, b0: int, buffers: Any, square: Any) -> bool:
     """Before a forward pass that keeps weights, along z if w_dot has room; whether an entry is out of range."""
-    _, w, w_dot, _, _ = buffers
+    _, w, w_dot, _, _, _ = buffers
     bad = False
     if batch.together is not None and in_order(incoming, batch):
         bad = bring_in_order(w, square, theta, incoming, batch, b0)

@@ -123,7 +123,7 @@ def place_rows(
     theta: Source, z: Source, state: Any, buffers: Any, spare: int,
 ) -> bool:  # fmt: skip
     """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level; whether one is bad."""
-    places, w, w_dot, _, _ = buffers
+    places, w, w_dot, _, _, _ = buffers
     whole, most = row_length(state[0]), rows_at_once(places)
     numbers = places.numbers
     at, w_at, run = part(numbers, 0, most), part(numbers, most, most), part(numbers, 3 * most, most)
@@ -149,10 +149,11 @@ def place_rows(
 @inlined
 def place_stretch(
     incoming: Any, batch: Any, run: Any, slot: int, depth: int, node: int, i: int, last: int, most: int, spare: int,
-    state: Any, at: Any,
+    state: Any, at: Any, loose: bool,
 ) -> Any:  # fmt: skip
-    """(rows, jump, shift) of the next rows of bare nodes, up to `most`, from a level's i-th node on: the parents over
-    the d-th edges of the r-th lie at at[r * jump + d] + r * shift. Rows whose parents' rise with them need no list.
+    """(nodes, rows, jump, shift) of the next rows of bare nodes, up to `most`, from a level's i-th node on: the parents
+    over the d-th edges of the r-th lie at at[r * jump + d] + r * shift. Rows whose parents' rise with them need no
+    list; the last of those is short if what stands behind it may be written back (`loose`).
     """
     whole = row_length(state[0])
     step = 1 if batch.together is not None else whole
@@ -164,14 +165,18 @@ def place_stretch(
         _, first, rise = parents_of(incoming, k, e)
         straight = min(straight, left_of_run(incoming, k, e)) if rise == 1 else 0
         at[d] = first * batch.lanes
+    if batch.together is None and loose and straight > 0:
+        rows = min((straight + whole - 1) // whole, most)
+        return min(straight, rows * whole), rows, 0, whole
     if straight >= step:
-        return min(straight // step, most), 0, whole
+        rows = min(straight // step, most)
+        return rows * step, rows, 0, whole
     if batch.together is not None:
         rows = min(alike, at.shape[0] // depth, most)
         place_samples(incoming, run, slot, depth, i, rows, state, at)
-        return rows, depth, 0
+        return rows, rows, depth, 0
     rows = min((alike + whole - 1) // whole, at.shape[0] // depth, most)
     for r in range(rows):
         n, behind = min(whole, last - node - r * whole), spare + r * depth * whole
         place_nodes(incoming, run, slot, depth, i + r * whole, n, behind, state, part(at, r * depth, depth))
-    return rows, depth, 0
+    return min(last - node, rows * whole), rows, depth, 0

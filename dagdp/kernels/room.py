@@ -16,7 +16,7 @@ from dagdp.kernels.matrices import STEPS
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.ordered import in_order
 from dagdp.kernels.rows import to_line
-from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, rows_at_once, spare_rows
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, by_slots, rows_at_once, spare_rows
 from dagdp.kernels.team import MEMBER, OTHERS, TEAM, TIED, mine
 from dagdp.kernels.vectors import part, row_length
 
@@ -33,11 +33,11 @@ def team_numbers(places: Any) -> slice:
 
 def scratch_size(
     kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int, members: int,
-    ordered: int,
+    kept: int,
 ) -> int:  # fmt: skip
     """Numbers in the block of memory that a launch of `kernel` works in, on a graph of that shape: see `new_state`.
 
-    ordered : rows of potentials that are brought in the order of edges at once.
+    kept : numbers that have a place of their own for each edge.
 
     One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by page,
     DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
@@ -46,8 +46,8 @@ def scratch_size(
     spare = members * (rows + 1) * row + 2 * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
     tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * BARE_TOGETHER) * row
-    own = tile + ordered * row + 3 * (CHUNK * lanes + row) + (row + 3) * row + matrices_size(tied, row)
-    return state + members * own
+    own = tile + 3 * (CHUNK * lanes + row) + (row + 3) * row + matrices_size(tied, row)
+    return state + members * own + kept + row
 
 
 def matrices_size(tied: Any, row: int) -> int:
@@ -75,6 +75,16 @@ def taken_for(way, scratch, first, size):
 
 
 @inner
+def part_held(scratch, incoming, batch, keeping):
+    """(what is left of the block, room for the weights of one sample's edges, for all of a team)."""
+    held = 0
+    if keeping is not None and by_slots(incoming, batch):
+        held = incoming.edges[-1] + row_length(scratch)
+    left = scratch.shape[0] - held
+    return part(scratch, 0, left), part(scratch, left, held)
+
+
+@inner
 def new_state(omega, scratch, places, incoming, hoisted, form, keep, tangent, bend, back, nodes):
     """v_hi, v_lo; κ, v̇ and c where they are asked for; the hoisted potentials of θ and z; ē and its tangent.
 
@@ -95,7 +105,10 @@ def new_state(omega, scratch, places, incoming, hoisted, form, keep, tangent, be
     c, first = taken_for(bend, scratch, first, size)
     own, first = taken_for(nodes, scratch, first, size if keep else band)
     own_dot, first = taken_for(None if nodes is None else tangent, scratch, first, band)
-    bars = size if keep else (window_nodes(incoming, hoisted) + 1) * lanes
+    bars = size
+    if not keep:
+        bars = window_nodes(incoming, hoisted) * lanes + 2 * whole
+        bars += -bars % whole
     bar, first = taken_for(back, scratch, first, bars)
     bar_dot, first = taken_for(None if back is None else tangent, scratch, first, bars)
     rest = (scratch.shape[0] - first) // whole // (mine(places, OTHERS) + 1) * whole  # a member's own
@@ -103,8 +116,9 @@ def new_state(omega, scratch, places, incoming, hoisted, form, keep, tangent, be
 
 
 @inner
-def new_buffers(omega, scratch, first, places, incoming, batch, tangent, kept, edges):
-    """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers, desk); and a square.
+def new_buffers(omega, scratch, first, places, incoming, batch, tangent, kept, edges, held):
+    """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers, desk, `held`); and a
+    square.
 
     Potentials lie edge by edge; behind them is room for a row of each slot. Behind the desk a row says whether powers
     of two were out of range.
@@ -121,7 +135,7 @@ def new_buffers(omega, scratch, first, places, incoming, batch, tangent, kept, e
     y, first = taken(scratch, first, (deepest + 1) * whole if asked else whole)
     desk, first = taken(scratch, first, (DESK * BARE_TOGETHER + 1) * whole)
     square, first = taken(scratch, first, (whole + 1) * whole)
-    return (places, w, z, y, desk), square, first
+    return (places, w, z, y, desk, held), square, first
 
 
 @inner

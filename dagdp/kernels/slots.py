@@ -79,6 +79,12 @@ def directly(incoming: Any, batch: Any) -> bool:
 
 
 @inlined
+def by_slots(incoming: Any, batch: Any) -> bool:
+    """Whether such a sample's weights are kept slot by slot, in memory of their own: where few edges enter a node."""
+    return directly(incoming, batch) and incoming.reader.shape[0] > 0
+
+
+@inlined
 def edges_before(incoming: Any, node: int, last: int, batch: Any, whole: int) -> int:
     """How many nodes from `node` on have their potentials read together: up to EDGES edges, at least a row."""
     if incoming.blocks.shape[0] == 0 or directly(incoming, batch):

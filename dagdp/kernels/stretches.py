@@ -24,6 +24,7 @@ from dagdp.kernels.slots import (
     spare_at,
 )
 from dagdp.kernels.solve import tangents
+from dagdp.kernels.team import alone
 from dagdp.kernels.vectors import behind, part, pick, row_length
 
 
@@ -54,7 +55,7 @@ def raise_rows(
 ) -> None:  # fmt: skip
     """e^v, v̇ and c of the rows that `place_stretch` placed, the first of which lies at `first`."""
     k, m, _, v_dot, c, _, own_dot = state
-    places, _, _, _, desk = buffers
+    places, _, _, _, desk, _ = buffers
     whole = row_length(k)
     size = load(desk, DESK * BARE_TOGETHER * whole)
     for r in range(rows):
@@ -89,14 +90,14 @@ def visit_stretches(
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-        rows, jump, shift = place_stretch(
-            incoming, batch, run, slot, depth, node, i, last, last - node, spare, state, at
+        nodes, rows, jump, shift = place_stretch(
+            incoming, batch, run, slot, depth, node, i, last, last - node, spare, state, at, alone(places)
         )
-        left = rows * whole if batch.together is not None else last - node
+        left = rows * whole if batch.together is not None else nodes
         first, own_at = (home + node) * lanes, ((node - base[0]) * lanes, (node - base[1]) * lanes)
         if depth == MOVES:
             own_y = rows_of_moves(y)
             raise_rows(omega, MOVES, rows, jump, shift, left, first, own_at, state, buffers, own_y, ask)
         else:
             raise_rows(omega, depth, rows, jump, shift, left, first, own_at, state, buffers, y, ask)
-        node += rows if batch.together is not None else rows * whole
+        node += nodes

@@ -1,0 +1,297 @@
+"""The backward pass of bare.py for one sample, whose rows are neighbouring nodes: it pushes slot by slot.
+
+A level is left in two steps. First each of its nodes learns anew what its max_Ω hung on, and keeps it where its own v
+was, for which nobody asks any more: top and 1/S of powers of two, else m + γ log S; and c in the place of v̇. Then its
+edges hand their flows to their parents, a slot after the other: in which order a parent adds them up hangs neither on
+how a level falls into rows, nor on what graphs stand beside this one, nor on threads, each of which has parents of its
+own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagdp.kernels.elementary import exp, log_of_mass
+from dagdp.kernels.exchange import Batch
+from dagdp.kernels.forward import solve_rows
+from dagdp.kernels.jit import inlined, inner
+from dagdp.kernels.lanes import first_lanes, load, rounded, row_of, select, store, total
+from dagdp.kernels.places import place_stretch
+from dagdp.kernels.powers import highest, lowered, sum_powers
+from dagdp.kernels.recursion import anchor, flow, flow_tangent, scaled, weight_tangent
+from dagdp.kernels.rows import add_to, later, number
+from dagdp.kernels.scattered import add_vector, gather_pair, gather_vector
+from dagdp.kernels.slots import DESK, MOVES, TOGETHER, rows_at_once, rows_of_moves, spare_at
+from dagdp.kernels.solve import tangents
+from dagdp.kernels.team import LEAST_NODES, alone, next_piece, pieces_of, portion
+from dagdp.kernels.vectors import behind, part, pick, row_length, rule
+from dagdp.progressions import LISTED
+
+PARENTS = 256  # neighbours that one member of a team adds to, before those of the next
+
+
+@inlined
+def keep_mean(omega: Any, depth: int, at: int, skip: int, v_at: Any, y: Any, turn: Any, v_dot: Any) -> None:
+    """c of a row that lies at `at`, in the place of its v̇."""
+    _, mean = tangents(omega, depth, y, turn, behind(v_dot, skip), v_at, None, v_at, row_of(y, 0))
+    store(v_dot, at, mean)
+
+
+@inlined
+def keep_powers(omega: Any, depth: int, first: int, stretch: Any, state: Any, buffers: Any, y: Any) -> None:
+    """top and 1/S of the rows that `place_stretch` placed, the first of which lies at `first`."""
+    k, m, _, v_dot, _, _, _ = state
+    rows, jump, shift = stretch
+    whole, real = row_length(k), k.dtype.type
+    for r in range(rows):
+        at, skip, v_at = first + r * whole, r * shift, part(buffers[0].numbers, r * jump, depth)
+        top = anchor(highest(behind(k, skip), v_at, depth))
+        mass = sum_powers(behind(k, skip), behind(m, skip), v_at, depth, top, y)
+        share = select(mass > real(0), real(1) / mass, real(0))
+        if v_dot is not None:
+            keep_mean(omega, depth, at, skip, v_at, y, share, v_dot)
+        store(k, at, top)
+        store(m, at, share)
+
+
+@inlined
+def keep_values(omega: Any, depth: int, first: int, stretch: Any, state: Any, buffers: Any) -> None:
+    """m + γ log S, as (hi, lo), likewise; m where no path comes, so that of weights there is 0."""
+    v_hi, v_lo, _, v_dot, _, _, _ = state
+    rows, jump, shift = stretch
+    places, _, _, y, desk, _ = buffers
+    whole, real = row_length(v_hi), v_hi.dtype.type
+    solve_rows(omega, depth, rows, (jump, shift), state, buffers, 0)
+    for r in range(rows):
+        at, skip, v_at = first + r * whole, r * shift, part(places.numbers, r * jump, depth)
+        m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
+        mass = load(desk, (DESK * r + 2) * whole)
+        some = mass > real(0)
+        if v_dot is not None:
+            share = select(some, real(1) / mass, real(0))
+            keep_mean(omega, depth, at, skip, v_at, behind(y, r * depth * whole), share, v_dot)
+        store(v_hi, at, anchor(m_hi))
+        store(v_lo, at, select(some, m_lo + log_of_mass(mass) * omega.gamma, real(0)))
+
+
+@inlined
+def keep_nodes(
+    omega: Any, incoming: Any, batch: Batch, level: int, node: int, last: int, state: Any, buffers: Any
+) -> None:
+    """The same of nodes [node, last) of a level."""
+    places, _, _, y, _, _ = buffers
+    most = rows_at_once(places)
+    run, at = part(places.numbers, 3 * most, most), part(places.numbers, 0, most)
+    n0 = pick(incoming.levels, level)
+    slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
+    spare = spare_at(places, incoming, 1, y)
+    for d in range(depth):
+        run[d] = pick(incoming.slot_runs, slot + d)
+    while node < last:
+        i = node - n0
+        while pick(incoming.width, slot + depth - 1) <= i:
+            depth -= 1
+        room = last - node if batch.powers else min(TOGETHER, most // depth)
+        nodes, rows, jump, shift = place_stretch(
+            incoming, batch, run, slot, depth, node, i, last, room, spare, state, at, alone(places)
+        )
+        stretch = rows, jump, shift
+        if not batch.powers:
+            keep_values(omega, depth, node, stretch, state, buffers)
+        elif depth == MOVES:
+            keep_powers(omega, MOVES, node, stretch, state, buffers, rows_of_moves(y))
+        else:
+            keep_powers(omega, depth, node, stretch, state, buffers, y)
+        node += nodes
+
+
+@inlined
+def slot_weight(omega: Any, batch: Batch, state: Any, hi: Any, lo: Any, child: int) -> Any:
+    """q of a row of edges, from their parents' v and what `keep_nodes` left of their children."""
+    v_hi, v_lo = state[0], state[1]
+    if batch.powers:
+        return lowered(hi, lo, load(v_hi, child), v_hi) * load(v_lo, child)
+    return exp(scaled(hi, lo, load(v_hi, child), load(v_lo, child), v_hi.dtype.type(1) / omega.gamma))
+
+
+@inlined
+def slot_flow(omega: Any, batch: Batch, state: Any, hi: Any, lo: Any, child: int, bar: Any) -> Any:
+    """e = q ē on a row of edges."""
+    return rounded(flow(slot_weight(omega, batch, state, hi, lo, child), load(bar, child)))
+
+
+@inlined
+def slot_tangent(
+    omega: Any, batch: Batch, state: Any, hi: Any, lo: Any, x_dot: Any, child: int, bar: Any, bar_dot: Any
+) -> Any:
+    """ė = q̇ ē + q ē̇ likewise."""
+    q = slot_weight(omega, batch, state, hi, lo, child)
+    q_dot = weight_tangent(q, x_dot, load(state[3], child), bar.dtype.type(1) / omega.gamma)
+    return rounded(flow_tangent(q, q_dot, load(bar, child), load(bar_dot, child)))
+
+
+@inlined
+def add_up(bar: Any, parents: Any, count: int, row: Any, room: Any) -> None:
+    """Add `count` flows to their parents' ē, in the order of edges; nothing else is written back."""
+    listed, first, step = parents
+    if step == LISTED:
+        add_vector(bar, listed, first, 0, count, row)
+    else:
+        store(room, 0, row)
+        for w in range(count):
+            bar[number(parents, w)] += pick(room, w)
+
+
+@inlined
+def parents_row(array: Any, parents: Any, count: int, room: Any) -> Any:
+    """A row of one sample's numbers at some parents."""
+    listed, first, step = parents
+    if step == 1:
+        return load(array, first)
+    if step == LISTED:
+        return gather_vector(array, listed, first, 0, count)
+    for w in range(count):
+        room[w] = pick(array, number(parents, w))
+    return load(room, 0)
+
+
+@inlined
+def parents_value(state: Any, parents: Any, count: int, room: Any) -> Any:
+    """The same of v."""
+    if parents[2] == LISTED:
+        return gather_pair(state[0], state[1], parents[0], parents[1], count)
+    return parents_row(state[0], parents, count, room), parents_row(state[1], parents, count, room)
+
+
+@inlined
+def push_straight(
+    omega: Any, batch: Batch, state: Any, parent: int, child: int, at: int, count: int, bar: Any, bar_dot: Any
+) -> None:
+    """The flows on a row of edges whose parents rise with their children; 0 is added behind the first `count`."""
+    hi, lo = load(state[0], parent + at), load(state[1], parent + at)
+    row = slot_flow(omega, batch, state, hi, lo, child + at, bar)
+    if bar_dot is not None:
+        x_dot = load(state[3], parent + at)
+        row_dot = slot_tangent(omega, batch, state, hi, lo, x_dot, child + at, bar, bar_dot)
+        add_to(bar_dot, parent + at, row_dot if count == row_length(bar) else first_lanes(row_dot, count))
+    add_to(bar, parent + at, row if count == row_length(bar) else first_lanes(row, count))
+
+
+@inlined
+def push_listed(
+    omega: Any, batch: Batch, state: Any, parents: Any, child: int, size: int, bar: Any, bar_dot: Any, room: Any
+) -> None:
+    """The flows on edges of which that is not known, or behind whose parents are those of another member."""
+    whole = row_length(bar)
+    for at in range(0, size, whole):
+        here, count = later(parents, at), min(whole, size - at)
+        hi, lo = parents_value(state, here, count, room)
+        row = slot_flow(omega, batch, state, hi, lo, child + at, bar)
+        if bar_dot is not None:
+            x_dot = parents_row(state[3], here, count, room)
+            row_dot = slot_tangent(omega, batch, state, hi, lo, x_dot, child + at, bar, bar_dot)
+            add_up(bar_dot, here, count, row_dot, room)
+        add_up(bar, here, count, row, room)
+
+
+@inlined
+def push_to_one(
+    omega: Any, batch: Batch, state: Any, parent: int, child: int, size: int, bar: Any, bar_dot: Any
+) -> None:
+    """The flows on edges from one parent, summed by lanes and then their sums."""
+    whole = row_length(bar)
+    hi, lo = row_of(bar, pick(state[0], parent)), row_of(bar, pick(state[1], parent))
+    flows, flows_dot = row_of(bar, 0), row_of(bar, 0)
+    for at in range(0, size, whole):
+        count = min(whole, size - at)
+        flows = flows + first_lanes(slot_flow(omega, batch, state, hi, lo, child + at, bar), count)
+        if bar_dot is not None:
+            x_dot = row_of(bar, pick(state[3], parent))
+            row_dot = slot_tangent(omega, batch, state, hi, lo, x_dot, child + at, bar, bar_dot)
+            flows_dot = flows_dot + first_lanes(row_dot, count)
+    bar[parent] += total(flows)
+    if bar_dot is not None:
+        bar_dot[parent] += total(flows_dot)
+
+
+@inlined
+def push_run(
+    omega: Any, batch: Batch, state: Any, parents: Any, child: int, size: int, bar: Any, bar_dot: Any, room: Any,
+    cut: bool,
+) -> None:  # fmt: skip
+    """The flows on `size` edges of a run, the first of which enters the node `child`."""
+    _, first, step = parents
+    whole, done = row_length(bar), 0
+    if step == 0 and size > 1:
+        push_to_one(omega, batch, state, first, child, size, bar, bar_dot)
+        return
+    if step == 1:
+        done = size - size % whole
+        for at in range(0, done, whole):
+            push_straight(omega, batch, state, first, child, at, whole, bar, bar_dot)
+        if done < size and not cut:
+            push_straight(omega, batch, state, first, child, done, size - done, bar, bar_dot)
+            return
+    push_listed(omega, batch, state, later(parents, done), child + done, size - done, bar, bar_dot, room)
+
+
+@inlined
+def next_border(parents: Any, done: int, size: int, piece: int, pieces: int) -> Any:
+    """(where the edges behind the first `done` of a run end whose parents belong together, whether to this piece)."""
+    if pieces == 1:
+        return size, True
+    parent = number(parents, done)
+    end = size if parents[2] != 1 else min(size, done + PARENTS - parent % PARENTS)
+    return end, parent // PARENTS % pieces == piece
+
+
+@inlined
+def push_slots(
+    omega: Any, incoming: Any, batch: Batch, level: int, state: Any, bar: Any, bar_dot: Any, room: Any, piece: int,
+    pieces: int,
+) -> None:  # fmt: skip
+    """The flows into a level, to those parents that belong to a piece."""
+    node = pick(incoming.levels, level)
+    for slot in range(pick(incoming.slots, level), pick(incoming.slots, level + 1)):
+        for k in range(pick(incoming.slot_runs, slot), pick(incoming.slot_runs, slot + 1)):
+            first, size = pick(incoming.runs, 4 * k), pick(incoming.runs, 4 * k + 1)
+            parents = rule(incoming.parent, pick(incoming.runs, 4 * k + 2), pick(incoming.runs, 4 * k + 3))
+            child, done = node + first - pick(incoming.first, slot), 0
+            while done < size:
+                end, own = next_border(parents, done, size, piece, pieces)
+                if own:
+                    here = later(parents, done)
+                    push_run(omega, batch, state, here, child + done, end - done, bar, bar_dot, room, pieces > 1)
+                done = end
+
+
+@inlined
+def by_parents(incoming: Any, level: int) -> bool:
+    """Whether the edges into a level can be shared out by their parents: each run has one, or neighbours."""
+    first, last = pick(incoming.slots, level), pick(incoming.slots, level + 1)
+    for k in range(pick(incoming.slot_runs, first), pick(incoming.slot_runs, last)):
+        step = pick(incoming.runs, 4 * k + 3)
+        if step != 0 and step != 1:
+            return False
+    return True
+
+
+@inner
+def leave_level(
+    omega: Any, incoming: Any, batch: Batch, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
+) -> None:
+    """The flows into a level, shared out among the members of a team: its nodes, then their parents."""
+    places, whole = buffers[0], row_length(bar)
+    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    pieces = pieces_of(places, n1 - n0, LEAST_NODES)
+    piece = next_piece(places, pieces, -1)
+    while piece < pieces:
+        first, last = portion(n0, n1, piece, pieces, whole)
+        keep_nodes(omega, incoming, batch, level, first, last, state, buffers)
+        piece = next_piece(places, pieces, piece)
+    if pieces > 1 and not by_parents(incoming, level):
+        pieces = 1
+    piece = next_piece(places, pieces, -1)
+    while piece < pieces:
+        push_slots(omega, incoming, batch, level, state, bar, bar_dot, buffers[4], piece, pieces)
+        piece = next_piece(places, pieces, piece)

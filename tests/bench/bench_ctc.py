@@ -7,7 +7,8 @@ starts from logits and ends with their gradient, log_softmax included. Ours is w
 
 one graph      states are positions in the target, so one graph serves every target of 20 labels: what is emitted is
                gathered by torch, and a skip between equal labels is forbidden by -inf in a potential of its own.
-32 graphs      each item's own graph as in docs/pytorch.md, reading log-probabilities by class; one call an item.
+32 graphs      each item's own graph as in docs/pytorch.md, which has the skips that it may take, and reads
+               log-probabilities by class; one call an item.
 compile_batch  the same 32 graphs in one call.
 """
 
@@ -27,11 +28,11 @@ from dagdp import CompiledDAG, Graph
 T, B, C, L, GOAL = 100, 32, 30, 20, 2.0
 
 
-def ladder(skips: np.ndarray, emitted: tuple[int, ...], index: Callable[..., np.ndarray]) -> Graph:
+def ladder(skips: np.ndarray, emitted: tuple[int, ...], index: Callable[..., np.ndarray], weighed: bool) -> Graph:
     """The CTC graph over T steps and the states blank, label 1, blank, ...
 
     skips : states that may be entered from two states before. emitted, index : the shape of the potential of
-        emissions, and which of its entries state s reads at step t.
+        emissions, and which of its entries state s reads at step t. weighed : whether skips have a potential.
     """
     states = 2 * L + 1
     at = 1 + np.arange(T * states).reshape(T, states)
@@ -49,7 +50,9 @@ def ladder(skips: np.ndarray, emitted: tuple[int, ...], index: Callable[..., np.
     children.append(np.full(2, end))
     entries.append(np.full(2, -1))
     skipped.append(np.full(2, -1))
-    potentials = {"emission": (emitted, np.concatenate(entries)), "skip": ((states,), np.concatenate(skipped))}
+    potentials = {"emission": (emitted, np.concatenate(entries))}
+    if weighed:
+        potentials["skip"] = (states,), np.concatenate(skipped)
     given = np.concatenate(parents), np.concatenate(children)
     return Graph.from_edges(*given, potentials=potentials, starts=[0], ends=[end])
 
@@ -64,7 +67,7 @@ def spelled(targets: Tensor) -> Tensor:
 def shared_ladder() -> CompiledDAG:
     """The graph whose emissions [T, states] are read by state: one for all targets of L labels."""
     states = 2 * L + 1
-    return dagdp.compile(ladder(np.arange(3, states, 2), (T, states), lambda t, s: t * states + s))
+    return dagdp.compile(ladder(np.arange(3, states, 2), (T, states), lambda t, s: t * states + s, True))
 
 
 def forbidden(targets: Tensor) -> Tensor:
@@ -89,25 +92,25 @@ def own_graphs(targets: Tensor) -> list[Graph]:
     graphs = []
     for row in spelled(targets).numpy():
         odd = np.arange(3, 2 * L + 1, 2)
-        graphs.append(ladder(odd[row[odd] != row[odd - 2]], (T, C), lambda t, s, row=row: t * C + row[s]))
+        graphs.append(ladder(odd[row[odd] != row[odd - 2]], (T, C), lambda t, s, row=row: t * C + row[s], False))
     return graphs
 
 
 def many_graphs(targets: Tensor) -> Callable[..., Tensor]:
-    dags, skip = [dagdp.compile(graph) for graph in own_graphs(targets)], torch.zeros(2 * L + 1)
+    dags = [dagdp.compile(graph) for graph in own_graphs(targets)]
 
     def losses(logits: Tensor, **how: Any) -> Tensor:
         rows = zip(dags, logits.log_softmax(-1), strict=True)
-        return torch.stack([-dagdp.dp_value(dag, {"emission": row, "skip": skip}, **how) for dag, row in rows])
+        return torch.stack([-dagdp.dp_value(dag, {"emission": row}, **how) for dag, row in rows])
 
     return losses
 
 
 def side_by_side(targets: Tensor) -> Callable[..., Tensor]:
-    batch, skip = dagdp.compile_batch(own_graphs(targets), shared=["skip"]), torch.zeros(2 * L + 1)
+    batch = dagdp.compile_batch(own_graphs(targets))
 
     def losses(logits: Tensor, **how: Any) -> Tensor:
-        return -dagdp.dp_value(batch, {"emission": logits.log_softmax(-1).flatten(), "skip": skip}, **how)
+        return -dagdp.dp_value(batch, {"emission": logits.log_softmax(-1).flatten()}, **how)
 
     return losses
 

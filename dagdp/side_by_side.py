@@ -305,7 +305,7 @@ def _prepare(
         return again
     call = _checked_call(batch, theta, omega, z, minimize, end, threads)
     if form is not None and call.items > 0:
-        remember(batch.calls, form, call)
+        remember(batch.calls, form, call.emptied())
     return call
 
 

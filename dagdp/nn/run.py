@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dagdp.batch import CompiledBatch
-from dagdp.call import DEFAULT
+from dagdp.call import DEFAULT, found, remember
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import Shape, checked, checked_options, collect, common_batch
@@ -59,7 +59,7 @@ def dp_value(
     if not isinstance(omega, Learnable) and _seen_by_nobody(dag, theta, end):
         if (end is None or keyed) and not derivatives.differentiable(*_tensors(theta, end)):
             return _value_of_blocks(dag, theta, omega, minimize, end, threads)
-        if keyed and forward_ad._current_level < 0 and _some_shared(dag, theta):  # reverse mode alone can follow
+        if keyed and _reverse_alone() and _some_shared(dag, theta):
             return _value_of_shared(dag, theta, omega, minimize, end, threads)
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     return call.value(_value(call))
@@ -263,6 +263,11 @@ def _seen_by_nobody(dag: Any, theta: Any, end: Any) -> bool:
     return ops.unobserved(*_tensors(theta, end))
 
 
+def _reverse_alone() -> bool:
+    """Whether nothing but reverse mode may want a derivative: no forward mode, no transform of torch.func."""
+    return forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
+
+
 def _some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
     """Whether the batch shares some of the potentials, but not all."""
     if not isinstance(dag, CompiledDAG):
@@ -274,7 +279,42 @@ def _some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
 def _value_of_shared(
     dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
 ) -> Tensor:
-    """DP_Ω(θ) without a copy of what the batch shares."""
+    """DP_Ω(θ) without a copy of what the batch shares. What hangs on the form of the blocks alone is kept with the
+    graph, as in `dagdp.call`: to work it out takes a tenth of a small training step.
+    """
+    form = _form_of(theta, omega, minimize, end, threads)
+    question: Question | None = None if form is None else found(dag.calls, form)
+    if question is not None:
+        blocks = [theta[name] for name in question.names if name is not None]
+    else:
+        question, blocks = _question_of_shared(dag, theta, omega, minimize, end, threads)
+        if form is not None:
+            remember(dag.calls, form, question)
+    value: Tensor = SharedValue.apply(question, *blocks)
+    return value if value.dtype is question.dtype else value.to(question.dtype)
+
+
+def _form_of(theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None) -> Any:
+    """What `_value_of_shared` hangs on beside the numbers in its blocks; None where it may be wrong, or blocks are not
+    taken as they are."""
+    if end is not None or type(theta) is not dict or not (threads is None or type(threads) is int):
+        return None
+    dtypes = {block.dtype if type(block) in ops.PLAIN else None for block in theta.values()}
+    if len(dtypes) != 1 or dtypes.isdisjoint(NUMPYS):
+        return None
+    return (
+        Question,
+        tuple([(name, block.shape, block.dtype) for name, block in theta.items()]),
+        omega,
+        minimize,
+        threads,
+    )
+
+
+def _question_of_shared(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+) -> tuple[Question, list[Tensor]]:
+    """(what `SharedValue` asks, of which blocks), checked."""
     chosen = checked(dag, DEFAULT if omega is None else omega, threads)
     _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
     batch = common_batch(batches, None if end is None else _end_numbers(dag, end), dag)
@@ -287,9 +327,9 @@ def _value_of_shared(
         return derivatives.value(_joined(dag, list(given), batch, real), ends, problem)[0]
 
     problem = Problem(dag, chosen, bool(minimize), threads or 0)
-    question = Question(problem, names, end.numpy(force=True) if isinstance(end, Tensor) else end, joined)
-    value = SharedValue.apply(question, *(block.to(real) for block in blocks))[0]
-    return value.to(functools.reduce(torch.promote_types, {_handed_back(block) for block in blocks}))
+    ends = end.numpy(force=True) if isinstance(end, Tensor) else end
+    dtype = functools.reduce(torch.promote_types, {_handed_back(block) for block in blocks})
+    return Question(problem, names, ends, joined, real, dtype), [block.to(real) for block in blocks]
 
 
 def _value_of_blocks(

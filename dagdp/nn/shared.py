@@ -8,7 +8,6 @@ where they differ. A derivative of the gradient takes the joined route.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,16 +22,18 @@ from dagdp.run import weighted_gradient
 
 
 class Question(NamedTuple):
-    """What is asked, beside the blocks."""
+    """What is asked, beside the blocks: the same for all blocks of one form."""
 
     problem: Problem
     names: list[str | None]
     end: Any  # as the NumPy functions take it
     joined: Callable[..., Tensor]  # the same value of the blocks by the joined route
+    real: torch.dtype  # of the blocks
+    dtype: torch.dtype  # of what is handed back
 
     def ask(self, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """(DP_Ω [*batch], the gradient of its sum under `weights` by each block)."""
-        arrays = dict(zip(self.names, (block.numpy(force=True) for block in blocks), strict=True))
+        arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
         dag = self.problem.dag
         assert isinstance(dag, CompiledDAG)
         value, made = weighted_gradient(
@@ -49,23 +50,22 @@ class Question(NamedTuple):
 
 
 class SharedValue(torch.autograd.Function):
-    """DP_Ω of blocks, some of which lack the batch dimensions."""
+    """DP_Ω of blocks, some of which lack the batch dimensions.
+
+    Of the kind that torch.func cannot follow, and need not: `unobserved` says that nobody watches. torch binds the
+    arguments of the other kind by their names, which takes a tenth of a small training step.
+    """
 
     @staticmethod
-    def forward(question: Question, *blocks: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, question: Question, *blocks: Tensor) -> Tensor:
         value, paths = question.ask(blocks, None)
-        return value, *paths
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.question, *blocks = inputs
-        ctx.mark_non_differentiable(*output[1:])
+        ctx.question, ctx.left = question, [True]
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*blocks, *output[1:])
-        ctx.left = [True]
+        ctx.save_for_backward(*blocks, *paths)
+        return value
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
         question: Question = ctx.question
         blocks, paths = ctx.saved_tensors[: len(question.names)], ctx.saved_tensors[len(question.names) :]
         if g is None:
@@ -83,6 +83,3 @@ class SharedValue(torch.autograd.Function):
             return None, *question.ask(blocks, g)[1]
         ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
         return None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
-
-
-SharedValue.forward.__signature__ = inspect.signature(SharedValue.forward)  # type: ignore[attr-defined]

@@ -164,16 +164,21 @@ class LinearChainCRF(nn.Module):
         """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
         self._checked(emission)
         T = emission.shape[-2]
-        last = torch.full(tags.shape[:-1], T, device=tags.device) if lengths is None else self._lengths(lengths, tags)
-        inside = torch.arange(T, device=tags.device) < last.unsqueeze(-1)
-        tags = torch.where(inside, tags, 0)
+        last = None if lengths is None else self._lengths(lengths, tags)
+        inside = None if last is None else torch.arange(T, device=tags.device) < last.unsqueeze(-1)
+        tags = tags if inside is None else torch.where(inside, tags, 0)
         if not torch.compiler.is_compiling() and ((tags < 0) | (tags >= self.num_tags)).any():
             place = ((tags < 0) | (tags >= self.num_tags)).nonzero()[0].tolist()
             raise InputError(f"tags{place} is {tags[tuple(place)]}; expected 0 to {self.num_tags - 1}")
-        emitted = torch.where(inside, emission.gather(-1, tags.unsqueeze(-1)).squeeze(-1), 0.0).to(self.start.dtype)
-        moved = torch.where(inside[..., 1:], self.transition[tags[..., 1:], tags[..., :-1]], 0.0)
-        final = tags.gather(-1, last.unsqueeze(-1) - 1).squeeze(-1)
-        return self.start[tags[..., 0]] + emitted.sum(-1) + moved.sum(-1) + self.end[final]
+        emitted = emission.gather(-1, tags.unsqueeze(-1)).squeeze(-1)
+        moved = self.transition[tags[..., 1:], tags[..., :-1]]
+        if last is None or inside is None:
+            final = tags[..., -1]
+        else:
+            emitted, moved = torch.where(inside, emitted, 0.0), torch.where(inside[..., 1:], moved, 0.0)
+            final = tags.gather(-1, last.unsqueeze(-1) - 1).squeeze(-1)
+        scores = emitted.to(self.start.dtype).sum(-1) + moved.sum(-1)
+        return self.start[tags[..., 0]] + scores + self.end[final]
 
     def marginals(self, emission: Tensor, lengths: Any = None) -> Tensor:
         """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""

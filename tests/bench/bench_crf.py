@@ -63,7 +63,7 @@ Value = Callable[..., Tensor]  # of emission, transition, start, end
 
 
 def ours(problem: Problem, loss: bool, **how: Any) -> Value:
-    crf, T, S = problem.crf, *problem.emission.shape[1:]
+    crf, (T, S) = LinearChainCRF(problem.emission.shape[2]), problem.emission.shape[1:]
     dag = compiled(linear_chain, T, S, problem.lengths is not None)
     end = None if problem.lengths is None else T * S + problem.lengths
 
@@ -71,24 +71,11 @@ def ours(problem: Problem, loss: bool, **how: Any) -> Value:
         theta = {"emission": emission, "transition": transition, "start": start, "end": last}
         total = dagdp.dp_value(dag, theta, end=end, **how)
         if loss:
-            parts = {"transition": transition, "start": start, "end": last}
-            total = total - torch.func.functional_call(
-                Score(crf), {f"crf.{k}": v for k, v in parts.items()}, (emission, problem.tags, problem.lengths)
-            )
+            crf._parameters.update(transition=transition, start=start, end=last)
+            total = total - crf.score(emission, problem.tags, problem.lengths)
         return total
 
     return value
-
-
-class Score(torch.nn.Module):
-    """`LinearChainCRF.score` as a module, so that it can be called on other parameters."""
-
-    def __init__(self, crf: LinearChainCRF) -> None:
-        super().__init__()
-        self.crf = crf
-
-    def forward(self, *arguments: Any) -> Tensor:
-        return self.crf.score(*arguments)
 
 
 def pytorch_crf(problem: Problem, loss: bool) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -35,9 +35,9 @@ def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None
     if backend is not None:
         raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
     values = (*given[:2], named.get("theta"), named.get("z"))
-    others = (value for value in values if value is not None and type(value) is not np.ndarray)
+    others = [value for value in values if value is not None and type(value) is not np.ndarray]
     tensor = next((leaf for value in others for leaf in leaves(value) if is_tensor(leaf)), None)
-    home = home_of(None, tensor)
+    home = None if tensor is None else home_of(None, tensor)
     if home is not None:
         return getattr(home, name)(batch, *given, **named)
     return FUNCTIONS[name](batch, *given, **named)
@@ -130,11 +130,16 @@ class _Call(Repeatable):
     real: Any
     items: int = field(init=False)
     data: Any = field(init=False)  # the operator as kernels take it
+    bounds: tuple[tuple[Any, Any], ...] = field(init=False)  # sign and lowest entry of theta, and of z
+    every: Array = field(init=False)  # weights of the ends: none, each weighs 1
     shares: dict[Kernel, list[_Share]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.items = math.prod(self.shape)
         self.data = self.omega.data(self.real)
+        lowest = -np.inf, np.finfo(self.real).min
+        self.bounds = tuple((self.real(s), self.real(e)) for s, e in zip((self.sign, 1.0), lowest, strict=True))
+        self.every = np.empty(0, self.real)
 
     @property
     def potentials(self) -> Sequence[Potential]:
@@ -154,11 +159,9 @@ class _Call(Repeatable):
         return made
 
     @property
-    def asked(self) -> list[tuple[Weights, float, float]]:
-        """theta, and z where there is one, with their sign and lowest entry."""
-        lowest = float(np.finfo(self.real).min)
-        along = [] if self.direction is None else [(self.direction, 1.0, lowest)]
-        return [(self.weights, self.sign, -np.inf), *along]
+    def asked(self) -> list[Weights]:
+        """theta, and z where there is one."""
+        return [self.weights] if self.direction is None else [self.weights, self.direction]
 
     def launch(self, kernel: Kernel, scalars: int, out: list[Array] | None = None) -> list[Array]:
         """Run the kernel over all unions and items: its results [items, graphs]; name the first bad entry it met."""
@@ -168,7 +171,7 @@ class _Call(Repeatable):
         shares = self.shares.get(kernel)
         if shares is None:
             shares = self.shares[kernel] = [_Share.of(self, union, kernel) for union in self.batch.unions]
-        tasks = [_Task(self, share, scalars, out) for share in shares]
+        tasks = [_Task(self, share, made, out) for share in shares]
         pieces = [(task, batch) for task in tasks for batch in task.share.batches]
         bad = pool.run(lambda piece: piece[0].run(kernel, piece[1]), pieces, self.threads)
         if any(bad):
@@ -185,12 +188,13 @@ class _Call(Repeatable):
             dag, number = self.batch.dags[g], self.batch.own_number(union, g)
             joint = number == dag.graph.num_nodes
             ends = np.full(self.items, dag.end if joint else dag.rank[number], np.int32)
-            for what, given, (weights, sign, lowest) in zip(("theta", "z"), self.given, self.asked, strict=False):
+            told = zip(("theta", "z"), self.given, self.asked, self.bounds, strict=False)
+            for what, given, weights, (sign, lowest) in told:
                 own = self.batch.layout.of_graph(given, weights.given, g)
                 keyed, arrays, batches = collect(dag, own)
                 label = f"{what}[{g}]" if isinstance(given, list | tuple) else f"graph {g}'s {what}"
                 arranged = arrange(keyed, arrays, batches, self.shape, self.real)
-                raise_first_fault(dag, arranged, ends, what, lowest, sign, label)
+                raise_first_fault(dag, arranged, ends, what, float(lowest), float(sign), label)
 
     def gradient_buffers(self) -> list[Array]:
         """Per section zeros [items, entries], or partial sums [parts, entries] for one that the items share."""
@@ -221,6 +225,7 @@ class _Share:
     """What one union takes of a call, whatever numbers its arrays hold."""
 
     union: Union
+    alone: bool  # whether there is no other
     cuts: list[tuple[int, int]]  # [sections] its entries
     ends: NDArray[np.int32]
     batches: list[Batch]  # ranges of items, each a launch: the same for any number of threads
@@ -234,11 +239,12 @@ class _Share:
         """The union's, in one call."""
         dag, graphs = union.dag, union.last - union.first
         cuts = [tuple(part.offsets[[union.first, union.last]].tolist()) for part in call.batch.layout.sections]
-        shared = [weights.shared for weights, _, _ in call.asked]
+        shared = [weights.shared for weights in call.asked]
         lanes = dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
         kept = dag.keeps(call.weights.shared)
         return _Share(
             union=union,
+            alone=len(call.batch.unions) == 1,
             cuts=cuts,
             ends=np.tile(union.ends, call.items),
             batches=[
@@ -253,39 +259,44 @@ class _Share:
 
 
 class _Task:
-    """One union's share of a call with its arrays: with a single item stretches of the call's, else copies.
+    """One union's share of a call with its arrays: the call's where there is no other union, stretches of them with a
+    single item, else copies.
 
     Copies because kernels move whole cache lines of a row, and so reach into a neighbour's entries.
     """
 
-    def __init__(self, call: _Call, share: _Share, scalars: int, out: list[Array] | None) -> None:
+    def __init__(self, call: _Call, share: _Share, made: list[Array], out: list[Array] | None) -> None:
         self.call, self.share, self.whole = call, share, out
         graphs = share.union.last - share.union.first
-        self.scalars = [np.empty((call.items, graphs), call.real) for _ in range(scalars)]
+        self.scalars = made if share.alone else [np.empty((call.items, graphs), call.real) for _ in made]
         self.out = out and self._own(out)
-        self.blocks = [self._own(weights.blocks) for weights, _, _ in call.asked]  # kernels get their addresses
+        self.blocks = [self._own(weights.blocks) for weights in call.asked]  # kernels get their addresses
 
-    def _own(self, arrays: Iterable[Array]) -> list[Array]:
+    def _own(self, arrays: Sequence[Array]) -> Sequence[Array]:
         """Its columns of each, contiguous."""
+        if self.share.alone:
+            return arrays
         return [np.ascontiguousarray(array[:, a:b]) for array, (a, b) in zip(arrays, self.share.cuts, strict=True)]
 
     def run(self, kernel: Kernel, batch: Batch) -> bool:
         """One launch."""
-        call, share, real = self.call, self.share, self.call.real
+        call, share = self.call, self.share
         arguments: list[Any] = [
-            Source(located(table, blocks), real(sign), real(lowest))
-            for table, blocks, (_, sign, lowest) in zip(share.tables, self.blocks, call.asked, strict=True)
+            Source(located(table, blocks), *bounds)
+            for table, blocks, bounds in zip(share.tables, self.blocks, call.bounds, strict=False)
         ]
         arguments += [array.reshape(-1) for array in self.scalars]
         arguments += [] if self.out is None else [located(share.tables[0], self.out)]
-        arguments += [np.empty(0, real)] if kernel is gradient_kernel else []  # every end weighs 1
+        arguments += [call.every] if kernel is gradient_kernel else []
         size, places = share.room
-        room = np.empty(size, real), np.zeros(places, np.int64)
+        room = np.empty(size, call.real), np.zeros(places, np.int64)
         table = share.union.dag.addresses
         return bool(share.launch(call.data, *room, table, batch, share.ends, *arguments, *share.ways))
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""
+        if self.share.alone:
+            return
         for array, own in zip(made, self.scalars, strict=True):
             array[:, self.share.union.first : self.share.union.last] = own
         for (a, b), array, own in zip(self.share.cuts, self.whole or [], self.out or [], strict=bool(self.out)):

@@ -180,12 +180,15 @@ ALLOWED = {
     "": {"batch", "compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
-    "nn.shared": {"compiled", "nn.derivatives", "nn.ops", "run"},
+    "nn.tensors": {"compiled", "errors", "inputs"},
+    "nn.shared": {
+        "call", "compiled", "inputs", "nn.derivatives", "nn.ops", "nn.tensors", "omega", "run",
+    },
     "nn.alpha": {"batch", "compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
-        "batch", "call", "compiled", "errors", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable",
-        "nn.ops", "nn.shared", "omega", "run",
+        "batch", "compiled", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms", "nn.learnable", "nn.ops",
+        "nn.shared", "nn.tensors", "omega", "run",
     },
     "nn.learnable": {"errors", "omega"},
     "nn.layers": {

@@ -137,7 +137,8 @@ def test_no_copy_for_each_item(monkeypatch):
     crf, items, steps, tags = LinearChainCRF(64), 40, 3, 64
     emission = torch.randn(items, steps, tags, requires_grad=True)
     joined = []
-    monkeypatch.setattr("dagdp.nn.run._joined", lambda *a: joined.append(a))
+    for module in ("dagdp.nn.run", "dagdp.nn.shared"):
+        monkeypatch.setattr(f"{module}.joined", lambda *a: joined.append(a))
     crf(emission, torch.zeros(items, steps, dtype=torch.int64)).sum().backward()
     assert joined == [] and crf.transition.grad.shape == (tags, tags)
 
@@ -150,3 +151,48 @@ def test_errors_are_those_of_the_other_route():
         value_of(theta, Negentropy(1.0), False)
     with pytest.raises(dagdp.InputError, match="end has shape"):
         dagdp.dp_value(RAGGED, blocks(), end=torch.tensor([16, 17, 18]))
+
+
+def test_a_form_that_was_asked_before_is_not_checked_again(monkeypatch):
+    """Other numbers of the same form get their own answer; another form, and what is wrong, are looked at anew."""
+    dag, log = dagdp.compile(linear_chain(*SIZE)), []
+    check = shared.collect
+    monkeypatch.setattr(shared, "collect", lambda *given: (log.append(given[2]), check(*given))[1])
+
+    def both(factor, omega=None, **options):
+        theta = {name: (factor * block.detach()).requires_grad_() for name, block in blocks().items()}
+        values = [dagdp.dp_value(dag, given, omega, **options) for given in (theta, repeated(theta))]
+        found = [torch.autograd.grad(value.sum(), list(theta.values())) for value in values]
+        torch.testing.assert_close(values[0], values[1])
+        torch.testing.assert_close(found[0], found[1])
+
+    both(1.0)
+    both(2.5)
+    assert log == ["theta"]
+    both(1.0, SquaredL2(0.5))
+    both(1.0, minimize=True)
+    both(1.0, SquaredL2(0.5))
+    assert len(log) == 3
+    theta = blocks()
+    for wrong in ({**theta, "end": torch.zeros(2)}, {name: theta[name] for name in ("emission", "start", "end")}):
+        with pytest.raises(dagdp.InputError):
+            dagdp.dp_value(dag, wrong)
+    float32 = {name: block.detach().float().requires_grad_() for name, block in theta.items()}
+    assert dagdp.dp_value(dag, float32).dtype == torch.float32
+
+
+def test_inside_a_transform_that_does_not_see_the_blocks():
+    """torch.func asks more of a function than reverse mode does."""
+    theta = blocks()
+
+    def loss(scale):
+        return (
+            scale * value_of(theta, None, False).sum().detach()
+            + value_of({**theta, "start": theta["start"].detach() * scale}, None, False).sum()
+        )
+
+    slope = torch.func.grad(loss)(torch.tensor(1.0, dtype=torch.float64))
+    start = theta["start"].detach().requires_grad_()
+    value = value_of({**theta, "start": start}, None, False).sum()
+    expected = value.detach() + torch.autograd.grad(value, start)[0] @ start.detach()
+    torch.testing.assert_close(slope, expected)

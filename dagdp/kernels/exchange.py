@@ -22,6 +22,7 @@ from dagdp.kernels.vectors import (
     collect_vector,
     expect_square,
     hand_out_vector,
+    known,
     lent_block,
     pick,
     row_length,
@@ -253,13 +254,13 @@ def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: 
 @inlined
 def row_entries(source: Source, k: int) -> int:
     """Entries of a row of potential k."""
-    return pick(source.table, COLUMNS * k + ENTRIES)
+    return known(source.table, COLUMNS * k + ENTRIES)
 
 
 @inlined
 def is_shared(source: Source, k: int) -> bool:
     """Whether the batch shares the one row of potential k."""
-    return pick(source.table, COLUMNS * k + SHARED) != 0
+    return known(source.table, COLUMNS * k + SHARED) != 0
 
 
 @inlined

@@ -130,6 +130,19 @@ def pick(typing: Any, array: Any, i: Any) -> Any:
 
 
 @intrinsic
+def known(typing: Any, numbers: Any, k: Any) -> Any:
+    """numbers[k], int64, which nobody changes while a kernel runs: it need not be read again after each store."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        value = builder.load(builder.gep(source.data, [arguments[1]]))
+        value.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return value
+
+    return types.intp(numbers, types.intp), generate
+
+
+@intrinsic
 def rule(typing: Any, listed: Any, start: Any, step: Any) -> Any:
     """(listed, start, step) with both numbers int64, literals too: functions of rules are then compiled once."""
     kind = types.Tuple((listed, types.intp, types.intp))

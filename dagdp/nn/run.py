@@ -19,20 +19,18 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from dagdp.batch import CompiledBatch
-from dagdp.call import DEFAULT, found, remember
 from dagdp.compiled import CompiledDAG
-from dagdp.errors import InputError
 from dagdp.inputs import Shape, checked, checked_options, collect, common_batch
 from dagdp.nn import alpha, derivatives, ops
 from dagdp.nn.forms import Packed, packed
 from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.ops import Problem
-from dagdp.nn.shared import Question, SharedValue
+from dagdp.nn.shared import some_shared, value_of_shared
+from dagdp.nn.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, joined, spread
 from dagdp.omega import Omega
 from dagdp.run import dp_value as numpy_value
 
 Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
-NUMPYS = (torch.float32, torch.float64)  # what NumPy's functions take and hand back as it is
 
 
 def dp_value(
@@ -59,8 +57,8 @@ def dp_value(
     if not isinstance(omega, Learnable) and _seen_by_nobody(dag, theta, end):
         if (end is None or keyed) and not derivatives.differentiable(*_tensors(theta, end)):
             return _value_of_blocks(dag, theta, omega, minimize, end, threads)
-        if keyed and _reverse_alone() and _some_shared(dag, theta):
-            return _value_of_shared(dag, theta, omega, minimize, end, threads)
+        if keyed and _reverse_alone() and some_shared(dag, theta):
+            return value_of_shared(dag, theta, omega, minimize, end, threads)
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     return call.value(_value(call))
 
@@ -209,16 +207,16 @@ def _prepare(
     operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
     if isinstance(dag, CompiledBatch):
         chosen = checked_options(operator, threads)
-        side_by_side = packed(dag, theta, z, end, _as_tensor, _handed_back)
+        side_by_side = packed(dag, theta, z, end, as_tensor, handed_back)
         dag, theta, z, end = side_by_side.batch, side_by_side.theta, side_by_side.z, None
     else:
         chosen = checked(dag, operator, threads)
-    keyed, blocks, batches = collect(dag, theta, "theta", _as_tensor)
-    _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", _as_tensor)
-    numbers = _end_numbers(dag, end)
+    keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
+    _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", as_tensor)
+    numbers = end_numbers(dag, end)
     batch = common_batch(batches + z_batches, numbers, dag)
-    dtypes = [_handed_back(block) for block in blocks]
-    real = torch.float64 if any(_floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
+    dtypes = [handed_back(block) for block in blocks]
+    real = torch.float64 if any(floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
     call = _Call(
         problem=Problem(dag, chosen, bool(minimize), threads or 0),
         dag=dag,
@@ -226,9 +224,9 @@ def _prepare(
         batch=batch,
         batches=batches,
         dtypes=dtypes,
-        theta=_joined(dag, blocks, batch, real),
-        z=None if z is None else _joined(dag, z_blocks, batch, real),
-        end=None if numbers is None else _spread(numbers, batch),
+        theta=joined(dag, blocks, batch, real),
+        z=None if z is None else joined(dag, z_blocks, batch, real),
+        end=None if numbers is None else spread(numbers, batch),
         packed=side_by_side,
     )
     return _at(call, omega) if isinstance(omega, Learnable) else call
@@ -268,70 +266,6 @@ def _reverse_alone() -> bool:
     return forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
 
 
-def _some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
-    """Whether the batch shares some of the potentials, but not all."""
-    if not isinstance(dag, CompiledDAG):
-        return False
-    given = [(theta[p.name], len(p.shape)) for p in dag.potentials if p.name is not None and p.name in theta]
-    return len({np.ndim(block) > dimensions for block, dimensions in given}) == 2
-
-
-def _value_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
-) -> Tensor:
-    """DP_Ω(θ) without a copy of what the batch shares. What hangs on the form of the blocks alone is kept with the
-    graph, as in `dagdp.call`: to work it out takes a tenth of a small training step.
-    """
-    form = _form_of(theta, omega, minimize, end, threads)
-    question: Question | None = None if form is None else found(dag.calls, form)
-    if question is not None:
-        blocks = [theta[name] for name in question.names if name is not None]
-    else:
-        question, blocks = _question_of_shared(dag, theta, omega, minimize, end, threads)
-        if form is not None:
-            remember(dag.calls, form, question)
-    value: Tensor = SharedValue.apply(question, *blocks)
-    return value if value.dtype is question.dtype else value.to(question.dtype)
-
-
-def _form_of(theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None) -> Any:
-    """What `_value_of_shared` hangs on beside the numbers in its blocks; None where it may be wrong, or blocks are not
-    taken as they are."""
-    if end is not None or type(theta) is not dict or not (threads is None or type(threads) is int):
-        return None
-    dtypes = {block.dtype if type(block) in ops.PLAIN else None for block in theta.values()}
-    if len(dtypes) != 1 or dtypes.isdisjoint(NUMPYS):
-        return None
-    return (
-        Question,
-        tuple([(name, block.shape, block.dtype) for name, block in theta.items()]),
-        omega,
-        minimize,
-        threads,
-    )
-
-
-def _question_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
-) -> tuple[Question, list[Tensor]]:
-    """(what `SharedValue` asks, of which blocks), checked."""
-    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
-    _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
-    batch = common_batch(batches, None if end is None else _end_numbers(dag, end), dag)
-    real = torch.float64 if any(_floating(block).itemsize > 4 for block in blocks) else torch.float32
-    names = [potential.name for potential in dag.potentials]
-
-    def joined(*given: Tensor) -> Tensor:
-        numbers = _end_numbers(dag, end)
-        ends = None if numbers is None else _spread(numbers, batch)
-        return derivatives.value(_joined(dag, list(given), batch, real), ends, problem)[0]
-
-    problem = Problem(dag, chosen, bool(minimize), threads or 0)
-    ends = end.numpy(force=True) if isinstance(end, Tensor) else end
-    dtype = functools.reduce(torch.promote_types, {_handed_back(block) for block in blocks})
-    return Question(problem, names, ends, joined, real, dtype), [block.to(real) for block in blocks]
-
-
 def _value_of_blocks(
     dag: CompiledDAG, theta: Any, omega: Omega | None, minimize: bool, end: Any, threads: int | None
 ) -> Tensor:
@@ -341,14 +275,14 @@ def _value_of_blocks(
         value = numpy_value(dag, theta.numpy(force=True), omega, minimize=minimize, threads=threads)
         return torch.from_numpy(np.asarray(value))
     checked(dag, omega, threads)
-    keyed, blocks, _ = collect(dag, theta, "theta", _as_tensor)
-    real = torch.float64 if any(_floating(block).itemsize > 4 for block in blocks) else torch.float32
+    keyed, blocks, _ = collect(dag, theta, "theta", as_tensor)
+    real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
     arrays = {name: block.to(real).numpy(force=True) for name, block in zip(names, blocks, strict=True)}
     if isinstance(end, Tensor):
         end = end.numpy(force=True)
     value = numpy_value(dag, arrays if keyed else arrays[names[0]], omega, minimize=minimize, end=end, threads=threads)
-    dtype = functools.reduce(torch.promote_types, {_handed_back(block) for block in blocks})
+    dtype = functools.reduce(torch.promote_types, {handed_back(block) for block in blocks})
     return torch.from_numpy(np.asarray(value)).to(dtype)
 
 
@@ -361,59 +295,3 @@ def _value(call: _Call) -> Tensor:
     if ops.unobserved(call.theta, call.end):
         return call.problem.value(call.theta, call.end)
     return ops.value_op(call.theta, call.end, *call.problem.arguments)
-
-
-def _as_tensor(value: Any, label: str) -> Tensor:
-    tensor = value if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
-    if tensor.is_complex() or tensor.layout is not torch.strided:
-        raise InputError(
-            f"{label} has dtype {tensor.dtype} and layout {tensor.layout}; expected real numbers in a dense tensor"
-        )
-    if tensor.device.type not in ("cpu", "meta"):
-        raise InputError(
-            f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
-            "follow back, or choose backend='torch'"
-        )
-    return tensor
-
-
-def _joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
-    """[*batch, n]: the blocks side by side, each repeated over batch dimensions that it lacks."""
-    rows = [
-        block.to(real).expand(*batch, *potential.shape).reshape(*batch, math.prod(potential.shape))
-        for block, potential in zip(blocks, dag.potentials, strict=True)
-    ]
-    return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
-
-
-def _end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
-    """Node numbers, one or [*batch]; that paths end there is checked by the operator."""
-    if end is None:
-        return None
-    if dag.named:
-        end = dag.end_numbers(end.numpy(force=True) if isinstance(end, Tensor) else end)
-    numbers = end if isinstance(end, Tensor) else torch.tensor(end)
-    if numbers.is_floating_point() or numbers.is_complex():
-        raise InputError(f"end has dtype {numbers.dtype}; expected node numbers (integers)")
-    return numbers.to("cpu", torch.int64)
-
-
-def _spread(end: Tensor, batch: Shape) -> Tensor:
-    try:
-        return end.expand(batch)
-    except RuntimeError:
-        raise InputError(
-            f"end has shape {tuple(end.shape)}; expected one node, or one for each batch item, shape {batch}"
-        ) from None
-
-
-def _floating(tensor: Tensor) -> torch.dtype:
-    return tensor.dtype if tensor.is_floating_point() else torch.float64
-
-
-def _handed_back(tensor: Tensor) -> torch.dtype:
-    """The dtype of results: the tensor's own; float32 for half types under autocast, as with torch's own losses."""
-    dtype = _floating(tensor)
-    if dtype.itemsize < 4 and torch.is_autocast_enabled(tensor.device.type):
-        return torch.float32
-    return dtype

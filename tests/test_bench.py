@@ -89,6 +89,27 @@ def test_a_warm_turn_is_a_burst_of_calls(harness):
     assert min(calls.values()) > 20
 
 
+@pytest.mark.parametrize("small", [False, True])
+def test_a_section_of_small_calls_has_them_cold_and_warm(small, harness, monkeypatch, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- bench: a -->\nold\n<!-- end: a -->\n")
+    monkeypatch.setattr(harness, "PAGE", page)
+    monkeypatch.setattr(harness.sys, "argv", ["bench_a.py", "--quick", "--write"])
+    bursts = []
+
+    def measure(turns):
+        bursts.append(turns.burst)
+        table = harness.Table(("burst",))
+        table.add(str(turns.burst))
+        yield table
+
+    harness.main(None, "a", measure, small=small)
+    capsys.readouterr()
+    text = page.read_text()
+    assert bursts == ([0.0, 0.05] if small else [0.0]) and all(f"| {burst} |" in text for burst in bursts)
+    assert (harness.COLD in text) == (harness.WARM in text) == small and "\nold\n" not in text
+
+
 def test_ours_may_not_fail(harness):
     with pytest.raises(ZeroDivisionError):
         harness.Turns(1, 1, 1.0)({"ours": lambda: 1 / 0})

@@ -72,4 +72,4 @@ def measure(turns: Turns) -> Iterator[Table]:
 
 
 if __name__ == "__main__":
-    main(__doc__, "batch", measure)
+    main(__doc__, "batch", measure, small=True)

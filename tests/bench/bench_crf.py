@@ -148,4 +148,4 @@ def measure(turns: Turns) -> Iterator[Table]:
 
 
 if __name__ == "__main__":
-    main(__doc__, "crf", measure)
+    main(__doc__, "crf", measure, small=True)

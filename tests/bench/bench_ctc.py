@@ -157,4 +157,4 @@ def measure(turns: Turns) -> Iterator[Table]:
 
 
 if __name__ == "__main__":
-    main(__doc__, "ctc", measure)
+    main(__doc__, "ctc", measure, small=True)

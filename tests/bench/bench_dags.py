@@ -135,4 +135,4 @@ def measure(turns: Turns) -> Iterator[Table]:
 
 
 if __name__ == "__main__":
-    main(__doc__, "dags", measure)
+    main(__doc__, "dags", measure, small=True)

@@ -13,6 +13,7 @@ import platform
 import random
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -212,8 +213,16 @@ def replaced(page: str, section: str, text: str) -> str:
     return f"{before}{begin}\n{text.strip()}\n\n{end}{after}"
 
 
-def main(doc: str | None, section: str, measure: Callable[[Turns], Iterator[Table]]) -> None:
-    """Run one script: measure, print, and with --write replace its section of the page."""
+COLD = "One call a turn, right after the others': caches are cold."
+WARM = "Each turn repeats its call for 50 ms: calls among their own."
+
+
+def main(doc: str | None, section: str, measure: Callable[[Turns], Iterator[Table]], *, small: bool = False) -> None:
+    """Run one script: measure, print, and with --write replace its section of the page.
+
+    small : calls are so short that caches decide: the section has them right after other programs', and among their
+        own.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="*", help="parts of the names of cases; default all")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
@@ -221,15 +230,17 @@ def main(doc: str | None, section: str, measure: Callable[[Turns], Iterator[Tabl
         "--warm", action="store_true", help="a turn repeats its call for 50 ms: caches hold its own data"
     )
     parser.add_argument("--write", action="store_true", help="write the section of docs/benchmarks.md")
-    options = parser.parse_args()
+    options = parser.parse_args(sys.argv[1:])
     if options.write and (options.only or options.warm):
-        parser.error("--write writes a whole section, of cold calls; give no cases and not --warm with it")
-    turns = Turns(3, 2, 3.0, tuple(options.only)) if options.quick else Turns()
-    turns.burst = 0.05 if options.warm else 0.0
-    load = os.getloadavg()[0]
-    tables = list(measure(turns))
-    note = provenance((load, os.getloadavg()[0]), turns)
-    print(f"\n{note}")
+        parser.error("--write writes a whole section; give no cases and not --warm with it")
+    parts = []
+    for warm in (False, True) if options.write and small else (options.warm,):
+        turns = Turns(3, 2, 3.0, tuple(options.only)) if options.quick else Turns()
+        turns.burst = 0.05 if warm else 0.0
+        load = os.getloadavg()[0]
+        tables = list(measure(turns))
+        note = provenance((load, os.getloadavg()[0]), turns)
+        print(f"\n{note}")
+        parts += [WARM if warm else COLD] * small + [table.markdown() for table in tables if table.rows] + [note]
     if options.write:
-        text = "\n\n".join([table.markdown() for table in tables if table.rows] + [note])
-        PAGE.write_text(replaced(PAGE.read_text(), section, text))
+        PAGE.write_text(replaced(PAGE.read_text(), section, "\n\n".join(parts)))

@@ -254,19 +254,20 @@ def write_sample(out: Any, first: int, entry: Any, flow: Any, rows: Any, count: 
 @inlined
 def row_entries(source: Source, k: int) -> int:
     """Entries of a row of potential k."""
-    return known(source.table, COLUMNS * k + ENTRIES)
+    return pick(source.table, COLUMNS * k + ENTRIES)
 
 
 @inlined
 def is_shared(source: Source, k: int) -> bool:
     """Whether the batch shares the one row of potential k."""
-    return known(source.table, COLUMNS * k + SHARED) != 0
+    return pick(source.table, COLUMNS * k + SHARED) != 0
 
 
 @inlined
 def first_entry(source: Source, k: int, b0: int) -> int:
     """Where the entries of potential k begin for one sample alone."""
-    return 0 if is_shared(source, k) else b0 * row_entries(source, k)
+    place = COLUMNS * k
+    return 0 if known(source.table, place + SHARED) != 0 else b0 * known(source.table, place + ENTRIES)
 
 
 @inlined

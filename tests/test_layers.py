@@ -72,7 +72,7 @@ ALLOWED = {
     "kernels.kept": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.ordered",
         "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
-        "kernels.vectors", "progressions",
+        "kernels.team", "kernels.vectors", "progressions",
     },
     "kernels.places": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.scattered",

@@ -102,6 +102,14 @@ def test_crf_names_mistakes():
         crf.value(torch.zeros(2, 4, 3), lengths=[4, 5])
 
 
+@pytest.mark.parametrize("lengths", [None, [4, 1, 3]], ids=["equal", "ragged"])
+def test_tags_that_are_not_one_a_step_are_refused(lengths):
+    crf, emission = LinearChainCRF(3), torch.zeros(3, 4, 3)
+    for shape in ((3, 3), (2, 4), (4,)):
+        with pytest.raises(InputError, match=r"tags has shape \(.*\); expected \(3, 4\), one tag a step"):
+            crf(emission, torch.zeros(shape, dtype=torch.int64), lengths)
+
+
 def ctc_graph(T, labels, classes, blank=0):
     """CTC as a user would write it: states blank, l1, blank, ..., one potential (T, classes)."""
     states = [blank, *itertools.chain.from_iterable((label, blank) for label in labels)]

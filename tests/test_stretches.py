@@ -31,6 +31,13 @@ def ladder(straight: int, fan: int = 2) -> Graph:
     return Graph.from_edges(parents, children, potentials={None: ((WIDTH * DEPTH,), children)})
 
 
+def star(leaves: int) -> Graph:
+    """One node all of whose children stand on the next level; edges from one parent are a run, or listed."""
+    children = np.arange(1, leaves + 2)
+    parents = np.minimum(children - 1, 1)
+    return Graph.from_edges(parents, children, potentials={None: ((leaves + 2,), children)})
+
+
 def answers(module, dag, theta, z, omega, **options):
     value, path = module.dp_value_and_grad(dag, theta, omega, **options)
     slope, change = module.dp_jvp_and_hvp(dag, theta, z, omega, **options)
@@ -66,10 +73,11 @@ def test_equal_where_nothing_is_proved(batch, straight, fan, offset, omega, monk
 
 
 @pytest.mark.parametrize("items", [1, 16])
-@pytest.mark.parametrize("offset", [0.0, 4e5], ids=["powers", "two parts"])
+@pytest.mark.parametrize("offset", [0.0, 2e6], ids=["powers", "two parts"])
 def test_alone_and_beside_another(items, offset):
     """Side by side a level's stretches are cut where the next graph's nodes begin, and follow each other: same bits."""
-    rng, graphs = np.random.default_rng(3), [ladder(33), dtw_grid(20, 31), ladder(WIDTH), ladder(0)]
+    rng, graphs = np.random.default_rng(3), [ladder(33), dtw_grid(20, 31), ladder(WIDTH), ladder(0), dense(37, 3)]
+    graphs += [star(1), star(3), star(3), star(40), star(33)]
     thetas = [rng.normal(size=(items, graph.potentials()[0].size)) + offset for graph in graphs]
     thetas = [theta.astype(np.float32) for theta in thetas]
     values, paths = dagdp.dp_value_and_grad(dagdp.compile_batch(graphs), np.concatenate(thetas, -1), Negentropy(0.6))

@@ -16,6 +16,8 @@ from dagdp.call import prepare
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.kernels.exchange import Batch
 from dagdp.kernels.jit import helper, inner
+from dagdp.kernels.kept import hold
+from dagdp.kernels.lanes import load
 from dagdp.kernels.room import team_numbers
 from dagdp.kernels.team import LEAST_NODES, next_piece, places_in
 from dagdp.run import local_weights
@@ -187,6 +189,36 @@ def next_of_those(numbers, pieces, piece):
 @helper
 def take(numbers, pieces, piece):
     return next_of_those(numbers, pieces, piece)
+
+
+@inner
+def held_often(numbers, held, w, times):
+    places = places_in(numbers, Batch(0, 1, 1, 0, 1, None, None))
+    for k in range(times):
+        hold(places, held, w, 64 * (k % 2), 3, load(w, k % 8))
+
+
+@helper
+def hold_often(numbers, held, w, times):
+    held_often(numbers, held, w, times)
+
+
+def test_nothing_is_written_back_behind_a_slot_s_last_edge():
+    """There another member may be writing the next slot's."""
+    numbers, held, w = np.zeros(64, np.int64), np.zeros(256, np.float32), np.arange(64, dtype=np.float32)
+    counters = np.zeros(16, np.int64)
+    numbers[team_numbers(numbers)] = counters.ctypes.data, 0, 0, 1, pool.YIELD, 0, 0
+    hold_often(numbers, held, w, 1)
+    other = threading.Thread(target=hold_often, args=(numbers, held, w, 200_000_000))
+    other.start()
+    lost = written = 0
+    while other.is_alive():
+        written += 1
+        held[5] = written
+        lost += held[5] != written
+    other.join()
+    assert written > 1000 and lost == 0
+    assert held[:3].tolist() != [0, 0, 0] and held[64:67].tolist() != [0, 0, 0] and not held[6:64].any()
 
 
 def test_who_waited_long_does_later_steps_alone():

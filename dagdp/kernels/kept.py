@@ -46,6 +46,7 @@ from dagdp.kernels.slots import (
     run_at,
 )
 from dagdp.kernels.solve import kept_weight, row_kept, weighed
+from dagdp.kernels.team import alone
 from dagdp.kernels.vectors import FAR, behind, lent_block, part, pick, row_length
 from dagdp.progressions import LISTED
 
@@ -70,12 +71,25 @@ def keep_row(
 
 
 @inlined
+def hold(places: Any, held: Any, w: Any, e: int, count: int, row: Any) -> None:
+    """Put the first `count` lanes of a row at edge e. The next slot's edges stand behind them, which another member of
+    a team may be writing: then nothing is written back there."""
+    if count == row_length(held) or alone(places):
+        put(held, e, row, count)
+    else:
+        room = w.shape[0] - row_length(w)
+        store(w, room, row)
+        for x in range(count):
+            held[e + x] = pick(w, room + x)
+
+
+@inlined
 def keep_direct(
     omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, r: int,
     out: Any,
 ) -> None:  # fmt: skip
     """The same slot by slot, or in the gradient, where rows find their entries themselves."""
-    _, w, _, y, desk, held = buffers
+    places, w, _, y, desk, held = buffers
     whole = row_length(w)
     turn, y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
     k = pick(incoming.blocks, 0)
@@ -85,7 +99,7 @@ def keep_direct(
         have = min(n, pick(incoming.width, slot + d) - i)
         e = pick(incoming.first, slot + d) + i
         if held.shape[0] > 0:
-            put(held, e, row, have)
+            hold(places, held, w, e, have, row)
             continue
         scatter_present(block, incoming.direct, e, first, have, row)
         if block.shape[0] > FAR:

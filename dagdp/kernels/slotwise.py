@@ -15,7 +15,7 @@ from dagdp.kernels.elementary import exp, log_of_mass
 from dagdp.kernels.exchange import Batch
 from dagdp.kernels.forward import solve_rows
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import first_lanes, load, rounded, row_of, select, store, total
+from dagdp.kernels.lanes import first_lanes, load, rounded, row_of, select, store
 from dagdp.kernels.places import place_stretch
 from dagdp.kernels.powers import highest, lowered, sum_powers
 from dagdp.kernels.recursion import anchor, flow, flow_tangent, scaled, weight_tangent
@@ -195,23 +195,33 @@ def push_listed(
 
 
 @inlined
+def summed(value: Any, row: Any, count: int, room: Any) -> Any:
+    """A number and `count` lanes, added in their order, as they are where a parent's edges are listed."""
+    store(room, 0, row)
+    for w in range(count):
+        value += pick(room, w)
+    return value
+
+
+@inlined
 def push_to_one(
-    omega: Any, batch: Batch, state: Any, parent: int, child: int, size: int, bar: Any, bar_dot: Any
+    omega: Any, batch: Batch, state: Any, parent: int, child: int, size: int, bar: Any, bar_dot: Any, room: Any
 ) -> None:
-    """The flows on edges from one parent, summed by lanes and then their sums."""
+    """The flows on edges from one parent, whose sum does not go through memory."""
     whole = row_length(bar)
     hi, lo = row_of(bar, pick(state[0], parent)), row_of(bar, pick(state[1], parent))
-    flows, flows_dot = row_of(bar, 0), row_of(bar, 0)
+    flows = pick(bar, parent)
+    flows_dot = flows if bar_dot is None else pick(bar_dot, parent)
     for at in range(0, size, whole):
         count = min(whole, size - at)
-        flows = flows + first_lanes(slot_flow(omega, batch, state, hi, lo, child + at, bar), count)
+        flows = summed(flows, slot_flow(omega, batch, state, hi, lo, child + at, bar), count, room)
         if bar_dot is not None:
             x_dot = row_of(bar, pick(state[3], parent))
             row_dot = slot_tangent(omega, batch, state, hi, lo, x_dot, child + at, bar, bar_dot)
-            flows_dot = flows_dot + first_lanes(row_dot, count)
-    bar[parent] += total(flows)
+            flows_dot = summed(flows_dot, row_dot, count, room)
+    bar[parent] = flows
     if bar_dot is not None:
-        bar_dot[parent] += total(flows_dot)
+        bar_dot[parent] = flows_dot
 
 
 @inlined
@@ -223,7 +233,7 @@ def push_run(
     _, first, step = parents
     whole, done = row_length(bar), 0
     if step == 0 and size > 1:
-        push_to_one(omega, batch, state, first, child, size, bar, bar_dot)
+        push_to_one(omega, batch, state, first, child, size, bar, bar_dot, room)
         return
     if step == 1:
         done = size - size % whole

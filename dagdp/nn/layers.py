@@ -163,6 +163,10 @@ class LinearChainCRF(nn.Module):
     def score(self, emission: Tensor, tags: Tensor, lengths: Any = None) -> Tensor:
         """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
         self._checked(emission)
+        if tags.shape != emission.shape[:-1]:
+            raise InputError(
+                f"tags has shape {tuple(tags.shape)}; expected {tuple(emission.shape[:-1])}, one tag a step of emission"
+            )
         T = emission.shape[-2]
         last = None if lengths is None else self._lengths(lengths, tags)
         inside = None if last is None else torch.arange(T, device=tags.device) < last.unsqueeze(-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -30,6 +30,7 @@ MOST_MEMBERS = 16  # of a team: pieces of a level are bits of a number. More tha
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
+Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether an input was out of range
 
 
 class Repeatable:
@@ -98,11 +99,13 @@ class Call(Repeatable):
         self.items = int(self.ends.size)
         row = ROW_BYTES // self.real().itemsize
         lanes = row if self.tied else self.dag.samples_together(self.items, row)
-        self.tasks = [Batch(*cut, lanes, part, 1, lanes > 1 or None) for part, cut in enumerate(self._ranges(lanes))]
+        cuts = self._ranges(lanes)
         alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
         useful = max(1, self.dag.widest // LEAST_NODES)  # more would only wait
         self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available(), useful)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
+        powers = in_powers(self.dag, self.omega)
+        self.tasks = [Batch(*cut, lanes, part, 1, lanes > 1 or None, powers) for part, cut in enumerate(cuts)]
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
         rows = len(self.tasks) if self.items else 0, self.items if self.batch else 1
         self.gradients = [
@@ -155,36 +158,40 @@ class Call(Repeatable):
         room = self.rooms.get(kernel)
         if room is None:
             room = self.rooms[kernel] = self._room(kernel)
-        size, most, launch, ways = room
+        size, most, launches, ways = room
         data, real, ends, table = self.data, self.real, self.ends, self.dag.addresses
         arguments += ways
 
-        def launched(batch: Batch, scratch: NDArray[Any], places: NDArray[np.int64]) -> bool:
-            return bool(launch(data, scratch, places, table, batch, ends, *arguments))
+        def launched(batch: Batch, scratch: NDArray[Any], places: NDArray[np.int64]) -> Answer:
+            answer: Answer = launches[batch.powers](data, scratch, places, table, batch, ends, *arguments)
+            return answer
 
-        def on_its_own(batch: Batch) -> bool:
+        def on_its_own(batch: Batch) -> Answer:
             return launched(batch, np.empty(size, real), np.zeros(most, np.int64))
 
-        if self.members == 1 and len(self.tasks) == 1:
-            bad = on_its_own(self.tasks[0])
-        elif self.members == 1:
-            bad = any(pool.run(on_its_own, self.tasks, self.threads))
-        else:
+        def by_all(batch: Batch) -> Answer:
             counters = np.zeros(self.dag.meetings, np.int64)
             team = [np.zeros(most, np.int64) for _ in range(self.members)]
             for member, places in enumerate(team):
                 places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1, pool.YIELD, 0, 0
-            work = functools.partial(launched, self.tasks[0], np.empty(size, real))
-            bad = any(pool.run(work, team, self.members))
+            work = functools.partial(launched, batch, np.empty(size, real))
+            answers = pool.run(work, team, self.members)
+            return min(done for done, _ in answers), any(bad for _, bad in answers)
+
+        way = on_its_own if self.members == 1 else by_all
+        if len(self.tasks) == 1:
+            bad = to_the_end(way, self.tasks[0])
+        else:
+            bad = any(pool.run(functools.partial(to_the_end, way), self.tasks, self.threads))
         if bad:
             for what, weights, (sign, lowest) in zip(("theta", "z"), self._given, self.bounds, strict=False):
                 raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign))
 
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
-        """(numbers, places) that a launch works in, the launch, and the ways that it goes."""
+        """(numbers, places) that a launch works in, the launches, and the ways that they go."""
         lanes, kept = self.tasks[0].lanes, self.dag.keeps(self.weights.shared)
         ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
-        return *room_of(kernel, self.dag, lanes, self.real, kept, self.members), Launch(kernel), ways
+        return *room_of(kernel, self.dag, lanes, self.real, kept, self.members), launches_of(kernel), ways
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
@@ -213,6 +220,32 @@ def ranges(items: int, lanes: int, most: int) -> list[tuple[int, int]]:
         return [(0, items)]
     pieces = min(blocks, most)
     return list(itertools.pairwise([lanes * (blocks * k // pieces) for k in range(pieces)] + [items]))
+
+
+def in_powers(dag: CompiledDAG, omega: Omega) -> bool | None:
+    """Whether v is kept in powers of two: of the closed form, where potentials are hoisted and no factor stands beside
+    their exponentials. None in the place of False, as in `Kernel.ways`."""
+    bare = dag.wiring.incoming.blocks.size == 0 and dag.wiring.hoisted.blocks.size > 0
+    return (bare and omega.solver == "exponential" and omega.corner == 1) or None
+
+
+def launches_of(kernel: Kernel) -> dict[bool | None, Launch]:
+    """By `Batch.powers`, which is of the arguments' types."""
+    return {True: Launch(kernel), None: Launch(kernel)}
+
+
+def to_the_end(launched: Callable[[Batch], Answer], batch: Batch) -> bool:
+    """Launch a kernel over a range of items; whether an input was out of range.
+
+    A block of items for which powers of two do not reach is done without them, by another kernel.
+    """
+    done, bad = launched(batch)
+    while done < batch.last:
+        rest = min(done + batch.lanes, batch.last)
+        _, wrong = launched(batch._replace(first=done, last=rest, powers=None))
+        done, others = launched(batch._replace(first=rest)) if rest < batch.last else (rest, False)
+        bad |= wrong | others
+    return bad
 
 
 def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool, members: int = 1) -> tuple[int, int]:

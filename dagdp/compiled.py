@@ -163,13 +163,13 @@ class CompiledDAG:
         """Numbers that a team counts with: two for each step of the longest launch, see kernels/team.py.
 
         Forward a level is one, what is read for a band of levels (of theta and of z) as many as it has lists and
-        sheets, and one to clear; all that twice, where powers of two are out of range. On the way back a level is two,
-        and a band has one more.
+        sheets, and one to clear. On the way back a level is two, what is written for a band as many as it has parts,
+        and it has one more.
         """
         hoisted = self.wiring.hoisted
         bands = hoisted.levels.size - 1
         parts = bands * len(self.hoisted) + int(hoisted.sheet_ptr[-1])
-        return 1 + 2 * (4 * self.num_levels + 5 * bands + 5 * parts + 16)
+        return 1 + 2 * (3 * self.num_levels + 3 * bands + 3 * parts + 16)
 
     @cached_property
     def entry_counts(self) -> Numbers:

@@ -12,7 +12,21 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import PARTS, ROW_BYTES, Repeatable, form_of, found, ranges, remember, room_of, ways_of
+from dagdp.call import (
+    PARTS,
+    ROW_BYTES,
+    Answer,
+    Repeatable,
+    form_of,
+    found,
+    in_powers,
+    launches_of,
+    ranges,
+    remember,
+    room_of,
+    to_the_end,
+    ways_of,
+)
 from dagdp.compiled import SMALL
 from dagdp.errors import InputError
 from dagdp.faults import raise_first_fault
@@ -231,7 +245,7 @@ class _Share:
     batches: list[Batch]  # ranges of items, each a launch: the same for any number of threads
     tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.wiring.sizes`
     room: tuple[int, int]
-    launch: Launch
+    launches: dict[bool | None, Launch]  # by `Batch.powers`
     ways: tuple[bool | None, ...]
 
     @staticmethod
@@ -248,12 +262,12 @@ class _Share:
             cuts=cuts,
             ends=np.tile(union.ends, call.items),
             batches=[
-                Batch(*cut, lanes, part, graphs, lanes > 1 or None)
+                Batch(*cut, lanes, part, graphs, lanes > 1 or None, in_powers(dag, call.omega))
                 for part, cut in enumerate(ranges(call.items, lanes, PARTS))
             ],
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
             room=room_of(kernel, dag, lanes, call.real, kept),
-            launch=Launch(kernel),
+            launches=launches_of(kernel),
             ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
         )
 
@@ -291,7 +305,13 @@ class _Task:
         size, places = share.room
         room = np.empty(size, call.real), np.zeros(places, np.int64)
         table = share.union.dag.addresses
-        return bool(share.launch(call.data, *room, table, batch, share.ends, *arguments, *share.ways))
+
+        def launched(batch: Batch) -> Answer:
+            launch = share.launches[batch.powers]
+            answer: Answer = launch(call.data, *room, table, batch, share.ends, *arguments, *share.ways)
+            return answer
+
+        return to_the_end(launched, batch)
 
     def hand_back(self, made: list[Array]) -> None:
         """Into the call's arrays."""

@@ -10,9 +10,10 @@ import pytest
 
 import dagdp
 from dagdp import HardMax, Negentropy, SquaredL2
-from dagdp.call import prepare, ways_of
+from dagdp.call import prepare, to_the_end, ways_of
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, value_kernel
+from dagdp.kernels.exchange import Batch
 from dagdp.kernels.jit import Kernel
 
 TIED, KEPT, OF_NODES = (True, None, True, True), (None, True, True, None), (None, None, None, True)
@@ -65,6 +66,34 @@ def test_rows_are_of_samples_or_of_nodes(items):
     dag = dagdp.compile(dtw_grid(9, 9))
     call = prepare(dag, np.zeros((items, 9, 9)), Negentropy(), None, False, None, 1)
     assert [batch.together for batch in call.tasks] == [True if items == LARGE else None]
+
+
+@pytest.mark.specialised
+@pytest.mark.parametrize("items", [1, LARGE])
+def test_powers_of_two_are_for_the_closed_form_on_bare_graphs(items):
+    grid, own = dagdp.compile(dtw_grid(9, 9)), dagdp.compile(trellis(6, 5))
+    of_grid, of_edges = np.zeros((items, 9, 9)), np.zeros((items, *own.potentials[0].shape))
+    asked = [(grid, of_grid, Negentropy()), (grid, of_grid, SquaredL2()), (own, of_edges, Negentropy())]
+    calls = [prepare(dag, theta, omega, None, False, None, 1) for dag, theta, omega in asked]
+    assert [{batch.powers for batch in call.tasks} for call in calls] == [{True}, {None}, {None}]
+
+
+@pytest.mark.parametrize("beyond", [(), (0,), (4,), (8,), (0, 4), (4, 8), (0, 4, 8)], ids=str)
+def test_blocks_beyond_powers_of_two_are_done_without_them(beyond):
+    """Every item is launched once to the end, in order, and what an input is wrong in is told whoever read it."""
+    done = []
+
+    def launched(batch, bad=None):
+        for first in range(batch.first, batch.last, 4):
+            if batch.powers and first in beyond:
+                return first, first == bad
+            done.append((first, min(first + 4, batch.last), batch.powers))
+        return batch.last, batch.first <= 9 < batch.last and bad is None
+
+    assert to_the_end(launched, Batch(0, 11, 4, 0, powers=True)), "item 9 is wrong"
+    assert done == [(b, min(b + 4, 11), None if b in beyond else True) for b in (0, 4, 8)]
+    for bad in beyond:
+        assert to_the_end(lambda batch, bad=bad: launched(batch, bad), Batch(0, 11, 4, 0, powers=True))
 
 
 def test_a_form_that_is_kept_finds_its_kernel_once(monkeypatch):

@@ -80,6 +80,43 @@ def test_at_the_bound_and_beyond(dtype, reach, items, monkeypatch):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_blocks_beyond_the_bound_leave_the_others_as_they_are(dtype):
+    """Three blocks of samples, of which the first and the last pass the bound: each has the bits that it has alone."""
+    dag, rng, omega = dagdp.compile(dtw_grid(6, 7)), np.random.default_rng(5), Negentropy(0.5)
+    row = 64 // np.dtype(dtype).itemsize
+    theta, z = (rng.normal(size=(3 * row - 2, 6, 7)).astype(dtype) for _ in range(2))
+    theta[[2, -1], 0, 0] = 1.5 * LIMITS[dtype]
+    apart = [answers(dagdp, dag, theta[b : b + row], z[b : b + row], omega) for b in range(0, len(theta), row)]
+    for whole, parts in zip(answers(dagdp, dag, theta, z, omega), zip(*apart, strict=True), strict=True):
+        np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+def test_blocks_beyond_the_bound_and_a_potential_that_the_batch_shares(monkeypatch):
+    """What they add to its gradient is there once."""
+    graph, rng, omega = on_nodes(1, shared=True), np.random.default_rng(6), Negentropy(0.5)
+    dag, plain = dagdp.compile(graph), unproved(graph, monkeypatch)
+    own, kind = rng.normal(size=(40, 60)).astype(np.float32), rng.normal(size=5).astype(np.float32)
+    own[[2, -1]] *= 1e6
+    for ours, theirs in zip(
+        *(dagdp.dp_value_and_grad(d, {"own": own, "kind": kind}, omega) for d in (dag, plain)), strict=True
+    ):
+        np.testing.assert_allclose(flat(ours), flat(theirs), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("items", [1, 16])
+def test_one_form_within_the_bound_and_beyond(items):
+    """What is kept of a form's calls is what they launch, and beyond the bound that is another kernel."""
+    dag, rng, omega = dagdp.compile(dtw_grid(6, 7)), np.random.default_rng(7), Negentropy(0.5)
+    near = rng.normal(size=(items, 6, 7)).astype(np.float32)
+    far = near.copy()
+    far[0, 0, 0] = 2 * LIMITS["float32"]
+    want = [answers(dagdp, dagdp.compile(dtw_grid(6, 7)), theta, near, omega) for theta in (near, far)]
+    for turn in [0, 0, 0, 1, 1, 1, 0, 1]:
+        for ours, first in zip(answers(dagdp, dag, (near, far)[turn], near, omega), want[turn], strict=True):
+            np.testing.assert_array_equal(ours, first)
+
+
 def test_a_temperature_too_small_for_powers():
     theta = np.random.default_rng(2).normal(size=(2, 8, 8)).astype(np.float32)
     assert (dtw_grad(theta, Negentropy(1e-37)) == dtw_grad(theta, HardMax())).all()

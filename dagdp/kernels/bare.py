@@ -122,12 +122,12 @@ def push_level(
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-        room = n1 - node if batch.powers else min(BARE_TOGETHER, most // depth)
+        room = n1 - node if batch.powers is not None else min(BARE_TOGETHER, most // depth)
         nodes, rows, jump, shift = place_stretch(
             incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at, True
         )
         stretch = rows, jump, shift
-        if not batch.powers:
+        if batch.powers is None:
             push_rows(omega, depth, node * whole, stretch, state, bar, bar_dot, buffers, down)
         elif depth == MOVES:
             own_y = rows_of_moves(bar)
@@ -161,18 +161,9 @@ def slide(rows: Any, shift: int, count: int) -> None:
 
 @inlined
 def enter_band(
-    incoming: Any,
-    batch: Batch,
-    b0: int,
-    ends: Any,
-    weights: Any,
-    state: Any,
-    rows: Any,
-    along: Any,
-    floor: int,
-    before: int,
+    batch: Batch, b0: int, ends: Any, weights: Any, state: Any, rows: Any, along: Any, floor: int, before: int,
     last: int,
-) -> None:
+) -> None:  # fmt: skip
     """ē of nodes [before, last) becomes that of [floor, last): 0, or 1 where a sample ends, at those that join."""
     shift, count = (before - floor) * batch.lanes, (last - before) * batch.lanes
     slide(rows, shift, count)
@@ -194,7 +185,7 @@ def backward_bare(
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         floor, last = pick(hoisted.floor, band), pick(incoming.levels, pick(hoisted.levels, band + 1))
         if only_one(places):
-            enter_band(incoming, batch, b0, ends, weights, state, rows, along, floor, before, last)
+            enter_band(batch, b0, ends, weights, state, rows, along, floor, before, last)
             all_go_on(places)
         before, skip = floor, floor * batch.lanes
         bar = behind(rows, -skip)

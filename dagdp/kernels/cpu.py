@@ -5,8 +5,10 @@ a node) is allocated once a launch and stays warm. Lanes beyond the batch repeat
 are not handed back. One launch covers a range of blocks; threads take ranges, and no result depends on
 how many threads there are.
 
-Each entry point returns whether a NaN, or an infinity of the wrong sign, was read anywhere. Its last arguments say
-which ways it goes, True or None, as `batch.together` does: of a way that is None nothing is compiled (decided.py).
+Each entry point returns (the first sample that is not done, whether a NaN, or an infinity of the wrong sign, was read
+anywhere). All are done, but where powers of two were out of range (powers.py): there it ends, before anything is added
+to a gradient, and whoever launched it goes on without them. Its last arguments say which ways it goes, True or None, as
+`batch.together` and `batch.powers` do: of a way that is None nothing is compiled (decided.py).
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
@@ -20,13 +22,12 @@ from dagdp.kernels.backward import backward, local_weights, seed_all
 from dagdp.kernels.bare import backward_bare
 from dagdp.kernels.decided import fact
 from dagdp.kernels.ends import Along
-from dagdp.kernels.exchange import Batch, last_at_most
+from dagdp.kernels.exchange import last_at_most
 from dagdp.kernels.forward import forward
 from dagdp.kernels.jit import Kernel, inlined, inner
 from dagdp.kernels.kept import backward_kept
 from dagdp.kernels.lanes import load, store
 from dagdp.kernels.matrices import fill_matrices, new_matrices, shared_by_all
-from dagdp.kernels.operator import exponential
 from dagdp.kernels.ordered import begin_keeping, end_keeping
 from dagdp.kernels.powers import out_of_range, told
 from dagdp.kernels.room import new_buffers, new_rows, new_state, part_held
@@ -60,16 +61,6 @@ def pushes(omega, edges):
 @fact(pushes)
 def _pushes(omega, edges):
     return omega.instance_class.omega.solver == "exponential" and edges == types.none
-
-
-@inlined
-def in_form(omega, batch, edges, nodes):
-    """The batch, which says whether v is kept in powers of two, where it may be: no factor may stand beside e^{c/γ}."""
-    if edges is not None or nodes is None or not exponential(omega):
-        return batch
-    return Batch(
-        batch.first, batch.last, batch.lanes, batch.part, batch.graphs, batch.together, omega.corner == 1
-    )  # fmt: skip
 
 
 @inlined
@@ -108,7 +99,7 @@ def go_back(
 def hand_back(omega, out, state, m, batch, b0, incoming, level, ends, sign, square):
     """The state of the end node of each sample that ends at this level; of graphs side by side, of all their ends.
 
-    Where there is an `m`, and it has room, the state is k of powers of two m·2^k.
+    Where there is an `m`, the state is k of powers of two m·2^k.
     """
     node0, node1 = incoming.levels[level], incoming.levels[level + 1]
     lowest = node0 if batch.graphs == 1 else 0
@@ -117,65 +108,63 @@ def hand_back(omega, out, state, m, batch, b0, incoming, level, ends, sign, squa
             if lowest <= ends[at] < node1:
                 place = (incoming.place[level] + ends[at] - node0) * batch.lanes + b
                 store(square, 0, load(state, place))
-                if m is not None and m.shape[0] > 0:
+                if m is not None:
                     store(square, 0, told(omega, load(state, place), load(m, place), square))
                 out[at] = sign * pick(square, 0)
 
 
 @inner
 def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out):
-    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad, batch).
+    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad).
 
-    Begun anew where a power of two was out of range; the batch says which it was.
+    The level is -1 where a power of two was out of range.
     """
-    whole, places, desk, none = row_length(value), buffers[0], buffers[4], state[0][:0]
+    whole, places, desk = row_length(value), buffers[0], buffers[4]
     beyond = DESK * BARE_TOGETHER * whole
-    form = batch
     fill(desk, beyond, whole, 0)
     bad = False
     top = 0
     level = next_end(incoming, batch, b0, ends, 0)
     while level >= 0:
-        bad |= forward(omega, incoming, hoisted, form, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
+        bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
         top = level
         if only_one(places):
-            m = None if batch.powers is None else state[1] if form.powers else none
+            m = None if batch.powers is None else state[1]
             hand_back(omega, value, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
             if slope is not None:
                 hand_back(omega, slope, state[3], None, batch, b0, incoming, top, ends, value.dtype.type(1), square)
             all_go_on(places)
-        if batch.powers is not None and form.powers and (somebody_told(places) or out_of_range(desk, beyond)):
-            form = Batch(batch.first, batch.last, batch.lanes, batch.part, batch.graphs, batch.together, False)
-            fill(desk, beyond, whole, 0)
-            top = 0
+        if batch.powers is not None and (somebody_told(places) or out_of_range(desk, beyond)):
+            return -1, bad
         level = next_end(incoming, batch, b0, ends, top)
-    return top, bad, form
+    return top, bad
 
 
 def _value(omega, scratch, numbers, table, batch, ends, theta, value, tying, edges, nodes):
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, PASSING)
-    form = in_form(omega, batch, edges, nodes)
-    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, form, False, None, None, None, nodes)
+    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, False, None, None, None, nodes)
     buffers, square, first = new_buffers(
         omega, scratch, first, places, incoming, batch, None, False, edges, scratch[:0]
     )
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
     for b0 in range(batch.first, batch.last, batch.lanes):
-        _, wrong, _ = run_forward(
-            omega, incoming, hoisted, ties, form, b0, ends, theta, theta, state, buffers, square, value, None, None
+        top, wrong = run_forward(
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, None, None
         )
         bad |= wrong
-    return bad
+        if top < 0:
+            return b0, bad
+    return batch.last, bad
 
 
 def _gradient(omega, scratch, numbers, table, batch, ends, theta, value, out, seeds, tying, keeping, edges, nodes):
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    form, keep = in_form(omega, batch, edges, nodes), not pushes(omega, edges)
+    keep = not pushes(omega, edges)
     scratch, held = part_held(scratch, incoming, batch, keeping)
-    state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, form, keep, None, None, True, nodes)
+    state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, keep, None, None, True, nodes)
     buffers, square, first = new_buffers(
         omega, scratch, first, places, incoming, batch, None, keeping is not None or not keep, edges, held
     )
@@ -187,41 +176,27 @@ def _gradient(omega, scratch, numbers, table, batch, ends, theta, value, out, se
     for b0 in range(batch.first, batch.last, batch.lanes):
         if keeping is not None:
             bad |= begin_keeping(incoming, theta, theta, batch, b0, buffers, square)
-        top, wrong, done = run_forward(
-            omega, incoming, hoisted, ties, form, b0, ends, theta, theta, state, going, square, value, None,
+        top, wrong = run_forward(
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, None,
             None if keeping is None else out,
         )  # fmt: skip
         bad |= wrong
+        if top < 0:
+            return b0, bad
         go_back(
-            keeping,
-            edges,
-            omega,
-            graph,
-            done,
-            b0,
-            top,
-            ends,
-            seeds,
-            theta,
-            state,
-            bar,
-            out,
-            buffers,
-            rows,
-            square,
+            keeping, edges, omega, graph, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square,
             None,
-        )
+        )  # fmt: skip
         if keeping is not None:
             end_keeping(out, incoming, top, theta, batch, b0, buffers, square)
-    return bad
+    return batch.last, bad
 
 
 def _weights(omega, scratch, numbers, table, batch, ends, theta, value, out, tying, edges, nodes):
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, _ = backward_wires(table)
-    form = in_form(omega, batch, edges, nodes)
-    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, form, True, None, None, None, nodes)
+    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, True, None, None, None, nodes)
     buffers, square, first = new_buffers(
         omega, scratch, first, places, incoming, batch, None, False, edges, scratch[:0]
     )
@@ -229,42 +204,45 @@ def _weights(omega, scratch, numbers, table, batch, ends, theta, value, out, tyi
     rows = new_rows(scratch, first, batch, None, edges)
     spare = spare_at(places, incoming, batch.lanes, scratch)
     for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong, done = run_forward(
-            omega, incoming, hoisted, ties, form, b0, ends, theta, theta, state, buffers, square, value, None, None
+        top, wrong = run_forward(
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, None, None
         )
         bad |= wrong
+        if top < 0:
+            return b0, bad
         if goes_on_alone(places):
-            local_weights(omega, outgoing, done, b0, top, theta, state, out, rows, square, spare)
-    return bad
+            local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
+    return batch.last, bad
 
 
 def _jvp(omega, scratch, numbers, table, batch, ends, theta, z, value, slope, tying, edges, nodes):
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, PASSING)
-    form = in_form(omega, batch, edges, nodes)
     bend = None if pushes(omega, edges) else True  # as in the Hessian's pass, so that both have the same bits
-    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, form, False, True, bend, None, nodes)
+    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, False, True, bend, None, nodes)
     buffers, square, first = new_buffers(
         omega, scratch, first, places, incoming, batch, True, False, edges, scratch[:0]
     )
     ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, z, True)
     for b0 in range(batch.first, batch.last, batch.lanes):
-        _, wrong, _ = run_forward(
-            omega, incoming, hoisted, ties, form, b0, ends, theta, z, state, buffers, square, value, slope, None
+        top, wrong = run_forward(
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, None
         )
         bad |= wrong
-    return bad
+        if top < 0:
+            return b0, bad
+    return batch.last, bad
 
 
 def _hessian(omega, scratch, numbers, table, batch, ends, theta, z, value, slope, out, tying, keeping, edges, nodes):
     places = places_in(numbers, batch)
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
-    form, keep = in_form(omega, batch, edges, nodes), not pushes(omega, edges)
+    keep = not pushes(omega, edges)
     scratch, held = part_held(scratch, incoming, batch, keeping)
     bend = True if keep else None
     state, bar, bar_dot, first = new_state(
-        omega, scratch, places, incoming, hoisted, form, keep, True, bend, True, nodes
+        omega, scratch, places, incoming, hoisted, batch, keep, True, bend, True, nodes
     )
     buffers, square, first = new_buffers(
         omega, scratch, first, places, incoming, batch, True, keeping is not None, edges, held
@@ -275,19 +253,21 @@ def _hessian(omega, scratch, numbers, table, batch, ends, theta, z, value, slope
     for b0 in range(batch.first, batch.last, batch.lanes):
         if keeping is not None:
             bad |= begin_keeping(incoming, theta, z, batch, b0, buffers, square)
-        top, wrong, done = run_forward(
-            omega, incoming, hoisted, ties, form, b0, ends, theta, z, state, buffers, square, value, slope,
+        top, wrong = run_forward(
+            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope,
             None if keeping is None else out,
         )  # fmt: skip
         bad |= wrong
+        if top < 0:
+            return b0, bad
         along = Along(z, state[3], state[4], bar_dot)
         go_back(
-            keeping, edges, omega, graph, done, b0, top, ends, value[:0], theta, state, bar, out, buffers, rows, square,
-            along,
+            keeping, edges, omega, graph, batch, b0, top, ends, value[:0], theta, state, bar, out, buffers, rows,
+            square, along,
         )  # fmt: skip
         if keeping is not None:
             end_keeping(out, incoming, top, theta, batch, b0, buffers, square)
-    return bad
+    return batch.last, bad
 
 
 # How many numbers a pass keeps for each node (and sample), or for each node of a window of levels where nothing comes

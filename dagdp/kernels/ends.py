@@ -123,9 +123,9 @@ def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) ->
 
 
 @inlined
-def edge_weight(omega: Any, powers: bool, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
+def edge_weight(omega: Any, powers: bool | None, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
     """(q, s) of a row of edges."""
-    if exponential(omega) and powers:
+    if powers is not None:
         q = power_weight(state, ends.parent, ends.child)
         return q, q
     return weighed(omega, argument_of(omega, state, ends, potentials, at))

@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     part: int  # row of the partial sums in which gradients of shared blocks are collected
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
     together: bool | None = None  # True: rows are of samples; None: of one sample's neighbouring nodes
-    powers: bool | None = None  # whether the state holds powers of two: see powers.py; None: it never does
+    powers: bool | None = None  # True: the state holds powers of two, see powers.py; None: v in two parts
 
 
 class Source(NamedTuple):

@@ -159,7 +159,7 @@ def visit_nodes(
             bad |= place_rows(
                 incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare
             )
-        if batch.powers is None and buffers[1] is None and depth == MOVES:
+        if buffers[1] is None and not exponential(omega) and depth == MOVES:
             solve_rows(omega, MOVES, rows, placed, state, buffers, spare)
         else:
             solve_rows(omega, depth, rows, placed, state, buffers, spare)
@@ -193,7 +193,7 @@ def visit_part(
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
-    if exponential(omega) and batch.powers:
+    if batch.powers is not None:
         visit_stretches(omega, incoming, batch, level, n0, n1, base, state, buffers)
         return False
     if w is None:
@@ -238,7 +238,7 @@ def visit_level(
     while piece < pieces:
         first, last = portion(n0, n1, piece, pieces, whole)
         bad |= visit_part(omega, incoming, batch, b0, level, first, last, base, theta, z, state, buffers, square, out)
-        if places.team is not None and batch.powers and not alone(places):
+        if places.team is not None and batch.powers is not None and not alone(places):
             tell(places, out_of_range(desk, DESK * BARE_TOGETHER * whole))
         piece = next_piece(places, pieces, piece)
     return bad
@@ -261,7 +261,7 @@ def forward(
     if first == 1 and only_one(places):
         starts = incoming.levels[1] * lanes
         fill(v_hi, 0, starts, 0)
-        fill(v_lo, 0, starts, 1 if batch.powers else 0)  # v = 0, or e^v = 1·2^0
+        fill(v_lo, 0, starts, 0 if batch.powers is None else 1)  # v = 0, or e^v = 1·2^0
         if v_dot is not None:
             fill(v_dot, 0, starts, 0)
         all_go_on(places)

@@ -5,10 +5,10 @@ logarithm. A node keeps e^{v/γ} = m·2^k as (k, m), k in v_hi's place and m in 
 
     S = Σ_j m_j 2^(k_j - top),  top = max k_j        m·2^k = e^{c/γ} S·2^top        q_ij = m_j 2^(k_j - top) / S
 
-of which a backward pass that pulls is left top, in the place of c, and 1/S, in κ's; one that pushes (bare.py) makes
+of which whoever asks for q alone is left top, in the place of c, and 1/S, in κ's; the backward pass (bare.py) makes
 both anew. Powers of two are exact, so what is rounded is m, by a part in 2^24 a step whatever v is. k is a whole
 number in the kernel's floats; where one leaves their exact range (|v|/γ beyond 1.4e6 in float32), the block of
-samples is done again with v in two parts.
+samples is done again by a kernel that keeps v in two parts, which is compiled when it is first asked for.
 """
 
 from __future__ import annotations

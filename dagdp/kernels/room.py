@@ -85,13 +85,13 @@ def part_held(scratch, incoming, batch, keeping):
 
 
 @inner
-def new_state(omega, scratch, places, incoming, hoisted, form, keep, tangent, bend, back, nodes):
+def new_state(omega, scratch, places, incoming, hoisted, batch, keep, tangent, bend, back, nodes):
     """v_hi, v_lo; κ, v̇ and c where they are asked for; the hoisted potentials of θ and z; ē and its tangent.
 
     The last four are those of all nodes where a later pass asks again (`keep`), else of a band of levels. Behind the
     nodes each array has room for the rows that are put together there.
     """
-    whole, lanes = row_length(scratch), form.lanes
+    whole, lanes = row_length(scratch), batch.lanes
     spare = (mine(places, OTHERS) + 1) * spare_rows(places, scratch) + whole
     size = incoming.place[-1] * lanes + spare
     size += -size % whole
@@ -99,7 +99,7 @@ def new_state(omega, scratch, places, incoming, hoisted, form, keep, tangent, be
     band += -band % whole
     v_hi, first = taken(scratch, to_line(scratch), size)
     v_lo, first = taken(scratch, first, size)
-    asked = not exponential(omega) if form.powers is None else form.powers or not exponential(omega)
+    asked = batch.powers is not None or not exponential(omega)
     kappa, first = taken(scratch, first, size if keep and asked else 0)
     v_dot, first = taken_for(tangent, scratch, first, size)
     c, first = taken_for(bend, scratch, first, size)

@@ -91,12 +91,12 @@ def keep_nodes(
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
-        room = last - node if batch.powers else min(TOGETHER, most // depth)
+        room = last - node if batch.powers is not None else min(TOGETHER, most // depth)
         nodes, rows, jump, shift = place_stretch(
             incoming, batch, run, slot, depth, node, i, last, room, spare, state, at, alone(places)
         )
         stretch = rows, jump, shift
-        if not batch.powers:
+        if batch.powers is None:
             keep_values(omega, depth, node, stretch, state, buffers)
         elif depth == MOVES:
             keep_powers(omega, MOVES, node, stretch, state, buffers, rows_of_moves(y))
@@ -109,7 +109,7 @@ def keep_nodes(
 def slot_weight(omega: Any, batch: Batch, state: Any, hi: Any, lo: Any, child: int) -> Any:
     """q of a row of edges, from their parents' v and what `keep_nodes` left of their children."""
     v_hi, v_lo = state[0], state[1]
-    if batch.powers:
+    if batch.powers is not None:
         return lowered(hi, lo, load(v_hi, child), v_hi) * load(v_lo, child)
     return exp(scaled(hi, lo, load(v_hi, child), load(v_lo, child), v_hi.dtype.type(1) / omega.gamma))
 

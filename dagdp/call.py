@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -86,7 +85,7 @@ class Call(Repeatable):
     threads: int
     real: Any
     items: int = field(init=False)
-    tasks: list[Batch] = field(init=False)  # ranges of items, each a launch
+    tasks: list[Batch] = field(init=False)  # ranges of items, each a launch, or some: see `to_the_end`
     members: int = field(init=False)  # threads that share the levels of one item: each launches the kernel
     data: Any = field(init=False)  # the operator as kernels take it
     dtype: np.dtype[Any] = field(init=False)  # of what is handed back
@@ -166,23 +165,24 @@ class Call(Repeatable):
             answer: Answer = launches[batch.powers](data, scratch, places, table, batch, ends, *arguments)
             return answer
 
-        def on_its_own(batch: Batch) -> Answer:
-            return launched(batch, np.empty(size, real), np.zeros(most, np.int64))
+        def alone(task: Batch) -> bool:
+            scratch, places = np.empty(size, real), np.zeros(most, np.int64)
+            return to_the_end(lambda batch: launched(batch, scratch, places), task)
 
         def by_all(batch: Batch) -> Answer:
-            counters = np.zeros(self.dag.meetings, np.int64)
+            counters, scratch = np.zeros(self.dag.meetings, np.int64), np.empty(size, real)
             team = [np.zeros(most, np.int64) for _ in range(self.members)]
             for member, places in enumerate(team):
                 places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1, pool.YIELD, 0, 0
-            work = functools.partial(launched, batch, np.empty(size, real))
-            answers = pool.run(work, team, self.members)
+            answers = pool.run(lambda places: launched(batch, scratch, places), team, self.members)
             return min(done for done, _ in answers), any(bad for _, bad in answers)
 
-        way = on_its_own if self.members == 1 else by_all
-        if len(self.tasks) == 1:
-            bad = to_the_end(way, self.tasks[0])
+        if self.members > 1:
+            bad = to_the_end(by_all, self.tasks[0])
+        elif len(self.tasks) == 1:
+            bad = alone(self.tasks[0])
         else:
-            bad = any(pool.run(functools.partial(to_the_end, way), self.tasks, self.threads))
+            bad = any(pool.run(alone, self.tasks, self.threads))
         if bad:
             for what, weights, (sign, lowest) in zip(("theta", "z"), self._given, self.bounds, strict=False):
                 raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign))
@@ -226,7 +226,7 @@ def in_powers(dag: CompiledDAG, omega: Omega) -> bool | None:
     """Whether v is kept in powers of two: of the closed form, where potentials are hoisted and no factor stands beside
     their exponentials. None in the place of False, as in `Kernel.ways`."""
     bare = dag.wiring.incoming.blocks.size == 0 and dag.wiring.hoisted.blocks.size > 0
-    return (bare and omega.solver == "exponential" and omega.corner == 1) or None
+    return bool(bare and omega.solver == "exponential" and omega.corner == 1) or None
 
 
 def launches_of(kernel: Kernel) -> dict[bool | None, Launch]:

@@ -242,7 +242,7 @@ class _Share:
     alone: bool  # whether there is no other
     cuts: list[tuple[int, int]]  # [sections] its entries
     ends: NDArray[np.int32]
-    batches: list[Batch]  # ranges of items, each a launch: the same for any number of threads
+    batches: list[Batch]  # ranges of items, each a launch or some: the same for any number of threads
     tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.wiring.sizes`
     room: tuple[int, int]
     launches: dict[bool | None, Launch]  # by `Batch.powers`
@@ -293,7 +293,7 @@ class _Task:
         return [np.ascontiguousarray(array[:, a:b]) for array, (a, b) in zip(arrays, self.share.cuts, strict=True)]
 
     def run(self, kernel: Kernel, batch: Batch) -> bool:
-        """One launch."""
+        """A range of items."""
         call, share = self.call, self.share
         arguments: list[Any] = [
             Source(located(table, blocks), *bounds)

@@ -102,6 +102,37 @@ def test_crf_names_mistakes():
         crf.value(torch.zeros(2, 4, 3), lengths=[4, 5])
 
 
+@pytest.mark.parametrize("asked", ["forward", "value", "score", "marginals", "decode"])
+@pytest.mark.parametrize(
+    ("lengths", "said"),
+    [
+        ([4, 5], r"lengths\[1\] is 5; expected 1 to 4"),
+        ([0, 4], r"lengths\[0\] is 0; expected 1 to 4"),
+        ([4.0, 2.0], r"lengths has dtype float32; expected integers"),
+        ([4, 3, 2], r"lengths has shape \(3,\); expected \(2,\), one an item"),
+        ([[4, 3]], r"lengths has shape \(1, 2\); expected \(2,\), one an item"),
+    ],
+    ids=str,
+)
+def test_lengths_are_looked_at_by_whoever_takes_them(asked, lengths, said):
+    emission, tags = torch.zeros(2, 4, 3), torch.zeros(2, 4, dtype=torch.int64)
+    given = (emission, tags) if asked in ("forward", "score") else (emission,)
+    with pytest.raises(InputError, match=said):
+        getattr(LinearChainCRF(3), asked)(*given, lengths)
+
+
+def test_lengths_that_items_share_and_several_of_one_sequence():
+    """A score has the batch that the value has."""
+    torch.manual_seed(0)
+    crf, emission, tags = LinearChainCRF(3), torch.randn(2, 4, 3), torch.tensor([[0, 1, 2, 0], [1, 2, 0, 1]])
+    with torch.no_grad():
+        crf.end.copy_(torch.tensor([0.0, 10.0, 20.0]))
+    for shared in (3, [3], torch.tensor([3])):
+        torch.testing.assert_close(crf(emission, tags, shared), crf(emission, tags, [3, 3]))
+    apart = [crf(emission[0, :n], tags[0, :n]) for n in (2, 4)]
+    torch.testing.assert_close(crf(emission[0], tags[0], [2, 4]), torch.stack(apart))
+
+
 @pytest.mark.parametrize("lengths", [None, [4, 1, 3]], ids=["equal", "ragged"])
 def test_tags_that_are_not_one_a_step_are_refused(lengths):
     crf, emission = LinearChainCRF(3), torch.zeros(3, 4, 3)

@@ -10,7 +10,7 @@ import pytest
 from cases import flat, random_theta, unproved
 
 import dagdp
-from dagdp import Graph, HardMax, Negentropy, Omega, reference
+from dagdp import Graph, HardMax, InputError, Negentropy, Omega, reference
 from dagdp.graphs import dtw_grad, dtw_grid, dtw_value
 from dagdp.kernels.powers import WIDEST_4, WIDEST_8
 
@@ -92,16 +92,41 @@ def test_blocks_beyond_the_bound_leave_the_others_as_they_are(dtype):
         np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
-def test_blocks_beyond_the_bound_and_a_potential_that_the_batch_shares(monkeypatch):
+@pytest.mark.parametrize("items", [40, 600], ids=["one block a launch", "three"])
+def test_blocks_beyond_the_bound_and_a_potential_that_the_batch_shares(items, monkeypatch):
     """What they add to its gradient is there once."""
     graph, rng, omega = on_nodes(1, shared=True), np.random.default_rng(6), Negentropy(0.5)
     dag, plain = dagdp.compile(graph), unproved(graph, monkeypatch)
-    own, kind = rng.normal(size=(40, 60)).astype(np.float32), rng.normal(size=5).astype(np.float32)
-    own[[2, -1]] *= 1e6
-    for ours, theirs in zip(
-        *(dagdp.dp_value_and_grad(d, {"own": own, "kind": kind}, omega) for d in (dag, plain)), strict=True
-    ):
-        np.testing.assert_allclose(flat(ours), flat(theirs), rtol=1e-5, atol=1e-5)
+    own, kind = rng.normal(size=(items, 60)).astype(np.float32), rng.normal(size=5).astype(np.float32)
+    own[[2, items // 2, -1]] *= 1e6
+    ours, theirs = (dagdp.dp_value_and_grad(d, {"own": own, "kind": kind}, omega) for d in (dag, plain))
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-6)
+    np.testing.assert_allclose(ours[1]["own"], theirs[1]["own"], atol=1e-5)
+    np.testing.assert_allclose(ours[1]["kind"], theirs[1]["kind"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("items", [1, 20])
+def test_local_weights_beyond_the_bound(items, monkeypatch):
+    graph, rng, omega = dtw_grid(6, 7), np.random.default_rng(8), Negentropy(0.5)
+    theta = rng.normal(size=(items, 6, 7))
+    theta[0, 2, 3] = -2 * LIMITS["float64"]
+    ours, theirs = (
+        dagdp.local_weights(dag, theta, omega) for dag in (dagdp.compile(graph), unproved(graph, monkeypatch))
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-11)
+
+
+@pytest.mark.parametrize("items", [1, 40])
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_a_bad_entry_beside_one_beyond_the_bound_is_named(items, bad):
+    """In the block that is done again, or in one behind it."""
+    theta = np.random.default_rng(9).normal(size=(items, 6, 7)).astype(np.float32)
+    theta[0, 0, 0] = 2 * LIMITS["float32"]
+    for item in {0, items - 1}:
+        given = theta.copy()
+        given[item, 4, 5] = bad
+        with pytest.raises(InputError, match=rf"theta\[{item}, 4, 5\] is {bad}"):
+            dagdp.dp_value_and_grad(dagdp.compile(dtw_grid(6, 7)), given, Negentropy(0.5), minimize=True)
 
 
 @pytest.mark.parametrize("items", [1, 16])

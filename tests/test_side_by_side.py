@@ -14,7 +14,7 @@ from strategies import problems
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, compile, compile_batch
 from dagdp import batch as batch_module
-from dagdp.graphs import linear_chain
+from dagdp.graphs import dtw_grid, linear_chain
 
 PLAIN = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide", "trellis", "trellis, all"]
 OWN_WEIGHTS = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide"]
@@ -115,6 +115,22 @@ def test_named_potentials_and_one_shared_by_all_graphs(batch):
         np.testing.assert_array_equal(shared_path["emission"][g], path[g]["emission"])
     for name in common:
         np.testing.assert_allclose(shared_path[name], sum(rows[name] for rows in path), atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", [(), (40,)], ids=str)
+def test_graphs_in_powers_of_two_and_beyond_them(batch, union_edges):
+    """Some graphs, of some items, have |v|/γ that powers of two do not reach (see test_powers.py)."""
+    graphs = [dtw_grid(6, 7), dtw_grid(4, 3), dtw_grid(5, 5)]
+    theta, z = weights(graphs, 0, batch, "float32"), weights(graphs, 1, batch, "float32")
+    theta[1][(*(-1 for _ in batch), 0, 0)] = 1e7
+    if batch:
+        theta[0][3, 0, 0] = -1e7
+    together = all_six(compile_batch(graphs), theta, z, Negentropy(1.0))
+    for g, graph in enumerate(graphs):
+        alone = all_six(compile(graph), theta[g], z[g], Negentropy(1.0))
+        for ours, theirs in zip(together, alone, strict=True):
+            own = ours[g] if isinstance(ours, list) else ours[..., g]
+            np.testing.assert_allclose(own, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_dict_of_flat_arrays():

@@ -132,7 +132,7 @@ def test_a_member_that_never_comes_is_missed_by_nobody(monkeypatch):
 @pytest.mark.parametrize("reach", [0.99, 1.01])
 @pytest.mark.parametrize("place", [(0, 0), (690, 5), (5, 640)], ids=str)
 def test_powers_of_two_out_of_range_in_one_member_s_part(dtype, reach, place):
-    """All members begin again without them, though only one has met what is out of range."""
+    """All members end, and begin anew without them, though only one has met what is out of range."""
     dag = dagdp.compile(WIDE["grid"]())
     theta, z = random_weights(dag, dtype), random_weights(dag, dtype, seed=1)
     theta["cost"][place] = reach * LIMITS[dtype]

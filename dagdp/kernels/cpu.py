@@ -6,9 +6,9 @@ are not handed back. One launch covers a range of blocks; threads take ranges, a
 how many threads there are.
 
 Each entry point returns (the first sample that is not done, whether a NaN, or an infinity of the wrong sign, was read
-anywhere). All are done, but where powers of two were out of range (powers.py): there it ends, before anything is added
-to a gradient, and whoever launched it goes on without them. Its last arguments say which ways it goes, True or None, as
-`batch.together` and `batch.powers` do: of a way that is None nothing is compiled (decided.py).
+anywhere). All are done, but where powers of two were out of range (powers.py): there it ends, before anything of that
+block is added to a gradient, and whoever launched it goes on without them. Its last arguments say which ways it goes,
+True or None, as `batch.together` and `batch.powers` do: of a way that is None nothing is compiled (decided.py).
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
@@ -107,9 +107,8 @@ def hand_back(omega, out, state, m, batch, b0, incoming, level, ends, sign, squa
         for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
             if lowest <= ends[at] < node1:
                 place = (incoming.place[level] + ends[at] - node0) * batch.lanes + b
-                store(square, 0, load(state, place))
-                if m is not None:
-                    store(square, 0, told(omega, load(state, place), load(m, place), square))
+                row = load(state, place)
+                store(square, 0, row if m is None else told(omega, row, load(m, place), square))
                 out[at] = sign * pick(square, 0)
 
 
@@ -121,7 +120,8 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
     """
     whole, places, desk = row_length(value), buffers[0], buffers[4]
     beyond = DESK * BARE_TOGETHER * whole
-    fill(desk, beyond, whole, 0)
+    if batch.powers is not None:
+        fill(desk, beyond, whole, 0)
     bad = False
     top = 0
     level = next_end(incoming, batch, b0, ends, 0)

@@ -30,7 +30,7 @@ from dagdp.kernels.vectors import behind, part, pick, row_length
 
 @inlined
 def put_power(omega: Any, count: int, at: int, own_at: int, state: Any, top: Any, total: Any, ask: bool) -> Any:
-    """e^v of a row as (k, m), and what a backward pass that pulls asks for: 1/S, and top in the place of c.
+    """e^v of a row as (k, m), and what `local_weights` asks for: 1/S, and top in the place of c.
 
     Handed back are 1/S, if somebody asks, and k.
     """
@@ -53,8 +53,8 @@ def raise_rows(
     omega: Any, depth: int, rows: int, jump: int, shift: int, left: int, first: int, own_at: Any, state: Any,
     buffers: Any, y: Any, ask: bool,
 ) -> None:  # fmt: skip
-    """e^v, v̇ and c of the rows that `place_stretch` placed, the first of which lies at `first`."""
-    k, m, _, v_dot, c, _, own_dot = state
+    """e^v and v̇ of the rows that `place_stretch` placed, the first of which lies at `first`."""
+    k, m, _, v_dot, _, _, own_dot = state
     places, _, _, _, desk, _ = buffers
     whole = row_length(k)
     size = load(desk, DESK * BARE_TOGETHER * whole)
@@ -67,10 +67,8 @@ def raise_rows(
         size = widest(size, reached, count, k)
         if v_dot is not None:
             start = load(own_dot, own_at[1] + r * whole) if own_dot is not None else row_of(k, 0)
-            slope, mean = tangents(omega, depth, y, turn, behind(v_dot, skip), v_at, None, v_at, start)
+            slope, _ = tangents(omega, depth, y, turn, behind(v_dot, skip), v_at, None, v_at, start)
             put(v_dot, at, slope, count)
-            if c is not None:
-                put(c, at, mean, count)
     store(desk, DESK * BARE_TOGETHER * whole, size)
 
 

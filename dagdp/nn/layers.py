@@ -167,20 +167,22 @@ class LinearChainCRF(nn.Module):
             raise InputError(
                 f"tags has shape {tuple(tags.shape)}; expected {tuple(emission.shape[:-1])}, one tag a step of emission"
             )
-        T = emission.shape[-2]
-        last = None if lengths is None else self._lengths(lengths, tags)
-        inside = None if last is None else torch.arange(T, device=tags.device) < last.unsqueeze(-1)
-        tags = tags if inside is None else torch.where(inside, tags, 0)
+        if lengths is not None:
+            counts = self._lengths(lengths, emission)
+            batch = torch.broadcast_shapes(counts.shape, tags.shape[:-1])  # one sequence may have several lengths
+            emission, tags = emission.expand(*batch, -1, -1), tags.expand(*batch, -1)
+            counts = counts.expand(batch).unsqueeze(-1)
+            inside = torch.arange(tags.shape[-1], device=tags.device) < counts
+            tags = torch.where(inside, tags, 0)
         if not torch.compiler.is_compiling() and ((tags < 0) | (tags >= self.num_tags)).any():
             place = ((tags < 0) | (tags >= self.num_tags)).nonzero()[0].tolist()
             raise InputError(f"tags{place} is {tags[tuple(place)]}; expected 0 to {self.num_tags - 1}")
         emitted = emission.gather(-1, tags.unsqueeze(-1)).squeeze(-1)
         moved = self.transition[tags[..., 1:], tags[..., :-1]]
-        if last is None or inside is None:
-            final = tags[..., -1]
-        else:
+        final = tags[..., -1]
+        if lengths is not None:
             emitted, moved = torch.where(inside, emitted, 0.0), torch.where(inside[..., 1:], moved, 0.0)
-            final = tags.gather(-1, last.unsqueeze(-1) - 1).squeeze(-1)
+            final = tags.gather(-1, counts - 1).squeeze(-1)
         scores = emitted.to(self.start.dtype).sum(-1) + moved.sum(-1)
         return self.start[tags[..., 0]] + scores + self.end[final]
 
@@ -204,8 +206,6 @@ class LinearChainCRF(nn.Module):
         if lengths is None:
             return dag, theta, None
         counts = self._lengths(lengths, emission)
-        if not torch.compiler.is_compiling():
-            viterbi.checked_lengths("lengths", counts, T)
         end = T * S + counts  # end nodes stand behind the start and the states
         return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
 
@@ -215,8 +215,14 @@ class LinearChainCRF(nn.Module):
                 f"emission has shape {tuple(emission.shape)}; expected [*batch, T, {self.num_tags}], one score a tag"
             )
 
-    def _lengths(self, lengths: Any, like: Tensor) -> Tensor:
-        return torch.as_tensor(lengths, device=like.device).long()
+    def _lengths(self, lengths: Any, emission: Tensor) -> Tensor:
+        counts, batch = torch.as_tensor(lengths, device=emission.device), emission.shape[:-2]
+        fitting = zip(counts.shape[::-1], batch[::-1], strict=False)
+        if batch and (counts.ndim > len(batch) or any(own not in (1, size) for own, size in fitting)):
+            raise InputError(f"lengths has shape {tuple(counts.shape)}; expected {tuple(batch)}, one an item")
+        if not torch.compiler.is_compiling():
+            viterbi.checked_lengths("lengths", counts.cpu(), emission.shape[-2])
+        return counts.long()
 
     def extra_repr(self) -> str:
         return f"{self.num_tags}, {self.omega!r}"

@@ -284,12 +284,15 @@ def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, e
     """The call of a function of `dagdp.run`: everything that its arguments can be wrong in is checked here.
 
     A small call takes longer to check than to run, and is mostly made many times: what was worked out for arguments
-    of one form (shapes, types and options) is kept with the graph. No array is.
+    of one form (shapes, types and options) is kept with the graph. No array of theta or z is, and where paths end is
+    looked at anew.
     """
     form = form_of(theta, z, omega, minimize, end, threads) if type(dag) is CompiledDAG else None
     known = None if form is None else found(dag.calls, form)
     if known is not None:
         again: Call = known.again(theta, z)
+        if end is not None:
+            again.ends = dag.end_nodes(end, again.batch)
         return again
     call = _checked_call(dag, theta, omega, z, minimize, end, threads)
     if form is not None and call.threads == 1 and call.items > 0:
@@ -318,12 +321,13 @@ def remember(calls: dict[Any, Any], form: Any, known: Any) -> None:
 
 def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Any:
     """What a call hangs on beside the numbers in its arrays, if that can be hashed; None where it may be wrong."""
-    if end is not None or not (threads is None or type(threads) is int):
+    if not (threads is None or type(threads) is int):
         return None
-    form = _arrays_form(theta), z if z is None else _arrays_form(z), omega, minimize, threads
-    if form[0] is None or (z is not None and form[1] is None):
+    theta_form = _arrays_form(theta)
+    z_form, end_form = None if z is None else _arrays_form(z), None if end is None else _arrays_form(end)
+    if theta_form is None or (z is None) != (z_form is None) or (end is None) != (end_form is None):
         return None
-    return form
+    return theta_form, z_form, end_form, omega, minimize, threads
 
 
 def _arrays_form(given: Any) -> Hashable | None:

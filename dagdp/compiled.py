@@ -223,7 +223,7 @@ class CompiledDAG:
         if wrong.size:
             raise InputError(f"end {chosen[wrong[0]]} is no node; expected 0 <= end < {self.rank.size}")
         ranks = self.rank[chosen]
-        lost = np.flatnonzero((ranks < 0) | np.isin(chosen, self.starts))
+        lost = np.flatnonzero(ranks < self.wiring.incoming.levels[1])  # the first level is the starts
         if lost.size:
             names = self.graph.nodes
             node = int(chosen[lost[0]]) if names is None else names[chosen[lost[0]]]

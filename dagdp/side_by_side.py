@@ -329,7 +329,7 @@ def _prepare(
 ) -> _Call:
     """The call, checked; of a form that was checked before, with other arrays: see `dagdp.call.prepare`."""
     own = all(part.shared is None for part in batch.layout.sections)
-    form = form_of(theta, z, omega, minimize, end, threads) if own else None
+    form = form_of(theta, z, omega, minimize, None, threads) if own and end is None else None
     known = None if form is None else found(batch.calls, form)
     if known is not None:
         again: _Call = known.again(theta, z)

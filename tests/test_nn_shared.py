@@ -41,7 +41,7 @@ def asked(monkeypatch):
     log = []
     ask = shared.Question.ask
     monkeypatch.setattr(
-        shared.Question, "ask", lambda self, given, w: (log.append(w is not None), ask(self, given, w))[1]
+        shared.Question, "ask", lambda self, end, given, w: (log.append(w is not None), ask(self, end, given, w))[1]
     )
     return log
 
@@ -179,6 +179,33 @@ def test_a_form_that_was_asked_before_is_not_checked_again(monkeypatch):
             dagdp.dp_value(dag, wrong)
     float32 = {name: block.detach().float().requires_grad_() for name, block in theta.items()}
     assert dagdp.dp_value(dag, float32).dtype == torch.float32
+
+
+def test_ends_of_a_form_that_was_asked_before(monkeypatch):
+    """Each call has its own ends, also on the way back and where the gradient is differentiated."""
+    dag, log, omega = dagdp.compile(linear_chain(*SIZE, ragged=True)), [], Negentropy(0.7)
+    check = shared.collect
+    monkeypatch.setattr(shared, "collect", lambda *given: (log.append(given[2]), check(*given))[1])
+    weights = torch.tensor([1.0, -2, 0, 3], dtype=torch.float64)
+    theta, values = blocks(), []
+    several = [SIZE[0] * SIZE[1] + torch.tensor(lengths) for lengths in ([5, 1, 3, 4], [1, 2, 5, 5], [2, 2, 2, 2])]
+    for end in several:
+        values.append(dagdp.dp_value(dag, theta, omega, end=end))
+    assert log == ["theta"]
+    for end, value in zip(several, values, strict=True):
+        copies = dagdp.dp_value(dag, repeated(theta), omega, end=end)
+        torch.testing.assert_close(value, copies)
+        found, wanted = (
+            torch.autograd.grad(each, list(theta.values()), weights, create_graph=True) for each in (value, copies)
+        )
+        torch.testing.assert_close(found, wanted)
+        second = [
+            torch.autograd.grad(sum(g.square().sum() for g in first), theta["start"]) for first in (found, wanted)
+        ]
+        torch.testing.assert_close(second[0], second[1])
+    for end in (several[0].float(), several[0] + 90, several[0][:3]):
+        with pytest.raises(dagdp.InputError, match="end"):
+            dagdp.dp_value(dag, theta, omega, end=end)
 
 
 def test_inside_a_transform_that_does_not_see_the_blocks():

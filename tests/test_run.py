@@ -499,6 +499,26 @@ def test_a_call_of_a_form_that_was_met_is_checked_again():
     assert dp_value(dag, locked, HardMax(), threads=1) == 3
 
 
+def test_ends_of_a_form_that_was_met_are_looked_at_anew():
+    """Other nodes, nodes that are none, and names."""
+    graph, theta = Graph.from_edges([0, 0, 1], [1, 2, 2], ends=[1, 2]), np.array([1.0, 2.5, 2.0])
+    dag, both = compile(graph), np.stack([theta, 2 * theta])
+    for _ in range(2):
+        for ends, values in (([1, 2], [1, 6]), ([2, 1], [3, 2]), ([2, 2], [3, 6])):
+            assert dp_value(dag, both, HardMax(), end=np.array(ends)).tolist() == values
+            assert dp_value(dag, theta, HardMax(), end=np.array(ends)).tolist() == [{1: 1, 2: 3}[e] for e in ends]
+            assert dp_value(dag, theta, HardMax(), end=np.array(ends[0])) == {1: 1, 2: 3}[ends[0]]
+            paths = dp_grad(dag, both, HardMax(), end=np.array(ends))
+            assert paths.tolist() == [[1.0, 0, 0] if e == 1 else [1.0, 0, 1] for e in ends]
+        with pytest.raises(InputError, match="end 7 is no node"):
+            dp_value(dag, both, HardMax(), end=np.array([1, 7]))
+        with pytest.raises(InputError, match="end 0 is a start"):
+            dp_value(dag, both, HardMax(), end=np.array([0, 1]))
+        with pytest.raises(InputError, match="end has dtype float64"):
+            dp_value(dag, both, HardMax(), end=np.array([1.0, 2.0]))
+    assert any(form[2] is not None for form in dag.calls)
+
+
 def test_forms_of_calls_are_few_and_hold_no_array():
     dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
     for items in range(1, 100):

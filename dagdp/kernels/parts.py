@@ -17,8 +17,10 @@ from numba import _dynfunc
 from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
 from numba.core.lowering import Lower
+from numba.core.sigutils import normalize_signature
 from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import BaseNativeLowering, NativeLowering, NopythonRewrites, NopythonTypeInference
 from numba.core.types.misc import unliteral
@@ -209,6 +211,23 @@ class WholeCompiler(CompilerBase):
                 gc.enable()
 
 
+def _without_clocks(dispatcher: Any) -> Callable[..., Any]:
+    """Numba's `compile`, which sets two clocks for each function: those of all callers, thirty deep, then hear of every
+    lock and pass of the callees. A twentieth of the time of a gradient kernel.
+    """
+
+    def compiled(signature: Any) -> Any:
+        arguments, result = normalize_signature(signature)
+        with global_compiler_lock, dispatcher._compiling_counter:
+            known = dispatcher.overloads.get(tuple(arguments))
+            if known is None:
+                known = dispatcher._compiler.compile(arguments, result)
+                dispatcher.add_overload(known)
+        return known.entry_point
+
+    return compiled
+
+
 def compiled_once(decorate: Callable[..., Any]) -> Callable[..., Any]:
     """The decorator, for functions that are compiled once for all literals: f(0), f(1) and f(n) are one.
 
@@ -217,6 +236,7 @@ def compiled_once(decorate: Callable[..., Any]) -> Callable[..., Any]:
 
     def decorated(function: Callable[..., Any]) -> Any:
         made = decorate(function)
+        made.compile = _without_clocks(made)
         template = made.get_call_template
 
         def of_plain_types(given: Any, named: Any) -> Any:

@@ -28,17 +28,16 @@ from dagdp.run import weighted_gradient
 
 
 class Question(NamedTuple):
-    """What is asked, beside the blocks: the same for all blocks of one form."""
+    """What is asked, beside the blocks and where paths end: the same for all of one form."""
 
     problem: Problem
     names: list[str | None]
-    end: Any  # as the NumPy functions take it
-    joined: Callable[..., Tensor]  # the same value of the blocks by the joined route
+    joined: Callable[..., Tensor]  # the same value, of the end and the blocks, by the joined route
     real: torch.dtype  # of the blocks
     dtype: torch.dtype  # of what is handed back
 
-    def ask(self, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """(DP_Ω [*batch], the gradient of its sum under `weights` by each block)."""
+    def ask(self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """(DP_Ω [*batch], the gradient of its sum under `weights` by each block); `end` as NumPy functions take it."""
         arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
         dag = self.problem.dag
         assert isinstance(dag, CompiledDAG)
@@ -47,7 +46,7 @@ class Question(NamedTuple):
             arrays.get(None, arrays),
             self.problem.omega,
             minimize=self.problem.minimize,
-            end=self.end,
+            end=end,
             threads=self.problem.threads or None,
             weights=None if weights is None else weights.numpy(force=True),
         )
@@ -63,9 +62,9 @@ class SharedValue(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, question: Question, *blocks: Tensor) -> Tensor:
-        value, paths = question.ask(blocks, None)
-        ctx.question, ctx.left = question, [True]
+    def forward(ctx: Any, question: Question, end: Any, *blocks: Tensor) -> Tensor:
+        value, paths = question.ask(end, blocks, None)
+        ctx.question, ctx.end, ctx.left = question, end, [True]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*blocks, *paths)
         return value
@@ -75,20 +74,20 @@ class SharedValue(torch.autograd.Function):
         question: Question = ctx.question
         blocks, paths = ctx.saved_tensors[: len(question.names)], ctx.saved_tensors[len(question.names) :]
         if g is None:
-            return None, *(None for _ in blocks)
+            return None, None, *(None for _ in blocks)
         again = torch.is_grad_enabled()  # the gradient will be differentiated
         if again or not unobserved(g):  # or several gradients are asked for at once
-            needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[1:], strict=True) if asked]
+            needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[2:], strict=True) if asked]
             with torch.enable_grad():
-                value = question.joined(*blocks)
+                value = question.joined(ctx.end, *blocks)
             found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
-            return None, *(next(found) if asked else None for asked in ctx.needs_input_grad[1:])
+            return None, None, *(next(found) if asked else None for asked in ctx.needs_input_grad[2:])
         upstream = g.numpy(force=True)
         first = upstream.flat[0] if upstream.size else 0.0
         if not ctx.left or not (upstream == first).all():
-            return None, *question.ask(blocks, g)[1]
+            return None, None, *question.ask(ctx.end, blocks, g)[1]
         ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
-        return None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
+        return None, None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
 
 
 def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
@@ -113,20 +112,24 @@ def value_of_shared(
         question, blocks = _question_of_shared(dag, theta, omega, minimize, end, threads)
         if form is not None:
             remember(dag.calls, form, question)
-    value: Tensor = SharedValue.apply(question, *blocks)
+    ends = end.numpy(force=True) if isinstance(end, Tensor) else end
+    value: Tensor = SharedValue.apply(question, ends, *blocks)
     return value if value.dtype is question.dtype else value.to(question.dtype)
 
 
 def _form_of(theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None) -> Any:
     """What `value_of_shared` hangs on beside the numbers in its blocks; None where it may be wrong, or blocks are not
     taken as they are."""
-    if end is not None or type(theta) is not dict or not (threads is None or type(threads) is int):
+    if type(theta) is not dict or not (threads is None or type(threads) is int):
+        return None
+    if end is not None and type(end) not in (Tensor, np.ndarray):
         return None
     dtypes = {block.dtype if type(block) in PLAIN else None for block in theta.values()}
     if len(dtypes) != 1 or dtypes.isdisjoint(NUMPYS):
         return None
     shapes = tuple([(name, block.shape) for name, block in theta.items()])
-    return Question, shapes, dtypes.pop(), omega, minimize, threads
+    where = None if end is None else (end.shape, end.dtype)
+    return Question, shapes, dtypes.pop(), omega, minimize, where, threads
 
 
 def _question_of_shared(
@@ -139,12 +142,11 @@ def _question_of_shared(
     real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
 
-    def side_by_side(*given: Tensor) -> Tensor:
-        numbers = end_numbers(dag, end)
+    def side_by_side(own_end: Any, *given: Tensor) -> Tensor:
+        numbers = end_numbers(dag, own_end)
         ends = None if numbers is None else spread(numbers, batch)
         return value_of_joined(joined(dag, list(given), batch, real), ends, problem)[0]
 
     problem = Problem(dag, chosen, bool(minimize), threads or 0)
-    ends = end.numpy(force=True) if isinstance(end, Tensor) else end
     dtype = functools.reduce(torch.promote_types, {handed_back(block) for block in blocks})
-    return Question(problem, names, ends, side_by_side, real, dtype), [block.to(real) for block in blocks]
+    return Question(problem, names, side_by_side, real, dtype), [block.to(real) for block in blocks]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 import time
 from collections import Counter
 
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import problems
 
-from dagdp import CompiledDAG, Graph, GraphError, HardMax, compile, dp_grad, dp_value
+from dagdp import CompiledDAG, Graph, GraphError, HardMax, compile, dp_grad, dp_value, pool
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.progressions import COUNT, ENTRY, expanded
 
@@ -239,3 +241,14 @@ def test_few_items_go_together_where_that_visits_fewer_rows():
     assert [large.samples_together(items, 8) for items in (1, 4, 5)] == [1, 1, 8]
     assert [huge.samples_together(items, 16) for items in (1, 8, 9)] == [1, 1, 16]
     assert compile(linear_chain(50, 2)).samples_together(2, 16) == 16, "levels of two nodes"
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_threads_find_what_one_finds(name, monkeypatch):
+    monkeypatch.setattr(pool, "available", lambda: 2)
+    made = []
+    for least in (1 << 40, 0):
+        monkeypatch.setattr(sys.modules["dagdp.compiler.specialise"], "LARGE", least)
+        made.append(compile(GRAPHS[name]()).wiring)
+    for one, two in zip(*(itertools.chain(*wiring) for wiring in made), strict=True):
+        np.testing.assert_array_equal(one, two)

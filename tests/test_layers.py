@@ -132,7 +132,7 @@ ALLOWED = {
     },
     "compiler.specialise": {
         "compiled", "compiler.bands", "compiler.generic", "compiler.renumber", "compiler.runs", "compiler.sheets",
-        "compiler.tie", "compiler.validate", "graph", "progressions", "wiring",
+        "compiler.tie", "compiler.validate", "graph", "pool", "progressions", "wiring",
     },
     "compiler": {
         "compiled", "graph", "compiler.validate", "compiler.level", "compiler.renumber", "compiler.specialise",

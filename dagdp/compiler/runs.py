@@ -109,11 +109,12 @@ def _incoming_runs(
     for lev in range(1, level_ptr.shape[0] - 1):
         s0 = level_slots[lev]
         offset = slot_first[s0]
-        for k in range(level_ptr[lev], level_ptr[lev + 1]):
-            first = in_ptr[nodes[k]]
-            for d in range(in_ptr[nodes[k] + 1] - first):
-                place = slot_first[s0 + d] - offset + k - level_ptr[lev]
-                heads[place] = rank[parents[first + d]]
+        n0 = level_ptr[lev]
+        for k in range(n0, level_ptr[lev + 1]):
+            node = nodes[k]
+            first, last = in_ptr[node], in_ptr[node + 1]
+            for d in range(last - first):
+                heads[slot_first[s0 + d] - offset + k - n0] = rank[parents[first + d]]
         for s in range(s0, level_slots[lev + 1]):
             begin = slot_first[s] - offset
             limit = begin + slot_width[s]
@@ -133,7 +134,7 @@ def _incoming_runs(
 
 def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> tuple[int, int]:
     """The most edges of a level, and of a node."""
-    fan = ptr[nodes + 1] - ptr[nodes]
+    fan = np.diff(ptr)[nodes]
     return int(np.add.reduceat(fan, level_ptr[:-1]).max()), int(fan.max())
 
 
@@ -156,7 +157,8 @@ def lay_level(
     """
     deepest = 0
     for k in range(first, last):
-        fan = out_ptr[nodes[k] + 1] - out_ptr[nodes[k]]
+        node = nodes[k]
+        fan = out_ptr[node + 1] - out_ptr[node]
         deepest = max(deepest, fan)
         if fan > 0:
             fill[fan - 1] += 1
@@ -168,12 +170,14 @@ def lay_level(
         fill[d] = size
         size += count
     for k in range(first, last):
-        begin = out_ptr[nodes[k]]
-        for d in range(out_ptr[nodes[k] + 1] - begin):
-            edges[fill[d]] = at(out_order, begin + d)
-            heads[fill[d]] = k
-            tails[fill[d]] = children[begin + d]
-            fill[d] += 1
+        node = nodes[k]
+        begin, end = out_ptr[node], out_ptr[node + 1]
+        for d in range(end - begin):
+            place = fill[d]
+            edges[place] = at(out_order, begin + d)
+            heads[place] = k
+            tails[place] = children[begin + d]
+            fill[d] = place + 1
     for d in range(deepest):
         fill[d] = 0
     return size
@@ -213,13 +217,15 @@ def _outgoing_runs(
         size = lay_level(
             nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, children, fill, edges, heads, tails
         )
+        last_child = 0
         for k in range(size):
-            e = edges[k]
-            child = tails[k]
-            tails[k] = rank[child]
+            e, child = edges[k], tails[k]
+            place = rank[child]
+            tails[k] = place
             slots[k] = slot[e] if slot.shape[0] > 0 else e - in_ptr[child]
             edges[k] = at(numbers, e)
-            farthest[lev] = max(farthest[lev], tails[k])
+            last_child = max(last_child, place)
+        farthest[lev] = last_child
         i = 0
         while i < size:
             j, end = next_run(heads, tails, i, 0, size, least)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import dagdp.pool as pool
 from dagdp.compiled import CompiledDAG, frozen, locked
 from dagdp.compiler.bands import cut_bands, floors, sorted_in_bands, window
 from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
@@ -35,6 +36,7 @@ from dagdp.wiring import SHEET_COLUMNS, Hoisted, Incoming, Outgoing, Wiring
 
 PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned
+LARGE = 1 << 17  # edges from which the two sides of a graph are cut into runs on two threads, a millisecond each
 LARGEST_FAN_IN = 8  # edges a node, on average, up to which a block's potentials are brought in their order at once
 LEAST_ENTRIES = 64
 LEAST_PIECE = 8  # entries: half a square of float32
@@ -48,12 +50,12 @@ def specialise(done: Renumbered) -> CompiledDAG:
     ]
     on_nodes = [k for k, (same, _) in enumerate(shared) if same and PROVE]
     on_edges = [k for k in range(len(shared)) if k not in on_nodes]
-    incoming = _incoming(done, on_edges)
+    threads = min(2, pool.available()) if levelled.children.size > LARGE else 1
+    incoming, (outgoing, farthest) = pool.run(lambda side: side(done, on_edges), [_incoming, _outgoing], threads)
     bare = _bare(done, sound.potentials[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
     if bare is not None:
         size = sound.potentials[on_edges[0]].size
         incoming = incoming._replace(direct=_direct(incoming), reader=_reader(incoming, size), bare=bare)
-    outgoing, farthest = _outgoing(done, on_edges)
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr, farthest)
     if not PROVE:

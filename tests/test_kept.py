@@ -88,6 +88,7 @@ def test_one_direction_for_the_batch(items):
         np.testing.assert_allclose(dagdp.dp_hvp(dag, theta, z, omega), expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.specialised
 def test_entries_far_apart():
     """One sample whose entries lie in more than FAR: they are asked for ahead."""
     rng, (parents, children) = np.random.default_rng(2), scattered(900).edges()

@@ -72,6 +72,7 @@ def test_equal_where_nothing_is_proved(batch, straight, fan, offset, omega, monk
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.specialised
 @pytest.mark.parametrize("items", [1, 16])
 @pytest.mark.parametrize("offset", [0.0, 2e6], ids=["powers", "two parts"])
 def test_alone_and_beside_another(items, offset):

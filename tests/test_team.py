@@ -74,6 +74,7 @@ def members(dag, theta, threads=2, **options):
     return prepare(dag, theta, None, None, False, options.get("end"), threads).members
 
 
+@pytest.mark.specialised
 @pytest.mark.parametrize("name", WIDE)
 def test_wide_levels_of_one_sample_are_shared_out(name, monkeypatch):
     dag = dagdp.compile(WIDE[name]())
@@ -89,6 +90,7 @@ def test_wide_levels_of_one_sample_are_shared_out(name, monkeypatch):
     assert members(dag, two) == 1, "each thread has a sample of its own"
 
 
+@pytest.mark.specialised
 def test_narrow_levels_and_tied_weights_are_not(monkeypatch):
     for graph in (dtw_grid(40, 400), trellis(50, 20), linear_chain(4, 600)):
         dag = dagdp.compile(graph)

@@ -208,6 +208,18 @@ def test_ends_of_a_form_that_was_asked_before(monkeypatch):
             dagdp.dp_value(dag, theta, omega, end=end)
 
 
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray], ids=["tensor", "array"])
+def test_ends_that_are_filled_anew_before_the_way_back(kind):
+    """Unequal upstream gradients ask again: at the ends of the call, whatever stands in its array by then."""
+    theta, weights = blocks(), torch.tensor([1.0, -2, 0, 3], dtype=torch.float64)
+    end = kind((SIZE[0] * SIZE[1] + LENGTHS).numpy().copy())
+    value = dagdp.dp_value(RAGGED, theta, end=end)
+    end[:] = SIZE[0] * SIZE[1] + 2
+    found = torch.autograd.grad(value, list(theta.values()), weights)
+    wanted = torch.autograd.grad(value_of(repeated(theta), None, True), list(theta.values()), weights)
+    torch.testing.assert_close(found, wanted)
+
+
 def test_inside_a_transform_that_does_not_see_the_blocks():
     """torch.func asks more of a function than reverse mode does."""
     theta = blocks()

@@ -517,6 +517,13 @@ def test_ends_of_a_form_that_was_met_are_looked_at_anew():
         with pytest.raises(InputError, match="end has dtype float64"):
             dp_value(dag, both, HardMax(), end=np.array([1.0, 2.0]))
     assert any(form[2] is not None for form in dag.calls)
+    graph = Graph(ends=["b", "c"])
+    graph.add_edge("a", "b")
+    graph.add_edge("b", "c")
+    named = compile(graph)
+    for ends, values in ((["b", "c"], [1, 6]), (["c", "b"], [3, 1]), (["b", "b"], [1, 1])):
+        assert dp_value(named, [[1.0, 2.0], [1.0, 5.0]], HardMax(), end=np.array(ends)).tolist() == values
+        assert dp_value(named, np.array([[1.0, 2.0], [1.0, 5.0]]), HardMax(), end=np.array(ends)).tolist() == values
 
 
 def test_forms_of_calls_are_few_and_hold_no_array():

@@ -125,8 +125,8 @@ class LinearChainCRF(nn.Module):
     omega : default Negentropy(1.0), the CRF of Lafferty et al.; another makes it sparse (paper, section 4.1).
 
     State: `transition` [to, from], `start`, `end`; set an entry to -inf to forbid it. Emissions may be of a half
-    type: what is summed is float32. `lengths` [*batch] says how many steps of each item count, 1 to T; what lies
-    behind is never read.
+    type: what is summed is float32. `lengths` [*batch], or one for all, says how many steps of each item count, 1 to
+    T; what lies behind is never read.
 
     >>> crf = LinearChainCRF(2)
     >>> emission, tags = torch.tensor([[[5.0, 0.0], [0.0, 5.0]]]), torch.tensor([[0, 1]])

@@ -113,6 +113,8 @@ def value_of_shared(
         if form is not None:
             remember(dag.calls, form, question)
     ends = end.numpy(force=True) if isinstance(end, Tensor) else end
+    if isinstance(ends, np.ndarray):
+        ends = ends.copy()  # asked again on the way back, when the user may have filled theirs anew
     value: Tensor = SharedValue.apply(question, ends, *blocks)
     return value if value.dtype is question.dtype else value.to(question.dtype)
 

@@ -113,3 +113,63 @@ def test_a_section_of_small_calls_has_them_cold_and_warm(small, harness, monkeyp
 def test_ours_may_not_fail(harness):
     with pytest.raises(ZeroDivisionError):
         harness.Turns(1, 1, 1.0)({"ours": lambda: 1 / 0})
+
+
+@pytest.fixture
+def ab(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    return pytest.importorskip("ab")
+
+
+def test_a_slow_row_and_a_slow_mean_are_named(ab):
+    """What the exit status of ab.py goes by."""
+    assert ab.too_slow({"a": 1.04, "b": 0.9}) == []
+    assert ab.too_slow({"a": 1.06, "b": 0.9}) == ["a: 1.060 is above 1.05"]
+    assert ab.too_slow({"a": 1.03, "b": 1.03}) == ["geometric mean: 1.030 is above 1.02"]
+    assert ab.mean({"a": 2.0, "b": 0.5}) == pytest.approx(1.0)
+
+
+def test_rows_far_from_one_are_measured_again_and_all_where_the_mean_is(ab):
+    assert ab.doubtful({"a": 1.06, "b": 1.0, "c": 0.94}) == ["a", "c"]
+    assert ab.doubtful({"a": 1.03, "b": 1.02}) == ["a", "b"]
+
+
+def test_a_row_that_only_the_new_side_cannot_run_is_a_complaint(ab):
+    duel = ab.Duel((BENCH, BENCH), 0)
+    assert duel.keep("a", [2.0, 3.0]) and duel.keep("a", [3.0, 1.0]) and duel.ratios == {"a": 0.5}
+    assert not duel.keep("b", [1.0, "ValueError: no"]) and not duel.keep("c", ["ValueError: no", 1.0])
+    assert duel.complaints() == ["b: fails in NEW: ValueError: no"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "quick", "status"), [(1.06, [], 1), (1.04, [], 0), (1.06, ["--quick"], 0)], ids=["slow", "fair", "quick"]
+)
+def test_the_exit_status_is_the_verdicts(ratio, quick, status, ab, monkeypatch, capsys):
+    """Without workers: what they measure is made up."""
+    rows = [(f"row {k}", True) for k in range(9)]
+    monkeypatch.setattr(ab.Duel, "names", lambda self: rows)
+    times = {name: [1.0, 1.0] for name, _ in rows} | {"row 3": [1.0, ratio]}
+    monkeypatch.setattr(ab.Duel, "measure", lambda self, names: [self.keep(name, times[name]) for name in names])
+    assert ab.main([str(BENCH.parents[1]), *quick]) == status
+    said = capsys.readouterr().out
+    assert f"{ratio:6.3f}" in said and ("row 3: 1.060 is above 1.05" in said) == (status == 1)
+
+
+def test_a_checkout_beside_itself():
+    """Two rows, a few turns: workers start, import from the checkout, and are compared. No time is judged."""
+    root = BENCH.parents[1]
+    command = [sys.executable, str(BENCH / "ab.py"), str(root), "--quick", "--only", "small, 3 edges, value"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for what in ("value", "value+grad"):
+        (line,) = (line for line in lines if line.endswith(f"small, 3 edges, {what}"))
+        assert float(line.split()[0]) > 0
+    assert "geometric mean of 2 rows, NEW / BASE" in done.stdout
+
+
+def test_a_worker_refuses_a_package_from_elsewhere(tmp_path):
+    """An installed package must not be measured in place of the checkout's."""
+    command = [sys.executable, str(BENCH / "ab.py"), "--worker", str(tmp_path), "--core", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 1 and "dagdp was imported from" in done.stderr, done.stderr

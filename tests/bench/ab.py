@@ -281,6 +281,7 @@ class Duel:
             for row in rows:
                 if row != COLD:
                     self.warm(row, sides)
+                    print(f"{self.ratios.get(row, math.nan):6.3f} so far: {row}", file=sys.stderr, flush=True)
         for _ in range(2) if COLD in rows else ():
             self.cold()
 

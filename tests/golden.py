@@ -2,14 +2,14 @@
 
 Usage: python tests/golden.py --record "why bits are others now"
 
-Only this machine's record is written anew; the reason is kept in the file beside the date and
-the number of digests that changed. test_golden.py holds every run of the suite to the record.
+Only this machine's record is written anew; the reason is kept in the file beside the date and the number of digests
+that changed. test_golden.py holds every run of the suite to the record.
 
 Bits hang on what LLVM makes of a kernel. A record is named by the machine's architecture, by the features that decide
 on fused multiply-add and on the width of vectors, and by the versions of Numba and llvmlite, each of which brings an
-LLVM of its own. The processor's name is left out: LLVM's tuning for it orders instructions and chooses no others that
-round (no kernel has an approximate reciprocal). NumPy only adds rows of partial sums, one after another, and is left
-out.
+LLVM of its own. The processor's name is left out: no kernel has an approximate reciprocal, and LLVM's tuning for a
+processor was not seen to change a bit (docs/decisions.md). NumPy, which only adds rows of partial sums, one after
+another, is left out too.
 
 Inputs are twelve bits of PCG64's raw stream, which NumPy promises to keep, over 512: exact in both types.
 """

@@ -42,4 +42,4 @@ bench: .venv/.peers
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_src .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

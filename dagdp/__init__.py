@@ -5,10 +5,13 @@ import os as _os
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-# In a source checkout graphs/ lies beside dagdp/; an installed package has it inside.
-_here = _os.path.dirname(_os.path.abspath(__file__))
-if not _os.path.isdir(_os.path.join(_here, "graphs")):
-    __path__.append(_os.path.dirname(_here))
+_link = _os.path.join(__path__[0], "graphs")
+if _os.path.isfile(_link):
+    raise ImportError(
+        f"{_link} is a text file; expected a symbolic link to ../graphs. This checkout was made without symbolic links "
+        "(git's default on Windows). Run `git config core.symlinks true`, delete the file and run "
+        "`git checkout -- dagdp/graphs`, on Windows in developer mode; or install a wheel"
+    )
 
 from dagdp.compiled import CompiledDAG as CompiledDAG
 from dagdp.errors import DagError as DagError
@@ -25,6 +28,11 @@ from dagdp.omega import SquaredL2 as SquaredL2
 from dagdp.omega import Tsallis as Tsallis
 
 if _TYPE_CHECKING:
+    from dagdp import graphs as graphs
+    from dagdp import nn as nn
+    from dagdp import plot as plot
+    from dagdp import reference as reference
+    from dagdp import testing as testing
     from dagdp.batch import CompiledBatch as CompiledBatch
     from dagdp.batch import compile_batch as compile_batch
     from dagdp.compiler import compile as compile
@@ -53,8 +61,51 @@ if _TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# `compile` is left out on purpose: `from dagdp import *` would hide Python's builtin. The public modules are left out
+# too: the import would need torch.
+__all__ = [
+    "CompiledBatch",
+    "CompiledDAG",
+    "DagError",
+    "DerivativeError",
+    "Graph",
+    "GraphError",
+    "HardMax",
+    "InputError",
+    "Negentropy",
+    "Omega",
+    "OmegaError",
+    "Paths",
+    "SquaredL2",
+    "Support",
+    "Tsallis",
+    "best_path",
+    "compile_batch",
+    "count_paths",
+    "cross_entropy",
+    "dp_grad",
+    "dp_hvp",
+    "dp_jvp",
+    "dp_jvp_and_hvp",
+    "dp_value",
+    "dp_value_and_grad",
+    "entropy",
+    "expectation",
+    "from_networkx",
+    "gap_bound",
+    "k_best",
+    "kl_divergence",
+    "local_weights",
+    "node_marginals",
+    "path_log_prob",
+    "sample_paths",
+    "support",
+    "support_size",
+]
+
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
 _HOMES = {
+    "dagdp": ("graphs", "nn", "plot", "reference", "testing"),
     "dagdp.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
     "dagdp.paths": (
@@ -69,14 +120,20 @@ _home_of = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> _Any:
-    if name == "reference":
-        return _importlib.import_module("dagdp.reference")
-    if name not in _home_of:
+    home = _home_of.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_importlib.import_module(_home_of[name]), name)
+    if home == __name__:
+        return _importlib.import_module(f"{__name__}.{name}")
+    value = getattr(_importlib.import_module(home), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_home_of, "reference"})
+    from importlib.util import find_spec
+
+    dunders = {name for name in globals() if name.startswith("__")}
+    names = dunders.union(__all__, _home_of)
+    # help() and inspect read every name of dir(), and dagdp.nn cannot be read without torch
+    return sorted(names if find_spec("torch") else names - {"nn"})

@@ -1,5 +1,14 @@
 """dagdp in PyTorch: layers, and the functions behind `dagdp.dp_*` for tensors. Importing this imports torch."""
 
+try:
+    import torch as _torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ImportError(
+        "dagdp.nn was imported where PyTorch is not installed; run `pip install dagdp[torch]`", name="torch"
+    ) from error
+
 from dagdp.nn.costs import cosine as cosine
 from dagdp.nn.costs import l1 as l1
 from dagdp.nn.costs import negative_dot as negative_dot

@@ -50,6 +50,8 @@ class Graph:
     >>> shared = Graph(potentials={"step": (2,)})
     >>> shared.add_edge(0, 1, step=0), shared.add_edge(1, 2, step=0), shared.add_edge(0, 2, step=1)
     (0, 1, 2)
+    >>> shared
+    Graph(3 nodes, 3 edges, potential step (2,))
     """
 
     def __init__(
@@ -115,8 +117,8 @@ class Graph:
         Example
         -------
         >>> graph = Graph.from_edges([0, 0, 1], [1, 2, 2])
-        >>> graph.num_nodes, graph.num_edges
-        (3, 3)
+        >>> graph
+        Graph(3 nodes, 3 edges)
         """
         return _ArrayGraph(parents, children, num_nodes, starts, ends, potentials)
 
@@ -150,6 +152,9 @@ class Graph:
         return tuple(
             Potential(name, shape, np.array(self._entries[name], np.int64)) for name, shape in self._shapes.items()
         )
+
+    def __repr__(self) -> str:
+        return _summary(self, self._shapes)
 
     def _numbered(self, what: str, nodes: list[Hashable] | None) -> NDArray[np.int64] | None:
         if nodes is None:
@@ -224,6 +229,19 @@ class _ArrayGraph(Graph):
 
     def potentials(self) -> tuple[Potential, ...]:
         return self._potentials
+
+    def __repr__(self) -> str:
+        return _summary(self, {part.name: part.shape for part in self._potentials if part.name is not None})
+
+
+def _summary(graph: Graph, shapes: Mapping[str, Shape] | None) -> str:
+    """Sizes only: edges may be millions."""
+    sizes = ((graph.num_nodes, "node"), (graph.num_edges, "edge"))
+    said = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in sizes]
+    named = [f"{name} {shape}" for name, shape in (shapes or {}).items()]
+    if named:
+        named[0] = f"potential{'' if len(named) == 1 else 's'} {named[0]}"
+    return f"Graph({', '.join(said + named)})"
 
 
 def _integers(what: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import networkx
 import numpy as np
 import pytest
 
+import dagdp
 from dagdp import Graph, GraphError, HardMax, compile, dp_grad, dp_value, from_networkx
 
 
@@ -69,3 +70,15 @@ def test_networkx_names_the_edge_without_the_attribute():
     H = networkx.MultiDiGraph([("a", "b", {"weight": "x"})])
     with pytest.raises(GraphError, match=r"edge \('a', 'b', 0\) has 'x', not a number, as 'weight'"):
         from_networkx(H)
+
+
+def test_repr_says_sizes_and_potentials():
+    assert repr(Graph()) == "Graph(0 nodes, 0 edges)"
+    assert repr(Graph.from_edges([0], [1])) == "Graph(2 nodes, 1 edge)"
+    assert repr(dagdp.graphs.dtw_grid(3, 4)) == "Graph(13 nodes, 24 edges, potential cost (3, 4))"
+    named = Graph(potentials={"emission": (4, 3), "transition": (3, 3), "bias": ()})
+    named.add_edge("a", "b", emission=(0, 1), transition=(2, 2))
+    shown = "Graph(2 nodes, 1 edge, potentials emission (4, 3), transition (3, 3), bias ())"
+    assert repr(named) == shown
+    shapes = {"emission": ((4, 3), [1]), "transition": ((3, 3), [8]), "bias": ((), [-1])}
+    assert repr(Graph.from_edges([0], [1], potentials=shapes)) == shown

@@ -153,3 +153,11 @@ def test_a_bad_entry_is_named_in_the_users_own_array():
     theta[1, 2, 0] = np.nan
     with pytest.raises(InputError, match=r"theta\[1, 2, 0\] is nan"):
         best_path(compile(dtw_grid(3, 3)), theta, minimize=True)
+
+
+def test_repr_says_sizes_and_a_single_score():
+    dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    assert repr(best_path(dag, [1.0, 0.0, 0.25])) == "Paths(2 edges, score 1.25)"
+    assert repr(best_path(dag, np.float32([-1.0, 0.1, 0.25]))) == "Paths(1 edge, score 0.1)"
+    assert repr(best_path(dag, np.full(3, -np.inf))) == "Paths(0 edges, score -inf)"
+    assert repr(k_best(dag, np.zeros((500, 7, 3)), 2)) == "Paths(shape (500, 7, 2), at most 2 edges)"

@@ -43,12 +43,23 @@ class Paths:
     ([[0, 1], [2, -1]], [[0, 1, 2], [0, 2, -1]], [2, 1])
     >>> paths.names(dag)
     [['home', 'cafe', 'work'], ['home', 'work']]
+    >>> paths
+    Paths(shape (2,), at most 2 edges)
+    >>> dagdp.best_path(dag, [1.0, 1.0, 1.5])
+    Paths(2 edges, score 2)
     """
 
     scores: Any
     edges: Any
     nodes: Any
     lengths: Any
+
+    def __repr__(self) -> str:
+        axes, longest = tuple(self.edges.shape[:-1]), self.edges.shape[-1]
+        edges = f"{longest} edge{'' if longest == 1 else 's'}"
+        return (
+            f"Paths(shape {axes}, at most {edges})" if axes else f"Paths({edges}, score {float(host(self.scores)):.6g})"
+        )
 
     def names(self, dag: CompiledDAG | CompiledBatch) -> list[Any]:
         """The user's own node names along each path: a list, in lists for the leading axes, without padding."""

@@ -2,6 +2,8 @@
 
 Matplotlib (the extra `plots`) is imported when a function is called. Colours run from 0 to 1 in all maps, so that
 maps can be compared, and a line is drawn around cells that are not 0: a sparse operator is told from a faint one.
+Tensors are taken as arrays are, from any device, whether they require grad or not. Every function raises InputError
+for an argument that does not fit, before it draws.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.plot_checks import checked_flow, checked_map, checked_names, checked_path, checked_series, checked_states
 
 COLOURS = "Blues"
 BORDER = "0.35"  # grey
@@ -26,12 +29,17 @@ def alignment_map(
     b: ArrayLike | None = None,
     *,
     path: ArrayLike | None = None,
+    colorbar: bool = False,
     ax: Any = None,
 ) -> Any:
     """An expected alignment [N_A, N_B] as `dtw_grad` gives it, the two series beside it (the paper's figure 1).
 
-    a, b : [N_A] or [N_A, d], and likewise [N_B]: drawn to the left (time downwards) and above.
+    a, b : [N_A] or [N_A, d], and [N_B] or [N_B, d]: drawn to the left (time downwards) and above. The map makes room
+        for them: map and series together fill the place that `ax` had.
     path : index pairs [L, 2] of a hard alignment as `dtw_path` gives it, drawn as a line; rows of -1 are left out.
+    colorbar : True draws a colour bar at the right, which takes its room from `ax`.
+
+    Returns the axes of the map; its first `child_axes` are the series, b before a.
 
     >>> import numpy as np
     >>> from dagdp.graphs import dtw_grad
@@ -39,22 +47,26 @@ def alignment_map(
     >>> len(ax.child_axes)
     2
     """
-    values = _checked("expected", expected)
+    values = checked_map("expected", expected)
+    pairs = None if path is None else checked_path(path, values.shape)
+    beside = None if a is None else checked_series("a", a, values.shape[0])
+    over = None if b is None else checked_series("b", b, values.shape[1])
     ax = _on(ax)
-    _cells(ax, values)
-    if path is not None:
-        pairs = np.asarray(path)
-        pairs = pairs[(pairs >= 0).all(-1)]
+    _make_room(ax, SIDE * (beside is not None), SIDE * (over is not None), BAR * colorbar)
+    image = _cells(ax, values)
+    if pairs is not None:
         ax.plot(pairs[:, 1], pairs[:, 0], color=MARK, lw=1.5)
-    if b is not None:
-        above = ax.inset_axes((0.0, 1.03, 1.0, 0.22), sharex=ax)
-        above.plot(np.arange(values.shape[1]), _series("b", b, values.shape[1]), lw=1.2)
+    if over is not None:
+        above = ax.inset_axes((0.0, 1.0 + GAP, 1.0, SIDE - GAP), sharex=ax)
+        above.plot(np.arange(values.shape[1]), over, lw=1.2)
         above.axis("off")
-    if a is not None:
-        left = ax.inset_axes((-0.25, 0.0, 0.22, 1.0), sharey=ax)
-        left.plot(_series("a", a, values.shape[0]), np.arange(values.shape[0]), lw=1.2)
+    if beside is not None:
+        left = ax.inset_axes((-SIDE, 0.0, SIDE - GAP, 1.0), sharey=ax)
+        left.plot(beside, np.arange(values.shape[0]), lw=1.2)
         left.invert_xaxis()
         left.axis("off")
+    if colorbar:
+        _bar(image)
     ax.tick_params(labelleft=a is None, left=a is None)
     return ax
 
@@ -65,51 +77,62 @@ def trellis_marginals(
     states: Sequence[Any] | None = None,
     steps: Sequence[Any] | None = None,
     truth: ArrayLike | None = None,
+    colorbar: bool = False,
     ax: Any = None,
 ) -> Any:
     """Marginals [T, S] of a sequence, one column a step, as `viterbi_marginals` gives them (the paper's figure 6).
 
-    states, steps : what to write at the rows and below the columns.
+    states, steps : [S] and [T], what to write at the rows and below the columns; steps are slanted where they are
+        words.
     truth : [T] the true state at each step, drawn as a dot; -1 for none.
+    colorbar : True draws a colour bar at the right, which takes its room from `ax`.
 
     >>> import numpy as np
     >>> ax = trellis_marginals(np.eye(3), states=["B", "I", "O"], truth=[0, 1, 2])
     >>> [text.get_text() for text in ax.get_yticklabels()]
     ['B', 'I', 'O']
     """
-    values = _checked("marginals", marginals).T
+    values = checked_map("marginals", marginals).T
+    rows, columns = checked_names("states", states, values.shape[0]), checked_names("steps", steps, values.shape[1])
+    at = None if truth is None else checked_states(truth, values.shape)
     ax = _on(ax)
-    _cells(ax, values)
-    _name(ax.set_yticks, "states", states, values.shape[0])
-    _name(ax.set_xticks, "steps", steps, values.shape[1])
-    if truth is not None:
-        at = np.asarray(truth)
+    _make_room(ax, 0.0, 0.0, BAR * colorbar)
+    image = _cells(ax, values)
+    _write(ax, rows, columns, "right")
+    if colorbar:
+        _bar(image)
+    if at is not None:
         known = np.flatnonzero(at >= 0)
         ax.plot(known, at[known], "o", color=MARK, ms=6, mec="white", mew=1.0)
     return ax
 
 
 def attention_map(
-    weights: ArrayLike, *, rows: Sequence[Any] | None = None, columns: Sequence[Any] | None = None, ax: Any = None
+    weights: ArrayLike,
+    *,
+    rows: Sequence[Any] | None = None,
+    columns: Sequence[Any] | None = None,
+    colorbar: bool = False,
+    ax: Any = None,
 ) -> Any:
     """Attention weights [T_out, T_in] in [0, 1]: which inputs each output attends to (the paper's figure 4).
 
     rows, columns : the output and the input tokens; columns are written above, slanted where they are words.
+    colorbar : True draws a colour bar at the right, which takes its room from `ax`.
 
     >>> ax = attention_map([[0.7, 0.3, 0.0], [0.0, 0.2, 0.8]], rows=["le", "chat"], columns=["the", "black", "cat"])
     >>> [text.get_text() for text in ax.get_xticklabels()]
     ['the', 'black', 'cat']
     """
-    values = _checked("weights", weights)
+    values = checked_map("weights", weights)
+    down, across = checked_names("rows", rows, values.shape[0]), checked_names("columns", columns, values.shape[1])
     ax = _on(ax)
-    _cells(ax, values)
-    _name(ax.set_yticks, "rows", rows, values.shape[0])
-    _name(ax.set_xticks, "columns", columns, values.shape[1])
+    _make_room(ax, 0.0, 0.0, BAR * colorbar)
+    image = _cells(ax, values)
     ax.xaxis.tick_top()
-    if columns is not None and max(len(str(word)) for word in columns) > 2:
-        ax.tick_params(axis="x", rotation=45)
-        for label in ax.get_xticklabels():
-            label.set(ha="left", rotation_mode="anchor")
+    _write(ax, down, across, "left")
+    if colorbar:
+        _bar(image)
     return ax
 
 
@@ -119,6 +142,7 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     probabilities : [edges], as `dp_grad` gives them for a graph whose edges have weights of their own. Edges of
         probability exactly 0 are dotted; dead nodes and edges are not drawn.
     labels : [edges] what to write on each edge of non-zero probability, for example its name or its weight.
+    ax : without it the figure is made as large as the graph's levels and names need.
 
     Meant for graphs that can be read, of up to some 100 edges.
 
@@ -128,77 +152,105 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     >>> [text.get_text() for text in ax.texts[:3]]
     ['0', '1', '2']
     """
-    from matplotlib import colormaps
-
-    flow = np.asarray(probabilities, float)
-    if flow.shape != (compiled.graph.num_edges,):
-        raise InputError(
-            f"probabilities has shape {flow.shape}; expected one for each of {compiled.graph.num_edges} edges"
-        )
+    flow = checked_flow(compiled, probabilities)
+    written = checked_names("labels", labels, flow.size, "edge")
+    own = ax is None
     ax = _on(ax)
-    spots = _spots(compiled)
-    names = compiled.graph.nodes
-    boxes = {
-        node: ax.text(*spot, str(node if names is None else names[node]), ha="center", va="center", zorder=2, bbox=BOX)
-        for node, spot in spots.items()
-    }
-    parents, children = compiled.graph.edges()
+    note = _largest(ax, [written[e] for e in flow.nonzero()[0]] if written else [])
+    boxes, spots, halves = _nodes(ax, compiled, max(0.5, 2 * note[0] + 0.4))
+    corners = [spot + sign * halves[node] for node, spot in spots.items() for sign in (-1, 1)]
     seen: dict[tuple[int, int], int] = {}
-    summits: list[NDArray[np.float64]] = []  # where an edge bows out most
-    for e, pair in enumerate(zip(parents.tolist(), children.tolist(), strict=True)):
+    taken = [np.array([spot, halves[node]]) for node, spot in spots.items()]
+    for e, pair in enumerate(zip(*(ends.tolist() for ends in compiled.graph.edges()), strict=True)):
         if pair[0] not in spots or pair[1] not in spots:
             continue
-        others = np.array([spot for node, spot in spots.items() if node not in pair]).reshape(-1, 2)
-        bend = _bend(spots[pair[0]], spots[pair[1]], seen.get(pair, 0), others)
+        # from side to side: an edge from middle to middle would run behind a long name
+        inner = [np.array([max(halves[node][0] - INSET, 0.0), 0.0]) for node in pair]
+        ends = spots[pair[0]] + inner[0], spots[pair[1]] - inner[1]
+        others = np.array([[spot, halves[node]] for node, spot in spots.items() if node not in pair]).reshape(-1, 2, 2)
+        bend = _bend(*ends, seen.get(pair, 0), others)
         seen[pair] = seen.get(pair, 0) + 1
-        shade = colormaps[COLOURS](0.25 + 0.75 * flow[e]) if flow[e] > 0 else "0.6"
-        ends = {"patchA": boxes[pair[0]].get_bbox_patch(), "patchB": boxes[pair[1]].get_bbox_patch()}
-        line = {"lw": 0.8 + 3.2 * flow[e], "ls": "-" if flow[e] > 0 else ":", "color": shade}
-        shape = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 2, "shrinkB": 2}
-        tail, head = np.array(spots[pair[0]]), np.array(spots[pair[1]])
-        summits.append((tail + head) / 2 + bend / 2 * np.array([head[1] - tail[1], tail[0] - head[0]]))
-        ax.annotate("", head, tail, arrowprops={**shape, **ends, **line}, zorder=3 if flow[e] > 0 else 1)
-        if labels is not None and flow[e] > 0:
-            ax.text(*summits[-1], str(labels[e]), bbox=NOTE, **SMALL)
-    _frame(ax, np.array([*spots.values(), *summits]))
+        corners.append(_arc(*ends, bend, 0.5))
+        _arrow(ax, ends, [boxes[node] for node in pair], bend, flow[e])
+        if written is not None and flow[e] > 0:
+            taken.append(_free(*ends, bend, note, np.array(taken)))
+            ax.text(*taken[-1][0], written[e], bbox=NOTE, **SMALL)
+    _frame(ax, np.array(corners), own)
     return ax
 
 
-Spot = tuple[float, float]
-BENDS = (0.0, -0.35, 0.35, -0.7, 0.7, -0.9, 0.9)  # of an edge's length; tried in this order
-BOX = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": BORDER}
+Pair = NDArray[np.float64]  # [2], x and y
+GAP, SIDE, BAR = 0.03, 0.25, 0.14  # of the map's own size: space between, room for a series, room for a colour bar
+INCH = 1.1  # of a figure made for a graph, one unit of its coordinates
+STEP, ROW, CLEAR = 1.0, 0.7, 0.12  # units: between levels and between nodes of a level, at least; from edge to box
+BENDS = (
+    0.0,
+    *(sign * bend for bend in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9) for sign in (-1, 1)),
+)  # of its length, in turn
+INSET = 0.15  # units: an edge begins that far inside its box, or in its middle
+SPOTS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)  # of an edge's length, where a label may be; tried in this order
+BOX_PAD = 0.35  # of the size of the font
+BOX = {"boxstyle": f"round,pad={BOX_PAD}", "fc": "white", "ec": BORDER}
 NOTE = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
-SMALL: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "zorder": 4}
+MIDDLE: dict[str, Any] = {"ha": "center", "va": "center"}
+SMALL: dict[str, Any] = {**MIDDLE, "fontsize": 8, "zorder": 4}
 
 
 def _on(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
+    try:
+        from matplotlib.axes import Axes
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ImportError(
+            "dagdp.plot draws with Matplotlib, which is not installed; run `pip install dagdp[plots]`", name=error.name
+        ) from error
+    if ax is None:
+        import matplotlib.pyplot as plt
 
-    return plt.subplots(layout="constrained")[1]
-
-
-def _checked(what: str, values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, float)
-    if array.ndim != 2 or array.size == 0:
-        raise InputError(f"{what} has shape {array.shape}; expected a map with two axes: pick one item of the batch")
-    return array
-
-
-def _series(what: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
-    array = np.asarray(values, float)
-    if array.ndim not in (1, 2) or len(array) != length:
-        raise InputError(f"{what} has shape {array.shape}; expected [{length}] or [{length}, d], the size of the map")
-    return array
+        return plt.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise InputError(
+            f"ax is a {type(ax).__name__}; expected one Axes of Matplotlib; of a grid, pick one: ax=axes[0]"
+        )
+    return ax
 
 
-def _cells(ax: Any, values: NDArray[np.float64]) -> None:
+class _Room:
+    """Where a map lies inside the place of its axes; asked at each draw, as layouts move axes."""
+
+    def __init__(self, ax: Any, before: Any, left: float, top: float, right: float) -> None:
+        self.before, self.left, self.top, self.right = before, left, top, right
+        self.get_subplotspec = ax.get_subplotspec if before is None else getattr(before, "get_subplotspec", None)
+
+    def __call__(self, ax: Any, renderer: Any) -> Any:
+        place = ax.get_position(original=True) if self.before is None else self.before(ax, renderer)
+        width, height = place.width / (1 + self.left + self.right), place.height / (1 + self.top)
+        return place.from_bounds(place.x0 + self.left * width, place.y0, width, height)
+
+
+def _make_room(ax: Any, left: float, top: float, right: float) -> None:
+    before = ax.get_axes_locator()
+    if isinstance(before, _Room):  # axes that are cleared and drawn on again
+        before = before.before
+    room = _Room(ax, before, left, top, right) if left or top or right else before
+    ax.set_axes_locator(room)
+    if room is not None:
+        ax.apply_aspect(room(ax, None))
+
+
+def _cells(ax: Any, values: NDArray[np.float64]) -> Any:
     """The map, and a line around what is not 0."""
     from matplotlib.collections import LineCollection
 
-    ax.imshow(values, cmap=COLOURS, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
+    image = ax.imshow(values, cmap=COLOURS, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
     ax.add_collection(LineCollection(list(_outline(values > 0)), colors=BORDER, linewidths=0.8), autolim=False)
+    return image
+
+
+def _bar(image: Any) -> None:
+    ax = image.axes
+    ax.figure.colorbar(image, cax=ax.inset_axes((1.0 + GAP, 0.0, 0.05, 1.0)), ticks=(0.0, 0.5, 1.0))
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -211,16 +263,52 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.concatenate([flat, upright]).reshape(-1, 2, 2)
 
 
-def _name(set_ticks: Any, what: str, names: Sequence[Any] | None, size: int) -> None:
-    if names is None:
-        return
-    if len(names) != size:
-        raise InputError(f"{what} has {len(names)} names; expected {size}, one for each line of the map")
-    set_ticks(range(size), [str(name) for name in names])
+def _write(ax: Any, rows: list[str] | None, columns: list[str] | None, end: str) -> None:
+    """Names of rows and columns. Slanted words of columns have their `end` at the tick."""
+    if rows is not None:
+        ax.set_yticks(range(len(rows)), rows)
+    if columns is not None:
+        words = any(len(name) > 2 and not name.isdecimal() for name in columns)
+        slant = {"rotation": 45, "ha": end, "rotation_mode": "anchor"} if words else {}
+        ax.set_xticks(range(len(columns)), columns, **slant)
 
 
-def _spots(compiled: CompiledDAG) -> dict[int, tuple[float, float]]:
-    """Where to draw each live node: its level, and a height near the heights of its neighbours."""
+def _nodes(ax: Any, compiled: CompiledDAG, gap: float) -> tuple[dict[int, Any], dict[int, Pair], dict[int, Pair]]:
+    """Each live node's text, where it is, and half its width and height: names decide how wide steps are."""
+    level, height = _places(compiled)
+    names, origin = compiled.graph.nodes, compiled.origin.tolist()
+    boxes, halves = {}, {}
+    for node in (node for node in origin if node >= 0):
+        boxes[node] = ax.text(0, 0, str(node if names is None else names[node]), zorder=2, bbox=BOX, **MIDDLE)
+        halves[node] = _half(ax, boxes[node]) + BOX_PAD * boxes[node].get_fontsize() / 72 / INCH
+    wide = np.zeros(int(level.max()) + 1)
+    for k, node in enumerate(origin):
+        wide[level[k]] = max(wide[level[k]], halves[node][0] if node >= 0 else 0.0)
+    steps = np.maximum(STEP, wide[:-1] + wide[1:] + gap)
+    x = np.concatenate([[0.0], steps.cumsum()])
+    row = max(ROW, 2 * max(half[1] for half in halves.values()) + 0.35)
+    spots = {node: np.array([x[level[k]], -row * height[k]]) for k, node in enumerate(origin) if node >= 0}
+    for node, spot in spots.items():
+        boxes[node].set_position(spot)
+    return boxes, spots, halves
+
+
+def _largest(ax: Any, labels: list[str]) -> Pair:
+    """Half the width and the height of the largest label, 0 without labels."""
+    notes = [ax.text(0, 0, label, **SMALL) for label in labels]
+    halves = [_half(ax, note) for note in notes]
+    for note in notes:
+        note.remove()
+    return np.max(halves, axis=0, initial=0.0) if halves else np.zeros(2)
+
+
+def _half(ax: Any, text: Any) -> Pair:
+    extent = text.get_window_extent()
+    return np.array([extent.width, extent.height]) / (2 * ax.figure.dpi * INCH)
+
+
+def _places(compiled: CompiledDAG) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each internal node's level, and a height near the heights of its neighbours."""
     levels, both = compiled.wiring.incoming.levels, (compiled.parents, compiled.children)
     level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
     place = np.arange(level.size) - levels[level]
@@ -233,26 +321,56 @@ def _spots(compiled: CompiledDAG) -> dict[int, tuple[float, float]]:
             order = np.lexsort((place, pull, level))
             place[order] = np.arange(level.size) - levels[level]
             height = place - (np.diff(levels)[level] - 1) / 2
-    origin = compiled.origin.tolist()
-    return {node: (float(level[k]), -0.7 * float(height[k])) for k, node in enumerate(origin) if node >= 0}
+    return level, height
 
 
-def _bend(tail: Spot, head: Spot, before: int, others: NDArray[np.float64]) -> float:
-    """How far an edge bows out: as little as clears the nodes between its ends; parallel edges apart."""
-    step = np.subtract(head, tail)
-    time = np.linspace(0.0, 1.0, 21)[:, None]
+def _arc(tail: Pair, head: Pair, bend: float, at: Any) -> NDArray[np.float64]:
+    """Where an edge is at a fraction of its way, or at several, [..., 1]."""
+    step = head - tail
+    return tail + at * step + 2 * at * (1 - at) * bend * np.array([step[1], -step[0]])
+
+
+def _arrow(ax: Any, ends: tuple[Pair, Pair], boxes: list[Any], bend: float, flow: float) -> None:
+    from matplotlib import colormaps
+
+    shade = colormaps[COLOURS](0.25 + 0.75 * flow) if flow > 0 else "0.6"
+    patches = {"patchA": boxes[0].get_bbox_patch(), "patchB": boxes[1].get_bbox_patch()}
+    line = {"lw": 0.8 + 3.2 * flow, "ls": "-" if flow > 0 else ":", "color": shade}
+    shape = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}", "shrinkA": 2, "shrinkB": 2}
+    ax.annotate("", ends[1], ends[0], arrowprops={**shape, **patches, **line}, zorder=3 if flow > 0 else 1)
+
+
+def _bend(tail: Pair, head: Pair, before: int, others: NDArray[np.float64]) -> float:
+    """How far an edge bows out: as little as clears the boxes between its ends; parallel edges apart.
+
+    others : [nodes, (middle, half), (x, y)] the boxes.
+    """
+    time = np.linspace(0.0, 1.0, 41)[:, None]
 
     def clearance(bend: float) -> float:
-        arc = tail + time * step + 2 * time * (1 - time) * bend * np.array([step[1], -step[0]])
-        return float(np.linalg.norm(arc[:, None] - others, axis=-1).min(initial=np.inf))
+        outside = np.abs(_arc(tail, head, bend, time)[:, None] - others[:, 0]) - others[:, 1]
+        return float(np.linalg.norm(np.maximum(outside, 0.0), axis=-1).min(initial=np.inf))
 
     clear = {bend: clearance(bend) for bend in BENDS}
-    over = next((bend for bend in BENDS if clear[bend] > 0.25), max(clear, key=clear.__getitem__))
+    over = next((bend for bend in BENDS if clear[bend] > CLEAR), max(clear, key=clear.__getitem__))
     return over + 0.3 * ((before + 1) // 2) * (1 if before % 2 else -1)
 
 
-def _frame(ax: Any, spots: NDArray[np.float64]) -> None:
-    low, high = spots.min(0), spots.max(0)
-    ax.set(xlim=(low[0] - 0.4, high[0] + 0.4), ylim=(low[1] - 0.4, high[1] + 0.4))
+def _free(tail: Pair, head: Pair, bend: float, half: Pair, taken: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[(middle, half), (x, y)] where on an edge to write: as near its middle as boxes and other labels allow."""
+
+    def room(at: float) -> float:
+        between = np.abs(_arc(tail, head, bend, at) - taken[:, 0]) - taken[:, 1] - half
+        return float(between.max(-1).min())
+
+    at = next((at for at in SPOTS if room(at) > 0), max(SPOTS, key=room))
+    return np.array([_arc(tail, head, bend, at), half])
+
+
+def _frame(ax: Any, corners: NDArray[np.float64], own: bool) -> None:
+    low, high = corners.min(0) - 0.2, corners.max(0) + 0.2
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.set_aspect("equal")  # bows are then as high as their labels
     ax.axis("off")
+    if own:
+        ax.figure.set_size_inches(np.maximum((2.4, 1.6), INCH * (high - low) + 0.15))

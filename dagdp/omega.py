@@ -11,7 +11,7 @@ functions and the float64 reference are all made from it. A user's operator is a
 form, and needs no registration; `dagdp.testing.check_omega` verifies it.
 
 Rules for the three functions: plain scalar Python, `math.*` and conditional expressions only, no
-early surprise for large negative y (link must return 0.0 there, or underflow to it). Float literals
+early surprise for large negative y (all three must return 0.0 there, or underflow to it). Float literals
 are narrowed to the precision of the data when a kernel is compiled, so write `0.5`, not a dtype.
 """
 
@@ -87,10 +87,23 @@ class Omega:
             raise OmegaError(f"{cls.__name__}.solver is {cls.solver!r}; expected 'newton', 'exponential' or 'first'")
         cls.Data = _data_type(cls, bundled)
 
+    def __init__(self, *_given: Any, **_named: Any) -> None:
+        """Reached from a class that is no dataclass only."""
+        _parameters(self)
+
     def __post_init__(self) -> None:
-        for name, value in _parameters(self).items():
+        parameters = _parameters(self)
+        if not hasattr(self, "gamma"):
+            raise OmegaError(
+                f"{type(self).__name__} has the fields {list(parameters)}; expected gamma, the temperature, among "
+                "them: add `gamma: float = 1.0`"
+            )
+        for name, value in {"gamma": self.gamma, **parameters}.items():
             if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
-                raise OmegaError(f"{type(self).__name__}.{name} is {value!r}; expected a number")
+                raise OmegaError(
+                    f"{type(self).__name__}.{name} is {value!r}; expected a number, as float() or .item() makes it of "
+                    "one in an array or text. For one that is learnt there is dagdp.nn.Learnable"
+                )
         if not (self.gamma > 0 and math.isfinite(self.gamma)):
             raise OmegaError(
                 f"{type(self).__name__} was given gamma={self.gamma!r}; expected a finite gamma > 0. "
@@ -98,9 +111,24 @@ class Omega:
             )
 
     def data(self, real: Callable[[Any], Any] = float) -> Any:
-        """The instance as a NamedTuple of scalars of type `real`: what kernels receive."""
+        """The instance as a NamedTuple of scalars of type `real`: what kernels receive.
+
+        Raises OmegaError where gamma or 1/gamma is no normal number of that type.
+        """
+        self._check_range(real)
         values = [getattr(self, name) for name in self.Data._fields]
         return self.Data(*(real(value) for value in values))
+
+    def _check_range(self, real: Callable[[Any], Any]) -> None:
+        kind = np.finfo(np.asarray(real(1.0)).dtype)
+        least, most = float(kind.tiny), float(kind.max)
+        gamma = float(self.gamma)
+        if not (least <= gamma <= most and least <= 1.0 / gamma <= most):
+            raise OmegaError(
+                f"{type(self).__name__} was given gamma={self.gamma!r}, and potentials in {kind.dtype}; expected "
+                f"gamma and 1/gamma between {least:.3g} and {most:.3g}, the normal numbers of that type. "
+                f"{'Use float64, or divide' if kind.bits < 64 else 'Divide'} theta and gamma by one number"
+            )
 
 
 def _parameters(omega: Omega) -> dict[str, Any]:
@@ -251,6 +279,7 @@ class Tsallis(Omega, bundled=True):
 
     def data(self, real: Callable[[Any], Any] = float) -> Any:
         """As in `Omega`. The alpha that most people take, 1.5, has kernels of its own, without exp and log."""
+        self._check_range(real)
         return super().data(real) if self.alpha != 1.5 else _Tsallis15(self.gamma).data(real)
 
 

@@ -25,7 +25,8 @@ def check_omega(omega: Omega, *, seed: int = 0) -> None:
     Checked on rows of 1 to 7 entries at scales from γ/100 to 100 γ, through the compiled kernels:
     weights >= 0 and summing to 1; the gradient against finite differences of the value; the Hessian
     product against finite differences of the gradient, and symmetric; max_Ω(x + c) = max_Ω(x) + c;
-    permutation; -inf never taken; link convex, non-decreasing and the derivative of conjugate; slope the
+    permutation; -inf never taken; an edge 1e9 and 1e30 below the others too; all three functions 0 far to the left;
+    link convex, non-decreasing and the derivative of conjugate; slope the
     derivative of link where that is smooth; link(corner) = 1; a float32 kernel agreeing with float64.
 
     >>> from dagdp import SquaredL2
@@ -68,8 +69,29 @@ def _check_functions(omega: Omega) -> None:
             _fail(omega, "link must be non-negative, non-decreasing and convex", three_points=(a, b, c))
     if abs(data.link(omega.corner) - 1.0) > 1e-9:
         _fail(omega, "link(corner) must be 1", corner=omega.corner, link=data.link(omega.corner))
-    if data.link(-1e6) > 1e-5:
-        _fail(omega, "link must vanish for large negative y", link=data.link(-1e6))
+    _check_far(omega)
+
+
+def _check_far(omega: Omega) -> None:
+    """Far to the left there is no weight: not a little of it, which many far edges, or one very far, would add up."""
+    found: Any
+    for real, name in itertools.product((np.float64, np.float32), ("link", "slope", "conjugate")):
+        function = getattr(omega.data(real), name)
+        for y in (-1e3 * max(1.0, abs(omega.corner)), -1e6, -1e12, -1e30):
+            try:
+                with np.errstate(all="ignore"):
+                    found = real(function(real(y)))
+            except ArithmeticError as error:
+                found = error
+            if found != 0.0:
+                _fail(
+                    omega,
+                    f"{name} must be 0.0, or underflow to it, for large negative y, in float64 and float32. Return 0.0 "
+                    "below some y, and make the functions continuous there",
+                    y=y,
+                    dtype=real.__name__,
+                    **{name: found},
+                )
 
 
 def _check_row(omega: Omega, x: Vector, z: Vector, rng: np.random.Generator) -> None:
@@ -94,9 +116,28 @@ def _check_row(omega: Omega, x: Vector, z: Vector, rng: np.random.Generator) -> 
     longer = dp_grad(_row(x.size + 1), np.append(x, -np.inf), omega)
     if longer[-1] != 0.0 or np.abs(longer[:-1] - q).max() > 1e-9:
         _fail(omega, "an edge of weight -inf must not be taken", x=x, weights=longer)
+    _check_far_edges(omega, x, value)
     single = dp_grad(dag, x.astype(np.float32), omega)
     if np.abs(single - dp_grad(dag, x.astype(np.float32).astype(np.float64), omega)).max() > 2e-3:
         _fail(omega, "float32 weights differ from float64 weights", x=x, float32=single, float64=q)
+
+
+def _check_far_edges(omega: Omega, x: Vector, value: Any) -> None:
+    dag = _row(x.size + 1)
+    for far, real in itertools.product((-1e9, -1e30), (np.float64, np.float32)):
+        with np.errstate(over="ignore"):  # -inf in float32 is an edge that is never taken
+            longer = np.append(x, x.max() + far * max(1.0, omega.gamma)).astype(real)
+        found, q = dp_value(dag, longer, omega), dp_grad(dag, longer, omega)
+        close = 1e-9 if real is np.float64 else 1e-4
+        # NaN fails each of these comparisons
+        if not (abs(found - value) <= close * (1.0 + np.abs(x).max() + omega.gamma) and abs(q.sum() - 1.0) <= close):
+            _fail(
+                omega,
+                "an edge far below the others must change nothing: the value finite, the weights summing to 1",
+                x=longer,
+                value=found,
+                weights=q,
+            )
 
 
 def _check_hessian(omega: Omega, dag: CompiledDAG, x: Vector, z: Vector, h: Vector, rng: np.random.Generator) -> None:

@@ -27,13 +27,16 @@ ALLOWED = {
     "kernels.decided": set(),
     "kernels.parts": {"kernels.decided"},
     "kernels.disk": {"omega"},
-    "kernels.jit": {"kernels.disk", "kernels.parts"},
+    "kernels.refused": {"errors", "omega"},
+    "kernels.jit": {"kernels.disk", "kernels.parts", "kernels.refused"},
     "kernels.lanes": {"kernels.jit"},
     "kernels.vectors": {"kernels.lanes", "wiring"},
     "kernels.scattered": {"kernels.lanes", "kernels.vectors"},
-    "kernels.text": {"kernels.jit", "kernels.lanes"},
+    "kernels.text": {"kernels.jit", "kernels.lanes", "kernels.refused"},
     "kernels.elementary": {"kernels.jit", "kernels.lanes"},
-    "kernels.operator": {"kernels.decided", "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.text"},
+    "kernels.operator": {
+        "kernels.decided", "kernels.elementary", "kernels.jit", "kernels.lanes", "kernels.refused", "kernels.text",
+    },
     "kernels.recursion": {"kernels.operator", "kernels.text"},
     "kernels.rows": {"kernels.jit", "kernels.lanes", "kernels.vectors", "progressions"},
     "kernels.solve": {
@@ -162,13 +165,21 @@ ALLOWED = {
     "paths.plain": {
         "compiled", "compiler", "compiler.arrays", "graph", "inputs", "kinds", "omega", "paths.arrays", "run",
     },
+    "paths.scores": {"kernels.jit", "kernels.recursion", "paths.plain"},
+    "paths.threshold": {"kernels.jit", "omega", "paths.arrays", "paths.plain", "run"},
     "paths.batch": {"batch", "graph", "kinds", "layout", "omega", "paths.arrays", "paths.result", "run"},
-    "paths.result": {"batch", "compiled", "paths.arrays", "paths.plain"},
+    "paths.result": {"batch", "compiled", "paths.arrays", "paths.plain", "paths.scores"},
     "paths.checked": {"compiled", "errors", "paths.arrays", "paths.plain", "paths.result"},
-    "paths.best": {"batch", "compiled", "errors", "kernels.jit", "paths.batch", "paths.plain", "paths.result"},
-    "paths.walk": {"compiled", "errors", "kernels.jit", "omega", "paths.arrays", "paths.plain", "paths.result", "run"},
+    "paths.best": {
+        "batch", "compiled", "errors", "kernels.jit", "kernels.recursion", "paths.batch", "paths.plain", "paths.result",
+        "paths.scores",
+    },
+    "paths.walk": {
+        "compiled", "errors", "inputs", "kernels.jit", "omega", "paths.plain", "paths.result", "paths.threshold",
+    },
     "paths.density": {
-        "compiled", "errors", "inputs", "kinds", "omega", "paths.arrays", "paths.checked", "paths.plain", "run",
+        "compiled", "errors", "inputs", "kinds", "omega", "paths.arrays", "paths.checked", "paths.plain",
+        "paths.threshold", "run",
     },
     "paths.averages": {"compiled", "errors", "kinds", "omega", "paths.arrays", "paths.density", "paths.plain", "run"},
     "paths.support": {

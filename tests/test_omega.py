@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from cases import IDS, OPERATORS
 
-from dagdp import HardMax, Negentropy, Omega, OmegaError, SquaredL2, Tsallis
+from dagdp import Graph, HardMax, Negentropy, Omega, OmegaError, SquaredL2, Tsallis, compile, dp_value_and_grad
 from dagdp.reference import max_omega
 from dagdp.testing import check_omega
 
@@ -33,8 +34,9 @@ def test_alpha_has_its_range(alpha):
 
 
 def test_a_parameter_must_be_a_number():
-    with pytest.raises(OmegaError, match=r"Negentropy\.gamma is '1'; expected a number"):
-        Negentropy("1")
+    for wrong in ("1", None, True, np.ones(2), [1.0]):
+        with pytest.raises(OmegaError, match=r"Negentropy\.gamma is .*; expected a number, .*float\(\).*Learnable"):
+            Negentropy(wrong)
 
 
 def test_a_class_without_the_three_functions_is_refused():
@@ -55,6 +57,14 @@ def broken(**replaced):
     return dataclass(frozen=True)(type("Broken", (Omega,), body))()
 
 
+SQUAREPLUS = {  # (y + sqrt(y² + 4))/2, which is -1/y far to the left
+    "corner": 0.0,
+    "link": lambda self, y: 0.5 * (y + math.sqrt(y * y + 4.0)),
+    "slope": lambda self, y: 0.5 + 0.5 * y / math.sqrt(y * y + 4.0),
+    "conjugate": lambda self, y: 0.25 * y * (y + math.sqrt(y * y + 4.0)) + math.asinh(0.5 * y),
+}
+
+
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
@@ -63,8 +73,11 @@ def broken(**replaced):
         ({"corner": 0.5}, r"link\(corner\) must be 1"),
         ({"link": lambda self, y: -y if y > 0.0 else 0.0, "conjugate": lambda self, y: -0.5 * y * y if y > 0.0 else 0.0,
           "slope": lambda self, y: -1.0 if y > 0.0 else 0.0}, "non-negative, non-decreasing and convex"),
+        (SQUAREPLUS, r"link must be 0\.0, or underflow to it, for large negative y.*Return 0\.0.*y = -1000.*link = "),
+        ({"slope": lambda self, y: 1.0 if y > 0.0 or y < -1e5 else 0.0}, r"slope must be 0\.0.*y = -1000000\.0"),
+        ({"conjugate": lambda self, y: 0.5 * y * y if y > 0.0 else 1.0 if y < -1e5 else 0.0}, "conjugate must be 0"),
     ],
-    ids=["conjugate", "slope", "corner", "sign"],
+    ids=["conjugate", "slope", "corner", "sign", "squareplus", "slope behind", "conjugate behind"],
 )  # fmt: skip
 def test_a_broken_operator_is_found_out(replaced, message):
     with pytest.raises(OmegaError, match=message):
@@ -73,7 +86,7 @@ def test_a_broken_operator_is_found_out(replaced, message):
 
 def test_two_operators_of_one_name_share_no_kernel():
     """A class defined again, as in a notebook, is another operator."""
-    from dagdp import Graph, compile, dp_value
+    from dagdp import dp_value
 
     dag = compile(Graph.from_edges([0, 0], [1, 1]))
     plain = broken()
@@ -102,3 +115,77 @@ def test_the_reference_row_equals_the_oracle(omega):
 
 def test_hardmax_needs_no_temperature():
     assert HardMax() == HardMax() and repr(HardMax()) == "HardMax()"
+
+
+def two_edges(omega, dtype=np.float64):
+    """Value and gradient on two parallel edges of weights 0.3 and 0.1."""
+    return dp_value_and_grad(compile(Graph.from_edges([0, 0], [1, 1])), np.array([0.3, 0.1], dtype), omega)
+
+
+def positive(y):
+    return y if y > 0.0 else 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "link", [lambda self, y: np.maximum(y, 0.0), lambda self, y: positive(y)], ids=["np", "helper"]
+)
+def test_numpy_functions_and_helpers_may_be_called(link, dtype):
+    value, grad = two_edges(broken(link=link), dtype)
+    expected, weights = two_edges(SquaredL2(), dtype)
+    assert value.dtype == grad.dtype == dtype
+    assert value == pytest.approx(expected, rel=1e-6) and grad == pytest.approx(weights, rel=1e-6)
+
+
+class Elsewhere:
+    """Nothing that a kernel can take."""
+
+
+def test_what_cannot_be_compiled_is_named():
+    omega = broken(link=lambda self, y: Elsewhere.link(y))
+    with pytest.raises(
+        OmegaError, match=r"Broken cannot be compiled: Broken\.link refers to Elsewhere.*math\.exp"
+    ) as met:
+        two_edges(omega)
+    assert len(str(met.value)) < 600 and met.value.__cause__ is None
+
+
+METHODS = {name: getattr(SquaredL2, name) for name in ("conjugate", "link", "slope")}
+
+
+def test_a_class_without_gamma_is_told_to_add_it():
+    kind = dataclass(frozen=True)(
+        type("Wide", (Omega,), {"__annotations__": {"width": float}, "width": 2.0, **METHODS})
+    )
+    with pytest.raises(OmegaError, match=r"Wide has the fields \['width'\]; expected gamma.*add `gamma: float = 1\.0`"):
+        kind()
+
+
+@pytest.mark.parametrize("given", [(), (0.5,)])
+def test_a_class_that_is_no_dataclass_is_told_to_become_one(given):
+    kind = type("Plain", (Omega,), {"__annotations__": {"gamma": float}, "gamma": 1.0, **METHODS})
+    with pytest.raises(OmegaError, match=r"Plain is not a dataclass; decorate it with @dataclass\(frozen=True\)"):
+        kind(*given)
+
+
+def test_a_class_in_the_place_of_an_operator_is_refused():
+    with pytest.raises(OmegaError, match=r"omega is <class .*Negentropy'>; expected an operator such as Negentropy\(1"):
+        two_edges(Negentropy)
+
+
+@pytest.mark.parametrize("kind", [Negentropy, SquaredL2, lambda g: Tsallis(1.5, g), lambda g: Tsallis(2.0, g)])
+@pytest.mark.parametrize(
+    ("gamma", "dtype"),
+    [(1e-39, np.float32), (1e-46, np.float32), (1e39, np.float32), (2e38, np.float32), (1e-320, np.float64)],
+)
+def test_gamma_must_be_a_number_of_the_dtype(kind, gamma, dtype):
+    with pytest.raises(
+        OmegaError, match=rf"given gamma={re.escape(str(gamma))}, and potentials in {np.dtype(dtype)}; expected .*ivide"
+    ):
+        two_edges(kind(gamma), dtype)
+
+
+def test_small_and_large_gammas_within_the_dtype_are_taken():
+    assert two_edges(Negentropy(1e-37), np.float32)[1].tolist() == [1.0, 0.0]
+    assert two_edges(Negentropy(1e-39))[1].tolist() == [1.0, 0.0]
+    assert two_edges(Negentropy(1e37), np.float32)[1] == pytest.approx([0.5, 0.5])

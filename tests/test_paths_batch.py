@@ -9,7 +9,7 @@ from cases import GRAPHS, random_theta
 import dagdp
 from dagdp import Graph, InputError, best_path, compile, compile_batch
 from dagdp import batch as batch_module
-from dagdp.graphs import linear_chain
+from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 NAMES = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide", "grid"]
 
@@ -31,6 +31,25 @@ def test_a_best_path_for_each_graph(build, batch, minimize, monkeypatch):
         np.testing.assert_array_equal(ours.edges[..., g, :size], alone.edges)
         np.testing.assert_array_equal(ours.nodes[..., g, : size + 1], alone.nodes)
         assert (ours.edges[..., g, size:] == -1).all()
+
+
+@pytest.mark.parametrize("union_edges", [40, 10**6])
+def test_scores_are_the_hard_values_of_the_batch_to_the_bit(union_edges, monkeypatch):
+    """Graphs with potentials of edges and of nodes; tenths, whose sums hang on the order of additions."""
+    monkeypatch.setattr(batch_module, "UNION_EDGES", union_edges)
+    rng = np.random.default_rng(3)
+    for graphs in ([linear_chain(T, 3) for T in (2, 9, 5, 7)], [dtw_grid(n, 6) for n in (3, 8)], [trellis(9, 3)] * 3):
+        compiled = compile_batch(graphs)
+        theta = [random_theta(graph, rng, (20,)) for graph in graphs]
+        theta = [{k: a.round(1) for k, a in t.items()} if isinstance(t, dict) else t.round(1) for t in theta]
+        for minimize in (False, True):
+            value = dagdp.dp_value(compiled, theta, dagdp.HardMax(), minimize=minimize)
+            paths = best_path(compiled, theta, minimize=minimize)
+            assert (paths.scores == value).all()
+            for g, graph in enumerate(graphs):
+                alone = best_path(compile(graph), theta[g], minimize=minimize)
+                assert (alone.scores == value[:, g]).all()
+                assert (alone.edges == paths.edges[:, g, : alone.edges.shape[1]]).all()
 
 
 def test_names_ends_and_graphs_without_a_path():

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import problems
 
-from dagdp import Graph, HardMax, InputError, best_path, compile, count_paths, dp_grad, dp_value, k_best
+from dagdp import (
+    Graph,
+    HardMax,
+    InputError,
+    best_path,
+    compile,
+    count_paths,
+    dp_grad,
+    dp_value,
+    k_best,
+    sample_paths,
+    support,
+)
 from dagdp.graphs import dtw_grid, dtw_path, linear_chain, trellis, viterbi_decode
 
 
@@ -161,3 +173,71 @@ def test_repr_says_sizes_and_a_single_score():
     assert repr(best_path(dag, np.float32([-1.0, 0.1, 0.25]))) == "Paths(1 edge, score 0.1)"
     assert repr(best_path(dag, np.full(3, -np.inf))) == "Paths(0 edges, score -inf)"
     assert repr(k_best(dag, np.zeros((500, 7, 3)), 2)) == "Paths(shape (500, 7, 2), at most 2 edges)"
+
+
+def mixed(rng: np.random.Generator) -> Graph:
+    """A random graph whose edges read potentials of each kind: of the edge, of the node, and tied."""
+    size = int(rng.integers(3, 10))
+    parents = np.concatenate([np.arange(size - 1), rng.integers(0, size - 1, 2 * size)])
+    children = np.concatenate([np.arange(1, size), [rng.integers(p + 1, size) for p in parents[size - 1 :]]])
+    kinds = {
+        "edge": (parents.size, np.arange(parents.size)),
+        "node": (size, children),
+        "tied": (3, rng.integers(-1, 3, parents.size)),
+        "other": (4, rng.integers(-1, 4, parents.size)),
+    }
+    chosen = [name for name in kinds if rng.random() < 0.6] or ["edge"]
+    return Graph.from_edges(parents, children, num_nodes=size, potentials={name: kinds[name] for name in chosen})
+
+
+def with_weights(rng: np.random.Generator, count: int):
+    """(graph, theta, whether to minimise): tenths, in which sums tie but for rounding, or of all magnitudes."""
+    families = [trellis(5, 3), trellis(3, 4, initial="all"), dtw_grid(5, 6), dtw_grid(7, 6, band=1), linear_chain(5, 3)]
+    for number in range(count):
+        graph = families[number % 10] if number % 10 < 5 else mixed(rng)
+        scale = (lambda a: a.round(1)) if number % 2 else (lambda a: a * 10.0 ** rng.integers(-8, 8, a.shape))
+        arrays = {p.name: scale(rng.normal(size=p.shape)) for p in graph.potentials()}
+        keyed = len(arrays) > 1 or (None not in arrays and "cost" not in arrays and "theta" not in arrays)
+        yield graph, arrays if keyed else next(iter(arrays.values())), bool(number % 3 == 0)
+
+
+def test_scores_are_the_hard_value_to_the_bit_and_the_path_is_the_one_the_gradient_marks():
+    for graph, theta, minimize in with_weights(np.random.default_rng(17), 300):
+        dag = compile(graph)
+        path = best_path(dag, theta, minimize=minimize)
+        value = dp_value(dag, theta, HardMax(), minimize=minimize)
+        assert path.scores == value
+        marks = dp_grad(dag, theta, HardMax(), minimize=minimize)
+        taken = path.edges[path.edges >= 0]
+        for potential in graph.potentials():
+            read = potential.index[taken]
+            uses = np.bincount(read[read >= 0], minlength=potential.size)
+            assert (marks[potential.name] if isinstance(marks, dict) else marks).ravel().tolist() == uses.tolist()
+
+
+def test_k_best_samples_and_support_sum_as_the_best_path_does():
+    for graph, theta, minimize in with_weights(np.random.default_rng(18), 60):
+        dag = compile(graph)
+        value = dp_value(dag, theta, HardMax(), minimize=minimize)
+        assert k_best(dag, theta, 3, minimize=minimize).scores[0] == value
+        assert sample_paths(dag, theta, HardMax(), n=2, minimize=minimize).scores.tolist() == [value] * 2
+        assert support(dag, theta, HardMax(), minimize=minimize).paths.scores.tolist() == [value]
+
+
+def test_a_chain_of_tenths():
+    dag, weights = compile(graph_of([(0, 1), (1, 2), (2, 3)])), [0.1, 0.2, 0.3]
+    assert best_path(dag, weights).scores == dp_value(dag, weights, HardMax()) == 0.6
+    assert k_best(dag, weights, 2).scores.tolist() == support(dag, weights).paths.scores.tolist() == [0.6]
+
+
+@pytest.mark.parametrize("name", ["trellis", "grid", "parallel edges"])
+def test_float32_scores_are_within_a_unit_of_the_hard_value(name):
+    """One potential: both sum the weights as they are, in more bits than float32 has, and round."""
+    graph, rng = GRAPHS[name](), np.random.default_rng(19)
+    dag, theta = compile(graph), random_theta(graph, rng, (50,), "float32")
+    path, value = best_path(dag, theta), dp_value(dag, theta, HardMax())
+    assert path.scores.dtype == np.float32
+    assert (np.abs(path.scores - value) <= np.spacing(np.abs(value))).all()
+    exact = np.append(theta.reshape(50, -1).astype(np.float64), np.zeros((50, 1)), 1)
+    index = np.append(graph.potentials()[0].index, -1)[path.edges]
+    assert (path.scores == np.take_along_axis(exact, index, 1).sum(-1).astype(np.float32)).all()

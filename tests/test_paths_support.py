@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, listed, random_theta
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, Tsallis15, graph_of, listed, random_theta
 from hypothesis import given
 from strategies import problems
 
+import dagdp
 from dagdp import HardMax, InputError, Negentropy, SquaredL2, Tsallis, compile, count_paths, support, support_size
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
@@ -92,3 +95,65 @@ def test_counting_towards_one_node():
     assert [count_paths(dag, end=node) for node in (1, 2, 3)] == [2, 4, 4]
     with pytest.raises(InputError, match="end 0 is a start"):
         count_paths(dag, end=0)
+
+
+def entries_at_the_threshold(omega):
+    """Two scores of weight 1/2, and one whose weight is 0 in exact arithmetic, with no room to spare."""
+    return np.array([0.0, 0.0, -above_threshold(omega, 0.5)])
+
+
+def above_threshold(omega, q):
+    """How far above the threshold t the weight is q: q = [(α-1)(y - t)]^(1/(α-1)), SquaredL2 as α = 2."""
+    power = 0.5 if "15" in repr(omega) or "1.5" in repr(omega) else 1.0
+    return omega.gamma * q**power / power
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e6, -1e6])
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e-3])
+@pytest.mark.parametrize("kind", [SquaredL2, lambda g: Tsallis(2.0, g), lambda g: Tsallis(1.5, g), Tsallis15])
+def test_what_rounding_left_at_a_threshold_is_not_in_the_support(kind, scale, shift):
+    """Where a weight of 1e-6 is in it."""
+    dag = compile(graph_of([(0, 1), (0, 1), (0, 1), (1, 2)]))
+    omega = kind(0.1 * scale)
+    row = entries_at_the_threshold(omega) + (3.0 + shift) * scale
+    for order in itertools.permutations(range(3)):
+        theta = np.append(row[list(order)], 0.0)
+        probabilities, paths = support(dag, theta, omega)
+        assert support_size(dag, theta, omega) == 2
+        assert sorted(paths.edges[:, 0].tolist()) == sorted(order.index(k) for k in (0, 1))
+        np.testing.assert_allclose(probabilities, [0.5, 0.5], atol=1e-7)
+        outside = [[order.index(2), 3]]
+        assert dagdp.path_log_prob(dag, theta, outside, omega) == -np.inf
+
+        theta[order.index(2)] += above_threshold(omega, 1.5e-6)
+        probabilities, _ = support(dag, theta, omega)
+        assert support_size(dag, theta, omega) == 3
+        assert probabilities[2] == pytest.approx(1e-6, rel=0.6)
+
+
+def test_the_example_of_three_parallel_edges():
+    """The projection of [30, 30, 29.5] on the simplex is [.5, .5, 0]."""
+    dag = compile(graph_of([(0, 1), (0, 1), (0, 1)]))
+    probabilities, paths = support(dag, [3, 3, 2.95], SquaredL2(0.1))
+    np.testing.assert_allclose(probabilities, [0.5, 0.5], atol=1e-14)
+    assert paths.edges.tolist() == [[0], [1]]
+    assert support_size(dag, [3, 3, 2.95], SquaredL2(0.1)) == 2
+
+
+def test_a_threshold_behind_a_long_way():
+    """The scores that are compared are sums of 200 tenths: their rounding is what decides."""
+    edges = [(t, t + 1) for t in range(200)] + [(0, 201)] + [(t, t + 1) for t in range(201, 400)]
+    edges += [(200, 401), (400, 401), (400, 401)]
+    theta = np.full(len(edges), 0.1)
+    theta[-1] += 0.1 - 0.15
+    omega = Tsallis(2.0, 0.1)
+    assert support_size(compile(graph_of(edges)), theta, omega) == 2
+    theta[-1] += 1e-6
+    assert support_size(compile(graph_of(edges)), theta, omega) == 3
+
+
+def test_improbable_is_not_impossible_without_a_threshold():
+    """exp(-700) is a weight; 8 units of rounding of scores of 1e6 do not reach to where exp underflows."""
+    dag = compile(graph_of([(0, 1), (0, 1)]))
+    theta = np.array([1e6, 1e6 - 700.0])
+    assert support_size(dag, theta, Negentropy(1.0)) == 2

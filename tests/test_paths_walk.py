@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import oracles
@@ -102,3 +104,24 @@ def test_ragged_minimised_and_infeasible_items():
 def test_n_must_be_a_number(n):
     with pytest.raises(InputError, match="expected a positive number of draws"):
         sample_paths(compile(graph_of([(0, 1)])), [1.0], n=n)
+
+
+def test_a_torch_generator_is_a_seed_that_goes_on():
+    torch = pytest.importorskip("torch")
+    dag = compile(graph_of(EDGES))
+    first, second = (torch.Generator().manual_seed(3) for _ in range(2))
+    drawn = [sample_paths(dag, WEIGHTS, n=50, seed=generator).edges.tolist() for generator in (first, second)]
+    assert drawn[0] == drawn[1] != sample_paths(dag, WEIGHTS, n=50, seed=first).edges.tolist()
+    assert sample_paths(dag, torch.tensor(WEIGHTS), n=50, seed=second).edges.shape[0] == 50
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "one", object(), [1, -2]], ids=repr)
+def test_a_wrong_seed_is_named_with_what_is_expected(seed):
+    with pytest.raises(InputError, match=r"seed is .*; expected None, an integer >= 0 .* or a generator"):
+        sample_paths(compile(graph_of([(0, 1)])), [1.0], seed=seed)
+
+
+def test_no_seed_needs_torch():
+    """Whoever has not imported it draws without it."""
+    code = "import sys; from dagdp.paths.walk import _generator; _generator(3); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -190,9 +190,13 @@ def test_rule_7_import_and_run_without_a_writable_disk(tmp_path, place):
         "no home": {"DAGDP_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": nowhere},
         "broken": {"DAGDP_CACHE_DIR": "", "XDG_CACHE_HOME": "relative/path"},
     }[place]
-    code = "import dagdp\nfrom dagdp.kernels.disk import cache_directory\nassert cache_directory() is None\n"
+    code = (
+        "import warnings\nwarnings.simplefilter('error')\nimport dagdp\nwarnings.simplefilter('default')\n"
+        "from dagdp.kernels.disk import cache_directory\nassert cache_directory() is None\n"
+    )
     done = run_python(code + SMALL_CALL, **settings)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.count("compiled kernels cannot be kept") == done.stderr.count("Warning") == 1
 
 
 def test_rule_7_a_second_process_finds_the_kernels(tmp_path):

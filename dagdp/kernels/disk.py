@@ -1,8 +1,11 @@
 """Compiled kernels on disk: where, under which name, and for a user's operator, whether.
 
-Numba's cache serves bundled operators and the compiler's loops; its key covers one file, so the folder's name covers
-the rest. It would find a user's operator by the name of its class and never notice an edit. `OperatorCache` goes by
+Numba's key serves bundled operators and the compiler's loops; it covers one file, so the folder's name covers the
+rest. It would find a user's operator by the name of its class and never notice an edit. `OperatorCache` goes by
 what the operator is made of (fingerprint.py), and hands the class in when it reads a kernel back.
+
+A kernel is one file, which appears whole or not at all; one that cannot be read is removed, and compiled again. What
+lies there is run as code, so a folder into which others may write is left alone.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ import logging
 import os
 import pickle
 import sys
-import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +27,7 @@ from typing import Any
 import numba
 from numba.core import caching
 from numba.core.compiler import CompileResult
-from numba.core.serialize import NumbaPickler
+from numba.core.serialize import NumbaPickler, dumps
 
 from dagdp.omega import storable
 
@@ -36,32 +39,88 @@ except ImportError:  # not on Windows, where kernels are kept without locks
 logger = logging.getLogger("dagdp")
 
 
-@functools.cache
+MEND = (
+    "They stay in memory, and every process compiles anew. Set DAGDP_CACHE_DIR to a folder that only you can write to"
+)
+_told = threading.Event()  # once a process
+
+
 def cache_directory() -> Path | None:
-    """Where compiled kernels are kept, or None where nothing can be written.
+    """Where compiled kernels are read from, and kept if that can be written to; None where there is no such folder.
 
     $DAGDP_CACHE_DIR, else $XDG_CACHE_HOME/dagdp, else ~/.cache/dagdp; inside it one folder for each
     content of the kernel sources, since a cached caller would keep an edited callee's old code.
     """
+    return _found()[0]
+
+
+@functools.cache
+def _found() -> tuple[Path | None, str]:
+    """(the folder, "") or (None, why there is none)."""
+    root = os.environ.get("DAGDP_CACHE_DIR")
+    if not root:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        if not os.path.isabs(base):
+            return None, f"in {base}/dagdp: that is not an absolute path"
+        root = os.path.join(base, "dagdp")
+    folder = Path(root) / f"{sys.implementation.cache_tag}-{numba.__version__}-{_sources()}"
+    try:
+        folder.parent.parent.mkdir(parents=True, exist_ok=True)
+        for path in (folder.parent, folder):
+            path.mkdir(mode=0o700, exist_ok=True)
+            if _open_to_others(path):
+                return None, f"in {path}: others can write there, and what lies there is run as code"
+    except OSError as error:
+        return None, f"in {root}: {error}"
+    return folder, ""
+
+
+def _sources() -> str:
+    """The content of what kernels are made of, as a digest."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
     files = [*(package / f"{name}.py" for name in ("omega", "progressions", "wiring")), *package.glob("kernels/*.py")]
     for source in sorted([*files, *package.glob("compiler/*.py")]):
         digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _open_to_others(path: Path) -> bool:
+    """Whether anyone but this user and root may put files there. Windows has no such bits."""
+    if not hasattr(os, "getuid"):
+        return False
+    state = path.stat()
+    return bool(state.st_mode & 0o022) or state.st_uid not in (0, os.getuid())
+
+
+def _not_kept(why: str) -> None:
+    """Warn once a process, when a kernel was compiled for this process alone. Not at import, which nothing hinders."""
+    if not _told.is_set():
+        _told.set()
+        warnings.warn(f"compiled kernels cannot be kept {why}. {MEND}", stacklevel=2)
+
+
+def _keep(file: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     try:
-        root = os.environ.get("DAGDP_CACHE_DIR")
-        if not root:
-            base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-            if not os.path.isabs(base):
-                return None
-            root = os.path.join(base, "dagdp")
-        folder = Path(root) / f"{sys.implementation.cache_tag}-{numba.__version__}-{digest.hexdigest()[:16]}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        try:
+            part.write_bytes(content)
+            os.replace(part, file)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        logger.debug("kernels are not cached on disk: %s", error)
-        return None
+        _not_kept(f"in {file.parent}: {error}")
+
+
+def _drop(file: Path, error: Exception) -> None:
+    """Remove what cannot be read, where that is allowed; else it is read in vain again."""
+    logger.debug("%s cannot be read, and is compiled again: %s", file.name, error)
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as refused:
+        logger.debug("%s cannot be removed: %s", file.name, refused)
 
 
 class _Locator(caching._CacheLocator):
@@ -72,6 +131,9 @@ class _Locator(caching._CacheLocator):
         self._line = str(function.__code__.co_firstlineno)
         # the folder's name covers kernels and compiler; a helper elsewhere is covered by its own file
         self._source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
+
+    def ensure_cache_path(self) -> None:
+        """It was there; whether it can be written to is seen when it is."""
 
     def get_cache_path(self) -> str:
         return self._folder
@@ -112,19 +174,79 @@ def _alone(name: str) -> Iterator[None]:
         yield
 
 
+class _Files:
+    """In the place of Numba's index and data files: a file for each kernel, so that none can point at another's.
+
+    The whole key lies in the file too.
+    """
+
+    def __init__(self, folder: Path, base: str, stamp: str) -> None:
+        self._folder, self._base, self._stamp = folder, base, stamp
+
+    def file(self, key: Any) -> Path:
+        """Where the kernel of a key lies."""
+        digest = hashlib.sha256(repr((self._stamp, key)).encode()).hexdigest()[:16]
+        return self._folder / f"{self._base}.{digest}.nbc"
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep a kernel."""
+        _keep(self.file(key), dumps((self._stamp, key, data)))
+
+    def load(self, key: Any) -> Any:
+        """What was kept for the key, or None. Pickle may raise anything."""
+        try:
+            content = self.file(key).read_bytes()
+        except OSError:
+            return None
+        stamp, known, data = pickle.loads(content)
+        return data if (stamp, known) == (self._stamp, key) else None
+
+
 class _DiskCache(caching.FunctionCache):
     _impl_class = _Implementation
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = _Files(Path(locator.get_cache_path()), self._impl.filename_base, locator.get_source_stamp())
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """The kernel, or None: then it is compiled."""
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception as error:  # truncated, or of another build
+            _drop(self._cache_file.file(self._index_key(signature, target_context.codegen())), error)
+            return None
+
+
+class _Nowhere(caching._Cache):
+    """Where no folder can be used."""
+
+    @property
+    def cache_path(self) -> str:
+        return ""
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """None: it is compiled."""
+        return None
+
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Numba reads an index, adds to it and writes it: what two processes add at once would not all stay."""
-        with _alone(self._impl.filename_base):
-            super().save_overload(signature, result)
+        """Say so."""
+        _not_kept(_found()[1])
+
+    def enable(self) -> None:
+        """Never on."""
+
+    def disable(self) -> None:
+        """Never on."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def enable_disk_cache(dispatcher: Any) -> None:
     """For an entry point that bundled operators enter, or none."""
-    if cache_directory() is not None:
-        dispatcher._cache = _DiskCache(dispatcher.py_func)
+    dispatcher._cache = _Nowhere() if cache_directory() is None else _DiskCache(dispatcher.py_func)
 
 
 def compiled_by_one(dispatcher: Any) -> None:
@@ -167,25 +289,27 @@ class OperatorCache(caching._Cache):
         if file is None or not file.exists():
             return None
         try:
-            return CompileResult._rebuild(target_context, *_Reader(io.BytesIO(file.read_bytes()), data).load())
-        except Exception as error:  # half written, or of another build: pickle may raise anything
-            logger.debug("%s cannot be read, and is compiled again: %s", file.name, error)
+            content = file.read_bytes()
+        except OSError as error:
+            logger.debug("%s cannot be read: %s", file.name, error)
+            return None
+        try:
+            return CompileResult._rebuild(target_context, *_Reader(io.BytesIO(content), data).load())
+        except Exception as error:  # truncated, or of another build: pickle may raise anything
+            _drop(file, error)
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Keep a kernel, whole or not at all."""
         data = _data_of(signature)
         file = self._file(data, signature, result.target_context)
+        if cache_directory() is None:
+            _not_kept(_found()[1])
         if file is None or result.lifted or result.library.has_dynamic_globals:
             return
         written = io.BytesIO()
         _Writer(written, data).dump(result._reduce())
-        part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        try:
-            part.write_bytes(written.getvalue())
-            os.replace(part, file)
-        except OSError as error:
-            logger.debug("%s cannot be written: %s", file.name, error)
+        _keep(file, written.getvalue())
 
     def enable(self) -> None:
         """Always on."""

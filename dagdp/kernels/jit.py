@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numba
+from numba.core.errors import NumbaError
 
 from dagdp.kernels.disk import OperatorCache, compiled_by_one, enable_disk_cache
 from dagdp.kernels.parts import PartCompiler, WholeCompiler, compiled_once
+from dagdp.kernels.refused import not_compiled
 
 # Not nnan/ninf: infinities carry meaning here. Not reassoc: it folds the rounding trick of exp away.
 FASTMATH = {"contract", "nsz", "arcp"}
@@ -57,7 +59,12 @@ class Kernel:
         return tuple(way or None for way in asked)
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
-        return self._build(omega)(omega, *arguments)
+        if omega.bundled:
+            return self.bundled(omega, *arguments)
+        try:
+            return self.custom(omega, *arguments)
+        except NumbaError as error:
+            raise not_compiled(omega, error) from None  # Numba's own message goes over a hundred lines
 
     def entry(self, *given: Any) -> Callable[..., Any] | None:
         """What Numba finds for arguments of these types, if it has been found before."""

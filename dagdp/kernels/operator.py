@@ -16,7 +16,8 @@ from dagdp.kernels.decided import fact
 from dagdp.kernels.elementary import LANE_MATH
 from dagdp.kernels.jit import POINT_OPTIONS, inner
 from dagdp.kernels.lanes import Lanes, each_pair
-from dagdp.kernels.text import narrow, on_lanes, real_of
+from dagdp.kernels.refused import foreign
+from dagdp.kernels.text import narrow, on_lanes, real_of, with_helpers
 
 
 def link(omega: Any, y: Any) -> Any:
@@ -42,16 +43,16 @@ def _typer_of(name: str) -> Any:
         if owner is None:
             return None
         method = getattr(owner, name)
+        real = real_of(y)
         if not isinstance(y, Lanes):
-            return narrow(method, real_of(y))
+            return with_helpers(method, real, inner)
         try:
-            return narrow(on_lanes(method, LANE_MATH), real_of(y))
-        except (
-            OSError,
-            TypeError,
-        ):  # no source text, or `if` blocks: right, but slower
-            scalar = inner(narrow(method, real_of(y)))
-            return lambda self, y: each_pair(scalar, self, y)
+            if not foreign(method):
+                return narrow(on_lanes(method, LANE_MATH), real)
+        except (OSError, TypeError):  # no source text, or `if` blocks
+            pass
+        scalar = inner(with_helpers(method, real, inner))  # functions of NumPy and of the user's: right, but slower
+        return lambda self, y: each_pair(scalar, self, y)
 
     return typer
 

@@ -12,7 +12,7 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from types import CodeType, FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from numba.extending import overload
 
 from dagdp.kernels.jit import POINT_OPTIONS
 from dagdp.kernels.lanes import Lanes, select
+from dagdp.kernels.refused import foreign
 
 
 def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
@@ -42,6 +43,26 @@ def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
     return made
 
 
+def with_helpers(function: Any, real: Any, compiled: Callable[[Any], Any], within: tuple[Any, ...] = ()) -> Any:
+    """`function` narrowed, and with it the functions of the user's own that it calls, which are `compiled`.
+
+    One that calls itself is left as it is.
+    """
+    helpers = {
+        name: compiled(with_helpers(value, real, compiled, (*within, function)))
+        for name, value in foreign(function).items()
+        if isinstance(value, FunctionType) and value is not function and value not in within
+    }
+    narrowed = narrow(function, real)
+    if not helpers:
+        return narrowed
+    code, cells = narrowed.__code__, zip(narrowed.__code__.co_freevars, narrowed.__closure__ or (), strict=True)
+    closure = tuple(CellType(helpers[name]) if name in helpers else cell for name, cell in cells)
+    made = FunctionType(code, {**function.__globals__, **helpers}, code.co_name, narrowed.__defaults__, closure)
+    made.__module__ = __name__
+    return made
+
+
 def real_of(*arguments: Any) -> Any:
     """The NumPy scalar type of the first floating argument, or row of lanes, among Numba types."""
     for argument in arguments:
@@ -52,8 +73,8 @@ def real_of(*arguments: Any) -> Any:
 
 
 @functools.cache
-def on_lanes(function: Callable[..., Any], math: Any = None) -> FunctionType:
-    """`function` rewritten for lanes, with `math` in place of the module where given.
+def on_lanes(function: Callable[..., Any], lane_math: Any = None) -> FunctionType:
+    """`function` rewritten for lanes, with `lane_math` in place of the module `math` where given.
 
     Raises OSError or TypeError where the source text cannot be found (typed at a prompt, for example), or branches
     by statements on what may be lanes.
@@ -70,8 +91,8 @@ def on_lanes(function: Callable[..., Any], math: Any = None) -> FunctionType:
         argument.annotation = None
     tree = ast.fix_missing_locations(_Choices().visit(tree))
     names = {**function.__globals__, **inspect.getclosurevars(function).nonlocals, "_select": select}
-    if math is not None:
-        names["math"] = math
+    if lane_math is not None:
+        names["math"] = lane_math
     exec(compile(tree, inspect.getsourcefile(function) or "<lanes>", "exec"), names)
     made: FunctionType = names[definition.name]
     return made

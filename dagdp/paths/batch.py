@@ -22,7 +22,7 @@ from dagdp.run import dp_value, dp_value_and_grad
 class _Edges:
     """The edges of all graphs side by side, in each graph's own numbers."""
 
-    plain: CompiledBatch  # the same graphs with a weight on each edge
+    plain: CompiledBatch  # the same graphs, with potentials "edge" and "node" of their own
     owner: Numbers
     first: Numbers  # [graphs+1]
     parents: Numbers
@@ -40,11 +40,11 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
     kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(host(value), label))
     _, packed, _ = batch.layout.pack(theta, "theta", kind)
     scores = _scores(batch, packed)
-    if not (scores < np.inf if not minimize else scores > -np.inf).all():  # names the entry in the user's own array
-        dp_value(batch, theta, HardMax(), minimize=minimize, end=end)
+    if not all((part < np.inf if not minimize else part > -np.inf).all() for part in scores.values()):
+        dp_value(batch, theta, HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
     ends = None if end is None else _numbers(batch.ending(end))
     value, marked = dp_value_and_grad(known.plain, scores, HardMax(), minimize=minimize, end=ends)
-    paths = _laid_out(known, len(batch), value.shape, marked.reshape(-1, known.owner.size) > 0.5)
+    paths = _laid_out(known, len(batch), value.shape, marked["edge"].reshape(-1, known.owner.size) > 0.5)
     dtype = np.result_type(*(array.dtype if array.dtype.kind == "f" else np.float64 for array in packed))
     value = value.astype(dtype, copy=False)
     return Paths(*(like(tensor, array) if tensor is not None else array for array in (value, *paths)))
@@ -72,18 +72,36 @@ def _laid_out(known: _Edges, graphs: int, shape: tuple[int, ...], marked: Any) -
     return edges.reshape(*shape, -1), nodes.reshape(*shape, -1), lengths.reshape(shape)
 
 
-def _scores(batch: CompiledBatch, packed: list[Any]) -> Any:
-    """[*batch, edges of all graphs] the sum of each edge's potentials."""
-    total: Any = 0.0
+def _scores(batch: CompiledBatch, packed: list[Any]) -> dict[str, Any]:
+    """Weights of the plain graphs: [*batch, edges of all graphs] and [*batch, nodes of all graphs].
+
+    What kernels add node by node stands at the nodes here too, so that sums are rounded alike.
+    """
+    total: dict[str, Any] = {"edge": 0.0, "node": 0.0}
     for k, (part, array) in enumerate(zip(batch.layout.sections, packed, strict=True)):
-        index = [
-            np.where(local >= 0, local + part.offsets[union.first], -1)
-            for union in batch.unions
-            for local in [union.dag.potentials[k].index[: _own_edges(batch, union.first, union.last)]]
-        ]
         padded = np.concatenate([array.astype(np.float64), np.zeros((*array.shape[:-1], 1))], -1)
-        total = total + padded[..., np.concatenate(index)]  # index -1 reads the zero
+        index: dict[str, list[Numbers]] = {"edge": [], "node": []}
+        for union in batch.unions:
+            edges = _own_edges(batch, union.first, union.last)
+            local = union.dag.potentials[k].index[:edges]
+            entry = np.where(local >= 0, local + part.offsets[union.first], -1)
+            nodes = np.full(sum(graph.num_nodes for graph in batch.graphs[union.first : union.last]), -1)
+            if k in union.dag.hoisted:
+                live = union.dag.edges[(union.dag.edges >= 0) & (union.dag.edges < edges)]
+                nodes[_children(batch, union.first, union.last)[live]] = entry[live]
+                entry = np.full(edges, -1)
+            index["edge"].append(entry)
+            index["node"].append(nodes)
+        for name in total:
+            total[name] = total[name] + padded[..., np.concatenate(index[name])]  # index -1 reads the zero
     return total
+
+
+def _children(batch: CompiledBatch, first: int, last: int) -> Numbers:
+    """The child of each edge of some graphs, whose nodes are numbered one graph after the other."""
+    graphs = batch.graphs[first:last]
+    shift = np.cumsum([0, *(graph.num_nodes for graph in graphs)])
+    return np.concatenate([graph.edges()[1] + before for graph, before in zip(graphs, shift, strict=False)])
 
 
 def _own_edges(batch: CompiledBatch, first: int, last: int) -> int:
@@ -108,6 +126,10 @@ def _edges(batch: CompiledBatch) -> _Edges:
 
 
 def _plain(graph: Graph) -> Graph:
-    """The graph with a weight of its own on each edge."""
+    """The graph with a weight of its own on each edge, and on each node a weight that is read on entering it."""
     starts, ends = graph.terminals()
-    return Graph.from_edges(*graph.edges(), num_nodes=graph.num_nodes, starts=starts, ends=ends)
+    parents, children = graph.edges()
+    potentials = {"edge": (graph.num_edges, np.arange(graph.num_edges)), "node": (graph.num_nodes, children)}
+    return Graph.from_edges(
+        parents, children, num_nodes=graph.num_nodes, starts=starts, ends=ends, potentials=potentials
+    )

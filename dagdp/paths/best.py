@@ -17,9 +17,11 @@ from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.kernels.jit import counted, helper
+from dagdp.kernels.recursion import exceeds
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
 from dagdp.paths.result import Paths, assemble
+from dagdp.paths.scores import arrived, entered
 
 
 def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Paths:
@@ -28,6 +30,11 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = 
     Ties go to the first edge, in the user's order, into each node, as for `dp_grad` under HardMax. An item
     without a path has length 0. Of a batch of different graphs, the best path of each: axes [*batch, graphs].
     Parameters and errors are those of `dp_value`; equation (3).
+
+    Scores are summed in about 106 bits and rounded once. In float64 they are the `dp_value` under HardMax to the bit,
+    and the path is the one that `dp_grad` marks. Of float32 weights the score is rounded to float32 at the end, whereas
+    `dp_value` rounds the potentials of each edge to float32 and goes on in about 48 bits: on a graph with one potential
+    the two agree unless rounding falls between them, and differ by one unit in the last place then.
 
     Example
     -------
@@ -40,9 +47,8 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = 
     if isinstance(dag, CompiledBatch):
         return best_paths(dag, theta, minimize, end)
     question = ask(dag, theta, minimize, end)
-    values, edges = ranked(question, question.scores, 1)
-    shape = question.batch
-    return assemble(question, values.reshape(shape), edges.reshape(*shape, question.plain.longest))
+    edges = ranked(question, question.addends, 1)[1]
+    return assemble(question, edges.reshape(*question.batch, question.plain.longest))
 
 
 def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:
@@ -50,8 +56,8 @@ def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end:
 
     Fewer where the graph has fewer paths without a forbidden edge; in a batch, an item that has fewer than
     others is filled up with paths of length 0. Parallel edges make different paths. `k_best(k - 1)` is the
-    beginning of `k_best(k)`, and the first path is that of `best_path`. Time: one pass over the edges and,
-    for each further path, its length times the logarithm of the fan-in.
+    beginning of `k_best(k)`, and the first path is that of `best_path`, which says how scores are summed. Time: one
+    pass over the edges and, for each further path, its length times the logarithm of the fan-in.
 
     Parameters and errors are those of `dp_value`; InputError where k is not a positive number.
 
@@ -66,24 +72,25 @@ def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InputError(f"k is {k!r}; expected a positive number of paths")
     question = ask(dag, theta, minimize, end)
-    values, edges = ranked(question, question.scores, int(k))
-    shape = (*question.batch, values.shape[1])
-    return assemble(question, values.reshape(shape), edges.reshape(*shape, question.plain.longest))
+    edges = ranked(question, question.addends, int(k))[1]
+    return assemble(question, edges.reshape(*question.batch, *edges.shape[1:]))
 
 
-def ranked(question: Question, weights: Any, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def ranked(question: Question, addends: Any, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(values [items, m], edges [items, m, longest]) of the m <= k paths of highest weight, best first.
+
+    addends : weights as `Question.addends` gives them.
 
     m is the most that an item of the batch has, at least 1; missing paths have value -inf and edges -1.
     """
-    known, rows = question.plain, question.rows(weights)
+    known, (loose, shared) = question.plain, addends
     wiring, last = _wiring(known), question.last()
-    most = max((_count(*wiring, row, node) for row, node in zip(rows, last, strict=True)), default=0)
+    most = max((_count(wiring, (loose[b], shared[b]), node) for b, node in enumerate(last)), default=0)
     m = max(1, int(min(k, most)))
-    values = np.full((len(rows), m), -np.inf)
-    edges = np.full((len(rows), m, known.longest), -1)
-    for b, row in enumerate(rows):
-        _enumerate(*wiring, row, last[b], known.longest, values[b], edges[b])
+    values = np.full((last.size, m), -np.inf)
+    edges = np.full((last.size, m, known.longest), -1)
+    for b, node in enumerate(last):
+        _enumerate(wiring, (loose[b], shared[b]), node, known.longest, values[b], edges[b])
     return values, edges
 
 
@@ -93,9 +100,16 @@ def _wiring(known: Plain) -> tuple[Any, ...]:
     return known.order, first, known.in_ptr, known.in_edges, known.parents
 
 
+@counted
+def _possible(weights: Any, e: int) -> bool:
+    loose, shared = weights
+    return (loose.shape[0] == 0 or loose[e] > -np.inf) and (shared.shape[0] == 0 or shared[e] > -np.inf)
+
+
 @helper
-def _count(order: Any, first: Any, in_ptr: Any, in_edges: Any, parents: Any, weights: Any, end: int) -> Any:
+def _count(wiring: Any, weights: Any, end: int) -> Any:
     """How many paths without a forbidden edge lead to `end`, as a float: exact up to 2^53."""
+    order, first, in_ptr, in_edges, parents = wiring
     count = np.zeros(first.shape[0])
     for node in order:
         if first[node]:
@@ -103,7 +117,7 @@ def _count(order: Any, first: Any, in_ptr: Any, in_edges: Any, parents: Any, wei
             continue
         for place in range(in_ptr[node], in_ptr[node + 1]):
             e = in_edges[place]
-            if weights[e] > -np.inf:
+            if _possible(weights, e):
                 count[node] += count[parents[e]]
     return count[end]
 
@@ -111,7 +125,10 @@ def _count(order: Any, first: Any, in_ptr: Any, in_edges: Any, parents: Any, wei
 @counted
 def _better(keys: Any, a: int, b: int) -> bool:
     """Whether the candidate at place a comes before the one at b: higher, or equal and earlier in the user's order."""
-    return keys[a] > keys[b] or (keys[a] == keys[b] and a < b)
+    hi, lo = keys
+    if exceeds(hi[a], lo[a], hi[b], lo[b]):
+        return True
+    return a < b and not exceeds(hi[b], lo[b], hi[a], lo[a])
 
 
 @counted
@@ -145,19 +162,22 @@ def _pop(heap: Any, base: int, size: int, keys: Any) -> int:
 
 
 @counted
-def _first_paths(
-    order: Any, first: Any, in_ptr: Any, in_edges: Any, parents: Any, weights: Any, score: Any, place: Any, before: Any
-) -> None:
+def _first_paths(wiring: Any, weights: Any, score: Any, place: Any, before: Any) -> None:
     """Entry number `node` is the best path to the node: its score, the place of its last edge, the entry before."""
+    order, first, in_ptr, in_edges, parents = wiring
+    score_hi, score_lo = score
     for node in order:
         if first[node]:
-            score[node] = 0.0
+            score_hi[node] = 0.0
             continue
+        m_hi, m_lo = -np.inf, 0.0
         for p in range(in_ptr[node], in_ptr[node + 1]):
             e = in_edges[p]
-            total = weights[e] + score[parents[e]]
-            if total > score[node]:
-                score[node], place[node], before[node] = total, p, parents[e]
+            hi, lo = entered(weights, e, score_hi[parents[e]], score_lo[parents[e]])
+            if exceeds(hi, lo, m_hi, m_lo):
+                m_hi, m_lo, place[node], before[node] = hi, lo, p, parents[e]
+        if place[node] >= 0:
+            score_hi[node], score_lo[node] = arrived(weights, in_edges[place[node]], m_hi, m_lo)
 
 
 @counted
@@ -171,14 +191,16 @@ def _grown(array: Any, size: int) -> Any:
 
 
 @counted
-def _open(base: int, stop: int, taken: int, in_edges: Any, parents: Any, weights: Any, score: Any, queue: Any) -> int:
+def _open(base: int, stop: int, taken: int, wiring: Any, weights: Any, score: Any, queue: Any) -> int:
     """Fill a node's heap with the best path over each edge but the one at place `taken`; the heap's size."""
     heap, keys, source = queue
+    _, _, _, in_edges, parents = wiring
     size = 0
     for p in range(base, stop):
         e = in_edges[p]
-        keys[p], source[p] = weights[e] + score[parents[e]], parents[e]
-        if p != taken and keys[p] > -np.inf:
+        source[p] = parents[e]
+        keys[0][p], keys[1][p] = entered(weights, e, score[0][source[p]], score[1][source[p]])
+        if p != taken and keys[0][p] > -np.inf:
             _push(heap, base, size, keys, p)
             size += 1
     return size
@@ -199,39 +221,27 @@ def _trace(entry: int, place: Any, before: Any, in_edges: Any, edges: Any) -> No
 
 
 @helper
-def _enumerate(
-    order: Any,
-    first: Any,
-    in_ptr: Any,
-    in_edges: Any,
-    parents: Any,
-    weights: Any,
-    end: int,
-    longest: int,
-    values: Any,
-    edges: Any,
-) -> None:
+def _enumerate(wiring: Any, weights: Any, end: int, longest: int, values: Any, edges: Any) -> None:
     """Fill values [m] and edges [m, longest] with the best paths into `end`, as far as there are so many."""
+    _, first, in_ptr, in_edges, parents = wiring
     nodes, last = first.shape[0], end
-    score, place, before = np.full(nodes, -np.inf), np.full(nodes, -1), np.full(nodes, -1)
-    _first_paths(order, first, in_ptr, in_edges, parents, weights, score, place, before)
+    score, place, before = (np.full(nodes, -np.inf), np.zeros(nodes)), np.full(nodes, -1), np.full(nodes, -1)
+    _first_paths(wiring, weights, score, place, before)
     after = np.full(nodes, -1)  # the next entry of the same node
     tail = np.arange(nodes)  # the last entry of each node
     size = np.full(nodes, -1)  # of each node's heap; -1 before its second path is asked for
     spent = first.copy()  # no more paths: a start has one
     # the heaps; each edge's candidate: its score, and the entry of the edge's parent that it extends
-    heap, keys, source = np.empty(in_edges.shape[0], np.int64), np.empty(in_edges.shape[0]), np.empty_like(in_edges)
+    places = in_edges.shape[0]
+    heap, keys, source = np.empty(places, np.int64), (np.empty(places), np.empty(places)), np.empty_like(in_edges)
+    queue = (heap, keys, source)
     stack = np.empty(longest + 1, np.int64)
     used, entry = nodes, end
     for rank in range(values.shape[0]):
         if rank > 0:
             room = used + longest
-            score, place, before, after = (
-                _grown(score, room),
-                _grown(place, room),
-                _grown(before, room),
-                _grown(after, room),
-            )
+            score = _grown(score[0], room), _grown(score[1], room)
+            place, before, after = _grown(place, room), _grown(before, room), _grown(after, room)
             depth, node = 0, end
             while not spent[node] and (depth == 0 or after[before[last]] < 0):  # down: whose next path is needed?
                 stack[depth] = node
@@ -242,12 +252,11 @@ def _enumerate(
                 node = stack[at]
                 base, last = in_ptr[node], tail[node]
                 if size[node] < 0:
-                    queue = (heap, keys, source)
-                    size[node] = _open(base, in_ptr[node + 1], place[last], in_edges, parents, weights, score, queue)
+                    size[node] = _open(base, in_ptr[node + 1], place[last], wiring, weights, score, queue)
                 p = place[last]
                 if after[before[last]] >= 0:
-                    source[p] = after[before[last]]
-                    keys[p] = weights[in_edges[p]] + score[source[p]]
+                    k = source[p] = after[before[last]]
+                    keys[0][p], keys[1][p] = entered(weights, in_edges[p], score[0][k], score[1][k])
                     _push(heap, base, size[node], keys, p)
                     size[node] += 1
                 if size[node] == 0:
@@ -255,11 +264,12 @@ def _enumerate(
                     continue
                 p = _pop(heap, base, size[node], keys)
                 size[node] -= 1
-                score[used], place[used], before[used], after[used] = keys[p], p, source[p], -1
+                score[0][used], score[1][used] = arrived(weights, in_edges[p], keys[0][p], keys[1][p])
+                place[used], before[used], after[used] = p, source[p], -1
                 after[last], tail[node] = used, used
                 used += 1
             entry = after[entry]
-        if entry < 0 or score[entry] == -np.inf:
+        if entry < 0 or score[0][entry] == -np.inf:
             return
-        values[rank] = score[entry]
+        values[rank] = score[0][entry]
         _trace(entry, place, before, in_edges, edges[rank])

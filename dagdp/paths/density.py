@@ -2,7 +2,7 @@
 
 log p(Y) = c + Σ_{e in Y} part_e, as the walk makes one independent choice a node:
 
-- in general c = 0 and part_e = log q_e;
+- in general c = 0 and part_e = log q_e, q being 0 at a threshold (threshold.py);
 - where the solver is "exponential" (Negentropy), log q_e = (θ_e + v_j - v_i)/γ + 1 - corner. Along a path the
   v cancel, so c = -DP_Ω(θ)/γ and part_e = θ_e/γ + 1 - corner: no weight is formed, and none underflows.
 """
@@ -23,7 +23,8 @@ from dagdp.omega import Omega
 from dagdp.paths.arrays import constant, host, like, namespace
 from dagdp.paths.checked import checked_edges
 from dagdp.paths.plain import Question, ask
-from dagdp.run import dp_grad, dp_value, local_weights
+from dagdp.paths.threshold import walk_weights
+from dagdp.run import dp_grad, dp_value
 
 
 def path_log_prob(
@@ -96,8 +97,7 @@ def _of_scores(question: Question, omega: Omega) -> Density:
 
 def _of_weights(question: Question, omega: Omega) -> Density:
     known, xp = question.plain, namespace(question.scores)
-    given = known.theta(host(question.scores))
-    q = local_weights(known.dag, given, omega, end=question.end)
+    q = walk_weights(question, omega)
     lost = np.zeros(q.shape, bool)
     if is_tensor(question.scores) and question.scores.requires_grad:
         flow = dp_grad(known.dag, question.theta, omega, end=question.end)

@@ -7,6 +7,7 @@ weights: their gradients are the probabilities of nodes.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -60,10 +61,12 @@ class Question:
     """Checked input: scores to be maximised, [*batch, edges + joint], and where each item's paths end."""
 
     plain: Plain
-    scores: Any
+    scores: Any  # the sum of the two below
     end: Any  # None, or the user's numbers [*batch]
     sign: float
     dtype: Any  # of the answer
+    loose: Any  # the potentials that kernels add edge by edge, or None where there are none
+    shared: Any  # those that they add node by node, as all edges into a node share them, or None
 
     @property
     def batch(self) -> Shape:
@@ -76,6 +79,17 @@ class Question:
     def last(self) -> Numbers:
         """[items] the node where each item's paths end."""
         return np.broadcast_to(self.plain.end if self.end is None else self.end, self.batch).ravel().astype(np.int64)
+
+    @functools.cached_property
+    def addends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`loose` and `shared` as float64 [items, edges + joint] for compiled loops; [items, 0] in place of None."""
+        loose, shared = (
+            np.empty((self.last().size, 0))
+            if part is None
+            else self.rows(np.broadcast_to(host(part), self.scores.shape))
+            for part in (self.loose, self.shared)
+        )
+        return loose, shared
 
     def rows(self, values: Any) -> NDArray[np.float64]:
         """[*batch, edges + joint] as float64 [items, edges + joint], for compiled loops."""
@@ -96,16 +110,20 @@ def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     batch = common_batch(batches, end, dag)
     xp = namespace(arrays[0])
     joint = np.full(known.parents.size - known.edges, -1)
-    scores: Any = 0.0
-    for potential, array, own in zip(dag.potentials, arrays, batches, strict=True):
+    sums: list[Any] = [None, None]
+    for k, (potential, array, own) in enumerate(zip(dag.potentials, arrays, batches, strict=True)):
         entries = double(array.reshape(*own, potential.size))
         padded = xp.concatenate((entries, xp.zeros_like(entries[..., :1])), -1)  # index -1 reads the zero
-        scores = scores + padded[..., like(padded, np.concatenate([potential.index, joint]))]
-    scores = xp.broadcast_to(-scores if minimize else scores, (*batch, known.parents.size))
+        read = padded[..., like(padded, np.concatenate([potential.index, joint]))]
+        read, kind = -read if minimize else read, int(k in dag.hoisted)
+        sums[kind] = read if sums[kind] is None else sums[kind] + read
+    loose, shared = sums
+    scores = shared if loose is None else loose if shared is None else loose + shared
+    scores = xp.broadcast_to(scores, (*batch, known.parents.size))
     if not (scores < np.inf).all():  # fine behind an item's end; else this names the entry in the user's own array
         dp_value(dag, theta, HardMax(), minimize=minimize, end=end)
     where = None if end is None else dag.origin[dag.end_nodes(end, batch)].reshape(batch)
-    return Question(known, scores, where, -1.0 if minimize else 1.0, answer_type(arrays))
+    return Question(known, scores, where, -1.0 if minimize else 1.0, answer_type(arrays), loose, shared)
 
 
 _known: weakref.WeakKeyDictionary[CompiledDAG, Plain] = weakref.WeakKeyDictionary()

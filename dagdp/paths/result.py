@@ -13,6 +13,7 @@ from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.paths.arrays import host, like
 from dagdp.paths.plain import Question
+from dagdp.paths.scores import path_scores
 
 Numbers = NDArray[np.int64]
 
@@ -25,8 +26,8 @@ class Paths:
     `sample_paths` and [*batch, m] for `support`. L is the length of the longest path among them. Arrays are
     tensors where theta is one, constants to autograd: derivatives come from `path_log_prob` and `expectation`.
 
-    scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype; -inf (+inf when minimising)
-        where there is no path, whose length is then 0.
+    scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype, rounded once (see `best_path`);
+        -inf (+inf when minimising) where there is no path, whose length is then 0.
     edges : int64 [*axes, L] edge numbers, as `add_edge` gave them.
     nodes : int64 [*axes, L + 1] node numbers; `names` has the user's own.
     lengths : int64 [*axes] edges on each path.
@@ -85,9 +86,9 @@ def _names_by_graph(batch: CompiledBatch, nodes: Numbers) -> list[Any]:
     return [row if own is None else [own[n] for n in row] for row, own in zip(rows, known, strict=True)]
 
 
-def assemble(question: Question, scores: Any, edges: Numbers) -> Paths:
-    """Paths from their scores in float64, [*axes], to be maximised, and edges of the plain graph, [*axes, longest]."""
-    plain = question.plain
+def assemble(question: Question, edges: Numbers) -> Paths:
+    """Paths from their edges of the plain graph, [*axes, longest]."""
+    plain, scores = question.plain, path_scores(question, edges)
     kept = (edges >= 0) & (edges < plain.edges)  # the step into the joint is no edge of the user's
     lengths = kept.sum(-1)
     edges = np.where(kept, edges, -1)[..., : lengths.max(initial=0)]

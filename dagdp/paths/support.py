@@ -35,8 +35,10 @@ def support(
 ) -> Support:
     """Every path of non-zero probability with its probability, likeliest first: what sparse operators are for.
 
-    Under SquaredL2 and Tsallis most local weights are exactly 0, so that few paths are left (section C.1). Under
-    Negentropy every path without a forbidden edge is in the support.
+    Under SquaredL2 and Tsallis most local weights are exactly 0, so that few paths are left (section C.1). A weight
+    that rounding alone holds above 0 counts as 0: where the edge lies within 8 units of float64 rounding of the
+    operator's threshold, in the unit of the scores that lead to it (never where SquaredL2 gives it more than 1e-7).
+    Under Negentropy every path without a forbidden edge is in the support.
 
     Raises InputError where an item has more than `limit` paths, counted beforehand (`support_size`).
     Other parameters and errors are those of `dp_value`.
@@ -59,20 +61,21 @@ def support(
             f"the support{f' of item {place}' if place else ''} has {sizes[item]} paths; expected at most "
             f"limit={limit}. Raise limit, take a sparser operator or a smaller gamma, or draw from it with sample_paths"
         )
-    values, edges = ranked(question, found.part, max([1, *sizes]))
+    parts = question.rows(found.part)
+    values, edges = ranked(question, (parts, parts[:, :0]), max([1, *sizes]))
     shape = (*question.batch, values.shape[1])
     constants = host(found.constant)[..., None]
     probabilities = np.exp(constants + values.reshape(shape))
-    paths = assemble(question, _scores(question, edges).reshape(shape), edges.reshape(*shape, question.plain.longest))
+    paths = assemble(question, edges.reshape(*shape, question.plain.longest))
     return Support(question.answer(probabilities), paths)
 
 
 def support_size(
     dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
 ) -> Any:
-    """How many paths have non-zero probability, exactly: a Python int, or an object array of them [*batch].
+    """How many paths have non-zero probability, as in `support`: a Python int, or an object array of them [*batch].
 
-    Counted node by node, without enumeration. Parameters and errors are those of `dp_value`.
+    Counted node by node, without enumeration and without rounding. Parameters and errors are those of `dp_value`.
 
     Example
     -------
@@ -123,11 +126,3 @@ def _count(known: Plain, possible: NDArray[np.bool_], end: int) -> int:
         else:
             count[node] = sum(count[parents[e]] for e in in_edges[in_ptr[node] : in_ptr[node + 1]] if allowed[e])
     return count[end]
-
-
-def _scores(question: Question, edges: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[items, m] the sum of the question's scores over the edges of each path; -inf for one of length 0."""
-    rows = question.rows(question.scores)
-    taken = rows[np.arange(len(rows))[:, None, None], np.maximum(edges, 0)]
-    sums = np.where(edges >= 0, taken, 0.0).sum(-1)
-    return np.where((edges >= 0).any(-1), sums, -np.inf)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.inputs import checked
 from dagdp.kernels.jit import helper
 from dagdp.omega import Omega
-from dagdp.paths.arrays import host
 from dagdp.paths.plain import ask
 from dagdp.paths.result import Paths, assemble
-from dagdp.run import local_weights
+from dagdp.paths.threshold import walk_weights
 
 
 def sample_paths(
@@ -30,10 +31,13 @@ def sample_paths(
 
     Each draw starts at the end and leaves node i over edge e with probability q_e = `local_weights`; the
     expected path of `dp_grad` is the mean of such draws (Proposition 3). Exact: no approximation, no chain
-    to mix, and an edge of weight q = 0 is never drawn. An item without a path has paths of length 0.
+    to mix, and a path outside the `support` is never drawn. An item without a path has paths of length 0.
 
-    seed : whatever `numpy.random.default_rng` takes; the same seed gives the same paths. None: fresh ones.
-    Other parameters and errors are those of `dp_value`; InputError where n is not a positive number.
+    seed : whatever `numpy.random.default_rng` takes: an integer >= 0, a sequence of them, a `numpy.random.Generator`;
+        or a `torch.Generator`, of which one number is drawn as the seed. The same seed gives the same paths, a
+        generator that went on gives others. None: fresh ones.
+    Other parameters and errors are those of `dp_value`; InputError where n is not a positive number, and for any
+    other seed.
 
     Example
     -------
@@ -49,21 +53,36 @@ def sample_paths(
         raise InputError(f"n is {n!r}; expected a positive number of draws")
     question = ask(dag, theta, minimize, end)
     known = question.plain
-    q = local_weights(known.dag, known.theta(host(question.scores)), omega, end=question.end)
+    q = walk_weights(question, checked(dag, omega, None))
     edges = np.full((question.last().size, n, known.longest), -1)
-    scores = np.full(edges.shape[:2], -np.inf)
-    generator = np.random.default_rng(seed)
-    weights = (question.rows(q), question.rows(question.scores))
-    _walk_all(known.in_ptr, known.in_edges, known.parents, *weights, question.last(), generator, edges, scores)
-    shape = (*question.batch, int(n))
-    return assemble(question, scores.reshape(shape), edges.reshape(*shape, known.longest))
+    generator = _generator(seed)
+    _walk_all(known.in_ptr, known.in_edges, known.parents, question.rows(q), question.last(), generator, edges)
+    return assemble(question, edges.reshape(*question.batch, int(n), known.longest))
+
+
+def _is_torch_generator(value: Any) -> bool:
+    """Whether the value is a torch generator of random numbers. Without torch imported there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Generator)
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    """A generator of random numbers from what the user gave."""
+    if _is_torch_generator(seed):  # one number of it, so that the next call draws other paths
+        torch = sys.modules["torch"]
+        seed = int(torch.randint(2**63 - 1, (), generator=seed, device=seed.device))
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"seed is {seed!r}: {error}; expected None, an integer >= 0 or a sequence of them, or a generator, NumPy's "
+            "or torch's"
+        ) from None
 
 
 @helper
-def _walk_back(
-    in_ptr: Any, in_edges: Any, parents: Any, q: Any, weights: Any, end: int, generator: Any, edges: Any, scores: Any
-) -> None:
-    """Draw edges [n, longest] from the end back and turn each path round; scores [n] of those that have edges."""
+def _walk_back(in_ptr: Any, in_edges: Any, parents: Any, q: Any, end: int, generator: Any, edges: Any) -> None:
+    """Draw edges [n, longest] from the end back and turn each path round."""
     below = np.zeros(in_edges.shape[0] + 1)  # at each place, the q of its node's edges up to there
     for node in range(in_ptr.shape[0] - 1):
         total = 0.0
@@ -71,7 +90,7 @@ def _walk_back(
             total += q[in_edges[p]]
             below[p] = total
     for draw in range(edges.shape[0]):
-        node, length, score = end, 0, 0.0
+        node, length = end, 0
         while in_ptr[node] < in_ptr[node + 1] and below[in_ptr[node + 1] - 1] > 0.0:
             base, stop = in_ptr[node], in_ptr[node + 1]
             level = generator.random() * below[stop - 1]
@@ -81,18 +100,14 @@ def _walk_back(
                 place -= 1
             e = in_edges[place]
             edges[draw, length] = e
-            score += weights[e]
             length += 1
             node = parents[e]
         if length > 0:
-            scores[draw] = score
             edges[draw, :length] = edges[draw, :length][::-1].copy()
 
 
 @helper
-def _walk_all(
-    in_ptr: Any, in_edges: Any, parents: Any, q: Any, weights: Any, ends: Any, generator: Any, edges: Any, scores: Any
-) -> None:
-    """The same for every item: each array has one more axis in front, and `ends` [items] says where to begin."""
+def _walk_all(in_ptr: Any, in_edges: Any, parents: Any, q: Any, ends: Any, generator: Any, edges: Any) -> None:
+    """All items: `q` and `edges` have one more axis in front, and `ends` [items] says where to begin."""
     for b in range(ends.shape[0]):
-        _walk_back(in_ptr, in_edges, parents, q[b], weights[b], ends[b], generator, edges[b], scores[b])
+        _walk_back(in_ptr, in_edges, parents, q[b], ends[b], generator, edges[b])

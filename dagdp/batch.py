@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.compiled import CompiledDAG, enrolled
-from dagdp.compiler import compile
+from dagdp.compiled import PRUNED, CompiledDAG, enrolled
+from dagdp.compiler import build
+from dagdp.compiler.validate import warn_of_default_ends
 from dagdp.errors import GraphError, InputError
 from dagdp.graph import Graph, Potential
 from dagdp.layout import Layout, Numbers, section
@@ -63,7 +64,7 @@ class CompiledBatch:
     @cached_property
     def dags(self) -> tuple[CompiledDAG, ...]:
         """Each graph compiled alone, for what takes one graph at a time. Made when first asked for."""
-        return tuple(compile(graph) for graph in self.graphs)
+        return tuple(build(graph) for graph in self.graphs)
 
     @cached_property
     def potentials(self) -> tuple[Potential, ...]:
@@ -105,7 +106,7 @@ class CompiledBatch:
         return int(union.dag.origin[union.ends[k]] - union.nodes[k])
 
     def _rank(self, union: Union, g: int, node: Any) -> int:
-        """The internal number of a node of graph g at which paths may end."""
+        """The internal number of a node of graph g at which paths may end, -1 where no path leads."""
         names = self.graphs[g].nodes
         numbers: dict[Any, int] = {} if names is None else dict(zip(names, range(len(names)), strict=True))
         known = isinstance(node, Hashable) and node in numbers
@@ -116,13 +117,17 @@ class CompiledBatch:
             raise InputError(f"end {node!r} is no node of graph {g}; expected one of its {size} nodes")
         number = int(union.nodes[g - union.first]) + (int(node) if names is None else numbers[node])
         rank = int(union.dag.rank[number])
-        if rank < 0 or number in union.dag.starts:
-            why = "a start" if rank >= 0 else "on no path from a start to an end"
-            raise InputError(f"end {node!r} of graph {g} is {why}; expected a node that a path reaches")
-        return rank
+        if rank == PRUNED:
+            raise InputError(
+                f"end {node!r} of graph {g} leads to no end that the graph was compiled with, so its edges were "
+                "dropped; expected a node on a path. Name it in ends= to keep it"
+            )
+        return max(rank, -1)
 
     def explain(self) -> str:
         """How many graphs, edges and levels, and how they were joined, as a few lines of text."""
+        if not self.unions:
+            return "CompiledBatch: 0 graphs"
         levels = [union.dag.num_levels for union in self.unions]
         sizes = [union.last - union.first for union in self.unions]
         bytes_ = sum(union.dag.nbytes for union in self.unions)
@@ -155,14 +160,16 @@ def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str
 
     Parameters
     ----------
-    graphs : at least one; a CompiledDAG stands for its graph. Where they name potentials, all name the same.
+    graphs : a CompiledDAG stands for its graph. Where they name potentials, all name the same. A graph none of whose
+        ends is reached is an item without a path: value -inf (+inf when minimising), gradient 0.
     shared : names of potentials of which all graphs read one array, such as a transition matrix for utterances of
         different length. They have the same shape in every graph; the gradient is the sum over graphs.
 
     Graphs are joined in the order given into unions of bounded size, which threads run side by side; results do
     not depend on the number of threads. A list in which neighbours have like depth runs best.
 
-    Raises GraphError as `compile` does, with the number of the graph; and where potentials disagree.
+    Raises GraphError as `compile` does, with the number of the graph; and where potentials disagree. Warns as `compile`
+    does, once a batch, where no ends were named and a graph has several nodes without children.
 
     Example
     -------
@@ -174,16 +181,38 @@ def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str
     >>> batch.offsets.tolist()
     [0, 2, 5]
     """
+    made = build_batch(graphs, shared)
+    _warn_of_default_ends(made)
+    return made
+
+
+def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = ()) -> CompiledBatch:
+    """`compile_batch` without its warning: for graphs that were compiled before."""
+    if isinstance(graphs, Graph | CompiledDAG) or not isinstance(graphs, Iterable):
+        kind = "one graph" if isinstance(graphs, Graph | CompiledDAG) else type(graphs).__name__
+        raise GraphError(f"compile_batch was given {kind}; expected a list of graphs")
     given = tuple(graph.graph if isinstance(graph, CompiledDAG) else graph for graph in graphs)
-    if not given:
-        raise GraphError("the batch has no graph; expected at least one")
     for g, graph in enumerate(given):
         if not isinstance(graph, Graph):
             raise GraphError(f"graph {g} is {type(graph).__name__}; expected a Graph or a CompiledDAG")
+    given = tuple(graph.snapshot() for graph in given)
     layout, indices = _laid_out(given, shared)
     edges = [graph.num_edges for graph in given]
     unions = [join(given, indices, layout, first, last) for first, last in _cuts(edges)]
     return CompiledBatch(given, layout, tuple(unions))
+
+
+def _warn_of_default_ends(batch: CompiledBatch) -> None:
+    """One warning, of the first graph that gives cause for it; a graph compiled alone would give its own."""
+    for union in batch.unions:
+        joint = union.dag.origin[np.maximum(union.ends, 0)] == union.nodes[1:] - 1
+        for g in np.flatnonzero(joint & (union.ends >= 0)).tolist():
+            graph = batch.graphs[union.first + g]
+            if graph.terminals()[1] is None:
+                dag = build(graph)
+                warn_of_default_ends(graph, dag.ends, f"graph {union.first + g}", 3)
+                if dag.ends.size > 1:
+                    return
 
 
 def _cuts(edges: Sequence[int]) -> list[tuple[int, int]]:
@@ -197,17 +226,25 @@ def _cuts(edges: Sequence[int]) -> list[tuple[int, int]]:
     return cuts
 
 
+def _names_of(potentials: Iterable[str | None]) -> str:
+    """A graph's potentials, for a message."""
+    names = list(potentials)
+    return "no named potential" if names == [None] else f"potentials {names}"
+
+
 def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, list[list[Numbers]]]:
     """(the layout, [sections][graphs] each edge's place in the section)."""
     potentials = [{potential.name: potential for potential in graph.potentials()} for graph in graphs]
     if all(len(own) == 1 for own in potentials) and len({name for own in potentials for name in own}) > 1:
         potentials = [dict.fromkeys([None], *own.values()) for own in potentials]
+    if not graphs:
+        return Layout(0, (section(None, [], False)[0],)), []
     names = list(potentials[0])
     for g, own in enumerate(potentials):
         if set(own) != set(names):
             raise GraphError(
-                f"graph {g} has potentials {list(own)}, graph 0 {names}; expected the same names in every graph of a "
-                "batch: give an edge that does not read one the index -1"
+                f"graph {g} has {_names_of(own)}, graph 0 {_names_of(names)}; expected the same names in every graph "
+                "of a batch: name the potentials of all graphs, and give an edge that does not read one the index -1"
             )
         for potential in own.values():
             wrong = np.flatnonzero((potential.index < -1) | (potential.index >= potential.size))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,52 +14,23 @@ from dagdp import pool
 from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.graph import Potential
-from dagdp.inputs import Shape, Weights, arrange, checked, collect, common_batch, real_type
+from dagdp.infeasible import refuse_infeasible, refuse_overflow, refuses
+from dagdp.inputs import Shape, Weights, arrange, batch_of, checked, collect, end_shape, real_type
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel, Launch
 from dagdp.kernels.room import places_size, scratch_size, team_numbers
 from dagdp.kernels.team import LEAST_NODES
 from dagdp.omega import Negentropy, Omega
+from dagdp.repeat import Options, Repeatable, form_of, found, remember
 from dagdp.wiring import located, sizes
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
-FORMS = 32  # forms of calls that are kept for a graph
 MOST_MEMBERS = 16  # of a team: pieces of a level are bits of a number. More than there are cores would wait in turn
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether an input was out of range
-
-
-class Repeatable:
-    """A checked call that can be made again with other arrays."""
-
-    weights: Weights
-    direction: Weights | None
-    real: Any
-
-    @property
-    def potentials(self) -> Sequence[Potential]:
-        """Of each block its name and size."""
-        raise NotImplementedError
-
-    def again(self, theta: Any, z: Any) -> Self:
-        """This call on other arrays of the same form: all that was worked out is taken over."""
-        potentials, along = self.potentials, self.direction
-        return self._with(
-            self.weights.refilled(potentials, theta, self.real),
-            None if along is None else along.refilled(potentials, z, self.real),
-        )
-
-    def emptied(self) -> Self:
-        """This call without its arrays, to be kept for `again`."""
-        return self._with(self.weights.emptied(), None if self.direction is None else self.direction.emptied())
-
-    def _with(self, weights: Weights, direction: Weights | None) -> Self:
-        made = object.__new__(type(self))
-        made.__dict__.update(self.__dict__, weights=weights, direction=direction)
-        return made
 
 
 class _Gradient(NamedTuple):
@@ -84,6 +55,9 @@ class Call(Repeatable):
     sign: float
     threads: int
     real: Any
+    refuse: bool  # an item without a path is an error
+    lost: bool = field(init=False, default=False)  # whether no path leads to the end of some item
+    suspect: bool = field(init=False, default=False)  # a sum may have overflowed, if it was not padding that was bad
     items: int = field(init=False)
     tasks: list[Batch] = field(init=False)  # ranges of items, each a launch, or some: see `to_the_end`
     members: int = field(init=False)  # threads that share the levels of one item: each launches the kernel
@@ -95,6 +69,7 @@ class Call(Repeatable):
     rooms: dict[Kernel, tuple[Any, ...]] = field(default_factory=dict)  # see `_room`
 
     def __post_init__(self) -> None:
+        self.end_at(self.ends)
         self.items = int(self.ends.size)
         row = ROW_BYTES // self.real().itemsize
         lanes = row if self.tied else self.dag.samples_together(self.items, row)
@@ -186,6 +161,7 @@ class Call(Repeatable):
         if bad:
             for what, weights, (sign, lowest) in zip(("theta", "z"), self._given, self.bounds, strict=False):
                 raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign))
+            self.suspect = True
 
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
         """(numbers, places) that a launch works in, the launches, and the ways that they go."""
@@ -203,10 +179,38 @@ class Call(Repeatable):
         made = []
         for buffer, own in zip(buffers, self.gradients, strict=True):
             total = np.add.reduce(buffer, axis=0) if own.shared else buffer
-            made.append((total if sign > 0 else -total).reshape(own.shape).astype(own.dtype, copy=False))
+            made.append((total if sign > 0 else 0 - total).reshape(own.shape).astype(own.dtype, copy=False))
         if self.weights.keyed:
             return {potential.name: array for potential, array in zip(self.dag.potentials, made, strict=True)}
         return made[0]
+
+    def end_at(self, ends: NDArray[np.int32]) -> None:
+        """Let paths end at these nodes, -1 where none leads."""
+        self.ends, self.lost = ends, bool(ends.size and ends.min() < 0)
+
+    def new_values(self) -> NDArray[Any]:
+        """[items] room for values. Kernels leave out items that end at a start, whose value is 0."""
+        return np.zeros(self.items, self.real)
+
+    def values(self, values: NDArray[Any]) -> Any:
+        """Values [items] as the user's [*batch]: -inf for items without a path, +inf when minimising, or an error."""
+        if self.sign < 0:
+            values += 0  # a cost of 0 is no -0
+        if self.suspect:
+            refuse_overflow("value", values.reshape(self.batch), self.sign)
+        if self.lost:
+            values[self.ends < 0] = -self.sign * np.inf
+        if self.refuse:
+            refuse_infeasible(values.reshape(self.batch), self.sign)
+        return self.scalars(values)
+
+    def slopes(self, values: NDArray[Any], slopes: NDArray[Any]) -> Any:
+        """Derivatives [items] of the values as the user's [*batch]: 0 where there is no path."""
+        self.values(values)
+        slopes = np.where(np.isinf(values), 0, slopes)  # a hoisted z was added to it
+        if self.suspect:
+            refuse_overflow("derivative in the direction of z", slopes.reshape(self.batch), 0)
+        return self.scalars(slopes)
 
     def scalars(self, values: NDArray[Any]) -> Any:
         """[*batch] in the user's dtype; a NumPy scalar without batch."""
@@ -280,71 +284,42 @@ def ways_of(
     )
 
 
-def prepare(dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None) -> Call:
+def prepare(
+    dag: Any,
+    theta: Any,
+    omega: Omega | None,
+    z: Any,
+    minimize: bool,
+    end: Any,
+    threads: int | None,
+    on_infeasible: str = "value",
+) -> Call:
     """The call of a function of `dagdp.run`: everything that its arguments can be wrong in is checked here.
 
     A small call takes longer to check than to run, and is mostly made many times: what was worked out for arguments
     of one form (shapes, types and options) is kept with the graph. No array of theta or z is, and where paths end is
     looked at anew.
     """
-    form = form_of(theta, z, omega, minimize, end, threads) if type(dag) is CompiledDAG else None
+    options = Options(omega, minimize, threads, on_infeasible)
+    form = form_of(theta, z, end, options) if type(dag) is CompiledDAG else None
     known = None if form is None else found(dag.calls, form)
     if known is not None:
         again: Call = known.again(theta, z)
         if end is not None:
-            again.ends = dag.end_nodes(end, again.batch)
+            again.end_at(dag.end_nodes(end, again.batch))
         return again
-    call = _checked_call(dag, theta, omega, z, minimize, end, threads)
+    call = _checked_call(dag, theta, z, end, options)
     if form is not None and call.threads == 1 and call.items > 0:
         remember(dag.calls, form, call.emptied())
     return call
 
 
-def found(calls: dict[Any, Any], form: Any) -> Any:
-    """The call of that form that is kept, or None."""
-    try:
-        return calls.get(form)
-    except TypeError:  # not to be hashed: an operator of a class that is not frozen
-        return None
-
-
-def remember(calls: dict[Any, Any], form: Any, known: Any) -> None:
-    """Keep what is known of a call, which holds no arrays, for others of its form."""
-    try:
-        hash(form)
-    except TypeError:  # as in `found`
-        return
-    if len(calls) >= FORMS:
-        calls.clear()
-    calls[form] = known
-
-
-def form_of(theta: Any, z: Any, omega: Any, minimize: Any, end: Any, threads: Any) -> Any:
-    """What a call hangs on beside the numbers in its arrays, if that can be hashed; None where it may be wrong."""
-    if not (threads is None or type(threads) is int):
-        return None
-    theta_form = _arrays_form(theta)
-    z_form, end_form = None if z is None else _arrays_form(z), None if end is None else _arrays_form(end)
-    if theta_form is None or (z is None) != (z_form is None) or (end is None) != (end_form is None):
-        return None
-    return theta_form, z_form, end_form, omega, minimize, threads
-
-
-def _arrays_form(given: Any) -> Hashable | None:
-    if type(given) is np.ndarray:
-        return given.shape, given.dtype
-    if type(given) is dict and all(type(array) is np.ndarray for array in given.values()):
-        return tuple((name, array.shape, array.dtype) for name, array in given.items())
-    return None
-
-
-def _checked_call(
-    dag: Any, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
-) -> Call:
-    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
+def _checked_call(dag: Any, theta: Any, z: Any, end: Any, options: Options) -> Call:
+    threads = options.threads
+    chosen = checked(dag, DEFAULT if options.omega is None else options.omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
-    batch = common_batch(batches + z_batches, end, dag)
+    batch = batch_of(batches, z_batches, end_shape(end, dag))
     real = real_type(arrays + z_arrays)
     weights = arrange(keyed, arrays, batches, batch, real)
     ends = dag.end_nodes(end, batch)
@@ -357,7 +332,8 @@ def _checked_call(
         direction=None if z is None else arrange(z_keyed, z_arrays, z_batches, batch, real),
         batch=batch,
         ends=ends,
-        sign=-1.0 if minimize else 1.0,
+        sign=-1.0 if options.minimize else 1.0,
         threads=int(threads),
         real=real,
+        refuse=refuses(options.on_infeasible),
     )

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from dagdp.errors import InputError
 from dagdp.graph import Graph, Potential
+from dagdp.lengths import ends_of_lengths
 from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
 from dagdp.wiring import Wiring, addresses
 
 Numbers = NDArray[np.int64]
 NEAR = 1 << 16  # nodes: what is kept of them for a row of samples stays in the cache, or not far from it
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
+PRUNED, UNREACHED = -1, -2  # ranks of nodes that take no part: no way leads on to an end; no way leads there
 SHARED_WIDTH = 1024  # nodes of a level from which threads share it out: the meetings of 16 cores take longer than of 2
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
@@ -37,7 +39,7 @@ class CompiledDAG:
     potentials: tuple[Potential, ...]
     wiring: Wiring
     origin: NDArray[np.int32]  # [nodes] the user's number of each internal node, -1 for the extra end
-    rank: NDArray[np.int32]  # [user's nodes] the internal number, -1 for a pruned node
+    rank: NDArray[np.int32]  # [user's nodes] the internal number; PRUNED or UNREACHED for nodes that take no part
     end: int
     starts: Numbers
     ends: Numbers
@@ -206,8 +208,27 @@ class CompiledDAG:
         """The user's numbers of the nodes that `end=` names, one or an array of them."""
         return self._user_numbers(end)
 
+    def ends_of(self, lengths: Any) -> Numbers:
+        """Where the items of a ragged batch end, for `end=`: int64 [*batch], the graph's own node numbers.
+
+        lengths : integers [*batch], at least 1; for a graph that has two lengths, such as an alignment grid, a pair
+            (n_a, n_b) of a number or an array [*batch] each.
+
+        Raises InputError where a length is out of range, or the graph was built without ends by length: `trellis` and
+        `linear_chain` have them with ragged=True, `dtw_grid` always, others by `Graph.from_edges(ends_by_length=)`.
+
+        Example
+        -------
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.trellis(3, 2, ragged=True))
+        >>> theta = np.zeros((2, 3, 2, 2))
+        >>> np.exp(dagdp.dp_value(dag, theta, end=dag.ends_of([1, 3]))).round(6).tolist()  # 2 and 8 state sequences
+        [2.0, 8.0]
+        """
+        return ends_of_lengths(self.graph.ends_by_length, lengths)
+
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
-        """Internal numbers [items] of the end of each batch item, from the user's `end=`."""
+        """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""
         if end is None:
             ends = np.empty(math.prod(batch), np.int32)
             ends.fill(self.end)
@@ -223,13 +244,15 @@ class CompiledDAG:
         if wrong.size:
             raise InputError(f"end {chosen[wrong[0]]} is no node; expected 0 <= end < {self.rank.size}")
         ranks = self.rank[chosen]
-        lost = np.flatnonzero(ranks < self.wiring.incoming.levels[1])  # the first level is the starts
+        lost = np.flatnonzero(ranks == PRUNED)
         if lost.size:
             names = self.graph.nodes
             node = int(chosen[lost[0]]) if names is None else names[chosen[lost[0]]]
-            why = "a start" if ranks[lost[0]] >= 0 else "on no path from a start to an end"
-            raise InputError(f"end {node!r} is {why}; expected a node that a path reaches. Name it in ends= to keep it")
-        return ranks.astype(np.int32)
+            raise InputError(
+                f"end {node!r} leads to no end that the graph was compiled with, so its edges were dropped; expected a "
+                "node on a path. Name it in ends= to keep it"
+            )
+        return np.maximum(ranks, -1).astype(np.int32, copy=False)
 
     def _user_numbers(self, end: Any) -> Numbers:
         if self.numbers is None:
@@ -293,9 +316,18 @@ class CompiledDAG:
         return [f"  tied      {'; '.join(what)}: multiplied where samples share it (Negentropy)"] if what else []
 
     def _describe_ends(self) -> str:
+        named = self.graph.terminals()[1]
+        lost = self._unreached_ends() if named is None else int(np.unique(named).size - self.ends.size)
+        more = f"; dropped, as no start reaches them: {lost}" if lost else ""
         if self.ends.size == 1:
-            return "1, no extra node"
-        return f"{self.ends.size}, joined by one extra node (the maximum over them)"
+            return f"1, no extra node{more}"
+        return f"{self.ends.size}, joined by one extra node (the maximum over them){more}"
+
+    def _unreached_ends(self) -> int:
+        """Nodes without children that no start reaches."""
+        parents, children = self.graph.edges()
+        fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
+        return int(((fan_out == 0) & (fan_in > 0) & (self.rank == UNREACHED)).sum())
 
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"

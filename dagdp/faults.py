@@ -33,7 +33,7 @@ def raise_first_fault(
         if not wrong.any():
             continue
         one_row = weights.shared[k] or block.shape[0] == 1
-        for end in np.unique(ends):
+        for end in np.unique(ends[ends >= 0]):
             rows = np.array([0]) if one_row else np.flatnonzero(ends == end)
             hits = np.argwhere(wrong[rows] & _entries_before(dag, potential, end))
             if hits.size:
@@ -42,7 +42,9 @@ def raise_first_fault(
 
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
-    """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`."""
+    """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`; none if -1."""
+    if end < 0:
+        return np.zeros(dag.num_edges, bool)
     parents, children = dag.parents, dag.children
     in_ptr, in_order = group(children, dag.num_nodes)
     falling = np.arange(dag.num_nodes)[::-1].copy()
@@ -63,10 +65,12 @@ def _entries_before(dag: CompiledDAG, potential: Potential, end: int) -> NDArray
 def _message(
     weights: Weights, k: int, name: str | None, row: int, entry: int, what: str, label: str, sign: float
 ) -> str:
-    given = weights.given[k]
-    shape = given.shape[given.ndim - len(weights.entry_shapes[k]) :]
-    batch = given.shape[: given.ndim - len(shape)]
-    place = (*np.unravel_index(row, batch), *np.unravel_index(entry, shape))
+    shape, own, given = weights.entry_shapes[k], weights.own[k], weights.shapes[k]
+    item = np.unravel_index(row, given[: len(given) - len(shape)])
+    place = (  # in the user's array, which may have fewer axes than the batch, or axes of length 1
+        *(0 if size == 1 else i for i, size in zip(item[len(item) - len(own) :], own, strict=True)),
+        *np.unravel_index(entry, shape),
+    )
     label = f"{label}[{name!r}]" if weights.keyed else label
     value = weights.blocks[k][row, entry]
     at = f"{label}[{', '.join(str(int(i)) for i in place)}] is {value}"

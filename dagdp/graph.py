@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dagdp.errors import GraphError
+from dagdp.kinds import refuse_mask
 
 Shape = tuple[int, ...]
+Numbers = NDArray[np.int64]
+#: (first, shape): the ends of a ragged batch are consecutive nodes from `first`, in row-major order of the lengths
+EndsByLength = tuple[int, Shape]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Graph:
 
     Parameters
     ----------
-    starts, ends : nodes where a path may begin and end. Default: nodes without parents, without children.
+    starts, ends : nodes where a path may begin and end. Default: nodes without parents, nodes without children. Where
+        the default finds several ends, `compile` warns: a node that leads nowhere by mistake would be one.
     potentials : `{name: shape}` of the arrays whose entries edges will name; without it every edge has
         a weight of its own and theta is one array `[*batch, edges]` in the order of `add_edge`.
 
@@ -56,10 +61,17 @@ class Graph:
 
     def __init__(
         self,
+        *given: Never,
         starts: Iterable[Hashable] | None = None,
         ends: Iterable[Hashable] | None = None,
         potentials: Mapping[str, int | Sequence[int]] | None = None,
     ) -> None:
+        if given:
+            raise GraphError(
+                f"Graph was given {_short(given[0])}; expected options by name only, starts=, ends= and potentials=. "
+                "Add edges one by one with add_edge(parent, child), or all at once with "
+                "Graph.from_edges(parents, children); a networkx graph enters through dagdp.from_networkx(G)"
+            )
         self._starts = None if starts is None else list(starts)
         self._ends = None if ends is None else list(ends)
         self._shapes = None if potentials is None else {k: _shape(k, v) for k, v in potentials.items()}
@@ -83,6 +95,13 @@ class Graph:
         """
         shapes = self._shapes or {}
         unknown = [name for name in entries if name not in shapes]
+        if unknown and self._shapes is None:
+            raise GraphError(
+                f"edge {parent!r} -> {child!r} was given {unknown[0]}={entries[unknown[0]]!r}, and the graph has no "
+                "potential of that name. The numbers on edges are theta: one for each edge, in the order of add_edge, "
+                "handed to dp_value(dag, theta) and its relatives. For entries that edges share, name the array: "
+                f"Graph(potentials={{{unknown[0]!r}: shape}})"
+            )
         if unknown:
             raise GraphError(
                 f"edge {parent!r} -> {child!r} reads potential {unknown[0]!r}, which the graph does not have; "
@@ -104,15 +123,21 @@ class Graph:
         starts: ArrayLike | None = None,
         ends: ArrayLike | None = None,
         potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
+        *,
+        ends_by_length: EndsByLength | None = None,
     ) -> Graph:
         """A graph from integer arrays: the fast door, without a Python loop over edges.
 
         Parameters
         ----------
         parents, children : [edges] node numbers, 0 <= number < num_nodes.
-        num_nodes : default 1 + the largest number.
-        starts, ends : node numbers.
+        num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
+        starts, ends : node numbers. Default: nodes without parents, nodes without children.
         potentials : `{name: (shape, index)}`, index [edges] into the flattened array, -1 for "none".
+        ends_by_length : (first, shape) where an item of a ragged batch ends by its lengths, for `dag.ends_of`: node
+            `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
+
+        Raises GraphError: arrays of unequal size, no integers, numbers far above the number of edges.
 
         Example
         -------
@@ -120,7 +145,19 @@ class Graph:
         >>> graph
         Graph(3 nodes, 3 edges)
         """
-        return _ArrayGraph(parents, children, num_nodes, starts, ends, potentials)
+        edges = _integers("parents", parents), _integers("children", children)
+        terminals = tuple(
+            None if nodes is None else _integers(what, nodes) for what, nodes in (("starts", starts), ("ends", ends))
+        )
+        if edges[0].shape != edges[1].shape:
+            raise GraphError(
+                f"parents has {edges[0].size} entries and children {edges[1].size}; expected one of each for every edge"
+            )
+        read: tuple[Potential, ...] = (_of_edges(edges[0].size),)
+        if potentials is not None:
+            read = tuple(_potential(name, *spec, edges[0].size) for name, spec in potentials.items())
+        size = _counted_nodes(edges) if num_nodes is None else int(num_nodes)
+        return _ArrayGraph(edges, size, terminals, read, ends_by_length=ends_by_length)
 
     @property
     def num_nodes(self) -> int:
@@ -145,10 +182,19 @@ class Graph:
         """(starts, ends) as node numbers; None where the default applies."""
         return self._numbered("start", self._starts), self._numbered("end", self._ends)
 
+    @property
+    def ends_by_length(self) -> EndsByLength | None:
+        """(first, shape) as `from_edges` was given it, or None."""
+        return None
+
+    def snapshot(self) -> Graph:
+        """The graph as it is now, which no later `add_edge` changes: what a compiled graph holds."""
+        return _ArrayGraph(self.edges(), self.num_nodes, self.terminals(), self.potentials(), list(self._numbers))
+
     def potentials(self) -> tuple[Potential, ...]:
         """The arrays that edges read, in the order in which they were named."""
         if self._shapes is None:
-            return (Potential(None, (self.num_edges,), np.arange(self.num_edges)),)
+            return (_of_edges(self.num_edges),)
         return tuple(
             Potential(name, shape, np.array(self._entries[name], np.int64)) for name, shape in self._shapes.items()
         )
@@ -166,48 +212,30 @@ class Graph:
 
 
 class _ArrayGraph(Graph):
-    """A graph whose nodes are numbers and whose edges are arrays from the beginning."""
+    """A graph that is complete: edges are arrays, nodes are numbers that may have names."""
 
     def __init__(
         self,
-        parents: ArrayLike,
-        children: ArrayLike,
-        num_nodes: int | None,
-        starts: ArrayLike | None,
-        ends: ArrayLike | None,
-        potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None,
+        edges: tuple[Numbers, Numbers],
+        num_nodes: int,
+        terminals: tuple[Numbers | None, ...],
+        potentials: tuple[Potential, ...],
+        names: list[Hashable] | None = None,
+        ends_by_length: EndsByLength | None = None,
     ) -> None:
-        self._edges = _integers("parents", parents), _integers("children", children)
-        if self._edges[0].shape != self._edges[1].shape:
-            raise GraphError(
-                f"parents has {self._edges[0].size} entries and children {self._edges[1].size}; "
-                "expected one of each for every edge"
-            )
-        largest = max((int(a.max()) for a in self._edges if a.size), default=-1)
-        self._num_nodes = largest + 1 if num_nodes is None else int(num_nodes)
-        self._terminals = (
-            None if starts is None else _integers("starts", starts),
-            None if ends is None else _integers("ends", ends),
+        self._edges, self._num_nodes, self._potentials, self._names = edges, num_nodes, potentials, names
+        self._terminals = (terminals[0], terminals[1])
+        self._ends_by_length = ends_by_length
+
+    def add_node(self, node: Hashable) -> NoReturn:
+        raise GraphError(
+            "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add nodes one by one"
         )
-        if potentials is None:
-            self._potentials: tuple[Potential, ...] = (Potential(None, (self.num_edges,), np.arange(self.num_edges)),)
-        else:
-            self._potentials = tuple(self._potential(name, *spec) for name, spec in potentials.items())
 
-    def _potential(self, name: str, shape: int | Sequence[int], index: ArrayLike) -> Potential:
-        potential = Potential(name, _shape(name, shape), _integers(f"the index of potential {name!r}", index))
-        if potential.index.size != self.num_edges:
-            raise GraphError(
-                f"the index of potential {name!r} has {potential.index.size} entries; "
-                f"expected one for each of the {self.num_edges} edges (-1 for an edge that does not read it)"
-            )
-        return potential
-
-    def add_node(self, node: Hashable) -> int:
-        raise GraphError("a graph made by Graph.from_edges is complete; build with Graph() to add nodes one by one")
-
-    def add_edge(self, parent: Hashable, child: Hashable, **entries: int | Sequence[int]) -> int:
-        raise GraphError("a graph made by Graph.from_edges is complete; build with Graph() to add edges one by one")
+    def add_edge(self, parent: Hashable, child: Hashable, **entries: int | Sequence[int]) -> NoReturn:
+        raise GraphError(
+            "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add edges one by one"
+        )
 
     @property
     def num_nodes(self) -> int:
@@ -219,16 +247,23 @@ class _ArrayGraph(Graph):
 
     @property
     def nodes(self) -> list[Hashable] | None:
-        return None
+        return self._names
 
-    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    @property
+    def ends_by_length(self) -> EndsByLength | None:
+        return self._ends_by_length
+
+    def edges(self) -> tuple[Numbers, Numbers]:
         return self._edges
 
-    def terminals(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         return self._terminals
 
     def potentials(self) -> tuple[Potential, ...]:
         return self._potentials
+
+    def snapshot(self) -> Graph:
+        return self
 
     def __repr__(self) -> str:
         return _summary(self, {part.name: part.shape for part in self._potentials if part.name is not None})
@@ -244,7 +279,43 @@ def _summary(graph: Graph, shapes: Mapping[str, Shape] | None) -> str:
     return f"Graph({', '.join(said + named)})"
 
 
+def _short(value: Any) -> str:
+    """A value that a user handed over, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _of_edges(edges: int) -> Potential:
+    """theta of a graph without names: an entry for each edge."""
+    return Potential(None, (edges,), np.arange(edges))
+
+
+def _counted_nodes(edges: tuple[Numbers, Numbers]) -> int:
+    """1 + the largest number, refused where nearly all nodes below it would be without an edge."""
+    nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
+    most = 16 * edges[0].size + 10**6
+    if nodes > most:
+        raise GraphError(
+            f"the largest node number is {nodes - 1} and there are {edges[0].size} edges; expected at most {most - 1}: "
+            "every number below the largest is a node. Renumber with "
+            "names, numbers = np.unique([parents, children], return_inverse=True) and "
+            "parents, children = numbers.reshape(2, -1), or give num_nodes= if the nodes are meant"
+        )
+    return nodes
+
+
+def _potential(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
+    potential = Potential(name, _shape(name, shape), _integers(f"the index of potential {name!r}", index))
+    if potential.index.size != edges:
+        raise GraphError(
+            f"the index of potential {name!r} has {potential.index.size} entries; "
+            f"expected one for each of the {edges} edges (-1 for an edge that does not read it)"
+        )
+    return potential
+
+
 def _integers(what: str, values: ArrayLike) -> NDArray[np.int64]:
+    refuse_mask(values, what, GraphError)
     array = np.asarray(values).ravel()
     if array.size == 0:
         return np.empty(0, np.int64)
@@ -267,12 +338,19 @@ def _entry(name: str, shape: Shape, place: int | Sequence[int]) -> int:
     return int(np.ravel_multi_index(indices, shape)) if shape else 0
 
 
-def from_networkx(G: Any, weight: str = "weight") -> tuple[Graph, NDArray[np.float64]]:
+def from_networkx(
+    G: Any,
+    weight: str = "weight",
+    *,
+    starts: Iterable[Hashable] | None = None,
+    ends: Iterable[Hashable] | None = None,
+) -> tuple[Graph, NDArray[np.float64]]:
     """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta [edges] follows the edges of `G`.
 
     Edge number e is the e-th of `G.edges` (with keys for a MultiDiGraph: parallel edges stay apart),
     so `dict(zip(G.edges, dp_grad(compile(graph), theta)))` is the expected path on G's own edges.
-    Nodes without edges take no part. Raises GraphError naming the edge that lacks the attribute.
+    Nodes without edges take no part. starts, ends : as in `Graph`.
+    Raises GraphError naming the edge that lacks the attribute.
 
     Example
     -------
@@ -285,7 +363,7 @@ def from_networkx(G: Any, weight: str = "weight") -> tuple[Graph, NDArray[np.flo
     """
     if not hasattr(G, "is_directed") or not G.is_directed():
         raise GraphError(f"from_networkx was given {type(G).__name__}; expected a DiGraph or a MultiDiGraph")
-    graph = Graph()
+    graph = Graph(starts=starts, ends=ends)
     theta = np.empty(G.number_of_edges())
     triples = G.edges(keys=True, data=weight) if G.is_multigraph() else G.edges(data=weight)
     for e, (*edge, value) in enumerate(triples):

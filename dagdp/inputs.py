@@ -13,7 +13,7 @@ from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.graph import Graph, Potential
-from dagdp.kinds import is_tensor
+from dagdp.kinds import is_tensor, plain_array
 from dagdp.omega import Negentropy, Omega
 
 Array = NDArray[Any]
@@ -24,10 +24,12 @@ class Weights(NamedTuple):
     """theta, or a direction, in kernel form: per potential an array [items or 1, entries] of one real type."""
 
     keyed: bool  # the user gave a dict
-    given: tuple[Array, ...]
+    given: tuple[Array, ...]  # [blocks] the user's arrays, data expanded to the batch
+    own: tuple[Shape, ...]  # [blocks] the batch dimensions that the user's array has
+    shapes: tuple[Shape, ...]  # [blocks] of `given`
     entry_shapes: tuple[Shape, ...]  # [blocks] shape of the potential, without batch
     blocks: tuple[Array, ...]
-    shared: NDArray[np.bool_]  # [blocks] no batch dimensions: one row for all items
+    shared: NDArray[np.bool_]  # [blocks] a parameter: one row for all items
     rows: tuple[tuple[int, int], ...]  # [blocks] shape of the block
 
     @property
@@ -37,9 +39,10 @@ class Weights(NamedTuple):
 
     def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
         """Of other arrays of the same form: shapes, types and names are not looked at."""
-        given = tuple([values[p.name] for p in potentials]) if self.keyed else (values,)
+        arrays = [values[p.name] for p in potentials] if self.keyed else (values,)
+        given = tuple([_expanded(array, shape) for array, shape in zip(arrays, self.shapes, strict=True)])
         blocks = tuple([_plain(array, real, rows) for array, rows in zip(given, self.rows, strict=True)])
-        return Weights(self.keyed, given, self.entry_shapes, blocks, self.shared, self.rows)
+        return self._replace(given=given, blocks=blocks)
 
     def emptied(self) -> Weights:
         """Without the arrays."""
@@ -98,41 +101,87 @@ def collect(
         array = as_array(values[potential.name] if keyed else values, label)
         arrays.append(array)
         batches.append(_batch_of(array, potential, label, dag))
+    if keyed:
+        check_carried(batches, what)
     return keyed, arrays, batches
 
 
-def common_batch(batches: list[Shape], end: Any = None, dag: CompiledDAG | None = None) -> Shape:
-    """The batch shape that all blocks carry or lack; `end` gives it where no block does."""
+def check_carried(batches: list[Shape], what: str) -> None:
+    """Of the blocks of a dict each carries all batch dimensions, or none: then it is a parameter of the batch."""
     carried = [batch for batch in batches if batch != ()]  # no set: to hash a traced size is to fix it
     if any(batch != carried[0] for batch in carried):
         raise InputError(
-            f"batch dimensions disagree: {sorted(set(carried))}; expected every array to carry the same ones, or none"
+            f"batch dimensions disagree: the arrays of {what} have {sorted(set(carried))}; expected every array to "
+            "carry the same ones, or none"
         )
-    if carried:
-        return carried[0]
-    if hasattr(end, "shape"):
-        return tuple(end.shape)
-    if end is None or dag is None or _is_name(end, dag):
+
+
+def batch_of(batches: Sequence[Shape], z_batches: Sequence[Shape], end: Shape) -> Shape:
+    """The batch of a call: the broadcast of what the blocks of theta, those of z, and `end` carry in front.
+
+    Among the blocks of a dict those that have batch dimensions have all of them: see `check_carried`.
+    """
+    carried = [next((own for own in given if own != ()), ()) for given in (batches, z_batches)]
+    batch = broadcast([("theta", carried[0]), ("z", carried[1])])
+    if end == () or batch == ():
+        return batch if end == () else end
+    together = _together(batch, end)
+    if together is None:
+        raise InputError(f"end has shape {end}; expected one node, or one for each batch item, shape {batch}")
+    return together
+
+
+def end_shape(end: Any, dag: CompiledDAG) -> Shape:
+    """The batch dimensions that `end=` carries: nodes may be names, in lists."""
+    if end is None:
         return ()
-    return (len(end),) if isinstance(end, list | tuple) else ()
+    return tuple(end.shape) if hasattr(end, "shape") else tuple(dag.end_numbers(end).shape)
 
 
-def _is_name(end: Any, dag: CompiledDAG) -> bool:
-    try:
-        return dag.numbers is not None and end in dag.numbers
-    except TypeError:
-        return False
+def broadcast(named: Sequence[tuple[str, Shape]]) -> Shape:
+    """The broadcast of batch shapes, as NumPy has it; each is named for the message."""
+    batch: Shape = ()
+    for what, own in named:
+        if own in (batch, ()):  # not computed: to compare a traced size with 1 is to fix it
+            continue
+        together = own if batch == () else _together(batch, own)
+        if together is None:
+            given = ", ".join(f"{label} {tuple(shape)}" for label, shape in named if shape != ())
+            raise InputError(
+                f"batch dimensions do not broadcast, at {what}: {given}; expected equal sizes, or 1, counted from the "
+                "last one"
+            )
+        batch = together
+    return batch
+
+
+def _together(one: Shape, other: Shape) -> Shape | None:
+    """Two shapes broadcast, or None where they do not fit."""
+    rank = max(len(one), len(other))
+    pairs = list(zip((1,) * (rank - len(one)) + one, (1,) * (rank - len(other)) + other, strict=True))
+    if any(a != b and a != 1 and b != 1 for a, b in pairs):
+        return None
+    return tuple(b if a == 1 else a for a, b in pairs)
 
 
 def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape, real: Any) -> Weights:
-    """Kernel form: two-dimensional, contiguous, one real type. Arrays that already are so are not copied."""
+    """Kernel form: two-dimensional, contiguous, one real type. Arrays that already are so are not copied.
+
+    Data is expanded to the batch: an array alone always, a block of a dict where it has batch dimensions. A block
+    without them is a parameter, which the batch shares.
+    """
     items = math.prod(batch)
-    shapes = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
+    entries = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
+    shared = np.array([keyed and own == () and batch != () for own in batches])
+    shapes = tuple(
+        shape if parameter else (*batch, *shape) for shape, parameter in zip(entries, shared.tolist(), strict=True)
+    )
+    given = tuple(_expanded(array, shape) for array, shape in zip(arrays, shapes, strict=True))
     blocks = []
-    for array, own, shape in zip(arrays, batches, shapes, strict=True):
-        blocks.append(_plain(array, real, (items if own != () else 1, math.prod(shape))))
-    shared = np.array([own == () and batch != () for own in batches])
-    return Weights(keyed, tuple(arrays), shapes, tuple(blocks), shared, tuple(block.shape for block in blocks))
+    for array, shape, parameter in zip(given, entries, shared.tolist(), strict=True):
+        blocks.append(_plain(array, real, (1 if parameter else items, math.prod(shape))))
+    rows = tuple(block.shape for block in blocks)
+    return Weights(keyed, given, tuple(batches), shapes, entries, tuple(blocks), shared, rows)
 
 
 def real_type(arrays: list[Array]) -> Any:
@@ -151,11 +200,9 @@ def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_array(value: Any, label: str) -> Array:
-    if type(value) is not np.ndarray and is_tensor(
-        value
-    ):  # as an array it would be cut off from autograd without a word
+    if type(value) is not np.ndarray and is_tensor(value):  # an array would be cut off from autograd without a word
         raise InputError(f"{label} is a tensor; this takes arrays: pass {label}.detach().cpu().numpy()")
-    array = np.asarray(value)
+    array = plain_array(value, label)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise InputError(f"{label} has dtype {array.dtype}; expected float64, float32, float16 or integers")
     return array
@@ -172,6 +219,10 @@ def _batch_of(array: Any, potential: Potential, label: str, dag: CompiledDAG) ->
 
 def _dims(shape: Shape) -> str:
     return ", ".join(map(str, shape))
+
+
+def _expanded(array: Array, shape: Shape) -> Array:
+    return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
 def _plain(array: Array, real: Any, shape: Shape) -> Array:

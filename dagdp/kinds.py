@@ -9,13 +9,41 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.errors import InputError
+from dagdp.errors import DagError, InputError
 
 
 def is_tensor(value: Any) -> bool:
     """Whether the value is a torch tensor of any class. Without torch imported there is none."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> None:
+    """Raise where entries of a NumPy masked array are masked: as a plain array it would show the numbers below."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise error(
+            f"{label} is a masked array, and {int(np.ma.getmaskarray(value).sum())} of its entries are masked; expected plain "
+            "numbers: fill them with .filled(value). An edge is forbidden by -inf, or by +inf when minimising"
+        )
+
+
+def plain_array(value: Any, label: str) -> np.ndarray[Any, Any]:
+    """`np.asarray` of arrays, numbers and lists of numbers; InputError for what it would read in another sense."""
+    if type(value) is np.ndarray:
+        return value
+    refuse_mask(value, label)
+    if isinstance(value, list | tuple) and _holds_tensors(value):
+        raise InputError(f"{label} is a {type(value).__name__} that holds tensors; expected one tensor: torch.stack it")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{label} is no array ({error}); expected numbers in rows of equal length") from None
+
+
+def _holds_tensors(values: Any) -> bool:
+    if isinstance(values, list | tuple):
+        return any(_holds_tensors(value) for value in values)
+    return is_tensor(values)
 
 
 def home_of(backend: str | None, *values: Any) -> ModuleType | None:

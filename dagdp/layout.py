@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dagdp.errors import GraphError, InputError
 from dagdp.graph import Potential, Shape
+from dagdp.kinds import plain_array
 
 Numbers = NDArray[np.int64]
 
@@ -54,6 +55,11 @@ class Form(NamedTuple):
     rows: bool  # a list of dicts
     lists: tuple[bool, ...]  # [sections] a list with an array for each graph
     dtypes: tuple[list[Any], ...]  # [sections] of the array, or of each array of the list
+
+    @property
+    def named(self) -> bool:
+        """Whether potentials were given by name: then one without batch dimensions is a parameter."""
+        return self.keyed or self.rows
 
 
 def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> tuple[Section, list[Numbers]]:
@@ -224,7 +230,7 @@ def _batch_shape(array: Any, shape: Shape, label: str) -> Shape:
 
 
 def _numpy_array(value: Any, label: str) -> NDArray[Any]:
-    array = np.asarray(value)
+    array = plain_array(value, label)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise InputError(f"{label} has dtype {array.dtype}; expected float64, float32, float16 or integers")
     return array

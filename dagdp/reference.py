@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
-from dagdp.inputs import Weights, arrange, checked, collect, common_batch
+from dagdp.infeasible import refuse_infeasible, refuses
+from dagdp.inputs import Weights, arrange, batch_of, checked, collect, end_shape
 from dagdp.omega import Negentropy, Omega
 
 Row = list[float]
@@ -75,6 +76,11 @@ class _Item:
             self.into[child].append(k)
         self.theta, self.omega, self.end, self.nodes = theta, omega, end, dag.num_nodes
 
+    @property
+    def value(self) -> float:
+        """v at the end; -inf where no path leads there."""
+        return self.v[self.end] if self.end >= 0 else -math.inf
+
     def weight(self, k: int, of: NDArray[Any]) -> float:
         edge = self.edges[k][0]
         return float(of[edge]) if edge >= 0 else 0.0
@@ -94,7 +100,7 @@ class _Item:
         """Algorithm 1, second loop: e_ij = q_ij ē_i, ē_j = Σ_i e_ij."""
         self.e_bar = [0.0] * self.nodes
         self.e = [0.0] * len(self.edges)
-        self.e_bar[self.end] = 1.0 if self.v[self.end] > -math.inf else 0.0
+        self.e_bar[self.end] = 1.0 if self.value > -math.inf else 0.0
         for i in reversed(range(self.nodes)):
             if self.e_bar[i] != 0.0:
                 for k in self.into[i]:
@@ -104,7 +110,7 @@ class _Item:
     def weights_before_end(self) -> Row:
         """q_ij where i lies on a path to the end, 0 elsewhere."""
         before = [False] * self.nodes
-        before[self.end] = True
+        before[self.end] = self.end >= 0
         for i in reversed(range(self.nodes)):
             for k in self.into[i] if before[i] else ():
                 before[self.edges[k][1]] = True
@@ -152,13 +158,14 @@ def _edge_weights(dag: CompiledDAG, weights: Weights, item: int) -> NDArray[np.f
 
 
 def _run(
-    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any
+    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, on_infeasible: str
 ) -> tuple[Any, Any, Any, Any]:
     """(value, gradient, jvp, hvp), the last two None without z."""
     omega = checked(dag, omega, None)
+    refuse = refuses(on_infeasible)
     keyed, arrays, batches = collect(dag, theta)
     z_parts = (False, [], []) if z is None else collect(dag, z, "z")
-    batch = common_batch(batches + z_parts[2], end, dag)
+    batch = batch_of(batches, z_parts[2], end_shape(end, dag))
     weights = arrange(keyed, arrays, batches, batch, np.float64)
     direction = None if z is None else arrange(*z_parts, batch, np.float64)
     ends = dag.end_nodes(end, batch)
@@ -167,18 +174,21 @@ def _run(
     if direction is not None:
         raise_first_fault(dag, direction, ends, "z", float(np.finfo(np.float64).min), 1.0)
     value, slope = np.empty(ends.size), np.empty(ends.size)
-    E, H = [np.zeros(a.shape) for a in arrays], [np.zeros(a.shape) for a in arrays]
+    E, H = [np.zeros(a.shape) for a in weights.given], [np.zeros(a.shape) for a in weights.given]
     for b, at in enumerate(ends):
         item = _Item(dag, sign * _edge_weights(dag, weights, b), omega, int(at))
         item.forward()
         item.backward()
-        value[b] = sign * item.v[item.end]
+        value[b] = sign * item.value + 0.0
         _scatter(dag, weights, b, item.per_edge(item.e, dag.graph.num_edges), E)
         if direction is not None:
             item.forward_tangent(_edge_weights(dag, direction, b))
             item.backward_tangent()
-            slope[b] = item.v_dot[item.end]
+            slope[b] = item.v_dot[item.end] if math.isfinite(item.value) else 0.0
             _scatter(dag, weights, b, sign * item.per_edge(item.e_dot, dag.graph.num_edges), H)
+
+    if refuse:
+        refuse_infeasible(value.reshape(batch), sign)
 
     def shaped(arrays: list[NDArray[np.float64]]) -> Any:
         return {p.name: a for p, a in zip(dag.potentials, arrays, strict=True)} if keyed else arrays[0]
@@ -203,6 +213,7 @@ def dp_value(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
     """DP_Ω(θ): see `dagdp.dp_value`.
@@ -212,7 +223,7 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    return _run(dag, theta, omega, None, minimize, end)[0]
+    return _run(dag, theta, omega, None, minimize, end, on_infeasible)[0]
 
 
 def dp_grad(
@@ -222,6 +233,7 @@ def dp_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
     """E = ∇DP_Ω(θ): see `dagdp.dp_grad`.
@@ -231,7 +243,7 @@ def dp_grad(
     >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.HardMax()).tolist()
     [1.0, 0.0, 1.0]
     """
-    return _run(dag, theta, omega, None, minimize, end)[1]
+    return _run(dag, theta, omega, None, minimize, end, on_infeasible)[1]
 
 
 def local_weights(
@@ -241,11 +253,12 @@ def local_weights(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> NDArray[np.float64]:
     """q: see `dagdp.local_weights`."""
     _, arrays, batches = collect(dag, theta)
-    batch = common_batch(batches, end, dag)
+    batch = batch_of(batches, [], end_shape(end, dag))
     weights = arrange(isinstance(theta, dict), arrays, batches, batch, np.float64)
     ends = dag.end_nodes(end, batch)
     sign = -1.0 if minimize else 1.0
@@ -266,10 +279,11 @@ def dp_value_and_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """(value, E): see `dagdp.dp_value_and_grad`."""
-    return _run(dag, theta, omega, None, minimize, end)[:2]
+    return _run(dag, theta, omega, None, minimize, end, on_infeasible)[:2]
 
 
 def dp_jvp(
@@ -280,10 +294,11 @@ def dp_jvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
     """<E, Z>: see `dagdp.dp_jvp`."""
-    return _run(dag, theta, omega, z, minimize, end)[2]
+    return _run(dag, theta, omega, z, minimize, end, on_infeasible)[2]
 
 
 def dp_hvp(
@@ -294,10 +309,11 @@ def dp_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
     """∇²DP_Ω(θ) Z: see `dagdp.dp_hvp`."""
-    return _run(dag, theta, omega, z, minimize, end)[3]
+    return _run(dag, theta, omega, z, minimize, end, on_infeasible)[3]
 
 
 def dp_jvp_and_hvp(
@@ -308,7 +324,8 @@ def dp_jvp_and_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """(<E, Z>, ∇²DP_Ω(θ) Z): see `dagdp.dp_jvp_and_hvp`."""
-    return _run(dag, theta, omega, z, minimize, end)[2:]
+    return _run(dag, theta, omega, z, minimize, end, on_infeasible)[2:]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.batch import CompiledBatch
-from dagdp.call import Gradient, prepare
+from dagdp.call import Call, Gradient, prepare
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.faults import edges_before
@@ -44,6 +44,7 @@ def dp_value(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -56,20 +57,24 @@ def dp_value(
     ----------
     dag : from `dagdp.compile`, or `compile_batch`: then values are [*batch, graphs].
     theta : weights, scores to be maximised: array [*batch, *shape], or a dict {name: array} where the graph
-        names its potentials. A block may lack the batch dimensions: then the batch shares it. float32 and
-        float64 are computed as they are, float16 in float32, integers in float64. Torch tensors give tensors,
-        differentiable: see docs/pytorch.md.
+        names its potentials. The batch is the broadcast of the leading axes of theta and `end`. An array is data,
+        expanded to the batch; a block of a dict without batch dimensions is a parameter, which the batch shares.
+        float32 and float64 are computed as they are, float16 in float32, integers in float64. Torch tensors give
+        tensors, differentiable: see docs/pytorch.md.
     omega : the smoothed maximum, default `Negentropy(1.0)`; gamma is in the unit of theta.
     minimize : theta are costs: min_Ω(x) = -max_Ω(-x), so the value is -DP_Ω(-θ).
-    end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph. What lies
-        behind an item's end is never read and may hold NaN.
+    end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph (`dag.ends_of`
+        gives the ends of items by their lengths). What lies behind an item's end is never read and may hold NaN. A
+        start is the end of a path without edges, of value 0.
+    on_infeasible : "value": an item without a path, as no start reaches its end or every path takes a forbidden edge,
+        has value -inf (+inf when minimising) and gradient 0. "raise": an InputError names such items.
     threads : how many threads may share the batch, or the wide levels of a single item; default: all cores for
         large work. The result is the same to the bit for every number of threads.
     backend : None for the compiled kernels. "torch", for tensors on any device: the recursion in torch operations,
         differentiated by autograd (`dagdp.nn.backend`); slower, and its memory grows with edges x samples.
 
-    An edge of weight -inf (+inf when minimising) is forbidden; an item without a path has value -inf (+inf).
-    Raises InputError (shape, dtype, NaN or an infinity of the wrong sign, with its index), OmegaError.
+    An edge of weight -inf (+inf when minimising) is forbidden. Raises InputError (shape, dtype, NaN or an infinity of
+    the wrong sign, with its index; an `end` that leads to no end of the graph), OmegaError.
 
     Example
     -------
@@ -78,10 +83,10 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    call = prepare(dag, theta, omega, None, minimize, end, threads)
-    value = np.empty(call.items, call.real)
+    call = prepare(dag, theta, omega, None, minimize, end, threads, on_infeasible)
+    value = call.new_values()
     call.launch(value_kernel, call.theta, value)
-    return call.scalars(value)
+    return call.values(value)
 
 
 @_of_any_kind
@@ -92,6 +97,7 @@ def dp_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Gradient:
@@ -108,7 +114,9 @@ def dp_grad(
     >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, 0.5, 0.5]
     """
-    return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
+    return dp_value_and_grad(
+        dag, theta, omega, minimize=minimize, end=end, on_infeasible=on_infeasible, threads=threads
+    )[1]
 
 
 @_of_any_kind
@@ -119,6 +127,7 @@ def dp_value_and_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Any, Gradient]:
@@ -132,7 +141,8 @@ def dp_value_and_grad(
     >>> float(value), path.tolist()
     (3.0, [1.0, 0.0, 1.0])
     """
-    return weighted_gradient(dag, theta, omega, minimize=minimize, end=end, threads=threads)
+    call = prepare(dag, theta, omega, None, minimize, end, threads, on_infeasible)
+    return _weighted(call, None)
 
 
 def weighted_gradient(
@@ -143,18 +153,22 @@ def weighted_gradient(
     minimize: bool,
     end: Any,
     threads: int | None,
-    weights: NDArray[Any] | None = None,
+    weights: NDArray[Any] | None,
 ) -> tuple[Any, Gradient]:
     """(`dp_value`, the gradient of Σ_b weights_b DP_Ω(θ_b)): weights [*batch], of which none are given where all are 1.
 
     For layers above, whose blocks may be shared by a batch of unequal upstream gradients.
     """
     call = prepare(dag, theta, omega, None, minimize, end, threads)
-    value = np.empty(call.items, call.real)
-    out = call.gradient_buffers()
+    return _weighted(call, weights)
+
+
+def _weighted(call: Call, weights: NDArray[Any] | None) -> tuple[Any, Gradient]:
+    """`weighted_gradient` of a checked call."""
+    value, out = call.new_values(), call.gradient_buffers()
     seeds = np.empty(0, call.real) if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
     call.launch(gradient_kernel, call.theta, value, call.located(out), seeds)
-    return call.scalars(value), call.gradient(out, 1.0)
+    return call.values(value), call.gradient(out, 1.0)
 
 
 @_of_any_kind
@@ -166,13 +180,14 @@ def dp_jvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
     """<∇DP_Ω(θ), Z>, the derivative of the value in direction Z: array [*batch] (Algorithm 2, A1).
 
-    z : direction, keyed and shaped like theta; its batch dimensions may be lacking where theta's are not, and
-        the other way round. Must be finite where a path reads it. Other parameters as in `dp_value`.
+    z : direction, keyed and shaped like theta; its leading axes and theta's broadcast to the batch. Must be finite
+        where a path reads it. Other parameters as in `dp_value`.
 
     Example
     -------
@@ -181,10 +196,10 @@ def dp_jvp(
     >>> float(dp_jvp(dag, [1.0, 2.5, 2.0], [1.0, 10.0, 100.0], dagdp.HardMax()))
     101.0
     """
-    call = prepare(dag, theta, omega, z, minimize, end, threads)
-    value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
+    call = prepare(dag, theta, omega, z, minimize, end, threads, on_infeasible)
+    value, slope = call.new_values(), call.new_values()
     call.launch(jvp_kernel, call.theta, call.z, value, slope)
-    return call.scalars(np.where(np.isinf(value), 0, slope))  # no path, no slope: a hoisted z was added to it
+    return call.slopes(value, slope)
 
 
 @_of_any_kind
@@ -196,15 +211,16 @@ def dp_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, the derivative of the expected path in direction Z: shaped and keyed like theta (Algorithm 2).
 
-    Parameters are those of `dp_jvp`. When minimising, the Hessian product is -∇²DP_Ω(-θ) Z. A theta without the batch
-    dimensions of z is shared by the batch, as a block is: its product is the sum over them. To have one for each
-    direction, give theta the batch dimensions: `np.broadcast_to(theta, z.shape)`.
-    Under HardMax it is 0. Third derivatives do not exist in this package.
+    Parameters are those of `dp_jvp`. When minimising, the Hessian product is -∇²DP_Ω(-θ) Z. One theta with several
+    directions, z [*batch, *shape], gives a product for each of them. Of a dict, a block without batch dimensions is
+    shared, and gets the sum over the batch. Under HardMax the product is 0. Third derivatives do not exist in this
+    package.
 
     Example
     -------
@@ -213,7 +229,9 @@ def dp_hvp(
     >>> dp_hvp(dag, [1.0, 2.5, 2.0], [1.0, 0.0, 0.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, -0.5, 0.5]
     """
-    return dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize, end=end, threads=threads)[1]
+    return dp_jvp_and_hvp(
+        dag, theta, z, omega, minimize=minimize, end=end, on_infeasible=on_infeasible, threads=threads
+    )[1]
 
 
 @_of_any_kind
@@ -225,6 +243,7 @@ def dp_jvp_and_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Any, Gradient]:
@@ -238,14 +257,14 @@ def dp_jvp_and_hvp(
     >>> float(slope), change.tolist()
     (0.5, [0.5, -0.5, 0.5])
     """
-    call = prepare(dag, theta, omega, z, minimize, end, threads)
-    value, slope = np.empty(call.items, call.real), np.empty(call.items, call.real)
+    call = prepare(dag, theta, omega, z, minimize, end, threads, on_infeasible)
+    value, slope = call.new_values(), call.new_values()
     out = call.gradient_buffers()
     if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
         call.launch(jvp_kernel, call.theta, call.z, value, slope)
     else:
         call.launch(hessian_kernel, call.theta, call.z, value, slope, call.located(out))
-    return call.scalars(np.where(np.isinf(value), 0, slope)), call.gradient(out, call.sign)
+    return call.slopes(value, slope), call.gradient(out, call.sign)
 
 
 def local_weights(
@@ -281,8 +300,9 @@ def local_weights(
             "dp_grad or path_log_prob, which have one"
         )
     call = prepare(dag, theta, omega, None, minimize, end, threads)
-    inner = np.zeros((call.items, dag.num_edges), call.real)
-    call.launch(weights_kernel, call.theta, np.empty(call.items, call.real), inner)
+    inner, value = np.zeros((call.items, dag.num_edges), call.real), call.new_values()
+    call.launch(weights_kernel, call.theta, value, inner)
+    call.values(value)
     for node in np.unique(call.ends[call.ends != dag.end]):
         rows = call.ends == node
         inner[rows] = np.where(edges_before(dag, node), inner[rows], 0)

@@ -1,53 +1,27 @@
-"""RUN for a batch of different graphs: the functions of `dagdp.run`, one launch for each union of graphs."""
+"""RUN for a batch of different graphs: the functions of `dagdp.run`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.call import (
-    PARTS,
-    ROW_BYTES,
-    Answer,
-    Repeatable,
-    form_of,
-    found,
-    in_powers,
-    launches_of,
-    ranges,
-    remember,
-    room_of,
-    to_the_end,
-    ways_of,
-)
-from dagdp.compiled import SMALL
+from dagdp.batch_call import prepare
 from dagdp.errors import InputError
-from dagdp.faults import raise_first_fault
-from dagdp.graph import Potential
-from dagdp.inputs import Shape, Weights, arrange, checked_options, collect, common_batch, real_type
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
-from dagdp.kernels.exchange import Batch, Source
-from dagdp.kernels.jit import Kernel, Launch
 from dagdp.kinds import home_of, is_tensor
-from dagdp.layout import NUMPY, Form, leaves
+from dagdp.layout import leaves
 from dagdp.omega import Omega
-from dagdp.union import Union
-from dagdp.wiring import located, sizes
-
-Array = NDArray[Any]
 
 
 def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None, **named: Any) -> Any:
     """The function `name` of `dagdp.run` for a batch of graphs: values [*batch, graphs], gradients as theta."""
     if backend is not None:
         raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
+    if len(batch) == 0:
+        return _nothing(name, given[0] if given else named.get("theta"))
     values = (*given[:2], named.get("theta"), named.get("z"))
     others = [value for value in values if value is not None and type(value) is not np.ndarray]
     tensor = next((leaf for value in others for leaf in leaves(value) if is_tensor(leaf)), None)
@@ -57,6 +31,18 @@ def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None
     return FUNCTIONS[name](batch, *given, **named)
 
 
+def _nothing(name: str, theta: Any) -> Any:
+    """What the function hands back of a batch without graphs: no values, and gradients of zeros."""
+    if isinstance(theta, list | tuple):
+        theta = np.zeros(0)
+    first = next(leaves(theta))
+    first = first if is_tensor(first) else np.asarray(first, float)
+    values = first[..., :0] if first is theta else first.reshape(-1)[:0]
+    path = {key: 0.0 * block for key, block in theta.items()} if isinstance(theta, Mapping) else 0.0 * first
+    single = values if name in ("dp_value", "dp_jvp") else path
+    return (values, path) if "_and_" in name else single
+
+
 def _value(
     batch: CompiledBatch,
     theta: Any,
@@ -64,10 +50,11 @@ def _value(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    call = _prepare(batch, theta, omega, None, minimize, end, threads)
-    return call.scalars(call.launch(value_kernel, 1)[0])
+    call = prepare(batch, theta, omega, None, minimize, end, threads, on_infeasible)
+    return call.values(call.launch(value_kernel, 1)[0])
 
 
 def _value_and_grad(
@@ -77,12 +64,13 @@ def _value_and_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
-    call = _prepare(batch, theta, omega, None, minimize, end, threads)
+    call = prepare(batch, theta, omega, None, minimize, end, threads, on_infeasible)
     out = call.gradient_buffers()
     value = call.launch(gradient_kernel, 1, out)[0]
-    return call.scalars(value), call.gradient(out, 1.0)
+    return call.values(value), call.gradient(out, 1.0)
 
 
 def _jvp(
@@ -93,9 +81,10 @@ def _jvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    call = _prepare(batch, theta, omega, z, minimize, end, threads)
+    call = prepare(batch, theta, omega, z, minimize, end, threads, on_infeasible)
     return call.slopes(*call.launch(jvp_kernel, 2))
 
 
@@ -107,9 +96,10 @@ def _jvp_and_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
-    call = _prepare(batch, theta, omega, z, minimize, end, threads)
+    call = prepare(batch, theta, omega, z, minimize, end, threads, on_infeasible)
     out = call.gradient_buffers()
     if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
         found = call.launch(jvp_kernel, 2)
@@ -126,241 +116,3 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dp_hvp": lambda *given, **named: _jvp_and_hvp(*given, **named)[1],
     "dp_jvp_and_hvp": _jvp_and_hvp,
 }
-
-
-@dataclass
-class _Call(Repeatable):
-    """One checked call: weights side by side, and how to hand results back."""
-
-    batch: CompiledBatch
-    omega: Omega
-    given: tuple[Any, Any]  # theta and z, as they came
-    form: Form
-    weights: Weights
-    direction: Weights | None
-    shape: Shape  # of the batch dimensions
-    sign: float
-    threads: int
-    real: Any
-    items: int = field(init=False)
-    data: Any = field(init=False)  # the operator as kernels take it
-    bounds: tuple[tuple[Any, Any], ...] = field(init=False)  # sign and lowest entry of theta, and of z
-    every: Array = field(init=False)  # weights of the ends: none, each weighs 1
-    shares: dict[Kernel, list[_Share]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.items = math.prod(self.shape)
-        self.data = self.omega.data(self.real)
-        lowest = -np.inf, np.finfo(self.real).min
-        self.bounds = tuple((self.real(s), self.real(e)) for s, e in zip((self.sign, 1.0), lowest, strict=True))
-        self.every = np.empty(0, self.real)
-
-    @property
-    def potentials(self) -> Sequence[Potential]:
-        """Those of the layout."""
-        return self.batch.potentials
-
-    def again(self, theta: Any, z: Any) -> Self:
-        """As in `Repeatable`."""
-        made = super().again(theta, z)
-        made.given = theta, z
-        return made
-
-    def emptied(self) -> Self:
-        """As in `Repeatable`."""
-        made = super().emptied()
-        made.given = None, None
-        return made
-
-    @property
-    def asked(self) -> list[Weights]:
-        """theta, and z where there is one."""
-        return [self.weights] if self.direction is None else [self.weights, self.direction]
-
-    def launch(self, kernel: Kernel, scalars: int, out: list[Array] | None = None) -> list[Array]:
-        """Run the kernel over all unions and items: its results [items, graphs]; name the first bad entry it met."""
-        made = [np.empty((self.items, len(self.batch)), self.real) for _ in range(scalars)]
-        if not self.items:
-            return made
-        shares = self.shares.get(kernel)
-        if shares is None:
-            shares = self.shares[kernel] = [_Share.of(self, union, kernel) for union in self.batch.unions]
-        tasks = [_Task(self, share, made, out) for share in shares]
-        pieces = [(task, batch) for task in tasks for batch in task.share.batches]
-        bad = pool.run(lambda piece: piece[0].run(kernel, piece[1]), pieces, self.threads)
-        if any(bad):
-            wrong = {id(task): task.share.union for (task, _), wrong in zip(pieces, bad, strict=True) if wrong}
-            for union in wrong.values():
-                self.raise_fault(union)
-        for task in tasks:
-            task.hand_back(made)
-        return made
-
-    def raise_fault(self, union: Union) -> None:
-        """Name the first bad entry that a graph of the union reads, if it lies on a path."""
-        for g in range(union.first, union.last):
-            dag, number = self.batch.dags[g], self.batch.own_number(union, g)
-            joint = number == dag.graph.num_nodes
-            ends = np.full(self.items, dag.end if joint else dag.rank[number], np.int32)
-            told = zip(("theta", "z"), self.given, self.asked, self.bounds, strict=False)
-            for what, given, weights, (sign, lowest) in told:
-                own = self.batch.layout.of_graph(given, weights.given, g)
-                keyed, arrays, batches = collect(dag, own)
-                label = f"{what}[{g}]" if isinstance(given, list | tuple) else f"graph {g}'s {what}"
-                arranged = arrange(keyed, arrays, batches, self.shape, self.real)
-                raise_first_fault(dag, arranged, ends, what, float(lowest), float(sign), label)
-
-    def gradient_buffers(self) -> list[Array]:
-        """Per section zeros [items, entries], or partial sums [parts, entries] for one that the items share."""
-        return [
-            np.zeros((PARTS if shared else self.items if self.shape else 1, block.shape[1]), self.real)
-            for block, shared in zip(self.weights.blocks, self.weights.shared, strict=True)
-        ]
-
-    def gradient(self, buffers: list[Array], sign: float) -> Any:
-        """The buffers in the form of theta."""
-        made = []
-        for k, (buffer, shared) in enumerate(zip(buffers, self.weights.shared, strict=True)):
-            total = np.add.reduce(buffer, axis=0) if shared else buffer
-            made.append((total if sign > 0 else -total).reshape(self.weights.given[k].shape))
-        return self.batch.layout.unpack(self.form, made, NUMPY)
-
-    def scalars(self, values: Array) -> Array:
-        """[*batch, graphs] in the user's dtype."""
-        return values.astype(self.weights.dtype, copy=False).reshape(*self.shape, len(self.batch))
-
-    def slopes(self, value: Array, slope: Array) -> Array:
-        """No path, no slope: a hoisted z was added to it."""
-        return self.scalars(np.where(np.isinf(value), 0, slope))
-
-
-@dataclass(frozen=True)
-class _Share:
-    """What one union takes of a call, whatever numbers its arrays hold."""
-
-    union: Union
-    alone: bool  # whether there is no other
-    cuts: list[tuple[int, int]]  # [sections] its entries
-    ends: NDArray[np.int32]
-    batches: list[Batch]  # ranges of items, each a launch or some: the same for any number of threads
-    tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.wiring.sizes`
-    room: tuple[int, int]
-    launches: dict[bool | None, Launch]  # by `Batch.powers`
-    ways: tuple[bool | None, ...]
-
-    @staticmethod
-    def of(call: _Call, union: Union, kernel: Kernel) -> _Share:
-        """The union's, in one call."""
-        dag, graphs = union.dag, union.last - union.first
-        cuts = [tuple(part.offsets[[union.first, union.last]].tolist()) for part in call.batch.layout.sections]
-        shared = [weights.shared for weights in call.asked]
-        lanes = dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
-        kept = dag.keeps(call.weights.shared)
-        return _Share(
-            union=union,
-            alone=len(call.batch.unions) == 1,
-            cuts=cuts,
-            ends=np.tile(union.ends, call.items),
-            batches=[
-                Batch(*cut, lanes, part, graphs, lanes > 1 or None, in_powers(dag, call.omega))
-                for part, cut in enumerate(ranges(call.items, lanes, PARTS))
-            ],
-            tables=[sizes((b - a for a, b in cuts), own) for own in shared],
-            room=room_of(kernel, dag, lanes, call.real, kept),
-            launches=launches_of(kernel),
-            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
-        )
-
-
-class _Task:
-    """One union's share of a call with its arrays: the call's where there is no other union, stretches of them with a
-    single item, else copies.
-
-    Copies because kernels move whole cache lines of a row, and so reach into a neighbour's entries.
-    """
-
-    def __init__(self, call: _Call, share: _Share, made: list[Array], out: list[Array] | None) -> None:
-        self.call, self.share, self.whole = call, share, out
-        graphs = share.union.last - share.union.first
-        self.scalars = made if share.alone else [np.empty((call.items, graphs), call.real) for _ in made]
-        self.out = out and self._own(out)
-        self.blocks = [self._own(weights.blocks) for weights in call.asked]  # kernels get their addresses
-
-    def _own(self, arrays: Sequence[Array]) -> Sequence[Array]:
-        """Its columns of each, contiguous."""
-        if self.share.alone:
-            return arrays
-        return [np.ascontiguousarray(array[:, a:b]) for array, (a, b) in zip(arrays, self.share.cuts, strict=True)]
-
-    def run(self, kernel: Kernel, batch: Batch) -> bool:
-        """A range of items."""
-        call, share = self.call, self.share
-        arguments: list[Any] = [
-            Source(located(table, blocks), *bounds)
-            for table, blocks, bounds in zip(share.tables, self.blocks, call.bounds, strict=False)
-        ]
-        arguments += [array.reshape(-1) for array in self.scalars]
-        arguments += [] if self.out is None else [located(share.tables[0], self.out)]
-        arguments += [call.every] if kernel is gradient_kernel else []
-        size, places = share.room
-        room = np.empty(size, call.real), np.zeros(places, np.int64)
-        table = share.union.dag.addresses
-
-        def launched(batch: Batch) -> Answer:
-            launch = share.launches[batch.powers]
-            answer: Answer = launch(call.data, *room, table, batch, share.ends, *arguments, *share.ways)
-            return answer
-
-        return to_the_end(launched, batch)
-
-    def hand_back(self, made: list[Array]) -> None:
-        """Into the call's arrays."""
-        if self.share.alone:
-            return
-        for array, own in zip(made, self.scalars, strict=True):
-            array[:, self.share.union.first : self.share.union.last] = own
-        for (a, b), array, own in zip(self.share.cuts, self.whole or [], self.out or [], strict=bool(self.out)):
-            if own.base is None:
-                array[:, a:b] = own
-
-
-def _prepare(
-    batch: CompiledBatch, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
-) -> _Call:
-    """The call, checked; of a form that was checked before, with other arrays: see `dagdp.call.prepare`."""
-    own = all(part.shared is None for part in batch.layout.sections)
-    form = form_of(theta, z, omega, minimize, None, threads) if own and end is None else None
-    known = None if form is None else found(batch.calls, form)
-    if known is not None:
-        again: _Call = known.again(theta, z)
-        return again
-    call = _checked_call(batch, theta, omega, z, minimize, end, threads)
-    if form is not None and call.items > 0:
-        remember(batch.calls, form, call.emptied())
-    return call
-
-
-def _checked_call(
-    batch: CompiledBatch, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, threads: int | None
-) -> _Call:
-    chosen = checked_options(omega, threads)
-    batch = batch if end is None else batch.ending(end)
-    form, arrays, shapes = batch.layout.pack(theta, "theta", NUMPY)
-    _, z_arrays, z_shapes = (None, [], []) if z is None else batch.layout.pack(z, "z", NUMPY)
-    shape = common_batch(shapes + z_shapes)
-    real = real_type(arrays + z_arrays)
-    items = math.prod(shape)
-    if threads is None:
-        threads = 1 if batch.num_edges * items < SMALL else pool.available()
-    return _Call(
-        batch=batch,
-        omega=chosen,
-        given=(theta, z),
-        form=form,
-        weights=arrange(form.keyed, arrays, shapes, shape, real),
-        direction=None if z is None else arrange(form.keyed, z_arrays, z_shapes, shape, real),
-        shape=shape,
-        sign=-1.0 if minimize else 1.0,
-        threads=int(threads),
-        real=real,
-    )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
-from dagdp.compiler import compile
-from dagdp.compiler.validate import LARGEST, validate
+from dagdp.compiled import UNREACHED, CompiledDAG
+from dagdp.compiler import build
+from dagdp.compiler.validate import LARGEST, UnreachedError, validate
 from dagdp.errors import GraphError
 from dagdp.graph import Graph
 from dagdp.layout import Layout, Numbers
@@ -24,30 +24,57 @@ class Union:
     last: int
     dag: CompiledDAG
     nodes: Numbers  # [graphs+1] where each graph's nodes begin
-    ends: NDArray[np.int32]  # [graphs] internal numbers of the nodes where they end
+    ends: NDArray[np.int32]  # [graphs] internal numbers of the nodes where they end, -1 where no path leads
 
 
 def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: Layout, first: int, last: int) -> Union:
     """The union of graphs [first, last), whose edges read `indices` [sections][graphs] of the layout.
 
-    A GraphError names the graph at fault and speaks its own numbers.
+    A GraphError names the graph at fault and speaks its own numbers. A graph none of whose ends is reached is none.
     """
     mine = graphs[first:last]
     try:
-        whole, nodes, ends = _joined(mine, indices, layout, first, last)
-        dag = compile(whole)
+        whole, nodes, ends = _joined(mine, indices, layout, first, last, None)
+        try:
+            dag = build(whole)
+        except UnreachedError:
+            dag = build(_with_a_path(whole))
+        else:
+            given = whole.terminals()[1]
+            if given is not None and (dag.rank[given] == UNREACHED).any():  # no part of a graph's joint end
+                whole, nodes, ends = _joined(mine, indices, layout, first, last, dag.rank != UNREACHED)
+                dag = build(whole)
         # graphs end at levels of their own, and are visited in one stretch: v of all nodes is kept
         dag = replace(dag, wiring=dag.wiring._replace(passing=dag.wiring.incoming))
     except GraphError:
         _blame(mine, first)
         raise
-    return Union(first, last, dag, nodes, dag.rank[ends].astype(np.int32))
+    return Union(first, last, dag, nodes, np.maximum(dag.rank[ends], -1).astype(np.int32))
+
+
+def _with_a_path(whole: Graph) -> Graph:
+    """The graph beside one edge that reads nothing: for graphs none of which has a path."""
+    (parents, children), (starts, ends), size = whole.edges(), whole.terminals(), whole.num_nodes
+    assert starts is not None and ends is not None
+    return Graph.from_edges(
+        np.append(parents, size),
+        np.append(children, size + 1),
+        num_nodes=size + 2,
+        starts=np.append(starts, size),
+        ends=np.append(ends, size + 1),
+        potentials={str(p.name): (p.shape, np.append(p.index, -1)) for p in whole.potentials()},
+    )
 
 
 def _joined(
-    mine: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: Layout, first: int, last: int
+    mine: Sequence[Graph],
+    indices: Sequence[Sequence[Numbers]],
+    layout: Layout,
+    first: int,
+    last: int,
+    reached: NDArray[np.bool_] | None,
 ) -> tuple[Graph, Numbers, Numbers]:
-    """(the graph, where each one's nodes begin, [graphs] where each one ends)."""
+    """(the graph, where each one's nodes begin, [graphs] where each one ends); ends that are not reached left out."""
     edges = [graph.edges() for graph in mine]
     sizes = np.array([graph.num_nodes for graph in mine])
     counts = np.array([parents.size for parents, _ in edges])
@@ -60,6 +87,8 @@ def _joined(
         raise GraphError("an edge leaves its graph")
     parents, children = parents + shift, children + shift
     starts, ends = _terminals(mine, parents, children, nodes)
+    if reached is not None:
+        ends = [own[reached[own]] if reached[own].any() else own[:1] for own in ends]
     several = [g for g, own in enumerate(ends) if own.size != 1]
     joint = nodes[1:] - 1
     tails = np.concatenate([parents, *(ends[g] for g in several)])
@@ -109,5 +138,7 @@ def _blame(mine: Sequence[Graph], first: int) -> None:
     for g, graph in enumerate(mine, first):
         try:
             validate(graph)
+        except UnreachedError:
+            continue
         except GraphError as error:
             raise GraphError(f"graph {g}: {error}") from None

@@ -55,9 +55,14 @@ def read(path: Path) -> Workflow:
 
 
 def as_dag(workflow: Workflow) -> tuple[CompiledDAG, NDArray[np.float64]]:
-    """(dag, seconds): each task's runtime is paid on entering it; tasks that wait for nothing follow one start."""
+    """(dag, seconds): each task's runtime is paid on entering it; tasks that wait for nothing follow one start.
+
+    A chain ends at any task that no other waits for.
+    """
     tasks = list(workflow.seconds)
-    graph = Graph(potentials={"seconds": (len(tasks),)})
+    waited_for = {parent for parents in workflow.parents.values() for parent in parents}
+    last = [task for task in tasks if task not in waited_for]
+    graph = Graph(ends=last, potentials={"seconds": (len(tasks),)})
     for number, task in enumerate(tasks):
         for parent in workflow.parents[task] or ["(start)"]:
             graph.add_edge(parent, task, seconds=number)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp import CompiledDAG, Graph, GraphError, compile
+from dagdp import CompiledDAG, Graph, GraphError, InputError, compile
 
 
 def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Graph:
@@ -19,8 +19,8 @@ def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Gr
     ----------
     initial : "single": one start node (y_0 = 1), so of theta[0] only theta[0, :, 0] is used; (T-1)S² + 2S edges.
         "all": S start nodes with v_0 = 0, all of theta[0] is used (the paper's Algorithm 3); TS² + S edges.
-    ragged : one end after every step instead of one after the last, for `end=`: the end of a sequence of
-        length n is node `num_nodes - T + n - 1`. Without `end=` the value is the maximum over all of them.
+    ragged : one end after every step instead of one after the last, for `end=`: `dag.ends_of(lengths)` has the ends
+        of sequences of these lengths. Without `end=` the value is the maximum over all of them.
 
     Nodes: the start nodes, then step by step the states, then the ends.
 
@@ -37,11 +37,13 @@ def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Gr
     parents = np.where(t == 0, source, begin + (t - 1) * S + source)
     children = begin + t * S + to
     last, state = (a.ravel() for a in np.mgrid[0 if ragged else T - 1 : T, 0:S])
-    first_end = begin + T * S
+    first_end, ends = begin + T * S, T if ragged else 1
     return Graph.from_edges(
         np.concatenate([parents, begin + last * S + state]),
         np.concatenate([children, first_end + (last - last.min())]),
+        ends=np.arange(first_end, first_end + ends),
         potentials={"theta": ((T, S, S), np.concatenate([(t * S + to) * S + source, np.full(last.size, -1)]))},
+        ends_by_length=(first_end, (T,)) if ragged else None,
     )
 
 
@@ -62,9 +64,12 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     none = np.full(last.size, -1)
     parents = np.concatenate([np.where(t == 0, 0, 1 + (t - 1) * S + source), 1 + last * S + state])
     children = np.concatenate([1 + t * S + to, 1 + T * S + (last - last.min())])
+    first_end, ends = 1 + T * S, T if ragged else 1
     return Graph.from_edges(
         parents,
         children,
+        ends=np.arange(first_end, first_end + ends),
+        ends_by_length=(first_end, (T,)) if ragged else None,
         potentials={
             "emission": ((T, S), np.concatenate([t * S + to, none])),
             "transition": ((S, S), np.concatenate([np.where(t > 0, to * S + source, -1), none])),
@@ -81,8 +86,8 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     the order down (from i-1), right (from j-1), diagonal, which decides ties under HardMax.
 
     band : keep only cells at most `band` cells away from the line between the two corners, counted along the
-        longer series (Sakoe-Chiba, slanted for unequal lengths). Both corners always belong to it, every band of
-        at least 1 is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`.
+        longer series (Sakoe-Chiba, slanted for unequal lengths); 0: the cells nearest to the line. Both corners always
+        belong to it, every band is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`.
 
     >>> dtw_grid(3, 4).num_edges
     24
@@ -91,11 +96,12 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     i, j = (a.ravel() for a in np.indices((N_A, N_B)))
     inside = np.ones(N_A * N_B, bool)
     if band is not None:
-        if not isinstance(band, int | np.integer) or band < 1:
-            raise GraphError(f"band={band!r}; expected a whole number of cells, at least 1, or None for the full grid")
-        # measured between the corners, in whole numbers so that transposing cannot round differently
+        if isinstance(band, bool) or not isinstance(band, int | np.integer) or band < 0:
+            raise GraphError(f"band={band!r}; expected a whole number of cells, at least 0, or None for the full grid")
+        # measured between the corners, in whole numbers so that transposing cannot round differently; half a cell to
+        # each side of the line always holds a connected path
         skew = np.abs(i * (N_B - 1) - j * (N_A - 1))
-        inside = skew <= band * max(N_A - 1, N_B - 1)
+        inside = 2 * skew <= max(2 * band, 1) * max(N_A - 1, N_B - 1)
     cell = np.arange(N_A * N_B)
     moves = [(1, 0), (0, 1), (1, 1)]
     parents, children = [np.zeros(1, np.int64)], [np.ones(1, np.int64)]
@@ -113,6 +119,7 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
         starts=[0],
         ends=[N_A * N_B],
         potentials={"cost": ((N_A, N_B), into - 1)},
+        ends_by_length=(1, (N_A, N_B)),
     )
 
 
@@ -128,6 +135,23 @@ def compiled(builder: Callable[..., Graph], *arguments: Any) -> CompiledDAG:
 @lru_cache(maxsize=64)
 def _kept(builder: Callable[..., Graph], *arguments: Any) -> CompiledDAG:
     return compile(builder(*arguments))
+
+
+def ends_of(dag: CompiledDAG, lengths: Any, data: tuple[int, ...]) -> Any:
+    """`dag.ends_of(lengths)`, seen to fit the batch dimensions of the data.
+
+    >>> ends_of(compiled(trellis, 3, 2, "single", True), [1, 3], (2,)).tolist()
+    [7, 9]
+    """
+    ends = dag.ends_of(lengths)
+    try:
+        np.broadcast_shapes(ends.shape, data)
+    except ValueError:
+        raise InputError(
+            f"lengths have shape {ends.shape} and the data has batch dimensions {data}; expected one length for all "
+            "items, or one for each"
+        ) from None
+    return ends
 
 
 def sizes(array: Any, count: int) -> tuple[int, ...]:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import compiled, dtw_grid, sizes
-from dagdp.graphs.viterbi import checked_lengths
+from dagdp.graphs.builders import compiled, dtw_grid, ends_of, sizes
 
 
 def dtw_value(
@@ -17,6 +16,7 @@ def dtw_value(
     *,
     lengths: Any = None,
     band: int | None = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -27,9 +27,9 @@ def dtw_value(
     theta : [*batch, N_A, N_B] costs of matching i with j.
     omega : default Negentropy(1.0): the soft-DTW of Cuturi and Blondel, which may be negative.
     lengths : (n_a, n_b), each a number or [*batch]: the size of each item's own corner; cells outside it are never
-        read and may hold NaN.
+        read and may hold NaN. Their axes and the leading axes of theta broadcast to the batch.
     band : see `dtw_grid`. The band runs between the corners of the full grid: not to be combined with `lengths`.
-    threads, backend : as in `dagdp.dp_value`.
+    on_infeasible, threads, backend : as in `dagdp.dp_value`.
 
     Raises InputError (shape, dtype, NaN or -inf, lengths out of range).
 
@@ -38,8 +38,9 @@ def dtw_value(
     >>> float(dtw_value(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]]), HardMax()))
     1.0
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, band)
-    return dp_value(dag, theta, omega, minimize=True, end=end, threads=threads, backend=backend)
+    return dp_value(dag, theta, omega, minimize=True, end=end, **options)
 
 
 def dtw_grad(
@@ -48,6 +49,7 @@ def dtw_grad(
     *,
     lengths: Any = None,
     band: int | None = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -58,8 +60,9 @@ def dtw_grad(
     >>> dtw_grad(np.array([[0.0, 5.0], [5.0, 0.0]]), SquaredL2(1.0)).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, band)
-    return dp_grad(dag, theta, omega, minimize=True, end=end, threads=threads, backend=backend)
+    return dp_grad(dag, theta, omega, minimize=True, end=end, **options)
 
 
 def dtw_hvp(
@@ -69,21 +72,29 @@ def dtw_hvp(
     *,
     lengths: Any = None,
     band: int | None = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
-    """∇²DTW_Ω(θ) Z: [*batch, N_A, N_B] (Algorithm 6). z : a direction, shaped like theta.
+    """∇²DTW_Ω(θ) Z: [*batch, N_A, N_B] (Algorithm 6). z : a direction, or several, [*batch, N_A, N_B].
 
     >>> import numpy as np
     >>> (dtw_hvp(np.zeros((2, 2)), np.array([[0.0, 9.0], [0.0, 0.0]])).round(6) + 0.0).tolist()
     [[0.0, -2.0], [1.0, 0.0]]
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, band)
-    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, threads=threads, backend=backend)
+    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, **options)
 
 
 def dtw_path(
-    theta: Any, *, lengths: Any = None, band: int | None = None, threads: int | None = None, backend: str | None = None
+    theta: Any,
+    *,
+    lengths: Any = None,
+    band: int | None = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
 
@@ -93,8 +104,9 @@ def dtw_path(
     >>> dtw_path(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]])).tolist()
     [[0, 0], [1, 1], [1, 2], [-1, -1]]
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, band)
-    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, threads=threads, backend=backend) > 0.5
+    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, **options) > 0.5
     *batch, N_A, N_B = visited.shape
     flat = np.asarray(visited).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
@@ -117,6 +129,5 @@ def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, 
         raise InputError("both band= and lengths= were given; the band belongs to the full grid: call per length")
     if not isinstance(lengths, list | tuple) or len(lengths) != 2:
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
-    n_a = checked_lengths("lengths[0]", lengths[0], N_A)
-    n_b = checked_lengths("lengths[1]", lengths[1], N_B)
-    return compiled(dtw_grid, N_A, N_B), np.broadcast_to(1 + (n_a - 1) * N_B + (n_b - 1), shape[:-2])
+    dag = compiled(dtw_grid, N_A, N_B)
+    return dag, ends_of(dag, lengths, tuple(shape[:-2]))

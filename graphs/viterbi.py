@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import compiled, sizes, trellis
+from dagdp.graphs.builders import compiled, ends_of, sizes, trellis
 
 
 def viterbi_value(
@@ -16,6 +16,7 @@ def viterbi_value(
     *,
     lengths: Any = None,
     initial: str = "single",
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -24,8 +25,9 @@ def viterbi_value(
     theta : [*batch, T, S, S] as [t, to, from]; scores. With initial="single" only theta[0, :, 0] is used at
         t = 0; with initial="all", the paper's Algorithm 3 (v_0 = 0_S), all of it.
     omega : default Negentropy(1.0): then the value is the log partition function of a CRF.
-    lengths : [*batch] how many steps of each item count, 1 to T; steps behind are never read and may hold NaN.
-    threads, backend : as in `dagdp.dp_value`.
+    lengths : how many steps of each item count, 1 to T, one number or [*batch]; steps behind are never read and may
+        hold NaN. Its axes and the leading axes of theta broadcast to the batch: one theta may have several lengths.
+    on_infeasible, threads, backend : as in `dagdp.dp_value`.
 
     Raises InputError (shape, dtype, NaN or +inf, lengths out of range).
 
@@ -33,8 +35,9 @@ def viterbi_value(
     >>> bool(np.isclose(viterbi_value(np.zeros((3, 2, 2))), 3 * np.log(2)))
     True
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, initial)
-    return dp_value(dag, theta, omega, end=end, threads=threads, backend=backend)
+    return dp_value(dag, theta, omega, end=end, **options)
 
 
 def viterbi_grad(
@@ -43,6 +46,7 @@ def viterbi_grad(
     *,
     lengths: Any = None,
     initial: str = "single",
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -54,8 +58,9 @@ def viterbi_grad(
     >>> viterbi_grad(np.zeros((2, 2, 2)))[1].tolist()
     [[0.25, 0.25], [0.25, 0.25]]
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, initial)
-    return dp_grad(dag, theta, omega, end=end, threads=threads, backend=backend)
+    return dp_grad(dag, theta, omega, end=end, **options)
 
 
 def viterbi_marginals(
@@ -64,6 +69,7 @@ def viterbi_marginals(
     *,
     lengths: Any = None,
     initial: str = "single",
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -75,7 +81,8 @@ def viterbi_marginals(
     >>> viterbi_marginals(np.zeros((2, 2, 2))).tolist()
     [[0.5, 0.5], [0.5, 0.5]]
     """
-    return viterbi_grad(theta, omega, lengths=lengths, initial=initial, threads=threads, backend=backend).sum(-1)
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
+    return viterbi_grad(theta, omega, lengths=lengths, initial=initial, **options).sum(-1)
 
 
 def viterbi_hvp(
@@ -85,6 +92,7 @@ def viterbi_hvp(
     *,
     lengths: Any = None,
     initial: str = "single",
+    on_infeasible: str = "value",
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
@@ -94,12 +102,19 @@ def viterbi_hvp(
     >>> float(viterbi_hvp(np.zeros((2, 2, 2)), np.ones((2, 2, 2))).max())
     0.0
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, initial)
-    return dp_hvp(dag, theta, z, omega, end=end, threads=threads, backend=backend)
+    return dp_hvp(dag, theta, z, omega, end=end, **options)
 
 
 def viterbi_decode(
-    theta: Any, *, lengths: Any = None, initial: str = "single", threads: int | None = None, backend: str | None = None
+    theta: Any,
+    *,
+    lengths: Any = None,
+    initial: str = "single",
+    on_infeasible: str = "value",
+    threads: int | None = None,
+    backend: str | None = None,
 ) -> Any:
     """The best state sequence: int64 [*batch, T], -1 behind an item's length. Ties go to the lower state.
 
@@ -107,8 +122,9 @@ def viterbi_decode(
     >>> viterbi_decode(np.array([[[0.0, 9.0], [1.0, 9.0]], [[0.0, 0.0], [2.0, 0.0]]])).tolist()
     [0, 1]
     """
+    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     dag, end = _prepared(theta, lengths, initial)
-    visited = dp_grad(dag, theta, HardMax(), end=end, threads=threads, backend=backend).sum(-1)
+    visited = dp_grad(dag, theta, HardMax(), end=end, **options).sum(-1)
     states = visited.argmax(-1)
     states[(visited < 0.5).all(-1)] = -1
     return states
@@ -120,18 +136,4 @@ def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any]
         raise InputError(f"theta has shape {shape}; expected [*batch, T, S, S], indexed [t, to, from]")
     T, S, _ = sizes(theta, 3)
     dag = compiled(trellis, T, S, initial, lengths is not None)
-    if lengths is None:
-        return dag, None
-    return dag, dag.graph.num_nodes - T + checked_lengths("lengths", lengths, T) - 1
-
-
-def checked_lengths(what: str, lengths: Any, most: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The lengths as integers in [1, most], or an InputError that names the first that is not."""
-    array = np.asarray(lengths)
-    if array.dtype.kind not in "iu":
-        raise InputError(f"{what} has dtype {array.dtype}; expected integers")
-    wrong = np.argwhere((array < 1) | (array > most))
-    if len(wrong):
-        place = tuple(int(i) for i in wrong[0])
-        raise InputError(f"{what}{list(place) if place else ''} is {array[place]}; expected 1 to {most}")
-    return array.astype(np.int64)
+    return dag, None if lengths is None else ends_of(dag, lengths, tuple(shape[:-3]))

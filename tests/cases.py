@@ -130,8 +130,9 @@ def unproved(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> CompiledDAG:
 
 
 def graph_of(edges) -> Graph:
-    """The graph of (parent, child) pairs, nodes being numbers."""
-    return Graph.from_edges([p for p, _ in edges], [c for _, c in edges])
+    """The graph of (parent, child) pairs, nodes being numbers; paths end at all nodes without children."""
+    parents, children = ([edge[k] for edge in edges] for k in (0, 1))
+    return Graph.from_edges(parents, children, ends=sorted({*children} - {*parents}))
 
 
 def listed(paths) -> list[tuple[int, ...]]:

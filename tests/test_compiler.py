@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 
+import networkx
 import numpy as np
 import pytest
 from cases import GRAPHS, wide
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import problems
 
+import dagdp
 from dagdp import CompiledDAG, Graph, GraphError, HardMax, compile, dp_grad, dp_value, pool
+from dagdp.compiler import build
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.progressions import COUNT, ENTRY, expanded
 
@@ -52,6 +55,54 @@ def named(*edges, **keywords) -> Graph:
 def test_what_cannot_be_compiled_is_named(graph, message):
     with pytest.raises(GraphError, match=message):
         compile(graph)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            networkx.DiGraph([("a", "b")]),
+            r"a networkx DiGraph; expected a Graph: graph, theta = dagdp.from_networkx\(G\)",
+        ),
+        ([(0, 1)], r"a list; expected a Graph: Graph.from_edges\(parents, children\)"),
+        (compile(Graph.from_edges([0], [1])), "a CompiledDAG; it is compiled already: hand it to dp_value"),
+        (None, "NoneType; expected a Graph"),
+    ],
+    ids=["networkx", "list", "compiled", "none"],
+)
+def test_what_is_no_graph_is_named(given, message):
+    with pytest.raises(GraphError, match=f"compile was given {message}"):
+        compile(given)
+
+
+def test_default_ends_that_are_not_meant_are_warned_of():
+    """A pruned lattice that ends in the middle; named ends, single ends and the builders' graphs are silent."""
+    edges = ("<s>", "good"), ("<s>", "pruned"), ("good", "</s>")
+    with pytest.warns(UserWarning, match="given no ends=, and 2 nodes have no child: 'pruned', '</s>'") as seen:
+        dag = compile(named(*edges))
+    assert len(seen) == 1 and seen[0].filename == __file__
+    assert dagdp.best_path(dag, [0.0, 5.0, 1.0]).names(dag) == ["<s>", "pruned"]
+    meant = compile(named(*edges, ends=["</s>"]))
+    assert dagdp.best_path(meant, [0.0, 5.0, 1.0]).names(meant) == ["<s>", "good", "</s>"]
+    compile(named(*edges, ends=["pruned", "</s>"]))
+    compile(trellis(3, 2, ragged=True))
+    with pytest.warns(UserWarning, match="graph 1 was given no ends=") as seen:
+        dagdp.compile_batch([named(("a", "b")), named(*edges), named(*edges)])
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("ends", [None, ["b", "y"]], ids=["default", "named"])
+def test_ends_that_no_start_reaches_are_dropped_and_counted(ends):
+    dag = compile(named(("a", "b"), ("x", "y"), starts=["a"], ends=ends))
+    assert dagdp.dp_value_and_grad(dag, [1.0, 2.0], dagdp.SquaredL2(1.0), end=None)[1].tolist() == [1, 0]
+    assert dag.ends.tolist() == [1] and "1, no extra node; dropped, as no start reaches them: 1" in dag.explain()
+    assert "dropped" not in compile(named(("a", "b"), ("b", "y"), starts=["a"])).explain()
+
+
+def test_a_graph_none_of_whose_ends_is_reached_is_named():
+    apart = named(("a", "b"), ("x", "y"), ("x", "z"), starts=["a"], ends=["y", "z"])
+    with pytest.raises(GraphError, match=r"ends 'y', 'z' are reached from no start \('a'\); add an edge"):
+        compile(apart)
 
 
 def test_a_long_cycle_is_shortened():
@@ -94,7 +145,7 @@ def longest_paths(edges: list[tuple[int, int, int, int]], nodes: int) -> list[in
 
 def check_compiled(graph: Graph) -> CompiledDAG:
     """Orders are as documented, and what is folded away expands to the plain lists again."""
-    dag = compile(graph)
+    dag = build(graph)
     incoming, outgoing = dag.wiring.incoming, dag.wiring.outgoing
     edges = by_the_rules(graph, dag)
     columns = dag.parents, dag.children, dag.slots, dag.edges
@@ -204,7 +255,7 @@ def test_a_million_nodes_compile_in_about_a_second():
     clock = []
     for _ in range(3):
         begin = time.perf_counter()
-        dag = compile(graph)
+        dag = build(graph)
         clock.append(time.perf_counter() - begin)
     assert min(clock) < 1.5  # measured: 0.3; the best of three, as CI shares its cores
     assert dag.graph.num_edges == 3_000_000

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import networkx
 import numpy as np
 import pytest
 
 import dagdp
-from dagdp import Graph, GraphError, HardMax, compile, dp_grad, dp_value, from_networkx
+from dagdp import Graph, GraphError, HardMax, InputError, compile, dp_grad, dp_value, from_networkx
 
 
 def test_edges_are_numbered_in_order_and_parallel_edges_kept_apart():
@@ -32,13 +34,17 @@ def test_both_doors_lead_to_the_same_graph():
     ("make", "message"),
     [
         (lambda: Graph().add_edge([1], 2), r"node \[1\] is not hashable; use a string"),
-        (lambda: Graph().add_edge(0, 1, w=0), "edge 0 -> 1 reads potential 'w', which the graph does not have"),
+        (lambda: Graph([("a", "b")]), r"Graph was given \[\('a', 'b'\)\]; expected options by name only"),
+        (lambda: Graph().add_edge(0, 1, weight=1.0), "was given weight=1.0, .* The numbers on edges are theta"),
+        (lambda: Graph(potentials={"v": 2}).add_edge(0, 1, w=0), "reads potential 'w', which the graph does not have"),
+        (lambda: Graph.from_edges(np.ma.masked_equal([0, 1], 1), [1, 2]), "parents is a masked array, and 1 of its"),
         (lambda: Graph(potentials={"w": (2, 2)}).add_edge(0, 1, w=(0, 2)), r"w=\(0, 2\) is no entry of potential 'w'"),
         (lambda: Graph(potentials={"w": (2, 2)}).add_edge(0, 1, w=1), r"w=1 is no entry of potential 'w', whose shape"),
         (lambda: Graph(potentials={"w": (0,)}), r"potential 'w' has shape \(0,\); expected positive integers"),
         (lambda: Graph.from_edges([0, 1], [1]), "parents has 2 entries and children 1; expected one of each"),
         (lambda: Graph.from_edges([0.5], [1]), "parents has dtype float64; expected integers"),
-        (lambda: Graph.from_edges([0], [1]).add_edge(1, 2), "made by Graph.from_edges is complete; build with Graph"),
+        (lambda: Graph.from_edges([0], [1]).add_edge(1, 2), "a graph from arrays, .* is complete; build with Graph"),
+        (lambda: compile(Graph.from_edges([0], [1])).graph.add_node(2), "or of a compiled graph, is complete"),
         (
             lambda: Graph.from_edges([0], [1], potentials={"w": (2, [0, 1])}),
             "the index of potential 'w' has 2 entries; expected one for each of the 1 edges",
@@ -82,3 +88,43 @@ def test_repr_says_sizes_and_potentials():
     assert repr(named) == shown
     shapes = {"emission": ((4, 3), [1]), "transition": ((3, 3), [8]), "bias": ((), [-1])}
     assert repr(Graph.from_edges([0], [1], potentials=shapes)) == shown
+
+
+@pytest.mark.parametrize("far", [10**8, 10**9, 5 * 10**9])
+def test_node_numbers_far_above_the_number_of_edges_are_refused_before_anything_is_allocated(far):
+    tracemalloc.start()
+    with pytest.raises(GraphError, match=f"largest node number is {far} and there are 2 edges; .*return_inverse=True"):
+        Graph.from_edges([0, far], [far, 5])
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+    assert Graph.from_edges([0, 10**6], [10**6, 5]).num_nodes == 10**6 + 1
+    assert Graph.from_edges([0, far], [far, 5], num_nodes=far + 1).num_nodes == far + 1
+    names, numbers = np.unique([[0, far], [far, 5]], return_inverse=True)  # the mend that the message names
+    parents, children = numbers.reshape(2, -1)
+    value = dp_value(compile(Graph.from_edges(parents, children)), [1.0, 2.0], HardMax())
+    assert names.tolist() == [0, 5, far] and value == 3
+
+
+def test_a_builder_goes_on_and_what_was_compiled_stays():
+    graph = Graph(potentials={"w": 4})
+    graph.add_edge("a", "b", w=0)
+    graph.add_edge("b", "c", w=1)
+    dag, theta = compile(graph), {"w": np.array([1.0, 2.0, 4.0, 8.0])}
+    batch = dagdp.compile_batch([graph])
+    graph.add_edge("c", "d", w=2)
+    graph.add_edge("b", "d", w=3)
+    assert dag.graph.num_edges == 2 and dag.graph.nodes == ["a", "b", "c"] and "2 edges" in dag.explain()
+    assert dagdp.local_weights(dag, theta, HardMax()).tolist() == [1, 1]
+    assert dagdp.best_path(dag, theta).names(dag) == ["a", "b", "c"] and dp_value(dag, theta, HardMax()) == 3
+    assert dp_value(dag, theta, HardMax(), end="b") == 1
+    with pytest.raises(InputError, match="end 'd' is no node"):
+        dp_value(dag, theta, HardMax(), end="d")
+    assert dp_value(batch, [theta], HardMax()).tolist() == [3] and len(batch.graphs[0].nodes) == 3
+    assert dp_value(compile(graph), theta, HardMax()) == 9  # the builder has the new edges: 1 + 8 against 1 + 2 + 4
+
+
+def test_networkx_takes_starts_and_ends():
+    G = networkx.DiGraph()
+    G.add_weighted_edges_from([("a", "b", 1.0), ("b", "c", 2.0), ("b", "d", 4.0), ("x", "c", 9.0)])
+    graph, theta = from_networkx(G, starts=["a"], ends=["c"])
+    assert dp_value(compile(graph), theta, HardMax()) == 3

@@ -18,6 +18,7 @@ from dagdp.graphs import (
     viterbi_decode,
     viterbi_grad,
     viterbi_hvp,
+    viterbi_marginals,
     viterbi_value,
 )
 
@@ -104,7 +105,7 @@ def test_zero_costs_count_alignments(size):
 
 
 @pytest.mark.parametrize("size", [(6, 6), (4, 9), (9, 4), (2, 30), (1, 5)])
-@pytest.mark.parametrize("band", [1, 2, 5])
+@pytest.mark.parametrize("band", [0, 1, 2, 5])
 def test_bands_are_feasible_symmetric_and_never_read_outside(size, band):
     rng = np.random.default_rng(4)
     cost = rng.random(size)
@@ -115,6 +116,76 @@ def test_bands_are_feasible_symmetric_and_never_read_outside(size, band):
     assert dtw_value(cost, SquaredL2(0.5), band=band) == pytest.approx(dtw_value(masked, SquaredL2(0.5)), abs=1e-12)
     assert np.isfinite(dtw_value(np.where(inside, cost, np.nan), SquaredL2(0.5), band=band))
     assert dtw_value(cost, HardMax(), band=100) == dtw_value(cost, HardMax())
+
+
+def test_a_band_of_0_is_the_corner_line():
+    cost = np.random.default_rng(0).random((5, 5))
+    assert dtw_value(cost, HardMax(), band=0) == pytest.approx(np.trace(cost), abs=1e-14)
+    np.testing.assert_allclose(dtw_grad(cost, Negentropy(1.0), band=0), np.eye(5), atol=1e-14)
+    inside = dtw_grad(np.zeros((3, 5)), Negentropy(1.0), band=0) > 0
+    assert inside.tolist() == [[1, 1, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 1, 1]]  # half a cell to each side
+    np.testing.assert_array_equal(dtw_path(cost, band=0)[:5], np.stack([np.arange(5)] * 2, -1))
+
+
+def test_an_axis_that_only_lengths_carry_is_in_every_result():
+    """One theta with several lengths: what each length alone gives."""
+    theta, lengths = np.random.default_rng(2).normal(size=(6, 4, 4)), [2, 4, 6]
+    states = viterbi_decode(theta, lengths=lengths)
+    assert states.tolist() == [[1, 2, -1, -1, -1, -1], [1, 2, 0, 2, -1, -1], [1, 1, 2, 0, 0, 2]]
+    sums = viterbi_marginals(theta, lengths=lengths).sum(-1)
+    np.testing.assert_allclose(sums, np.arange(6) < np.array(lengths)[:, None], atol=1e-12)
+    path, value = (
+        viterbi_grad(theta, SquaredL2(0.5), lengths=lengths),
+        viterbi_value(theta, SquaredL2(0.5), lengths=lengths),
+    )
+    change = viterbi_hvp(theta, theta, SquaredL2(0.5), lengths=lengths)
+    for b, n in enumerate(lengths):
+        assert value[b] == pytest.approx(viterbi_value(theta[:n], SquaredL2(0.5)), abs=1e-12)
+        np.testing.assert_allclose(path[b, :n], viterbi_grad(theta[:n], SquaredL2(0.5)), atol=1e-12)
+        np.testing.assert_allclose(change[b, :n], viterbi_hvp(theta[:n], theta[:n], SquaredL2(0.5)), atol=1e-11)
+        assert not path[b, n:].any() and not change[b, n:].any()
+    table = viterbi_value(np.stack([theta, 2 * theta])[:, None], HardMax(), lengths=lengths)
+    assert table.shape == (2, 3)
+    np.testing.assert_allclose(table[1], viterbi_value(2 * theta, HardMax(), lengths=lengths), atol=1e-12)
+
+
+def test_an_axis_that_only_lengths_carry_is_in_every_result_of_dtw():
+    cost, sizes = np.random.default_rng(3).random((4, 5)), [(4, 5), (1, 3), (2, 2)]
+    lengths = [n for n, _ in sizes], [m for _, m in sizes]
+    value, path = dtw_value(cost, SquaredL2(0.5), lengths=lengths), dtw_grad(cost, SquaredL2(0.5), lengths=lengths)
+    change, pairs = dtw_hvp(cost, cost, SquaredL2(0.5), lengths=lengths), dtw_path(cost, lengths=lengths)
+    for b, (n, m) in enumerate(sizes):
+        own = cost[:n, :m]
+        assert value[b] == pytest.approx(dtw_value(own, SquaredL2(0.5)), abs=1e-12)
+        np.testing.assert_allclose(path[b, :n, :m], dtw_grad(own, SquaredL2(0.5)), atol=1e-12)
+        np.testing.assert_allclose(change[b, :n, :m], dtw_hvp(own, own, SquaredL2(0.5)), atol=1e-12)
+        np.testing.assert_array_equal(pairs[b, : n + m - 1], dtw_path(own))
+
+
+def test_every_direction_has_its_own_hessian_product():
+    cost, eye = np.random.default_rng(4).random((2, 3)), np.eye(6).reshape(6, 2, 3)
+    columns = dtw_hvp(cost, eye).reshape(6, 6)
+    np.testing.assert_allclose(columns, [dtw_hvp(cost, z).ravel() for z in eye], atol=1e-15)
+    np.testing.assert_allclose(columns, columns.T, atol=1e-15)
+    theta, steps = np.random.default_rng(5).normal(size=(3, 2, 2)), np.eye(12).reshape(12, 3, 2, 2)
+    np.testing.assert_allclose(viterbi_hvp(theta, steps), [viterbi_hvp(theta, z) for z in steps], atol=1e-15)
+
+
+def test_on_infeasible_reaches_the_shortcuts():
+    theta = np.zeros((2, 2, 2, 2))
+    theta[1, 1] = -np.inf
+    assert viterbi_value(theta)[1] == -np.inf and not viterbi_grad(theta)[1].any()
+    assert viterbi_decode(theta).tolist() == [[0, 0], [-1, -1]]
+    for call in (viterbi_value, viterbi_grad, viterbi_marginals, viterbi_decode):
+        with pytest.raises(InputError, match="item 1 has no path"):
+            call(theta, on_infeasible="raise")
+    costs = np.full((2, 2), np.inf)
+    assert dtw_value(costs) == np.inf and (dtw_path(costs) == -1).all()
+    for call in (dtw_value, dtw_grad, dtw_path):
+        with pytest.raises(InputError, match="there is no path"):
+            call(costs, on_infeasible="raise")
+    with pytest.raises(InputError, match="there is no path"):
+        dtw_hvp(costs, np.zeros((2, 2)), on_infeasible="raise")
 
 
 def test_ragged_dtw_equals_each_pair_alone():
@@ -137,7 +208,8 @@ def test_ragged_dtw_equals_each_pair_alone():
     [
         (lambda: trellis(0, 3), GraphError, "trellis was given T=0; expected a whole number, at least 1"),
         (lambda: trellis(3, 3, initial="both"), GraphError, "initial='both'; expected 'single'"),
-        (lambda: dtw_grid(3, 3, band=0), GraphError, "band=0; expected a whole number of cells, at least 1"),
+        (lambda: dtw_grid(3, 3, band=-1), GraphError, "band=-1; expected a whole number of cells, at least 0"),
+        (lambda: dtw_grid(3, 3, band=True), GraphError, "band=True; expected a whole number of cells"),
         (lambda: viterbi_value(np.zeros((3, 2, 4))), InputError, r"shape \(3, 2, 4\); expected \[\*batch, T, S, S\]"),
         (
             lambda: viterbi_value(np.zeros((2, 3, 2, 2)), lengths=[3, 4]),
@@ -148,6 +220,26 @@ def test_ragged_dtw_equals_each_pair_alone():
         (lambda: dtw_value(np.zeros(3)), InputError, r"shape \(3,\); expected costs \[\*batch, N_A, N_B\]"),
         (lambda: dtw_value(np.zeros((3, 3)), lengths=3), InputError, r"lengths is 3; expected a pair \(n_a, n_b\)"),
         (lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 0)), InputError, r"lengths\[1\] is 0; expected 1 to 3"),
+        (
+            lambda: viterbi_value(np.zeros((2, 3, 2, 2)), lengths=[3, 3, 3]),
+            InputError,
+            r"lengths have shape \(3,\) and the data has batch dimensions \(2,\); expected one length for all items",
+        ),
+        (
+            lambda: dtw_grad(np.zeros((2, 3, 3)), lengths=([3, 3, 3], 3)),
+            InputError,
+            r"lengths have shape \(3,\) and the data has batch dimensions \(2,\)",
+        ),
+        (
+            lambda: dtw_value(np.zeros((3, 3)), lengths=([3, 3], [3, 3, 3])),
+            InputError,
+            r"lengths have shapes \[\(2,\), \(3,\)\]; expected shapes that broadcast",
+        ),
+        (
+            lambda: viterbi_decode(np.zeros((3, 2, 2)), lengths=np.ma.masked_equal([3, 1], 1)),
+            InputError,
+            "lengths is a masked array",
+        ),
         (lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 3), band=1), InputError, "both band= and lengths= were given"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, IDS, OPERATORS, SMALL, Tsallis15, random_theta  # noqa: E402
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, IDS, OPERATORS, SMALL, Tsallis15, graph_of, random_theta  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from oracles import row_solver  # noqa: E402
 from strategies import problems  # noqa: E402
@@ -128,8 +128,7 @@ def test_the_choice_is_explicit():
 @given(problem=problems())
 def test_parity_on_random_dags_with_ties_and_forbidden_edges(problem, omega):
     edges, weights = problem
-    parents, children = zip(*edges, strict=True)
-    dag = dagdp.compile(Graph.from_edges(parents, children))
+    dag = dagdp.compile(graph_of(edges))
     assert_parity(dag, weights, np.linspace(-1, 2, weights.size), omega)
 
 

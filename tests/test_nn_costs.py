@@ -48,6 +48,26 @@ def test_equals_the_naive_broadcast(cost, batch):
 
 
 @each_cost
+def test_arrays_and_lists_follow_the_tensor_beside_them(cost):
+    x, y = series(3, 4, dtype=torch.float32).detach(), series(5, 4, seed=1, dtype=torch.float32).detach()
+    want = cost(x, y)
+    for given in ((x.double().numpy(), y), (x, y.double().numpy()), (x.tolist(), y), (x, y.tolist())):
+        got = cost(*given)
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got, want)
+    both = cost(x.double().numpy(), y.numpy())
+    assert both.dtype == torch.float64
+    torch.testing.assert_close(both.float(), want)
+
+
+@pytest.mark.parametrize("wrong", [None, "abc", [[1.0], [1.0, 2.0]], torch.zeros(2, 2).to_sparse(), [torch.zeros(2)]])
+def test_what_is_no_series_is_named(wrong):
+    for given, name in (((wrong, torch.zeros(2, 2)), "x"), ((torch.zeros(2, 2), wrong), "y")):
+        with pytest.raises(InputError, match=rf"^{name} (is|has) .*expected "):
+            squared_euclidean(*given)
+
+
+@each_cost
 def test_derivatives_in_both_series(cost):
     x, y = series(2, 3, 2, requires_grad=True), series(2, 4, 2, seed=1, requires_grad=True)
     assert gradcheck(cost, (x, y))
@@ -153,7 +173,9 @@ def test_the_process_does_not_grow_by_n_m_d_either():
 def test_what_is_no_pair_of_series_is_refused():
     with pytest.raises(InputError, match=r"shapes \(3,\) and \(4,\); expected .* pass x.unsqueeze\(-1\)"):
         l1(torch.zeros(3), torch.zeros(4))
-    with pytest.raises(InputError, match=r"batch dimensions \(2,\) and \(3,\); expected the same"):
+    with pytest.raises(InputError, match=r"batch dimensions do not broadcast, at y: x \(2,\), y \(3,\)"):
         cosine(torch.zeros(2, 5, 1), torch.zeros(3, 4, 1))
-    with pytest.raises(InputError, match="expected real numbers on one device"):
+    with pytest.raises(InputError, match=r"x has dtype torch\.complex64 .*; expected real numbers"):
         negative_dot(torch.zeros(5, 1, dtype=torch.complex64), torch.zeros(4, 1))
+    with pytest.raises(InputError, match="x is on cpu and y is on meta; expected one device"):
+        negative_dot(torch.zeros(5, 1), torch.zeros(4, 1, device="meta"))

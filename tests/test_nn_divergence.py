@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from cases import OPERATORS as ALL  # noqa: E402
 from torch.autograd import gradcheck  # noqa: E402
 
-from dagdp import HardMax, Negentropy, Tsallis  # noqa: E402
+from dagdp import HardMax, InputError, Negentropy, Tsallis  # noqa: E402
 from dagdp.graphs import dtw_value  # noqa: E402
 from dagdp.nn.costs import l1, squared_euclidean  # noqa: E402
 from dagdp.nn.divergence import dtw_divergence  # noqa: E402
@@ -68,3 +68,16 @@ def test_ragged_batch_equals_single_pairs(omega):
     exact = torch.autograd.grad(want.sum(), (x, y))
     for g, e in zip(gradients, exact, strict=True):
         np.testing.assert_allclose(g, e, atol=1e-12)
+
+
+def test_arrays_give_what_tensors_give():
+    x, y = series(2, 4, 3).detach(), series(2, 5, 3, seed=1).detach()
+    torch.testing.assert_close(dtw_divergence(x.numpy(), y), dtw_divergence(x, y))
+
+
+def test_mistakes_are_named():
+    x = series(4, 2).detach()
+    with pytest.raises(InputError, match=r"dtw_divergence was given weight=; expected some of .*'band'"):
+        dtw_divergence(x, x, weight=2)
+    with pytest.raises(InputError, match=r"lengths is 4; expected a pair \(n_x, n_y\)"):
+        dtw_divergence(x, x, lengths=4)

@@ -110,3 +110,15 @@ def test_torch_compile_is_refused_in_words():
     with pytest.raises(Exception, match="cannot follow a batch of different graphs") as caught:
         torch.compile(lambda *tensors: dagdp.dp_value(compiled, list(tensors)), backend="eager", fullgraph=True)(*theta)
     assert isinstance(caught.value, InputError | torch._dynamo.exc.TorchDynamoException)
+
+
+def test_weights_without_a_batch_have_a_product_for_each_direction():
+    """Weights given as an array or a list are data; in a dict they are parameters, whose product is the sum."""
+    batch = compile_batch([GRAPHS["parallel edges"](), GRAPHS["one edge"]()])
+    generator = torch.manual_seed(0)
+    theta = [torch.randn(dag.graph.num_edges, generator=generator) for dag in batch.dags]
+    z = [torch.randn(3, dag.graph.num_edges, generator=generator) for dag in batch.dags]
+    got = dagdp.dp_hvp(batch, theta, z, SquaredL2(0.5))
+    for dag, weights, directions, product in zip(batch.dags, theta, z, got, strict=True):
+        each = [dagdp.dp_hvp(dag, weights, one, SquaredL2(0.5)) for one in directions]
+        torch.testing.assert_close(product, torch.stack(each))

@@ -108,9 +108,9 @@ def test_crf_names_mistakes():
     [
         ([4, 5], r"lengths\[1\] is 5; expected 1 to 4"),
         ([0, 4], r"lengths\[0\] is 0; expected 1 to 4"),
-        ([4.0, 2.0], r"lengths has dtype float32; expected integers"),
-        ([4, 3, 2], r"lengths has shape \(3,\); expected \(2,\), one an item"),
-        ([[4, 3]], r"lengths has shape \(1, 2\); expected \(2,\), one an item"),
+        ([4.0, 2.0], r"lengths has dtype float64; expected integers: pass whole numbers, or lengths\.long\(\)"),
+        ([True, True], r"lengths has dtype bool; expected integers"),
+        ([4, 3, 2], r"do not broadcast, at lengths: emission \(2,\).* lengths \(3,\); expected equal sizes, or 1"),
     ],
     ids=str,
 )
@@ -136,9 +136,202 @@ def test_lengths_that_items_share_and_several_of_one_sequence():
 @pytest.mark.parametrize("lengths", [None, [4, 1, 3]], ids=["equal", "ragged"])
 def test_tags_that_are_not_one_a_step_are_refused(lengths):
     crf, emission = LinearChainCRF(3), torch.zeros(3, 4, 3)
-    for shape in ((3, 3), (2, 4), (4,)):
-        with pytest.raises(InputError, match=r"tags has shape \(.*\); expected \(3, 4\), one tag a step"):
-            crf(emission, torch.zeros(shape, dtype=torch.int64), lengths)
+    with pytest.raises(InputError, match=r"tags has shape \(3, 3\); expected \[\*batch, 4\], one tag a step"):
+        crf(emission, torch.zeros(3, 3, dtype=torch.int64), lengths)
+    with pytest.raises(InputError, match=r"do not broadcast, at tags: emission \(3,\), tags \(2,\)"):
+        crf(emission, torch.zeros(2, 4, dtype=torch.int64), lengths)
+
+
+FRONTS = [
+    pytest.param((), (), [2, 4, 6], (3,), id="one emission, several lengths"),
+    pytest.param((1,), (3,), [2, 4, 6], (3,), id="emission of one item"),
+    pytest.param((3,), (3,), 4, (3,), id="one number for all"),
+    pytest.param((3,), (), [4], (3,), id="one row of tags"),
+    pytest.param((3,), (3,), [[2], [6]], (2, 3), id="lengths bring a dimension"),
+    pytest.param((), (2,), 6, (2,), id="tags alone bring the batch"),
+]
+
+
+@pytest.mark.parametrize(("of_emission", "of_tags", "lengths", "batch"), FRONTS)
+def test_the_batch_is_the_broadcast_of_emission_tags_and_lengths(of_emission, of_tags, lengths, batch):
+    """Each item is what its own emission, cut at its own length, gives alone; gradients are sums over items."""
+    generator, lengths = torch.manual_seed(1), torch.tensor(lengths)
+    crf = LinearChainCRF(3).double()
+    emission = torch.randn(*of_emission, 6, 3, dtype=torch.float64, generator=generator, requires_grad=True)
+    tags = torch.randint(0, 3, (*of_tags, 6), generator=generator)
+    of_value = tuple(torch.broadcast_shapes(of_emission, lengths.shape))
+    got = {
+        "forward": crf(emission, tags, lengths), "score": crf.score(emission, tags, lengths),
+        "value": crf.value(emission, lengths), "marginals": crf.marginals(emission, lengths),
+        "decode": crf.decode(emission, lengths),
+    }  # fmt: skip
+    shapes = {
+        "forward": batch,
+        "score": batch,
+        "value": of_value,
+        "marginals": (*of_value, 6, 3),
+        "decode": (*of_value, 6),
+    }
+    assert {name: tuple(tensor.shape) for name, tensor in got.items()} == shapes
+    leaf = emission.detach().clone().requires_grad_()
+    rows, columns, ends = leaf.expand(*batch, 6, 3), tags.expand(*batch, 6), lengths.expand(batch)
+    alone = torch.zeros(batch, dtype=torch.float64)
+    for item in np.ndindex(batch):
+        n = int(ends[item])
+        e, y = rows[item][:n], columns[item][:n]
+        alone[item] = crf(e, y)
+        of_item = item if of_value == batch else ()
+        torch.testing.assert_close(got["forward"][item], alone[item])
+        torch.testing.assert_close(got["score"][item], crf.score(e, y))
+        torch.testing.assert_close(got["value"][of_item], crf.value(e))
+        torch.testing.assert_close(got["marginals"][of_item][:n], crf.marginals(e))
+        assert not got["marginals"][of_item][n:].any()
+        assert got["decode"][of_item].tolist() == crf.decode(e).tolist() + [-1] * (6 - n)
+    parameters = list(crf.parameters())
+    found = torch.autograd.grad(got["forward"].sum(), [emission, *parameters])
+    torch.testing.assert_close(found, torch.autograd.grad(alone.sum(), [leaf, *parameters]))
+
+
+KINDS = {"list": list, "array": np.array, "int64": torch.tensor}
+KINDS |= {str(d): lambda tags, d=d: torch.tensor(tags, dtype=d) for d in (torch.uint8, torch.int32)}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_tags_and_lengths_of_any_integer_type(kind):
+    """uint8 would be a mask, if it were taken as an index."""
+    crf, emission = LinearChainCRF(2), torch.randn(2, 4, 2, generator=torch.manual_seed(0))
+    tags, lengths = [[1, 0, 1, 1], [1, 1, 0, 0]], [3, 4]
+    want = torch.stack([crf(emission[0, :3], torch.tensor(tags[0][:3])), crf(emission[1], torch.tensor(tags[1]))])
+    torch.testing.assert_close(crf(emission, kind(tags), kind(lengths)), want)
+
+
+@pytest.mark.parametrize("tags", [[0.0, 1.0], torch.tensor([0.0, 1.0]), [True, False], torch.tensor([True, False])])
+def test_tags_that_are_no_whole_numbers_are_refused(tags):
+    with pytest.raises(
+        InputError, match=r"tags has dtype (float64|float32|bool); expected integers: pass .*\.long\(\)"
+    ):
+        LinearChainCRF(2)(torch.zeros(2, 2), tags)
+
+
+def test_layers_take_arrays():
+    """What a layer gives for an array is the tensor that it gives for the tensor."""
+    rng, crf = np.random.default_rng(0), LinearChainCRF(3)
+    cost, scores, emission = rng.random((2, 4, 3)), rng.normal(size=(2, 4, 3, 3)), rng.normal(size=(2, 4, 3))
+    tags, lengths = rng.integers(0, 3, (2, 4)), np.array([4, 2])
+    calls = [
+        *((method, (cost, ([4, 2], 3))) for method in (DTW(), DTW().alignment, DTW().path)),
+        *((method, (scores, lengths)) for method in (Viterbi(), Viterbi().expected_path, Viterbi().decode)),
+        *((method, (emission, lengths)) for method in (crf.value, crf.marginals, crf.decode)),
+        *((method, (emission, tags, lengths)) for method in (crf, crf.score)),
+        *((layer(compile(dtw_grid(4, 3))), (cost,)) for layer in (DPValue, DPGrad)),
+    ]
+    for method, given in calls:
+        tensors = [torch.from_numpy(part) if isinstance(part, np.ndarray) else part for part in given]
+        torch.testing.assert_close(method(*given), method(*tensors))
+
+
+def test_parameters_on_another_device_are_named():
+    crf = LinearChainCRF(2).to("meta")
+    for call in (crf.value, crf.marginals, crf.decode, lambda e: crf.score(e, [0, 1]), lambda e: crf(e, [0, 1])):
+        said = r"emission is on cpu and the layer's transition is on meta; expected one device: .*crf\.to\('cpu'\)"
+        with pytest.raises(InputError, match=said):
+            call(torch.zeros(2, 2))
+    with pytest.raises(InputError, match="lengths is on meta, where there are no numbers"):
+        LinearChainCRF(2).value(torch.zeros(2, 2), torch.tensor(1, device="meta"))
+
+
+NO_NUMBERS = {
+    "None": None, "a string": "abc", "ragged lists": [[1.0, 2.0], [3.0]], "an object": object(),
+    "complex": torch.zeros(4, 2, dtype=torch.complex64), "sparse": torch.zeros(4, 2).to_sparse(),
+    "a list of tensors": [torch.zeros(2)] * 4, "a list with a tensor": [[0.0, 0.0], torch.zeros(2)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_what_is_no_array_of_numbers_is_named(wrong):
+    crf, emission, dag = LinearChainCRF(2), torch.zeros(4, 2), compile(dtw_grid(4, 2))
+    calls = [
+        *((method, (wrong,), "cost") for method in (DTW(), DTW().alignment, DTW().path)),
+        *((method, (wrong,), "theta") for method in (Viterbi(), Viterbi().expected_path, Viterbi().decode)),
+        *((method, (wrong,), "emission") for method in (crf.value, crf.marginals, crf.decode)),
+        *((method, (emission, wrong), "tags") for method in (crf, crf.score)),
+        *((layer(dag), (wrong,), "theta") for layer in (DPValue, DPGrad)),
+    ]
+    if wrong is not None:
+        calls += [(method, (emission, wrong), "lengths") for method in (crf.value, crf.marginals, crf.decode)]
+        calls.append((DPValue(dag), (emission, wrong), "end"))
+    for method, given, name in calls:
+        with pytest.raises(InputError, match=rf"^{name} (is|has) .*expected "):
+            method(*given)
+
+
+def test_what_a_crf_is_made_of_is_checked():
+    for wrong in (0, -1, 2.0, True, "2", None):
+        with pytest.raises(InputError, match=r"num_tags is .*; expected a whole number of tags, at least 1"):
+            LinearChainCRF(wrong)
+    with pytest.raises(InputError, match=r"emission has shape \(0, 2\); expected .* at least one step"):
+        LinearChainCRF(2).score(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(dagdp.OmegaError, match="expected an operator such as"):
+        LinearChainCRF(2, "entropy").value(torch.zeros(2, 2))
+
+
+def test_vmap_over_a_crf():
+    """Values, scores, marginals, best tags and per-sample gradients are those of a loop over samples."""
+    generator = torch.manual_seed(2)
+    crf = LinearChainCRF(3, Negentropy(0.7)).double()
+    emission = torch.randn(4, 6, 3, dtype=torch.float64, generator=generator)
+    tags, lengths = torch.randint(0, 3, (4, 6), generator=generator), torch.tensor([6, 2, 1, 4])
+    tags[1, 2:] = -100
+    samples = list(zip(emission, tags, lengths, strict=True))
+    mapped = torch.func.vmap
+    for method in (crf.value, crf.marginals, crf.decode):
+        torch.testing.assert_close(
+            mapped(method)(emission, lengths), torch.stack([method(e, n) for e, _, n in samples])
+        )
+    for method in (crf, crf.score):
+        want = torch.stack([method(e, y, n) for e, y, n in samples])
+        torch.testing.assert_close(mapped(method)(emission, tags, lengths), want)
+        got = mapped(method, in_dims=(1, 1, 0))(emission.movedim(0, 1), tags.movedim(0, 1), lengths)
+        torch.testing.assert_close(got, want)
+    torch.testing.assert_close(
+        mapped(crf.value, in_dims=(None, 0))(emission[0], lengths), crf.value(emission[0], lengths)
+    )
+    parameters = {name: block.detach() for name, block in crf.named_parameters()}
+
+    def loss(parameters, e, y, n):
+        return torch.func.functional_call(crf, parameters, (e, y, n))
+
+    each = mapped(torch.func.grad(loss, argnums=(0, 1)), in_dims=(None, 0, 0, 0))(parameters, emission, tags, lengths)
+    for item, (e, y, n) in enumerate(samples):
+        leaf = e.clone().requires_grad_()
+        want = torch.autograd.grad(crf(leaf, y, n), [*crf.parameters(), leaf])
+        torch.testing.assert_close([*(block[item] for block in each[0].values()), each[1][item]], list(want))
+
+
+def test_numbers_are_looked_at_inside_vmap():
+    crf, emission, tags = LinearChainCRF(3), torch.zeros(2, 4, 3), torch.zeros(2, 4, dtype=torch.int64)
+    mapped, lengths = torch.func.vmap, torch.tensor([4, 2])
+    for method in (crf.value, crf.marginals, crf.decode):
+        with pytest.raises(InputError, match=r"lengths\[0\] is 5; expected 1 to 4"):
+            mapped(method)(emission, lengths + 1)
+    with pytest.raises(InputError, match=r"lengths\[1\] is 0; expected 1 to 4"):
+        mapped(crf.score)(emission, tags, lengths - 2)
+    for wrong in (-1, 3):
+        with pytest.raises(InputError, match=rf"is {wrong}; expected 0 to 2"):
+            mapped(crf.score)(emission, tags + wrong, lengths)
+        with pytest.raises(InputError, match=rf"is {wrong}; expected 0 to 2"):
+            torch.func.grad(lambda e, y=tags + wrong: crf.score(e, y).sum())(emission)
+
+
+def test_a_score_under_compile_is_nan_where_numbers_are_out_of_range():
+    """There they are out of sight; no number is made up."""
+    crf, emission = LinearChainCRF(3), torch.zeros(4, 5, 3)
+    tags, lengths = torch.zeros(4, 5, dtype=torch.int64), torch.tensor([5, 4, 6, 0])
+    tags[0, 1], tags[1, 4] = -1, 9  # of the second item behind its end
+    score = torch.compile(crf.score, fullgraph=True, backend="aot_eager")(emission, tags, lengths)
+    assert score.isnan().tolist() == [True, False, True, True]
+    torch.testing.assert_close(score[1], crf.score(emission[1, :4], tags[1, :4]))
+    torch._dynamo.reset()
 
 
 def ctc_graph(T, labels, classes, blank=0):
@@ -235,3 +428,36 @@ def test_a_layer_in_the_middle_of_a_network():
     (attention * torch.randn(3, 4, 5)).sum().backward()
     assert net[0].weight.grad.abs().max() > 0
     np.testing.assert_allclose(attention[:, 0, 0].detach(), 1, atol=1e-6)
+
+
+def test_a_crf_without_a_legal_path_has_log_probability_minus_infinity_and_no_gradient():
+    """Also where the tags alone are illegal. It was NaN, with a gradient of ones."""
+    crf = LinearChainCRF(2)
+    with torch.no_grad():
+        crf.transition[:] = -torch.inf
+    emission, tags = torch.zeros(2, 2, 2, requires_grad=True), torch.tensor([[0, 1], [0, 0]])
+    log_p = crf(emission, tags)
+    assert log_p.tolist() == [-torch.inf] * 2
+    log_p.sum().backward()
+    for array in (emission.grad, crf.transition.grad, crf.start.grad, crf.end.grad):
+        assert not array.any() and array.isfinite().all()
+    with torch.no_grad():
+        crf.transition[0, 0] = 0.0  # the one transition: tag 0 after tag 0
+    again = crf(emission, tags)
+    assert again[0] == -torch.inf and again[1].isfinite() and again[1] <= 0
+    emission.grad = None
+    again.sum().backward()
+    assert not emission.grad[0].any() and emission.grad.isfinite().all()
+    assert crf.marginals(emission).isfinite().all() and crf.decode(emission).tolist() == [[0, 0]] * 2
+
+
+def test_lengths_of_dtw_and_viterbi_layers_are_in_every_result():
+    theta, cost = torch.randn(4, 3, 3, dtype=torch.float64), torch.rand(3, 4, dtype=torch.float64)
+    viterbi, dtw = Viterbi(SquaredL2(1.0)), DTW(SquaredL2(1.0))
+    for lengths in ([2, 4], torch.tensor([2, 4])):
+        assert viterbi.decode(theta, lengths).shape == (2, 4)
+        assert viterbi.expected_path(theta, lengths).shape == (2, 4, 3, 3)
+        torch.testing.assert_close(viterbi(theta, lengths)[0], viterbi(theta[:2]))
+    both = dtw(cost, ([2, 3], [4, 1]))
+    torch.testing.assert_close(both, torch.stack([dtw(cost[:2]), dtw(cost[:, :1])]))
+    assert dtw.path(cost, ([2, 3], [4, 1])).shape == (2, 6, 2)

@@ -10,6 +10,7 @@ from cases import GRAPHS, random_theta
 from dagdp import (
     DerivativeError,
     HardMax,
+    InputError,
     Negentropy,
     OmegaError,
     SquaredL2,
@@ -147,3 +148,61 @@ def test_mistakes_are_named():
     product = dp_hvp(dag, torch.zeros(5), torch.ones(5), at("Negentropy", gamma))
     with pytest.raises(DerivativeError, match="third derivative"):
         torch.autograd.grad(product.sum(), gamma)
+
+
+@pytest.mark.parametrize("number", [0.5, np.float32(0.5), 1, np.int64(2)], ids=repr)
+def test_a_number_is_a_constant(number):
+    """The value, path and gradients are those of the operator with that gamma, or alpha."""
+    dag, theta = compile(GRAPHS["parallel edges"]()), torch.randn(2, 5, requires_grad=True)
+    constant = Learnable(Negentropy(), gamma=number)
+    assert isinstance(constant.gamma, torch.Tensor) and not list(constant.parameters()) and not constant.state_dict()
+    for backend in (None, "torch"):
+        value = dp_value(dag, theta, constant, backend=backend)
+        torch.testing.assert_close(value, dp_value(dag, theta, Negentropy(float(number))))
+    got = torch.autograd.grad(value.sum(), theta)[0]
+    torch.testing.assert_close(got, dp_grad(dag, theta.detach(), Negentropy(float(number))))
+
+
+def test_an_alpha_that_is_a_number():
+    """It costs no copy of the graph, so that backend="torch" takes it."""
+    dag, theta = compile(GRAPHS["parallel edges"]()), torch.randn(2, 5)
+    constant = Learnable(Tsallis(1.2, 0.3), gamma=torch.tensor(0.5), alpha=1.5)
+    assert constant.alpha.item() == 1.5 and repr(constant) == "Learnable(Tsallis, gamma=0.5, alpha=1.5)"
+    for backend in (None, "torch"):
+        torch.testing.assert_close(
+            dp_value(dag, theta, constant, backend=backend), dp_value(dag, theta, Tsallis(1.5, 0.5))
+        )
+    assert Learnable(Tsallis(1.2, 0.3), alpha=1.5).gamma.item() == 0.3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"gamma": 0}, r"gamma=0\.0; expected a finite gamma > 0"),
+        ({"gamma": -1.5}, r"gamma=-1\.5; expected a finite gamma > 0"),
+        ({"gamma": float("nan")}, r"gamma=nan; expected a finite gamma > 0"),
+        ({"alpha": 1.0}, r"alpha=1\.0; expected 1 < alpha <= 2"),
+        ({"alpha": 2.5}, r"alpha=2\.5; expected 1 < alpha <= 2"),
+        ({"gamma": "hot"}, "gamma is 'hot'; expected a tensor without dimensions, or a number"),
+        ({"gamma": True}, "gamma is True; expected a tensor without dimensions, or a number"),
+        ({"gamma": torch.tensor(1)}, r"shape \(\) and dtype torch\.int64; expected one floating number"),
+        ({"alpha": torch.tensor(2)}, r"alpha is a tensor of shape \(\) and dtype torch\.int64"),
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range_are_refused_at_construction(given, said):
+    with pytest.raises(OmegaError, match=said):
+        Learnable(Tsallis(), **given)
+
+
+def test_a_temperature_on_another_device():
+    dag, layer = (
+        compile(GRAPHS["parallel edges"]()),
+        Learnable(Negentropy(), gamma=torch.nn.Parameter(torch.tensor(1.0))),
+    )
+    layer.to("meta")
+    for backend in (None, "torch"):
+        with pytest.raises(InputError, match=r"gamma is on meta and theta is on cpu; .*gamma\.to\('cpu'\)"):
+            dp_value(dag, torch.zeros(5), layer, backend=backend)
+    with pytest.raises(OmegaError, match=r"alpha is a tensor .* or on the meta device"):
+        dp_value(dag, torch.zeros(5), Learnable(Tsallis(), alpha=torch.tensor(1.5, device="meta")))

@@ -297,7 +297,168 @@ def test_half_scores_are_added_in_float32(dtype):
     assert theta["emission"].grad.dtype == dtype
 
 
+SIX = [structured_loss, perceptron_loss, hinge_loss, crf_loss, fenchel_young_loss, relaxed_loss]
+each_loss = pytest.mark.parametrize("loss", SIX, ids=lambda f: f.__name__)
+
+
+def further(loss, cost):
+    """What a loss needs beside weights and targets."""
+    return {hinge_loss: (cost,), fenchel_young_loss: (SquaredL2(0.5),)}.get(loss, ())
+
+
+@each_loss
+@pytest.mark.parametrize(
+    ("of_theta", "of_target", "of_cost", "batch"),
+    [
+        ((), (3,), (), (3,)), ((3,), (), (), (3,)), ((), (), (3,), (3,)), ((3, 1), (2,), (), (3, 2)),
+        ((1,), (3,), (3, 1), (3, 3)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_batch_is_the_broadcast_of_weights_targets_and_costs(dag, loss, of_theta, of_target, of_cost, batch):
+    """Each item's loss is that of its own weights, target and cost; gradients are sums over items."""
+    rng = np.random.default_rng(0)
+    choice = [[0, 3, -1], [0, 2, 6], [5, -1, -1], [1, 4, -1]]
+    edges = np.array(choice)[rng.integers(0, 4, of_target)]
+    theta, cost = weights(1, of_theta), weights(2, of_cost).detach().abs()
+    if loss is not hinge_loss:
+        batch = tuple(np.broadcast_shapes(of_theta, of_target))
+    got = loss(dag, theta, Target(dag, edges), *further(loss, cost), reduction="none")
+    assert got.shape == batch
+    leaf = theta.detach().clone().requires_grad_()
+    rows, targets = leaf.expand(*batch, 7), np.broadcast_to(edges, (*batch, 3))
+    costs = cost.expand(*batch, 7) if loss is hinge_loss else rows.detach()
+    each = [loss(dag, rows[k], Target(dag, targets[k]), *further(loss, costs[k])) for k in np.ndindex(batch)]
+    want = torch.stack(each).reshape(batch)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(*(torch.autograd.grad(x.sum(), at)[0] for x, at in ((got, theta), (want, leaf))))
+    given = (dag, theta, Target(dag, edges), *further(loss, cost))
+    torch.testing.assert_close(loss(*given), want.mean())
+    torch.testing.assert_close(loss(*given, reduction="sum"), want.sum())
+
+
+@pytest.mark.parametrize("carried", [(), ("a",), ("a", "b")], ids=str)
+@pytest.mark.parametrize("loss", [structured_loss, relaxed_loss], ids=lambda f: f.__name__)
+def test_a_dict_of_parameters_and_data_with_targets_of_a_batch(loss, carried):
+    """Expected paths are those of each item, not sums over the items that share a block."""
+    index = np.arange(len(EDGES))
+    both = {"a": (len(EDGES), index), "b": (len(EDGES), index[::-1].copy())}
+    tied = dagdp.compile(Graph.from_edges(*zip(*EDGES, strict=True), potentials=both))
+    edges = [[0, 3, -1], [0, 2, 6], [5, -1, -1]]
+    theta = {name: weights(k, (3,) if name in carried else ()) for k, name in enumerate(both)}
+    cost = {"b": weights(5, (3,)).detach()} if loss is structured_loss else None
+    options = {} if cost is None else {"cost": cost}
+    got = loss(tied, theta, Target(tied, edges), reduction="none", **options)
+    each = []
+    for item, row in enumerate(edges):
+        own = {name: block[item] if name in carried else block for name, block in theta.items()}
+        options = {} if cost is None else {"cost": {"b": cost["b"][item]}}
+        each.append(loss(tied, own, Target(tied, [e for e in row if e >= 0]), **options))
+    torch.testing.assert_close(got, torch.stack(each))
+    leaves = list(theta.values())
+    found, wanted = (torch.autograd.grad(total, leaves) for total in (got.sum(), sum(each)))
+    torch.testing.assert_close(found, wanted)
+
+
+@each_loss
+def test_arrays_give_what_tensors_give(dag, loss):
+    theta, cost = weights(3, (2,)).detach(), weights(4).detach().abs()
+    target = Target(dag, [[0, 3, -1], [0, 2, 6]])
+    Y, more = target.indicator([theta])[0], further(loss, cost)
+    want = loss(dag, theta, target, *more)
+    arrays = tuple(part.numpy() if isinstance(part, torch.Tensor) else part for part in more)
+    for given in ((theta.numpy(), target), (theta.numpy(), Y.numpy()), (theta, Y.numpy()), (theta.tolist(), Y)):
+        torch.testing.assert_close(loss(dag, *given, *arrays), want)
+        torch.testing.assert_close(loss(dag, *given, *more), want)
+    if loss is hinge_loss:  # an array follows the type of the weights, a list as well
+        low = loss(dag, theta.float(), target, cost.numpy())
+        assert low.dtype == torch.float32
+        torch.testing.assert_close(low, loss(dag, theta.float(), target, cost.tolist()))
+        whole = torch.zeros(2, 7, dtype=torch.int64)  # the longest of all paths has three edges
+        assert loss(dag, whole, target, np.full(7, 0.5)).item() == 1.5
+
+
+@each_loss
+def test_an_option_that_a_loss_does_not_have_is_named_by_it(dag, loss):
+    theta, target = weights(), Target(dag, [0, 3])
+    with pytest.raises(InputError, match=rf"^{loss.__name__} was given weight=; expected some of .*'threads'"):
+        loss(dag, theta, target, *further(loss, theta.detach()), weight=2)
+    if loss in (crf_loss, perceptron_loss):
+        with pytest.raises(InputError, match=rf"^{loss.__name__} was given omega="):
+            loss(dag, theta, target, omega=HardMax())
+        same = loss(dag, theta, target, cost=torch.zeros(7), minimize=False, end=3, threads=1, reduction="sum")
+        torch.testing.assert_close(same, loss(dag, theta, target))
+
+
+@each_loss
+@pytest.mark.parametrize(
+    "wrong",
+    [None, "abc", [[1.0], [1.0, 2.0]], torch.zeros(7, dtype=torch.complex64), torch.zeros(7).to_sparse(), object()],
+    ids=["None", "a string", "ragged lists", "complex", "sparse", "an object"],
+)
+def test_what_is_no_array_of_numbers_is_named(dag, loss, wrong):
+    theta, target = weights().detach(), Target(dag, [0, 3])
+    with pytest.raises(InputError, match=r"^theta (is|has) .*expected "):
+        loss(dag, wrong, target, *further(loss, theta))
+    with pytest.raises(InputError, match=r"^(the )?target (is|has) .*expected "):
+        loss(dag, theta, wrong, *further(loss, theta))
+    if wrong is not None:
+        with pytest.raises(InputError, match=r"^end (is|has) .*expected "):
+            loss(dag, theta, target, *further(loss, theta), end=wrong)
+        with pytest.raises(InputError, match=r"^cost (is|has) .*expected "):
+            structured_loss(dag, theta, target, cost=wrong)
+    for make in (Target, Target.from_nodes, Target.from_array):
+        with pytest.raises(InputError, match=r"expected "):
+            make(dag, wrong)
+        with pytest.raises(InputError, match=r"dag is .*; expected a CompiledDAG"):
+            make(wrong, [0, 3])
+
+
+def test_devices_and_forms_that_do_not_fit(dag):
+    theta, target, meta = weights(), Target(dag, [0, 3]), torch.zeros(7, device="meta")
+    with pytest.raises(InputError, match=r"theta is on cpu and cost is on meta; expected one device"):
+        hinge_loss(dag, theta, target, meta)
+    with pytest.raises(InputError, match="the target is on meta, where there are no numbers"):
+        crf_loss(dag, theta, meta)
+    with pytest.raises(InputError, match=r"cost has shape \(1,\); expected \[\*batch, 7\], as theta"):
+        hinge_loss(dag, theta, target, torch.zeros(1))
+    with pytest.raises(InputError, match="theta is one array and cost is a dict; expected both in one form"):
+        hinge_loss(dag, theta, target, {"a": meta})
+    with pytest.raises(InputError, match="target is a list; expected a Target, such as"):
+        hamming_cost([0, 3], theta)
+    with pytest.raises(InputError, match=r"divergence is 3; expected one of \['squared_l2', 'kl'\] or a function"):
+        relaxed_loss(dag, theta, target, None, 3)
+    with pytest.raises(InputError, match=r"marginals is 'all'; expected a function"):
+        relaxed_loss(dag, theta, target, marginals="all")
+    torch.testing.assert_close(fenchel_young_loss(dag, theta, target), crf_loss(dag, theta, target))
+    first, other = np.eye(3), np.eye(3)[::-1].copy()
+    assert (
+        alignment_area(first, torch.tensor(other)).item()
+        == alignment_area(torch.tensor(first), torch.tensor(other)).item()
+    )
+
+
 # ---- targets ----
+
+
+def test_a_score_has_the_batch_of_weights_and_targets(dag):
+    theta, edges = weights(1, (2,)).detach(), [[0, 3, -1], [0, 2, 6]]
+    by_hand = [[float(row[[e for e in path if e >= 0]].sum()) for row in theta] for path in edges]
+    np.testing.assert_allclose(Target(dag, edges[0]).score([theta]), by_hand[0])
+    np.testing.assert_allclose(Target(dag, edges).score([theta[0]]), [row[0] for row in by_hand])
+    np.testing.assert_allclose(Target(dag, [[row] for row in edges]).score([theta]), by_hand)
+    with pytest.raises(InputError, match=r"do not broadcast, at target: .* \(2,\), target \(3,\)"):
+        Target(dag, [[0, 3]] * 3).score([theta])
+
+
+def test_one_row_of_tags_of_several_lengths():
+    chain = dagdp.compile(linear_chain(4, 3, ragged=True))
+    target = Target.from_tags(chain, [0, 2, 1, 1], lengths=[4, 1, 2])
+    assert [[e for e in row if e >= 0] for row in target.edges.tolist()] == [
+        Target.from_tags(chain, [0, 2, 1, 1], lengths=n).edges[: n + 1].tolist() for n in (4, 1, 2)
+    ]
+    with pytest.raises(InputError, match=r"do not broadcast, at lengths: tags \(2,\), lengths \(3,\)"):
+        Target.from_tags(chain, [[0, 2, 1, 1]] * 2, lengths=[4, 1, 2])
 
 
 def test_targets_from_every_source_agree():
@@ -390,8 +551,8 @@ def test_targets_that_do_not_fit_the_call(dag):
         crf_loss(dag, theta, Target(dag, [0]))
     with pytest.raises(InputError, match="target stops at node 3, which is no end; expected the node of end="):
         crf_loss(dag, theta, target, end=2)
-    with pytest.raises(InputError, match=r"target has batch dimensions \(\) and theta has \(2,\)"):
-        crf_loss(dag, weights(0, (2,)), target)
+    with pytest.raises(InputError, match=r"do not broadcast, at target: theta \(2,\), target \(3,\)"):
+        crf_loss(dag, weights(0, (2,)), Target(dag, [[0, 3]] * 3))
     with pytest.raises(InputError, match="target was made for another compiled graph"):
         crf_loss(dagdp.compile(dag.graph), theta, target)
     chain = dagdp.compile(linear_chain(2, 2))
@@ -419,3 +580,19 @@ def test_a_value_of_the_oracle():
     dag = dagdp.compile(Graph.from_edges([0, 0], [1, 1]))
     value, _ = projection(np.array([0.0, 1.0]), 1.0)
     assert math.isclose(structured_loss(dag, torch.tensor([0.0, 1.0]), Target(dag, [0]), SquaredL2()).item(), value)
+
+
+@pytest.mark.parametrize("divergence", ["squared_l2", "kl"])
+def test_a_loss_of_an_item_without_a_path_is_infinite_and_has_no_gradient(divergence):
+    dag = dagdp.compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    theta = torch.tensor([[1.0, 2.5, 2.0], [-torch.inf] * 3], requires_grad=True)
+    target = Target(dag, [[0, 2], [1, -1]])
+    losses = {
+        "structured": structured_loss(dag, theta, target, SquaredL2(1.0), reduction="none"),
+        "crf": crf_loss(dag, theta, target, reduction="none"),
+        "relaxed": relaxed_loss(dag, theta, target, SquaredL2(1.0), divergence, reduction="none"),
+    }
+    for loss in losses.values():
+        assert loss[1] == torch.inf and loss[0].isfinite()
+        (gradient,) = torch.autograd.grad(loss.sum(), theta)
+        assert gradient.isfinite().all() and not gradient[1].any()

@@ -20,6 +20,7 @@ from dagdp.graphs import (
     dtw_hvp,
     dtw_path,
     dtw_value,
+    linear_chain,
     viterbi_decode,
     viterbi_grad,
     viterbi_hvp,
@@ -305,6 +306,162 @@ def test_mistakes_are_named():
         (dp_grad(dag, theta) * torch.nan).sum().backward()
     with pytest.raises(InputError, match="threads is 0"):
         dp_value(dag, torch.zeros(5), threads=0)
+
+
+backends = pytest.mark.parametrize("backend", [None, "torch"])
+
+
+@backends
+@pytest.mark.parametrize(
+    ("of_theta", "of_z", "of_end", "batch"),
+    [
+        ((), (), (3,), (3,)),
+        ((), (2,), (), (2,)),
+        ((1,), (4,), None, (4,)),
+        ((4,), (), (1,), (4,)),
+        ((3, 1), (2,), (3, 2), (3, 2)),
+        ((3, 1), (), (2,), (3, 2)),
+        ((2,), (3, 1), (), (3, 2)),
+    ],
+    ids=str,
+)
+def test_an_array_is_data_and_expanded_to_the_batch(of_theta, of_z, of_end, batch, backend):
+    """Each item has its own path and product, also where its weights are those of its neighbours."""
+    rng = np.random.default_rng(0)
+    dag, omega = compile(Graph.from_edges([0, 0, 1, 1], [1, 2, 2, 3], ends=[2, 3])), SquaredL2(0.5)
+    theta, z = (torch.tensor(rng.normal(size=(*front, 4))) for front in (of_theta, of_z))
+    end = None if of_end is None else torch.tensor(rng.choice([2, 3], of_end))
+    options = {"end": end, "backend": backend}
+    got = dp_grad(dag, theta, omega, **options), dagdp.dp_jvp_and_hvp(dag, theta, z, omega, **options)
+    front = torch.broadcast_shapes(of_theta, of_end or ())
+    value = dp_value(dag, theta, omega, **options)
+    assert value.shape == front and got[0].shape == (*front, 4)
+    assert got[1][0].shape == batch and got[1][1].shape == (*batch, 4)
+    leaf = theta.clone().requires_grad_()
+    (summed,) = torch.autograd.grad(dp_value(dag, leaf, omega, **options).sum(), leaf)
+    torch.testing.assert_close(summed, got[0].sum_to_size(theta.shape))
+    rows, directions = theta.expand(*batch, 4), z.expand(*batch, 4)
+    ends = None if end is None else end.expand(batch)
+    for item in np.ndindex(batch):
+        alone = {"end": None if ends is None else int(ends[item])}
+        slope, change = dagdp.dp_jvp_and_hvp(dag, rows[item], directions[item], omega, **alone)
+        torch.testing.assert_close(got[1][0][item], slope)
+        torch.testing.assert_close(got[1][1][item], change)
+        torch.testing.assert_close(value.expand(batch)[item], dp_value(dag, rows[item], omega, **alone))
+        torch.testing.assert_close(got[0].expand(*batch, 4)[item], dp_grad(dag, rows[item], omega, **alone))
+
+
+@backends
+def test_in_a_dict_what_has_no_batch_is_a_parameter_and_the_rest_follows_the_ends(backend):
+    """Ends bring a dimension: emissions are expanded, and the gradient of transitions is the sum over items."""
+    rng, omega = np.random.default_rng(1), SquaredL2(0.5)
+    dag = compile(linear_chain(3, 2, ragged=True))
+    theta = tensors(random_theta(dag.graph, rng))
+    theta["emission"] = torch.tensor(rng.normal(size=(2, 3, 2)))
+    end = 3 * 2 + torch.tensor([[1], [2], [3]])
+    items = [(dag, {**theta, "emission": theta["emission"][j]}, omega) for _ in range(3) for j in range(2)]
+    ends = [int(end[i]) for i in range(3) for _ in range(2)]
+    values = torch.stack([dp_value(*item, end=e) for item, e in zip(items, ends, strict=True)]).reshape(3, 2)
+    paths = [dp_grad(*item, end=e) for item, e in zip(items, ends, strict=True)]
+    torch.testing.assert_close(dp_value(dag, theta, omega, end=end, backend=backend), values)
+    path = dp_grad(dag, theta, omega, end=end, backend=backend)
+    torch.testing.assert_close(path["emission"], torch.stack([p["emission"] for p in paths]).reshape(3, 2, 3, 2))
+    torch.testing.assert_close(path["transition"], sum(p["transition"] for p in paths))
+    leaves = {name: block.clone().requires_grad_() for name, block in theta.items()}
+    for _ in range(2):  # the second call is of a form that is known
+        value = dp_value(dag, leaves, omega, end=end, backend=backend)
+        torch.testing.assert_close(value, values)
+        found = torch.autograd.grad(value.sum(), list(leaves.values()))
+        want = {name: block if name != "emission" else block.sum(0) for name, block in path.items()}
+        torch.testing.assert_close(dict(zip(leaves, found, strict=True)), want)
+    shared = {**theta, "emission": theta["emission"][0]}
+    whole = dp_grad(dag, shared, omega, end=end[:, 0], backend=backend)
+    torch.testing.assert_close(whole["emission"], sum(p["emission"] for p in paths[::2]))
+
+
+@backends
+def test_batches_that_do_not_broadcast_and_devices_that_differ_are_named(backend):
+    dag, chain = compile(GRAPHS["parallel edges"]()), compile(GRAPHS["chain"]())
+    with pytest.raises(InputError, match=r"batch dimensions do not broadcast, at z: theta \(2,\), z \(3,\)"):
+        dagdp.dp_hvp(dag, torch.zeros(2, 5), torch.zeros(3, 5), backend=backend)
+    with pytest.raises(InputError, match=r"end has shape \(3,\); expected one node, .* shape \(2,\)"):
+        dp_value(dag, torch.zeros(2, 5), end=[2, 2, 2], backend=backend)
+    with pytest.raises(InputError, match="theta is on cpu and z is on meta; expected one device"):
+        dagdp.dp_jvp(dag, torch.zeros(5), torch.zeros(5, device="meta"), backend=backend)
+    with pytest.raises(InputError, match="z is None; expected a direction, shaped and keyed like theta"):
+        dagdp.dp_hvp(dag, torch.zeros(5), None, backend=backend)
+    blocks = {p.name: torch.zeros(p.shape) for p in chain.potentials}
+    blocks["transition"] = blocks["transition"].to("meta")
+    with pytest.raises(InputError, match=r"is on cpu and theta.* is on meta; expected one device: .*\.to\(device\)"):
+        dp_value(chain, blocks, backend=backend)
+
+
+@pytest.mark.parametrize("backend", [None, "torch"])
+@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
+def test_items_without_a_path_have_infinite_values_and_no_gradient(backend, minimize):
+    """An end that is a start, one out of reach, and an item whose every path is forbidden; the others as alone."""
+    dag = compile(Graph.from_edges([0, 0, 1, 4], [1, 2, 2, 5], starts=[0], ends=[1, 2]))
+    none = np.inf if minimize else -np.inf
+    theta = torch.tensor(np.random.default_rng(0).normal(size=(4, 4)))
+    theta[3, 0] = theta[3, 1] = none
+    ends, options = torch.tensor([2, 0, 5, 2]), {"minimize": minimize, "backend": backend}
+    theta.requires_grad_()
+    for omega in OMEGAS:
+        value = dp_value(dag, theta, omega, end=ends, **options)
+        assert value[1] == 0 and value[2:].tolist() == [none] * 2
+        (gradient,) = torch.autograd.grad(value[:2].sum(), theta)
+        path = dp_grad(dag, theta, omega, end=ends, **options)
+        assert not gradient[1:].any() and not path[1:].any()
+        torch.testing.assert_close(gradient[0], dp_grad(dag, theta[0], omega, end=2, **options), atol=1e-12, rtol=0)
+        (all_of_it,) = torch.autograd.grad(dp_value(dag, theta, omega, end=ends, **options).sum(), theta)
+        torch.testing.assert_close(all_of_it, path.detach(), atol=1e-12, rtol=0)
+        change = dagdp.dp_hvp(dag, theta, torch.ones(4, dtype=theta.dtype), omega, end=ends, **options)
+        assert not change[1:].any()
+
+
+@pytest.mark.parametrize("backend", [None, "torch"])
+@pytest.mark.parametrize("function", SIX)
+def test_on_infeasible_names_the_items(function, backend):
+    dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    theta = torch.zeros(2, 3)
+    theta[1] = -torch.inf
+    directions = [torch.zeros(3)] if "vp" in function else []
+    call = getattr(dagdp, function)
+    for given in (theta, theta.clone().requires_grad_()):
+        with pytest.raises(InputError, match="item 1 has no path"):
+            call(dag, given, *directions, on_infeasible="raise", backend=backend)
+        call(dag, given[:1], *directions, on_infeasible="raise", backend=backend)
+        with pytest.raises(InputError, match="on_infeasible is None; expected 'value'"):
+            call(dag, given, *directions, on_infeasible=None, backend=backend)
+    if backend is None:
+        batch = dagdp.compile_batch([dag, dag])
+        with pytest.raises(InputError, match="item 1 has no path"):
+            call(batch, list(theta), *[list(d.expand(2, 3)) for d in directions], on_infeasible="raise")
+
+
+def test_on_infeasible_from_shortcuts_and_under_compile():
+    costs = torch.full((2, 2), torch.inf)
+    with pytest.raises(InputError, match="there is no path"):
+        dtw_value(costs, on_infeasible="raise")
+    compiled = torch.compile(lambda t: dtw_value(t, on_infeasible="raise"), backend="eager", fullgraph=True)
+    with pytest.raises(Exception, match=r"out of sight under torch\.compile"):
+        compiled(costs)
+    torch._dynamo.reset()
+
+
+def test_a_sum_beyond_the_largest_float_is_an_error():
+    dag = compile(Graph.from_edges([0, 1], [1, 2]))
+    huge = torch.full((2,), 2e38, requires_grad=True)
+    for call in (dp_value, dp_grad, lambda dag, theta: dagdp.dp_hvp(dag, theta, torch.zeros(2))):
+        with pytest.raises(InputError, match=r"is not finite: the weights along a path sum to more than 3\.4e"):
+            call(dag, huge)
+    assert dp_value(dag, huge.double()).isfinite()
+
+
+def test_masked_arrays_beside_tensors_are_refused():
+    dag = compile(Graph.from_edges([0, 0], [1, 1]))
+    with pytest.raises(InputError, match="z is a masked array, and 1 of its entries are masked"):
+        dagdp.dp_jvp(dag, torch.zeros(2), np.ma.masked_equal([1.0, 2.0], 2.0))
 
 
 def test_edges_may_be_index_tensors():

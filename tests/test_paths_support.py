@@ -12,7 +12,18 @@ from hypothesis import given
 from strategies import problems
 
 import dagdp
-from dagdp import HardMax, InputError, Negentropy, SquaredL2, Tsallis, compile, count_paths, support, support_size
+from dagdp import (
+    Graph,
+    HardMax,
+    InputError,
+    Negentropy,
+    SquaredL2,
+    Tsallis,
+    compile,
+    count_paths,
+    support,
+    support_size,
+)
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
@@ -92,9 +103,11 @@ def test_chains_have_states_to_the_power_of_steps():
 
 def test_counting_towards_one_node():
     dag = compile(graph_of([(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)]))
-    assert [count_paths(dag, end=node) for node in (1, 2, 3)] == [2, 4, 4]
-    with pytest.raises(InputError, match="end 0 is a start"):
-        count_paths(dag, end=0)
+    assert [count_paths(dag, end=node) for node in (0, 1, 2, 3)] == [1, 2, 4, 4]
+    apart = compile(Graph.from_edges([0, 2], [1, 3], starts=[0], ends=[1]))
+    assert count_paths(apart, end=3) == 0
+    with pytest.raises(InputError, match="end 9 is no node"):
+        count_paths(dag, end=9)
 
 
 def entries_at_the_threshold(omega):

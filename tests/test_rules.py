@@ -20,6 +20,7 @@ from dagdp import (
     HardMax,
     Negentropy,
     SquaredL2,
+    Tsallis,
     compile,
     dp_grad,
     dp_hvp,
@@ -101,6 +102,27 @@ def test_rule_4_float32_chain_of_ten_thousand_steps(omega):
     exact = dp_grad(dag, {name: a.astype(np.float64) for name, a in theta.items()}, omega)
     assert abs(dp_value(dag, theta, omega)) > 5e3
     assert np.abs(single["emission"] - exact["emission"]).max() < 1e-5
+
+
+NEWTON = [(SquaredL2(1.0), 1e-5), (Tsallis(1.5), 1e-5), (Tsallis(2.0), 1e-5), (Tsallis(1.1), 5e-5)]
+
+
+@pytest.mark.parametrize(("omega", "bound"), NEWTON, ids=lambda x: repr(x))
+def test_rule_4_float32_flow_does_not_leak_where_newton_solves(omega, bound):
+    """Each node's weights sum to 1 with errors of either sign; what is always below 1 adds up along a path."""
+    rng = np.random.default_rng(5)
+    for shape in ((1000, 4, 4), (16, 1000, 4, 4)):
+        path = dagdp.graphs.viterbi_grad(rng.normal(size=shape).astype(np.float32), omega)
+        assert np.abs(path.sum((-1, -2), dtype=np.float64) - 1).max() < bound
+    cells = dtw_grad(np.abs(rng.normal(size=(800, 800))).astype(np.float32), omega)
+    assert abs(float(cells[0, 0]) - 1) < bound
+
+
+@pytest.mark.parametrize(("omega", "bound"), [*NEWTON, (Negentropy(1.0), 1e-5)], ids=lambda x: repr(x))
+def test_rule_4_a_million_float32_weights_sum_to_one(omega, bound):
+    dag = compile(Graph.from_edges(np.zeros(10**6, int), np.ones(10**6, int)))
+    path = dp_grad(dag, np.random.default_rng(6).normal(size=10**6).astype(np.float32), omega)
+    assert abs(path.sum(dtype=np.float64) - 1) < bound
 
 
 @pytest.mark.parametrize("name", ["wide", "chain", "trellis"])

@@ -10,6 +10,7 @@ import weakref
 import numpy as np
 import oracles
 import pytest
+import torch
 from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, flat, graph_of, random_theta
 from hypothesis import given, settings
 from strategies import problems
@@ -33,6 +34,7 @@ from dagdp import (
     local_weights,
     reference,
 )
+from dagdp.graphs import dtw_grid, trellis
 
 FUNCTIONS = ("dp_value", "dp_grad", "dp_value_and_grad")
 
@@ -303,12 +305,13 @@ def test_a_direction_may_carry_the_batch_that_theta_lacks():
     dag, theta = compile(GRAPHS["parallel edges"]()), np.array([0.3, -0.2, 0.1, 0.4, 0.2])
     slopes = dp_jvp(dag, theta, np.eye(5), Negentropy(1.0))
     np.testing.assert_allclose(slopes, dp_grad(dag, theta, Negentropy(1.0)), atol=1e-14)
+    columns = dp_hvp(dag, theta, np.eye(5), Negentropy(1.0))
+    np.testing.assert_allclose(columns, [dp_hvp(dag, theta, z, Negentropy(1.0)) for z in np.eye(5)], atol=1e-15)
+    np.testing.assert_allclose(columns, columns.T, atol=1e-14)
 
 
 def test_end_picks_a_node_for_each_item_and_nothing_behind_it_is_read():
     """Rule 1 and 2 of ragged batches: NaN behind an item's end changes nothing."""
-    from dagdp.graphs import dtw_grid
-
     rng = np.random.default_rng(4)
     dag, sizes = compile(dtw_grid(6, 5)), [(6, 5), (3, 4), (1, 1), (6, 1), (2, 5)] * 4
     theta, z = np.full((20, 6, 5), np.nan), np.full((20, 6, 5), np.nan)
@@ -342,8 +345,7 @@ def test_end_is_named_in_the_users_words():
     assert dp_value(dag, [[1.0, 2.0], [1.0, 5.0]], HardMax(), end=["b", ("c", 1)]).tolist() == [1.0, 6.0]
     with pytest.raises(InputError, match="'x' is no node of the graph"):
         dp_value(dag, [1.0, 2.0], HardMax(), end="x")
-    with pytest.raises(InputError, match="'a' is a start; expected a node that a path reaches"):
-        dp_value(dag, [1.0, 2.0], HardMax(), end="a")
+    assert dp_value(dag, [1.0, 2.0], HardMax(), end="a") == 0.0
 
 
 def test_empty_batch_and_scalar_results():
@@ -388,6 +390,8 @@ def test_any_memory_layout_is_read_and_inputs_stay_untouched():
     [
         (np.zeros(4), r"theta has shape \(4,\); expected \[\*batch, 5\] \(one entry for each of the 5 edges\)"),
         ("five", "theta has dtype <U4; expected float64"),
+        ([0.0, [1.0, 2.0], 3.0], "theta is no array .*; expected numbers in rows of equal length"),
+        ([torch.zeros(())] * 5, "theta is a list that holds tensors; expected one tensor: torch.stack it"),
         (np.zeros(5, complex), "theta has dtype complex128"),
         ({"a": np.zeros(5)}, "theta is a dict; the graph names no potentials"),
         (np.array([0, 0, np.nan, 0, 0]), r"theta\[2\] is nan; expected a number"),
@@ -428,11 +432,189 @@ def test_other_bad_arguments_are_named():
         dp_value(dag, np.zeros(5), end=99)
     with pytest.raises(InputError, match="end has dtype float64; expected node numbers"):
         dp_value(dag, np.zeros(5), end=1.0)
-    with pytest.raises(InputError, match=r"end has shape \(3,\); expected one node, or one for each batch item"):
+    with pytest.raises(InputError, match=r"batch dimensions disagree: \[\(2,\), \(3,\)\]; expected leading axes"):
         dp_value(dag, np.zeros((2, 5)), end=[2, 2, 2])
     dead = compile(GRAPHS["dead ends"]())
-    with pytest.raises(InputError, match="end 4 is on no path from a start to an end"):
+    with pytest.raises(InputError, match=r"end 4 leads to no end .* Name it in ends= to keep it"):
         dp_value(dead, np.zeros(6), end=4)
+
+
+# ------------------------------------------------------------------------------------------ the batch
+
+
+def one_by_one(function, dag, theta, others, ends):
+    """What the function gives for each item alone."""
+    return [function(dag, theta[k], *(z[k] for z in others), SquaredL2(0.5), end=ends[k]) for k in range(len(ends))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("items", [3, 17])
+def test_the_batch_is_the_broadcast_of_theta_z_and_end(items, dtype):
+    """One array is data: it is expanded to the batch, and so are its gradients."""
+    dag, rng = compile(trellis(4, 2, ragged=True)), np.random.default_rng(0)
+    theta, z = (rng.normal(size=(items, 4, 2, 2)).astype(dtype) for _ in range(2))
+    ends = dag.ends_of(rng.integers(1, 5, items))
+    for one, own_z, own_end in (
+        (theta[0], z, ends),
+        (theta[:1], z, int(ends[0])),
+        (theta, z[0], ends),
+        (theta[0], z[0], ends),
+    ):
+        full = np.broadcast_to(one, theta.shape), np.broadcast_to(own_z, z.shape), np.broadcast_to(own_end, items)
+        value, path = dp_value_and_grad(dag, np.broadcast_to(one, theta.shape), SquaredL2(0.5), end=own_end)
+        slope, change = dp_jvp_and_hvp(dag, one, own_z, SquaredL2(0.5), end=own_end)
+        assert slope.shape == (items,) and change.shape == theta.shape and change.dtype == dtype
+        alone = one_by_one(dp_hvp, dag, full[0], [full[1]], full[2])
+        np.testing.assert_allclose(change, alone, atol=1e-5 if dtype == "float32" else 1e-12)
+        if one.ndim == 3 and np.ndim(own_end):
+            assert dp_value(dag, one, SquaredL2(0.5), end=own_end).tolist() == value.tolist()
+            np.testing.assert_array_equal(dp_grad(dag, one, SquaredL2(0.5), end=own_end), path)
+            assert dagdp.local_weights(dag, one, SquaredL2(0.5), end=own_end).shape == (items, dag.graph.num_edges)
+            np.testing.assert_allclose(reference.dp_grad(dag, one, SquaredL2(0.5), end=own_end), path, atol=1e-5)
+    table = dp_value(dag, theta[:, None], SquaredL2(0.5), end=ends)  # every theta with every end
+    assert table.shape == (items, items)
+    assert np.diagonal(table).tolist() == dp_value(dag, theta, SquaredL2(0.5), end=ends).tolist()
+
+
+def test_a_fault_is_named_by_its_place_in_the_users_own_array():
+    dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2], ends=[1, 2]))
+    with pytest.raises(InputError, match=r"theta\[1\] is nan"):
+        dp_value(dag, np.array([1.0, np.nan, 2.0]), end=[1, 2])
+    with pytest.raises(InputError, match=r"theta\[0, 1\] is nan"):
+        dp_value(dag, np.array([[1.0, np.nan, 2.0]]), end=[1, 1, 2])
+    with pytest.raises(InputError, match=r"theta\[1, 0, 1\] is nan"):
+        dp_value(dag, np.array([[[1.0, 3.0, 2.0]], [[1.0, np.nan, 2.0]]]), end=[1, 1, 2])
+
+
+# ------------------------------------------------------------------------------------------ items without a path
+
+
+@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
+@pytest.mark.parametrize("items", [(), (4,), (17,)], ids=str)
+@pytest.mark.parametrize("omega", [HardMax(), Negentropy(1.0), SquaredL2(1.0)], ids=repr)
+@pytest.mark.parametrize("name", ["edges", "nodes"])
+def test_an_end_may_be_a_start_or_out_of_reach(name, omega, items, minimize):
+    """A path of no edges has value 0; an item without a path -inf; both gradients 0, and the others' as they are."""
+    edges, potentials = ([0, 0, 1, 4], [1, 2, 2, 5]), {"w": (6, [1, 2, 2, 5])}
+    graph = Graph.from_edges(*edges, starts=[0], ends=[1, 2], potentials=potentials if name == "nodes" else None)
+    dag, rng = compile(graph), np.random.default_rng(1)
+    lead = [1 if items == () else items[0]][0]
+    theta, z = (rng.normal(size=(lead, 6 if name == "nodes" else 4)) for _ in range(2))
+    ends = np.resize([2, 0, 5, 1], lead) if items else 5
+    if items == ():
+        theta, z = theta[0], z[0]
+    theta, z = (theta, z) if name == "edges" else ({"w": theta}, {"w": z})
+    none = np.inf if minimize else -np.inf
+    made = [dp_value_and_grad(dag, theta, omega, end=ends, minimize=minimize)]
+    made.append(dp_jvp_and_hvp(dag, theta, z, omega, end=ends, minimize=minimize))
+    oracle = [reference.dp_value_and_grad(dag, theta, omega, end=ends, minimize=minimize)]
+    oracle.append(reference.dp_jvp_and_hvp(dag, theta, z, omega, end=ends, minimize=minimize))
+    for (number, path), (expected, other) in zip(made, oracle, strict=True):
+        np.testing.assert_allclose(number, expected, atol=1e-12)
+        path, other = (p["w"] if isinstance(p, dict) else p for p in (path, other))
+        np.testing.assert_allclose(path, other, atol=1e-12)
+        empty = np.isin(np.broadcast_to(ends, items), [0, 5])
+        assert not path[empty].any() and np.signbit(path[empty]).sum() == 0
+    value = made[0][0]
+    assert (value == np.where(np.broadcast_to(ends, items) == 5, none, value)).all()
+    assert (value == np.where(np.broadcast_to(ends, items) == 0, 0.0, value)).all()
+    q = dagdp.local_weights(dag, theta, omega, end=ends, minimize=minimize)
+    np.testing.assert_allclose(q, reference.local_weights(dag, theta, omega, end=ends, minimize=minimize), atol=1e-12)
+
+
+def test_nan_behind_a_start_is_never_read():
+    dag, theta = compile(Graph.from_edges([0, 0, 1], [1, 2, 2], ends=[1, 2])), np.full((2, 3), np.nan)
+    theta[1] = [1.0, 2.0, 5.0]
+    value, path = dp_value_and_grad(dag, theta, Negentropy(1.0), end=[0, 1])
+    assert value.tolist() == [0, 1] and path.tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert dp_value(dag, theta[0], end=0) == 0 and dp_grad(dag, theta[0], end=0).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "function", [dp_value, dp_grad, dp_value_and_grad, dp_jvp, dp_hvp, dp_jvp_and_hvp], ids=lambda f: f.__name__
+)
+def test_on_infeasible_names_the_items(function):
+    dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    theta = np.zeros((2, 3, 3))
+    theta[1, 2] = theta[0, 1] = -np.inf
+    directions = [np.zeros(3)] if "jvp" in function.__name__ or "hvp" in function.__name__ else []
+    for own in (dagdp, reference):
+        call = getattr(own, function.__name__)
+        with pytest.raises(InputError, match=r"item 0, 1; 1, 2 has no path: .* on_infeasible='raise' was given"):
+            call(dag, theta, *directions, on_infeasible="raise")
+        with pytest.raises(InputError, match="there is no path"):
+            call(dag, -theta[1, 2], *directions, minimize=True, on_infeasible="raise")
+        call(dag, theta[1, 1], *directions, on_infeasible="raise")
+        with pytest.raises(InputError, match="on_infeasible is 'nan'; expected 'value'"):
+            call(dag, theta, *directions, on_infeasible="nan")
+
+
+# ------------------------------------------------------------------------------------------ the range of floats
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@pytest.mark.parametrize("items", [1, 17])
+@pytest.mark.parametrize("shape", ["nodes", "edges"])
+def test_a_sum_beyond_the_largest_float_is_an_error_and_never_nan(omega, items, shape):
+    """The other way round, towards -inf, the limit is right: no path."""
+    potentials = {"w": (5, [1, 2, 2, 3])} if shape == "nodes" else None
+    dag = compile(Graph.from_edges([0, 0, 1, 2], [1, 2, 2, 3], potentials=potentials))
+    huge = np.full((items, 5 if potentials else 4), 2e38, np.float32)
+
+    def given(array):
+        return {"w": array} if potentials else array
+
+    for function, directions in ((dp_value, []), (dp_grad, []), (dp_hvp, [given(huge * 0)])):
+        with pytest.raises(
+            InputError, match=r"value of item 0 is not finite: .* more than 3.4e\+38, the largest float32"
+        ):
+            function(dag, given(huge), *directions, omega)
+    with pytest.raises(InputError, match="derivative in the direction of z of item 0 is not finite"):
+        dp_jvp(dag, given(huge * 0), given(huge), omega)
+    value, path = dp_value_and_grad(dag, given(-huge), omega)
+    path = path["w"] if potentials else path
+    assert value.tolist() == [-np.inf] * items and not path.any()
+    value = dp_value(dag, given(huge.astype(np.float64)), omega)
+    assert np.isfinite(value).all()
+    half = dp_grad(dag, given(huge / 4), omega)
+    assert np.isfinite(half["w"] if potentials else half).all()
+
+
+def test_overflow_in_a_batch_of_graphs_is_named():
+    graph = Graph.from_edges([0, 1], [1, 2])
+    theta = [np.zeros(2, np.float32), np.full(2, 2e38, np.float32)]
+    with pytest.raises(InputError, match="value of item 1 is not finite"):
+        dp_value(dagdp.compile_batch([graph, graph]), theta, Negentropy(1.0))
+
+
+def test_overflow_behind_an_end_is_nobodys():
+    dag = compile(Graph.from_edges([0, 1, 2], [1, 2, 3], ends=[1, 3]))
+    theta = np.array([[1.0, 2e38, 2e38], [1.0, 2.0, 3.0]], np.float32)
+    assert dp_value(dag, theta, HardMax(), end=[1, 3]).tolist() == [1, 6]
+
+
+def test_zeros_have_no_sign_when_minimising():
+    dag = compile(dtw_grid(3, 3))
+    for omega in OPERATORS:
+        results = (
+            dp_value(dag, np.zeros((3, 3)), omega, minimize=True),
+            *dp_jvp_and_hvp(dag, np.zeros((3, 3)), np.zeros((3, 3)), omega, minimize=True),
+        )
+        assert not any(np.signbit(result[result == 0]).any() for result in map(np.asarray, results))
+
+
+def test_masked_entries_are_refused():
+    dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    masked = np.ma.masked_greater([1.0, 2.5, 2.0], 2.2)
+    for function, arrays in ((dp_value, [masked]), (dp_hvp, [np.zeros(3), masked]), (reference.dp_grad, [masked])):
+        with pytest.raises(
+            InputError, match=r"is a masked array, and 1 of its entries are masked; .* \.filled\(value\)"
+        ):
+            function(dag, *arrays)
+    with pytest.raises(InputError, match=r"theta\[0\] is a masked array"):
+        dp_value(dagdp.compile_batch([dag]), [masked])
+    assert dp_value(dag, masked.filled(-np.inf), HardMax()) == 3
+    assert dp_value(dag, np.ma.array([1.0, 2.5, 2.0]), HardMax()) == 3
 
 
 def test_what_only_dead_edges_read_may_be_nan():
@@ -512,8 +694,7 @@ def test_ends_of_a_form_that_was_met_are_looked_at_anew():
             assert paths.tolist() == [[1.0, 0, 0] if e == 1 else [1.0, 0, 1] for e in ends]
         with pytest.raises(InputError, match="end 7 is no node"):
             dp_value(dag, both, HardMax(), end=np.array([1, 7]))
-        with pytest.raises(InputError, match="end 0 is a start"):
-            dp_value(dag, both, HardMax(), end=np.array([0, 1]))
+        assert dp_value(dag, both, HardMax(), end=np.array([0, 1])).tolist() == [0, 2]
         with pytest.raises(InputError, match="end has dtype float64"):
             dp_value(dag, both, HardMax(), end=np.array([1.0, 2.0]))
     assert any(form[2] is not None for form in dag.calls)

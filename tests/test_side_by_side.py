@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from cases import GRAPHS, IDS, OPERATORS, graph_of, random_theta
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,8 +239,7 @@ def test_bad_number_in_named_potentials():
         ([1], "expected a list with one node, or None, for each of the 2 graphs"),
         (1, "expected a list with one node"),
         ([None, 9], "end 9 is no node of graph 1"),
-        ([0, None], "end 0 of graph 0 is a start"),
-        ([None, 4], "end 4 of graph 1 is on no path"),
+        ([None, 4], "end 4 of graph 1 leads to no end"),
     ],
 )
 def test_ends_that_do_not_fit(end, message):
@@ -280,3 +280,49 @@ def test_what_calls_of_one_form_have_in_common_is_worked_out_once(union_edges):
     theta[1, 2] = np.nan
     with pytest.raises(InputError, match="is nan"):
         dagdp.dp_value(batch, theta, Negentropy(0.7))
+
+
+def ctc(T: int, labels: list[int], classes: int, blank: int = 0) -> Graph:
+    """Connectionist Temporal Classification: blanks between labels, each state stays, steps on, or skips a blank."""
+    states = [blank, *(symbol for label in labels for symbol in (label, blank))]
+    graph = Graph(starts=["start"], ends=["end"], potentials={"log_prob": (T, classes)})
+    for s in (0, 1)[: len(states)]:
+        graph.add_edge("start", (0, s), log_prob=(0, states[s]))
+    for t in range(1, T):
+        for s, symbol in enumerate(states):
+            skip = s >= 2 and symbol != blank and symbol != states[s - 2]
+            for source in [s, s - 1] + [s - 2] * skip:
+                if source >= 0:
+                    graph.add_edge((t - 1, source), (t, s), log_prob=(t, symbol))
+    for s in range(max(0, len(states) - 2), len(states)):
+        graph.add_edge((T - 1, s), "end")
+    return graph
+
+
+def test_ctc_targets_that_do_not_fit_are_infeasible_items_as_in_torch():
+    """Too long, two equal labels in two frames, empty; the graph alone is an error that names the end."""
+    targets, T, classes = [[1, 2], [1, 2, 3, 1], [1, 1], [], [3]], 2, 4
+    logits = torch.randn(5, T, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    log_prob = logits.log_softmax(-1).requires_grad_()
+    graphs = [ctc(T, labels, classes) for labels in targets]
+    for wrong in (1, 2):
+        with pytest.raises(dagdp.GraphError, match=r"end 'end' is reached from no start \('start'\)"):
+            dagdp.compile(graphs[wrong])
+    batch = compile_batch(graphs)
+    losses = -dagdp.dp_value(batch, list(log_prob))
+    lengths = [len(labels) for labels in targets]
+    flat = torch.tensor([label for labels in targets for label in labels])
+    theirs = torch.nn.functional.ctc_loss(log_prob.transpose(0, 1), flat, [T] * 5, lengths, reduction="none")
+    torch.testing.assert_close(losses, theirs)
+    assert losses[[1, 2]].tolist() == [np.inf] * 2
+    (gradient,) = torch.autograd.grad(losses.sum(), log_prob)
+    assert torch.isfinite(gradient).all() and not gradient[[1, 2]].any()
+    for b in (0, 3, 4):
+        dag = dagdp.compile(graphs[b])
+        np.testing.assert_array_equal(-gradient[b], dagdp.dp_grad(dag, log_prob[b].detach().numpy()))
+
+
+def test_one_frame_of_ctc():
+    """log 5 for five equal classes; its blank-first path cannot end, which is no error."""
+    dag, theta = dagdp.compile(ctc(1, [1], 5)), np.full((1, 5), -np.log(5))
+    assert dagdp.dp_value(dag, theta) == pytest.approx(-1.6094379124341, abs=1e-13)

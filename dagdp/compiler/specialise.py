@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dagdp.pool as pool
-from dagdp.compiled import CompiledDAG, frozen, locked
+from dagdp.compiled import UNREACHED, CompiledDAG, frozen, locked
 from dagdp.compiler.bands import cut_bands, floors, sorted_in_bands, window
 from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
@@ -65,12 +65,15 @@ def specialise(done: Renumbered) -> CompiledDAG:
     wiring = Wiring(incoming, outgoing, hoisted, tied, free, passing)
     users = sound.graph.num_nodes
     origin = done.order if sound.ends.size == 1 else np.where(done.order < users, done.order, np.int32(-1))
+    rank = done.rank[:users]
+    if rank.min() < 0:
+        rank = np.where((rank < 0) & ~sound.reached, np.int32(UNREACHED), rank)
     return CompiledDAG(
         graph=sound.graph,
         potentials=sound.potentials,
         wiring=wiring,
         origin=locked(origin),
-        rank=locked(done.rank[:users]),
+        rank=locked(rank),
         end=int(done.rank[levelled.end]),
         starts=locked(sound.starts),
         ends=locked(sound.ends),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ class Sound:
     children: Numbers
     edges: Numbers  # the numbers of these edges; empty: all of them
     seen: tuple[NDArray[np.int32], NDArray[np.int32], bool] | None  # fan-in, fan-out, grouped, where nothing is dead
+    reached: NDArray[np.bool_]  # [nodes] whether a path from a start leads to the node
+
+
+class UnreachedError(GraphError):
+    """No start reaches any end: of one graph an error, in a batch of graphs an item without a path."""
 
 
 def validate(graph: Graph) -> Sound:
@@ -51,12 +57,33 @@ def validate(graph: Graph) -> Sound:
     starts, ends = (own if own is not None else found for own, found in zip(given, (sources, sinks), strict=True))
     seen = None
     if _all_live(starts, ends, sources, sinks, fan_in):
+        reached = (fan_in > 0) | (fan_out > 0)
         starts, edges, seen = starts[fan_out[starts] > 0], np.empty(0, np.int64), (fan_in, fan_out, grouped)
     else:
-        alive = _live(graph, parents, children, starts, ends, sequence)
+        sequence_or_own = sequence if sequence.size else np.arange(size)
+        reached = reach(parents, children, *group(parents, size), sequence_or_own, starts, size)
+        if not reached[ends].any():
+            raise UnreachedError(_describe_unreached(graph, starts, ends))
+        ends = ends[reached[ends]]
+        to_end = reach(children, parents, *group(children, size), sequence_or_own[::-1].copy(), ends, size)
+        alive = reached & to_end
+        _check_starts(graph, parents, children, starts, ends, alive)
         starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children])
         parents, children = parents[edges], children[edges]
-    return Sound(graph, potentials, starts, ends, sequence, parents, children, edges, seen)
+    return Sound(graph, potentials, starts, ends, sequence, parents, children, edges, seen, reached)
+
+
+def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: int) -> None:
+    """Warn where several ends were found and none was named: a node that leads nowhere by mistake is one of them.
+
+    ends : those that a start reaches. stacklevel : of the caller, as `warnings.warn` counts.
+    """
+    if graph.terminals()[1] is None and ends.size > 1:
+        warnings.warn(
+            f"{label} was given no ends=, and {ends.size} nodes have no child: {_some(graph, ends)}. A path may end at "
+            "each of them. Name the ends that are meant with ends=[...]; nodes that lead to none of them are dropped",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _all_live(starts: Numbers, ends: Numbers, sources: Numbers, sinks: Numbers, fan_in: NDArray[np.int32]) -> bool:
@@ -68,23 +95,13 @@ def _all_live(starts: Numbers, ends: Numbers, sources: Numbers, sinks: Numbers, 
     )
 
 
-def _live(
-    graph: Graph, parents: Numbers, children: Numbers, starts: Numbers, ends: Numbers, sequence: Numbers
-) -> NDArray[np.bool_]:
-    """[nodes] whether the node is on a path from a start to an end."""
-    size = graph.num_nodes
-    sequence = sequence if sequence.size else np.arange(size)
-    from_start = reach(parents, children, *group(parents, size), sequence, starts, size)
-    lost = ends[~from_start[ends]]
-    if lost.size:
-        raise GraphError(
-            f"end {name_of(graph, lost[0])!r} is reached from no start ({_some(graph, starts)}); "
-            "add an edge towards it, or leave it out of ends="
-        )
-    to_end = reach(children, parents, *group(children, size), sequence[::-1].copy(), ends, size)
-    alive: NDArray[np.bool_] = from_start & to_end
-    _check_starts(graph, parents, children, starts, ends, alive)
-    return alive
+def _describe_unreached(graph: Graph, starts: Numbers, ends: Numbers) -> str:
+    named, verb = ("end", "is") if ends.size == 1 else ("ends", "are")
+    began = "" if graph.terminals()[0] is not None else ", the nodes without parents"
+    return (
+        f"{named} {_some(graph, ends)} {verb} reached from no start ({_some(graph, starts)}{began}); add an edge that "
+        "leads from a start to an end, or name other nodes with starts= or ends="
+    )
 
 
 def name_of(graph: Graph, node: int) -> Hashable:

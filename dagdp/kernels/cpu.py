@@ -6,9 +6,10 @@ are not handed back. One launch covers a range of blocks; threads take ranges, a
 how many threads there are.
 
 Each entry point returns (the first sample that is not done, whether a NaN, or an infinity of the wrong sign, was read
-anywhere). All are done, but where powers of two were out of range (powers.py): there it ends, before anything of that
-block is added to a gradient, and whoever launched it goes on without them. Its last arguments say which ways it goes,
-True or None, as `batch.together` and `batch.powers` do: of a way that is None nothing is compiled (decided.py).
+anywhere, or handed back). All are done, but where powers of two were out of range (powers.py): there it ends, before
+anything of that block is added to a gradient, and whoever launched it goes on without them. Its last arguments say
+which ways it goes, True or None, as `batch.together` and `batch.powers` do: of a way that is None nothing is compiled
+(decided.py).
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
@@ -16,6 +17,7 @@ True or None, as `batch.together` and `batch.powers` do: of a way that is None n
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
 from dagdp.kernels.backward import backward, local_weights, seed_all
@@ -96,20 +98,29 @@ def go_back(
 
 
 @inner
-def hand_back(omega, out, state, m, batch, b0, incoming, level, ends, sign, square):
+def hand_back(omega, out, values, state, m, batch, b0, incoming, level, ends, sign, square):
     """The state of the end node of each sample that ends at this level; of graphs side by side, of all their ends.
 
-    Where there is an `m`, the state is k of powers of two m·2^k.
+    Where there is an `m`, the state is k of powers of two m·2^k. Returns whether a sum overflowed: a value is +inf or
+    NaN; or with `values`, a tangent is infinite or NaN where the value is finite.
     """
     node0, node1 = incoming.levels[level], incoming.levels[level + 1]
     lowest = node0 if batch.graphs == 1 else 0
+    inf, zero = out.dtype.type(np.inf), out.dtype.type(0)
+    sound = True
     for b in range(min(batch.lanes, batch.last - b0)):
         for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
             if lowest <= ends[at] < node1:
                 place = (incoming.place[level] + ends[at] - node0) * batch.lanes + b
                 row = load(state, place)
                 store(square, 0, row if m is None else told(omega, row, load(m, place), square))
-                out[at] = sign * pick(square, 0)
+                number = pick(square, 0)
+                if values is None:
+                    sound &= number < inf
+                else:
+                    sound &= number - number == zero or values[at] - values[at] != zero
+                out[at] = sign * number
+    return not sound
 
 
 @inner
@@ -130,9 +141,10 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
         top = level
         if only_one(places):
             m = None if batch.powers is None else state[1]
-            hand_back(omega, value, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
+            bad |= hand_back(omega, value, None, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
             if slope is not None:
-                hand_back(omega, slope, state[3], None, batch, b0, incoming, top, ends, value.dtype.type(1), square)
+                one = value.dtype.type(1)
+                bad |= hand_back(omega, slope, value, state[3], None, batch, b0, incoming, top, ends, one, square)
             all_go_on(places)
         if batch.powers is not None and (somebody_told(places) or out_of_range(desk, beyond)):
             return -1, bad

@@ -119,8 +119,12 @@ def energy(omega: Any, u: Any) -> Any:
 
 @point
 def newton_step(total: Any, bend: Any) -> Any:
-    """How far τ/γ climbs; 0 once Σ q = 1, and at a node that no edge reaches (Σ q = 0)."""
-    return (total - 1.0) / bend if total > 1.0 else 0.0
+    """How far τ/γ moves towards Σ q = 1; 0 at a node that no edge reaches (no curvature).
+
+    τ climbs from below. A step back is never larger than what rounding left of the last climb, and it has to be taken:
+    weights that always sum to less than 1 lose flow at every node of a path.
+    """
+    return (total - 1.0) / bend if bend > 0.0 else 0.0
 
 
 @point

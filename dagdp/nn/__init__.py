@@ -1,7 +1,7 @@
 """dagdp in PyTorch: layers, and the functions behind `dagdp.dp_*` for tensors. Importing this imports torch."""
 
 try:
-    import torch as _torch  # noqa: F401
+    import torch as _torch
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
@@ -29,3 +29,5 @@ from dagdp.nn.losses import perceptron_loss as perceptron_loss
 from dagdp.nn.losses import relaxed_loss as relaxed_loss
 from dagdp.nn.losses import structured_loss as structured_loss
 from dagdp.nn.targets import Target as Target
+
+del _torch

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
-from dagdp.compiler import compile
+from dagdp.compiler import build
 from dagdp.errors import InputError
 from dagdp.graph import Graph
 from dagdp.nn import derivatives
@@ -56,7 +56,7 @@ def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
         }
         potentials["each edge's own"] = (parents.size, np.arange(parents.size))
         graph = Graph.from_edges(parents, children, nodes + 1, dag.starts, ends, potentials)
-        _twins[dag] = Twin(compile(graph), torch.from_numpy(children))
+        _twins[dag] = Twin(build(graph), torch.from_numpy(children))
     return _twins[dag]
 
 

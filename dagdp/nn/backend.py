@@ -21,9 +21,10 @@ from torch import Tensor
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler.arrays import group, reach
 from dagdp.faults import raise_first_fault
-from dagdp.inputs import arrange, common_batch
+from dagdp.inputs import arrange, batch_of, end_shape
 from dagdp.nn.memory import once_a_graph
 from dagdp.nn.smooth import max_omega
+from dagdp.nn.tensors import end_numbers
 from dagdp.omega import Omega
 
 Shape = tuple[int, ...]
@@ -75,7 +76,7 @@ def value(
     >>> theta.grad.tolist()
     [0.5, 0.5, 0.5]
     """
-    batch = common_batch(_batches(dag, blocks), end, dag)
+    batch = batch_of(_batches(dag, blocks), [], end_shape(end_numbers(dag, end), dag))
     ends = dag.end_nodes(end, batch)
     plan = plan_of(dag, blocks[0].device)
     weights = _edge_weights(dag, plan, blocks, batch)
@@ -129,7 +130,7 @@ def hessian_product(
     >>> hessian_product(dag, [theta], [z], dagdp.SquaredL2(1.0))[1][0].tolist()
     [0.5, -0.5, 0.5]
     """
-    batch = common_batch(_batches(dag, [*blocks, *z]), end, dag)
+    batch = batch_of(_batches(dag, blocks), _batches(dag, z), end_shape(end_numbers(dag, end), dag))
     with torch.enable_grad():
         leaves = _leaves(blocks)
         rows = [block.expand(*batch, *p.shape) for block, p in zip(leaves, dag.potentials, strict=True)]
@@ -182,10 +183,12 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
 
 
 def _recursion(plan: Plan, weights: Tensor, ends: NDArray[np.int32], omega: Omega) -> Tensor:
-    """v at each item's end: [items]. weights [items or 1, E]."""
+    """v at each item's end: [items], 0 at a start and -inf where no path leads. weights [items or 1, E]."""
     items = ends.size
     frontier = weights.new_zeros(items, plan.starts)
-    finished, found = [], []
+    edgeless = np.flatnonzero(ends < plan.starts)
+    finished = [torch.as_tensor(edgeless, device=weights.device)]
+    found = [weights.new_tensor(np.where(ends[edgeless] < 0, -np.inf, 0.0))]
     sizes = [level.read.numel() for level in plan.levels]
     for level, theta in zip(plan.levels, torch.split(weights, sizes, -1), strict=True):
         x = theta + frontier.index_select(-1, level.read)
@@ -200,8 +203,6 @@ def _recursion(plan: Plan, weights: Tensor, ends: NDArray[np.int32], omega: Omeg
             rows, columns = (torch.as_tensor(k, device=weights.device) for k in (here, column))
             finished.append(rows)
             found.append(frontier[rows, columns])
-    if not found:
-        return weights.new_zeros(0)
     return torch.cat(found)[torch.cat(finished).argsort()]
 
 
@@ -223,8 +224,8 @@ def _before_ends(dag: CompiledDAG, plan: Plan, ends: NDArray[np.int32], device: 
     distinct, which = np.unique(ends, return_inverse=True)
     above = np.stack(
         [
-            reach(dag.children, dag.parents, ptr, order, falling, np.array([end], np.int64), dag.num_nodes)
-            for end in distinct
+            reach(dag.children, dag.parents, ptr, order, falling, np.array([end], np.int64)[end < 0 :], dag.num_nodes)
+            for end in distinct.tolist()
         ]
     )
     return torch.as_tensor(above[:, plan.child][which], device=device)

@@ -1,7 +1,8 @@
 """Pairwise costs between two series, for DTW: [*batch, N, D] and [*batch, M, D] to [*batch, N, M].
 
 None of them ever holds N x M x D numbers, forward or backward, and each can be differentiated twice in both
-series. Half types are computed and returned in float32, under autocast too: differences of half-precision
+series. Arrays are taken, too, in the type and on the device of a tensor beside them; results are tensors. Half types
+are computed and returned in float32, under autocast too: differences of half-precision
 products are mostly rounding. A frame that holds NaN or an infinity has NaN for all its costs and gradient 0:
 padding of a ragged batch, which `dagdp.graphs.dtw_value(..., lengths=)` never reads.
 """
@@ -16,6 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dagdp.errors import InputError
+from dagdp.inputs import broadcast
+from dagdp.nn.tensors import beside, on_one_device, real_tensor
 
 Cost = Callable[[Tensor, Tensor], Tensor]
 
@@ -70,23 +73,19 @@ def negative_dot(x: Tensor, y: Tensor) -> Tensor:
     return _between(lambda x, y: -(x @ y.mT), x, y)
 
 
-def _between(cost: Cost, x: Tensor, y: Tensor) -> Tensor:
+def _between(cost: Cost, x: Any, y: Any) -> Tensor:
     """The cost of checked series: at least float32, equal batch dimensions, frames that are not finite set aside."""
+    given = [series for series in (x, y) if isinstance(series, Tensor)]
+    x, y = (
+        beside(series, name, given[0]) if given else real_tensor(series, name) for name, series in (("x", x), ("y", y))
+    )
     if x.ndim < 2 or y.ndim < 2 or x.shape[-1] != y.shape[-1]:
         raise InputError(
             f"the series have shapes {tuple(x.shape)} and {tuple(y.shape)}; expected [*batch, N, D] and [*batch, M, D] "
             "with the same D. A series of plain numbers has D = 1: pass x.unsqueeze(-1)"
         )
-    if x.is_complex() or y.is_complex() or x.device != y.device:
-        raise InputError(
-            f"the series are {x.dtype} on {x.device} and {y.dtype} on {y.device}; expected real numbers on one device"
-        )
-    try:
-        batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
-    except RuntimeError:
-        raise InputError(
-            f"the series have batch dimensions {tuple(x.shape[:-2])} and {tuple(y.shape[:-2])}; expected the same"
-        ) from None
+    on_one_device([("x", x), ("y", y)])
+    batch = broadcast([("x", tuple(x.shape[:-2])), ("y", tuple(y.shape[:-2]))])
     real = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
     x, y = (series.to(real).expand(*batch, *series.shape[-2:]) for series in (x, y))
     sound_x, sound_y = x.isfinite().all(-1, keepdim=True), y.isfinite().all(-1, keepdim=True)

@@ -6,15 +6,17 @@ from typing import Any
 
 from torch import Tensor
 
+from dagdp.errors import InputError
 from dagdp.graphs import dtw_value
 from dagdp.nn.costs import Cost, squared_euclidean
+from dagdp.nn.fitted import check_options
 from dagdp.nn.losses import reduced
 from dagdp.omega import Omega
 
 
 def dtw_divergence(
-    x: Tensor,
-    y: Tensor,
+    x: Any,
+    y: Any,
     omega: Omega | None = None,
     *,
     cost: Cost = squared_euclidean,
@@ -35,9 +37,12 @@ def dtw_divergence(
     >>> dtw_divergence(x, x).item(), bool(dtw_divergence(x, x + 1.0) > 0)
     (0.0, True)
     """
+    check_options("dtw_divergence", options, {"band", "threads", "backend"})
+    if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
+        raise InputError(f"lengths is {lengths!r}; expected a pair (n_x, n_y), each a number or [*batch]")
     n_x, n_y = (None, None) if lengths is None else lengths
 
-    def between(a: Tensor, b: Tensor, n_a: Any, n_b: Any) -> Tensor:
+    def between(a: Any, b: Any, n_a: Any, n_b: Any) -> Tensor:
         both = None if lengths is None else (n_a, n_b)
         return dtw_value(cost(a, b), omega, lengths=both, **options)
 

@@ -24,6 +24,11 @@ class Packed(NamedTuple):
     form: Form
     kind: Kind
 
+    @property
+    def parameters(self) -> bool:
+        """Whether weights came in a dict, where what has no batch dimensions is shared by the batch."""
+        return self.form.keyed or self.form.rows
+
     def unpack(self, arrays: list[Tensor]) -> Any:
         """One tensor a section, in the form of theta."""
         return self.layout.unpack(self.form, arrays, self.kind)

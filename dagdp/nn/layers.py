@@ -1,20 +1,24 @@
 """Layers: the value or the expected path of a graph inside a network (Definition 1 of the paper).
 
 State is what a user would save: a CRF's transitions, a learnt temperature. Graphs and operators are settings.
+Layers return tensors; they take arrays and lists of numbers, too.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.graphs import builders, dtw, linear_chain, viterbi
+from dagdp.inputs import broadcast
 from dagdp.nn import run
-from dagdp.nn.learnable import Learnable
+from dagdp.nn.learnable import Learnable, seen
+from dagdp.nn.tensors import as_tensor, on_one_device, whole_tensor
 from dagdp.omega import HardMax, Omega
 
 torch.compiler.assume_constant_result(builders.compiled)  # a tracer takes the finished graph, not its making
@@ -69,15 +73,15 @@ class Viterbi(nn.Module):
 
     def forward(self, theta: Tensor, lengths: Any = None) -> Tensor:
         """The smoothed best score [*batch]."""
-        return viterbi.viterbi_value(theta, self.omega, lengths=lengths, initial=self.initial)
+        return viterbi.viterbi_value(as_tensor(theta, "theta"), self.omega, lengths=lengths, initial=self.initial)
 
     def expected_path(self, theta: Tensor, lengths: Any = None) -> Tensor:
         """The probability of each transition, [*batch, T, S, S]."""
-        return viterbi.viterbi_grad(theta, self.omega, lengths=lengths, initial=self.initial)
+        return viterbi.viterbi_grad(as_tensor(theta, "theta"), self.omega, lengths=lengths, initial=self.initial)
 
     def decode(self, theta: Tensor, lengths: Any = None) -> Tensor:
         """The best states, int64 [*batch, T], -1 behind an item's length."""
-        return viterbi.viterbi_decode(theta.detach(), lengths=lengths, initial=self.initial)
+        return viterbi.viterbi_decode(as_tensor(theta, "theta").detach(), lengths=lengths, initial=self.initial)
 
     def extra_repr(self) -> str:
         return f"{self.omega!r}, initial={self.initial!r}"
@@ -100,15 +104,15 @@ class DTW(nn.Module):
 
     def forward(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The smoothed least cost [*batch]: a sum over cells, which may be negative."""
-        return dtw.dtw_value(cost, self.omega, lengths=lengths, band=self.band)
+        return dtw.dtw_value(as_tensor(cost, "cost"), self.omega, lengths=lengths, band=self.band)
 
     def alignment(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The expected alignment [*batch, N, M], each cell's probability."""
-        return dtw.dtw_grad(cost, self.omega, lengths=lengths, band=self.band)
+        return dtw.dtw_grad(as_tensor(cost, "cost"), self.omega, lengths=lengths, band=self.band)
 
     def path(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The least-cost alignment as index pairs, int64 [*batch, N + M - 1, 2], -1 behind its end."""
-        return dtw.dtw_path(cost.detach(), lengths=lengths, band=self.band)
+        return dtw.dtw_path(as_tensor(cost, "cost").detach(), lengths=lengths, band=self.band)
 
     def extra_repr(self) -> str:
         return f"{self.omega!r}, band={self.band}"
@@ -125,8 +129,13 @@ class LinearChainCRF(nn.Module):
     omega : default Negentropy(1.0), the CRF of Lafferty et al.; another makes it sparse (paper, section 4.1).
 
     State: `transition` [to, from], `start`, `end`; set an entry to -inf to forbid it. Emissions may be of a half
-    type: what is summed is float32. `lengths` [*batch], or one for all, says how many steps of each item count, 1 to
-    T; what lies behind is never read.
+    type: what is summed is float32. `lengths` [*batch] says how many steps of each item count, 1 to T; what lies
+    behind is never read. The batch is the broadcast of what emission, tags and lengths have in front: one emission
+    may have several lengths, and one number may be the length of all.
+
+    Raises InputError (shapes, dtypes, devices, batch dimensions that do not broadcast, tags or lengths out of range).
+    Under torch.compile, where numbers are out of sight, a length out of range is an error when the compiled function
+    runs, and the score of an item with such tags or lengths is NaN.
 
     >>> crf = LinearChainCRF(2)
     >>> emission, tags = torch.tensor([[[5.0, 0.0], [0.0, 5.0]]]), torch.tensor([[0, 1]])
@@ -136,6 +145,8 @@ class LinearChainCRF(nn.Module):
 
     def __init__(self, num_tags: int, omega: Omega | Learnable | None = None) -> None:
         super().__init__()
+        if isinstance(num_tags, bool) or not isinstance(num_tags, int | np.integer) or num_tags < 1:
+            raise InputError(f"num_tags is {num_tags!r}; expected a whole number of tags, at least 1")
         self.num_tags, self.omega = num_tags, omega
         self.transition = nn.Parameter(torch.empty(num_tags, num_tags))
         self.start = nn.Parameter(torch.empty(num_tags))
@@ -147,82 +158,110 @@ class LinearChainCRF(nn.Module):
         for parameter in (self.transition, self.start, self.end):
             nn.init.uniform_(parameter, -0.1, 0.1)
 
-    def forward(self, emission: Tensor, tags: Tensor, lengths: Any = None) -> Tensor:
+    def forward(self, emission: Any, tags: Any, lengths: Any = None) -> Tensor:
         """log p(tags | emission) [*batch], at most 0: `score` - `value`. Its negative mean is the training loss.
+
+        -inf, with gradient 0, where the tags take a forbidden transition.
 
         With an operator other than Negentropy(1.0) it is minus the structured loss of the paper's section 4.1.
         Differentiable twice.
         """
-        return self.score(emission, tags, lengths) - self.value(emission, lengths)
+        score = self.score(emission, tags, lengths)
+        return torch.where(score.isneginf(), -torch.inf, score - self.value(emission, lengths))
 
-    def value(self, emission: Tensor, lengths: Any = None) -> Tensor:
+    def value(self, emission: Any, lengths: Any = None) -> Tensor:
         """DP_Ω [*batch]: the log partition function."""
         dag, theta, end = self._problem(emission, lengths)
         return run.dp_value(dag, theta, self.omega, end=end)
 
-    def score(self, emission: Tensor, tags: Tensor, lengths: Any = None) -> Tensor:
+    def score(self, emission: Any, tags: Any, lengths: Any = None) -> Tensor:
         """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
-        self._checked(emission)
-        if tags.shape != emission.shape[:-1]:
-            raise InputError(
-                f"tags has shape {tuple(tags.shape)}; expected {tuple(emission.shape[:-1])}, one tag a step of emission"
-            )
-        if lengths is not None:
-            counts = self._lengths(lengths, emission)
-            batch = torch.broadcast_shapes(counts.shape, tags.shape[:-1])  # one sequence may have several lengths
-            emission, tags = emission.expand(*batch, -1, -1), tags.expand(*batch, -1)
-            counts = counts.expand(batch).unsqueeze(-1)
-            inside = torch.arange(tags.shape[-1], device=tags.device) < counts
+        emission, counts, (tags,) = self._fitted(emission, lengths, tags)
+        T, S = tags.shape[-1], self.num_tags
+        inside = None if counts is None else torch.arange(T, device=tags.device) < counts.unsqueeze(-1)
+        if inside is not None:
             tags = torch.where(inside, tags, 0)
-        if not torch.compiler.is_compiling() and ((tags < 0) | (tags >= self.num_tags)).any():
-            place = ((tags < 0) | (tags >= self.num_tags)).nonzero()[0].tolist()
-            raise InputError(f"tags{place} is {tags[tuple(place)]}; expected 0 to {self.num_tags - 1}")
+        wrong = _out_of_range("tags", tags, 0, S - 1)
+        if wrong is not None:
+            wrong, tags = wrong.any(-1), tags.clamp(0, S - 1)
         emitted = emission.gather(-1, tags.unsqueeze(-1)).squeeze(-1)
         moved = self.transition[tags[..., 1:], tags[..., :-1]]
-        final = tags[..., -1]
-        if lengths is not None:
+        final = tags[..., -1:]
+        if counts is not None and inside is not None:
+            lost = _out_of_range("lengths", counts, 1, T)
+            wrong = lost if wrong is None else wrong if lost is None else wrong | lost
             emitted, moved = torch.where(inside, emitted, 0.0), torch.where(inside[..., 1:], moved, 0.0)
-            final = tags.gather(-1, counts - 1).squeeze(-1)
-        scores = emitted.to(self.start.dtype).sum(-1) + moved.sum(-1)
-        return self.start[tags[..., 0]] + scores + self.end[final]
+            final = tags.gather(-1, (counts.clamp(1, T) - 1).unsqueeze(-1))
+        real = torch.promote_types(emitted.dtype, self.start.dtype)
+        # one tag as a row of one: an index without dimensions is a number, which vmap hides
+        ends = (self.start[tags[..., :1]] + self.end[final]).squeeze(-1)
+        scores = ends + emitted.to(real).sum(-1) + moved.sum(-1)
+        return scores if wrong is None else torch.where(wrong, torch.nan, scores)
 
-    def marginals(self, emission: Tensor, lengths: Any = None) -> Tensor:
+    def marginals(self, emission: Any, lengths: Any = None) -> Tensor:
         """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
         dag, theta, end = self._problem(emission, lengths)
         return run.dp_grad(dag, theta, self.omega, end=end)["emission"]
 
-    def decode(self, emission: Tensor, lengths: Any = None) -> Tensor:
+    def decode(self, emission: Any, lengths: Any = None) -> Tensor:
         """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag."""
         dag, theta, end = self._problem(emission, lengths)
         with torch.no_grad():
             visited = run.dp_grad(dag, theta, HardMax(), end=end)["emission"]
         return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
 
-    def _problem(self, emission: Tensor, lengths: Any) -> tuple[CompiledDAG, dict[str, Tensor], Tensor | None]:
-        self._checked(emission)
+    def _problem(self, emission: Any, lengths: Any) -> tuple[CompiledDAG, dict[str, Tensor], Tensor | None]:
+        emission, counts, _ = self._fitted(emission, lengths)
         T, S = builders.sizes(emission, 2)
-        dag = builders.compiled(linear_chain, T, S, lengths is not None)
+        dag = builders.compiled(linear_chain, T, S, counts is not None)
         theta = {"emission": emission, "transition": self.transition, "start": self.start, "end": self.end}
-        if lengths is None:
+        if counts is None:
             return dag, theta, None
-        counts = self._lengths(lengths, emission)
         end = T * S + counts  # end nodes stand behind the start and the states
         return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
 
-    def _checked(self, emission: Tensor) -> None:
-        if emission.ndim < 2 or emission.shape[-1] != self.num_tags:
+    def _fitted(self, emission: Any, lengths: Any, *tags: Any) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """(emission [*batch, T, S], lengths [*batch] if any, [tags [*batch, T] if any]), checked."""
+        emission = as_tensor(emission, "emission")
+        if emission.ndim < 2 or emission.shape[-1] != self.num_tags or emission.shape[-2] < 1:
             raise InputError(
-                f"emission has shape {tuple(emission.shape)}; expected [*batch, T, {self.num_tags}], one score a tag"
+                f"emission has shape {tuple(emission.shape)}; expected [*batch, T, {self.num_tags}], one score a tag, "
+                "and at least one step"
             )
-
-    def _lengths(self, lengths: Any, emission: Tensor) -> Tensor:
-        counts, batch = torch.as_tensor(lengths, device=emission.device), emission.shape[:-2]
-        fitting = zip(counts.shape[::-1], batch[::-1], strict=False)
-        if batch and (counts.ndim > len(batch) or any(own not in (1, size) for own, size in fitting)):
-            raise InputError(f"lengths has shape {tuple(counts.shape)}; expected {tuple(batch)}, one an item")
-        if not torch.compiler.is_compiling():
-            viterbi.checked_lengths("lengths", counts.cpu(), emission.shape[-2])
-        return counts.long()
+        own = {"transition": self.transition, "start": self.start, "end": self.end}
+        mend = f"move the layer or the emission, as by crf.to({str(emission.device)!r})"
+        on_one_device([("emission", emission), *((f"the layer's {name}", block) for name, block in own.items())], mend)
+        T, shapes = emission.shape[-2], [("emission", tuple(emission.shape[:-2]))]
+        counts, states = None, [whole_tensor(given, "tags", emission.device) for given in tags]
+        for given in states:
+            if given.shape[-1:] != (T,):
+                raise InputError(
+                    f"tags has shape {tuple(given.shape)}; expected [*batch, {T}], one tag a step of emission"
+                )
+            shapes.append(("tags", tuple(given.shape[:-1])))
+        if lengths is not None:
+            counts = whole_tensor(lengths, "lengths", emission.device)
+            _out_of_range("lengths", counts, 1, T)
+            shapes.append(("lengths", tuple(counts.shape)))
+        batch = broadcast(shapes)
+        return (
+            emission.expand(*batch, *emission.shape[-2:]),
+            None if counts is None else counts.expand(batch),
+            [given.expand(*batch, T) for given in states],
+        )
 
     def extra_repr(self) -> str:
         return f"{self.num_tags}, {self.omega!r}"
+
+
+def _out_of_range(what: str, numbers: Tensor, low: int, high: int) -> Tensor | None:
+    """None where all whole numbers are seen to lie in the range, InputError where one is seen not to; where they are
+    out of sight, which do not."""
+    values = seen(numbers)
+    if values is None:
+        return (numbers < low) | (numbers > high)
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        place = wrong.nonzero()[0].tolist()
+        raise InputError(f"{what}{place or ''} is {values[tuple(place)].item()}; expected {low} to {high}")
+    return None

@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dagdp.errors import OmegaError
+from dagdp.errors import InputError, OmegaError
 from dagdp.omega import Omega, Tsallis
 
 HIDDEN_ALPHA = (
-    "alpha is a tensor inside torch.compile or torch.func, where kernels cannot see its number; "
-    "expected plain tensors, or a number in Tsallis(alpha)"
+    "alpha is a tensor inside torch.compile or torch.func, or on the meta device, where kernels cannot see its "
+    "number; expected plain tensors, or a number in Tsallis(alpha)"
 )
 
 
@@ -26,11 +27,13 @@ class Learnable(nn.Module):
 
     For alpha there is no such rule; see `dagdp.nn.alpha`. It costs another pass and memory for each edge.
 
-    omega : the operator; of its own gamma and alpha those given as tensors are not used.
+    omega : the operator; of its own gamma and alpha those given here are not used.
     gamma : tensor without dimensions, > 0, in the unit of the potentials. A Parameter is learnt and saved. To keep
         it positive in training, parametrise it: `torch.nn.utils.parametrize`, or gamma=softplus(raw) at each call.
+        A plain number is a constant.
     alpha : for Tsallis, tensor without dimensions, 1 < alpha <= 2. Its number goes into the kernels: it may be a
         Parameter while torch.func works on the potentials, but not be transformed itself, nor be under torch.compile.
+        A plain number is a constant, as in Tsallis(alpha): no derivative by it is prepared.
 
     Raises OmegaError where gamma or alpha is out of range, or the operator has none.
 
@@ -42,7 +45,7 @@ class Learnable(nn.Module):
     tensor(0.6931)
     """
 
-    def __init__(self, omega: Omega, *, gamma: Tensor | None = None, alpha: Tensor | None = None) -> None:
+    def __init__(self, omega: Omega, *, gamma: Any = None, alpha: Any = None) -> None:
         super().__init__()
         if gamma is None and alpha is None:
             raise OmegaError("Learnable was given neither gamma nor alpha; expected a tensor for one of them")
@@ -50,41 +53,84 @@ class Learnable(nn.Module):
             raise OmegaError(f"omega is {omega!r}; expected an operator with a temperature, such as Negentropy()")
         if alpha is not None and not isinstance(omega, Tsallis):
             raise OmegaError(f"alpha was given with {omega!r}; expected Tsallis, the operator that has it")
+        fixed: dict[str, float] = {"gamma": omega.gamma} if gamma is None else {}
         for name, given in (("gamma", gamma), ("alpha", alpha)):
-            if given is not None and (given.shape != () or not given.is_floating_point()):
-                raise OmegaError(
-                    f"{name} is a tensor of shape {tuple(given.shape)} and dtype {given.dtype}; expected one floating "
-                    "number without dimensions: one temperature for each item goes through torch.func.vmap"
+            if isinstance(given, Tensor):
+                _check_tensor(name, given)
+            elif given is not None:
+                fixed[name] = _number(name, given)
+        constant: Any = dataclasses.replace(omega, **fixed)  # type: ignore[type-var]  # it looks at their range
+        self.base: Any = dataclasses.replace(constant, gamma=1.0)
+        self.alpha_is_fixed = "alpha" in fixed
+        self.gamma = torch.tensor(fixed["gamma"], dtype=torch.float64) if "gamma" in fixed else gamma
+        self.alpha = torch.tensor(fixed["alpha"], dtype=torch.float64) if self.alpha_is_fixed else alpha
+
+    @property
+    def learnt_alpha(self) -> Tensor | None:
+        """alpha, where it was given as a tensor: only then is there a derivative by it."""
+        return None if self.alpha_is_fixed else self.alpha
+
+    def on_device_of(self, theta: Tensor) -> Learnable:
+        """Itself, seen to go with theta: on one device, or numbers on the CPU, which go with any."""
+        for name, number in (("gamma", self.gamma), ("alpha", self.alpha)):
+            if number is not None and number.device != theta.device and number.device.type != "cpu":
+                raise InputError(
+                    f"{name} is on {number.device} and theta is on {theta.device}; expected one device: pass "
+                    f"{name}.to({str(theta.device)!r})"
                 )
-        self.base = dataclasses.replace(omega, gamma=1.0)  # type: ignore[type-var]
-        self.gamma = torch.tensor(omega.gamma, dtype=torch.float64) if gamma is None else gamma
-        self.alpha = alpha
+        return self
 
     def temperature(self) -> Tensor:
         """gamma, seen to be positive where its number can be seen: not inside torch.compile or torch.func."""
         gamma = self.gamma
-        if not hidden(gamma) and not (gamma > 0 and torch.isfinite(gamma)):
+        if not hidden(gamma) and not gamma.is_meta and not (gamma > 0 and torch.isfinite(gamma)):
             raise OmegaError(f"gamma is {gamma.item()}; expected a finite gamma > 0: parametrise it, as by softplus")
         return gamma
 
     def operator(self) -> Omega:
         """The operator at temperature 1, with the present alpha as a number."""
-        if self.alpha is None:
+        if self.learnt_alpha is None:
             return self.base
-        if hidden(self.alpha):
+        if hidden(self.learnt_alpha) or self.learnt_alpha.is_meta:
             raise OmegaError(HIDDEN_ALPHA)
-        return dataclasses.replace(self.base, alpha=self.alpha.item())  # type: ignore[type-var]
+        operator: Omega = dataclasses.replace(self.base, alpha=self.learnt_alpha.item())
+        return operator
 
     def extra_repr(self) -> str:
-        fields: dict[str, Any] = {"gamma": self.gamma.item()} | (
-            {} if self.alpha is None else {"alpha": self.alpha.item()}
+        fields: dict[str, Any] = {"gamma": self.gamma} | ({} if self.alpha is None else {"alpha": self.alpha})
+        numbers = (f"{name}={'?' if value.is_meta else format(value.item(), 'g')}" for name, value in fields.items())
+        return f"{type(self.base).__name__}, " + ", ".join(numbers)
+
+
+def _check_tensor(name: str, given: Tensor) -> None:
+    if given.shape != () or not given.is_floating_point():
+        raise OmegaError(
+            f"{name} is a tensor of shape {tuple(given.shape)} and dtype {given.dtype}; expected one floating "
+            "number without dimensions: one temperature for each item goes through torch.func.vmap"
         )
-        return f"{type(self.base).__name__}, " + ", ".join(f"{name}={value:g}" for name, value in fields.items())
+
+
+def _number(name: str, given: Any) -> float:
+    """A number of Python or NumPy."""
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
+        raise OmegaError(f"{name} is {given!r}; expected a tensor without dimensions, or a number")
+    return float(given)
 
 
 def hidden(tensor: Tensor) -> bool:
     """Whether the tensor's numbers are out of sight: traced by torch.compile, or wrapped by torch.func."""
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def seen(tensor: Tensor) -> Tensor | None:
+    """The numbers of a tensor, for checks that look at each alone: inside torch.func those of all samples, whose
+    dimension may stand anywhere. None where nobody can know them: traced by torch.compile, or on no device."""
+    if torch.compiler.is_compiling() or tensor.is_meta:
+        return None
+    functorch = torch._C._functorch
+    while functorch.is_batchedtensor(tensor) or functorch.is_gradtrackingtensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return None if functorch.is_functorch_wrapped_tensor(tensor) else tensor.detach()
 
 
 def scaled(values: Tensor, factor: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Losses between weights and true paths (sections 4.1 to 4.3 of the paper).
 
-Every loss takes theta as `dagdp.dp_value` does, in tensors, and a `Target`, or an array or dict Y shaped like theta;
-computes one number for each batch item, and reduces them by `reduction`: "mean" over items, "sum", or "none" for
-[*batch]. Further options (`threads=`) go to the `dagdp` functions. A ragged batch ends where its targets do: pass
+Every loss takes theta as `dagdp.dp_value` does, tensors or arrays, and a `Target`, or an array or dict Y shaped like
+theta; computes one number for each batch item, and reduces them by `reduction`: "mean" over items, "sum", or "none" for
+[*batch]. The batch is the broadcast of what theta, target, cost and `end` have in front. Results are tensors. Further
+options (`threads=`, `backend=`) go to the `dagdp` functions. A ragged batch ends where its targets do: pass
 `end=target.end`. All are differentiable in theta; where a target goes over a forbidden edge the loss of that item
 is +inf and its gradient 0.
 """
@@ -12,20 +13,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.inputs import checked, collect, common_batch
+from dagdp.inputs import checked, collect
+from dagdp.nn.fitted import check_options, fitted
 from dagdp.nn.learnable import Learnable
 from dagdp.nn.targets import Target
-from dagdp.nn.walks import node_name, steps_and_states
+from dagdp.nn.tensors import on_one_device, real_tensor
+from dagdp.nn.walks import steps_and_states
 from dagdp.omega import HardMax, Negentropy, Omega
-from dagdp.run import dp_grad, dp_value
+from dagdp.run import dp_value, dp_value_and_grad
 
 Divergence = Callable[[Tensor, Tensor, int], Tensor]
+ENGINE = frozenset({"threads", "backend"})  # options of the functions that every loss calls
+COMMON = ENGINE | {"reduction", "end", "minimize"}
 
 
 def structured_loss(
@@ -61,12 +65,13 @@ def structured_loss(
     >>> loss.item(), theta.grad.tolist()
     (0.5, [1.0, -1.0, 1.0])
     """
-    blocks, target = _checked(dag, theta, target, end)
+    check_options("structured_loss", options, ENGINE)
+    asked = fitted(dag, theta, target, end, cost)
     run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
-    value = dp_value(dag, _augmented(dag, theta, cost, minimize), **run)
-    score = target.score(blocks)
+    value = dp_value(dag, asked.augmented(-1.0 if minimize else 1.0), **run)
+    score = asked.target.score(asked.blocks)
     gap = score - value if minimize else value - score
-    return reduced(torch.where(score.isinf(), torch.inf, gap), reduction)
+    return reduced(torch.where(score.isinf(), torch.inf, gap).expand(asked.batch), reduction)
 
 
 def perceptron_loss(dag: CompiledDAG, theta: Any, target: Any, **options: Any) -> Tensor:
@@ -77,6 +82,7 @@ def perceptron_loss(dag: CompiledDAG, theta: Any, target: Any, **options: Any) -
     >>> perceptron_loss(dag, torch.tensor([1.0, 2.5, 2.0]), Target(dag, [0, 2])).item()
     0.0
     """
+    check_options("perceptron_loss", options, COMMON | {"cost"})
     return structured_loss(dag, theta, target, HardMax(), **options)
 
 
@@ -91,6 +97,7 @@ def hinge_loss(dag: CompiledDAG, theta: Any, target: Any, cost: Any, **options: 
     >>> hinge_loss(dag, theta, target, hamming_cost(target, theta)).item()
     0.5
     """
+    check_options("hinge_loss", options, COMMON)
     return structured_loss(dag, theta, target, HardMax(), cost, **options)
 
 
@@ -103,6 +110,7 @@ def crf_loss(dag: CompiledDAG, theta: Any, target: Any, gamma: float = 1.0, **op
     >>> bool(torch.isclose(loss, torch.tensor(2.0).log()))
     True
     """
+    check_options("crf_loss", options, COMMON | {"cost"})
     return structured_loss(dag, theta, target, Negentropy(gamma), **options)
 
 
@@ -110,7 +118,7 @@ def fenchel_young_loss(
     dag: CompiledDAG,
     theta: Any,
     target: Any,
-    omega: Omega | Learnable,
+    omega: Omega | Learnable | None = None,
     *,
     reduction: str = "mean",
     end: Any = None,
@@ -128,10 +136,11 @@ def fenchel_young_loss(
     >>> fenchel_young_loss(dag, theta, target, dagdp.SquaredL2(1.0)).item()
     0.0
     """
-    _, target = _checked(dag, theta, target, end)
+    check_options("fenchel_young_loss", options, ENGINE | {"cost", "minimize"})
+    target = fitted(dag, theta, target, end, options.get("cost")).target
     gap = structured_loss(dag, theta, target, omega, reduction="none", end=end, **options)
-    unit = omega.operator() if isinstance(omega, Learnable) else omega
-    gamma = omega.temperature() if isinstance(omega, Learnable) else omega.gamma
+    unit = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, None)
+    gamma = omega.temperature() if isinstance(omega, Learnable) else unit.gamma
     corner = gamma * (unit.corner - unit.conjugate(unit.corner))  # type: ignore[attr-defined]
     joined = 1 if end is None and dag.ends.size > 1 else 0  # the extra node over several ends is visited as well
     nodes = torch.as_tensor(target.lengths + joined, dtype=gap.dtype, device=gap.device)
@@ -151,7 +160,9 @@ def hamming_cost(target: Target, theta: Any, name: str | None = None) -> Any:
     {'emission': tensor([[0., 1.],
             [1., 0.]])}
     """
-    keyed, blocks, _ = collect(target.dag, theta, "theta", _as_tensor)
+    if not isinstance(target, Target):
+        raise InputError(f"target is a {type(target).__name__}; expected a Target, such as Target.from_array(dag, Y)")
+    keyed, blocks, _ = collect(target.dag, theta, "theta", real_tensor)
     names = [potential.name for potential in target.dag.potentials]
     if name is None and len(names) > 1:
         raise InputError(f"the graph has potentials {names}; expected name= to be one of them")
@@ -196,23 +207,28 @@ def relaxed_loss(
     >>> loss.item(), theta.grad.tolist()
     (0.75, [0.75, -0.75, 0.75])
     """
+    check_options("relaxed_loss", options, ENGINE)
     measure = DIVERGENCES.get(divergence) if isinstance(divergence, str) else divergence
-    if measure is None:
+    if not callable(measure):
         raise InputError(f"divergence is {divergence!r}; expected one of {list(DIVERGENCES)} or a function")
-    blocks, target = _checked(dag, theta, target, end)
+    if marginals is not None and not callable(marginals):
+        raise InputError(f"marginals is {marginals!r}; expected a function of one shaped and keyed like theta, or None")
+    asked = fitted(dag, theta, target, end, None)
     run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
-    E = dp_grad(dag, theta, **run)
-    batch = len(target.batch)
-    indicator = target.indicator([block.detach() for block in blocks])
+    value, E = dp_value_and_grad(dag, asked.item_by_item(), **run)
+    batch = len(asked.batch)
+    indicator = asked.target.indicator([block.detach() for block in asked.blocks])
     Y = {p.name: y for p, y in zip(dag.potentials, indicator, strict=True)} if isinstance(E, dict) else indicator[0]
     chosen = _state_marginals(dag) if marginals is None else marginals
     if chosen is not None:
-        return reduced(measure(chosen(E), chosen(Y), batch), reduction)
-    pairs = [(E[name], Y[name]) for name in Y] if isinstance(Y, dict) else [(E, Y)]
-    return reduced(torch.stack([measure(e, y, batch) for e, y in pairs]).sum(0), reduction)
+        losses = measure(chosen(E), chosen(Y), batch)
+    else:
+        pairs = [(E[name], Y[name]) for name in Y] if isinstance(Y, dict) else [(E, Y)]
+        losses = torch.stack([measure(e, y, batch) for e, y in pairs]).sum(0)
+    return reduced(torch.where(value.detach().isinf(), torch.inf, losses), reduction)
 
 
-def alignment_area(predicted: Tensor, true: Tensor, reduction: str = "mean") -> Tensor:
+def alignment_area(predicted: Any, true: Any, reduction: str = "mean") -> Tensor:
     """||L (Y - Y_true)ᵀ||² with L lower triangular of ones: [*batch, N_A, N_B] to one number an item (section 4.3).
 
     For each i, the difference of the running sums over j, squared and summed: the area between two paths that visit one
@@ -222,6 +238,8 @@ def alignment_area(predicted: Tensor, true: Tensor, reduction: str = "mean") -> 
     >>> alignment_area(early, late).item()
     2.0
     """
+    predicted, true = real_tensor(predicted, "predicted"), real_tensor(true, "true")
+    on_one_device([("predicted", predicted), ("true", true)])
     if predicted.shape != true.shape or predicted.ndim < 2:
         raise InputError(
             f"alignments have shapes {tuple(predicted.shape)} and {tuple(true.shape)}; expected one shape twice"
@@ -252,51 +270,6 @@ def _state_marginals(dag: CompiledDAG) -> Callable[[Any], Tensor] | None:
     if (T, S, S) in [potential.shape for potential in dag.potentials]:
         return lambda E: (E["theta"] if isinstance(E, Mapping) else E).sum(-1)
     return lambda E: E["emission"]
-
-
-def _checked(dag: CompiledDAG, theta: Any, target: Any, end: Any) -> tuple[list[Tensor], Target]:
-    """(blocks of theta, target): batch dimensions agree, and the target ends where paths do."""
-    checked(dag, None, None)
-    _, blocks, batches = collect(dag, theta, "theta", _as_tensor)
-    target = target if isinstance(target, Target) else Target.from_array(dag, target, end)
-    if target.dag is not dag:
-        raise InputError("the target was made for another compiled graph; make it with the same one")
-    batch = common_batch(batches, end, dag)
-    if target.batch != batch:
-        raise InputError(f"the target has batch dimensions {target.batch} and theta has {batch}; expected the same")
-    last = target.last
-    wrong = np.argwhere(dag.end_nodes(end, batch).reshape(batch) != dag.rank[last] if end is not None
-                        else ~np.isin(last, dag.ends))  # fmt: skip
-    if len(wrong):
-        item = tuple(int(k) for k in wrong[0])
-        place = f" of item {', '.join(map(str, item))}" if item else ""
-        raise InputError(
-            f"the target{place} stops at node {node_name(dag, last[item])!r}, which is no end; expected "
-            f"{'the node of end=' if end is not None else f'one of {[node_name(dag, e) for e in dag.ends[:5]]}'}. "
-            "A ragged batch ends where its targets do: pass end=target.end"
-        )
-    return blocks, target
-
-
-def _augmented(dag: CompiledDAG, theta: Any, cost: Any, minimize: bool) -> Any:
-    """θ + C, or θ - C where costs are minimised."""
-    if cost is None:
-        return theta
-    sign = -1.0 if minimize else 1.0
-    if isinstance(theta, Mapping) != isinstance(cost, Mapping):
-        raise InputError(
-            f"theta is {type(theta).__name__} and cost is {type(cost).__name__}; expected both in one form"
-        )
-    if not isinstance(theta, Mapping):
-        return theta + sign * cost
-    unknown = set(cost) - set(theta)
-    if unknown:
-        raise InputError(f"cost has keys {sorted(map(str, cost))}; expected some of {list(theta)}")
-    return {name: block + sign * cost[name] if name in cost else block for name, block in theta.items()}
-
-
-def _as_tensor(value: Any, label: str) -> Tensor:
-    return torch.as_tensor(value)
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:

@@ -20,13 +20,25 @@ from torch.autograd import forward_ad
 
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
-from dagdp.inputs import Shape, checked, checked_options, collect, common_batch
+from dagdp.errors import InputError
+from dagdp.infeasible import refuse_infeasible, refuses
+from dagdp.inputs import Shape, batch_of, checked, checked_options, collect, end_shape
 from dagdp.nn import alpha, derivatives, ops
 from dagdp.nn.forms import Packed, packed
-from dagdp.nn.learnable import Learnable, scaled
+from dagdp.nn.learnable import Learnable, scaled, seen
 from dagdp.nn.ops import Problem
 from dagdp.nn.shared import some_shared, value_of_shared
-from dagdp.nn.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, joined, spread
+from dagdp.nn.tensors import (
+    NUMPYS,
+    as_tensor,
+    end_numbers,
+    floating,
+    handed_back,
+    joined,
+    on_one_device,
+    over_batch,
+    spread,
+)
 from dagdp.omega import Omega
 from dagdp.run import dp_value as numpy_value
 
@@ -40,6 +52,7 @@ def dp_value(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Tensor:
     """DP_Ω(θ): tensor [*batch], twice differentiable. See `dagdp.dp_value`.
@@ -53,6 +66,10 @@ def dp_value(
     >>> theta.grad
     tensor([1., 0., 1.])
     """
+    if refuses(on_infeasible):
+        value = dp_value(dag, theta, omega, minimize=minimize, end=end, threads=threads)
+        refuse_unreached(value, minimize)
+        return value
     keyed = isinstance(theta, Mapping)
     if not isinstance(omega, Learnable) and _seen_by_nobody(dag, theta, end):
         if (end is None or keyed) and not derivatives.differentiable(*_tensors(theta, end)):
@@ -70,6 +87,7 @@ def dp_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Gradient:
     """∇DP_Ω(θ) = E, differentiable once. See `dagdp.dp_grad`.
@@ -81,7 +99,8 @@ def dp_grad(
     >>> theta.grad
     tensor([-0.5000,  0.5000, -0.5000])
     """
-    return dp_value_and_grad(dag, theta, omega, minimize=minimize, end=end, threads=threads)[1]
+    options: dict[str, Any] = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    return dp_value_and_grad(dag, theta, omega, **options)[1]
 
 
 def dp_value_and_grad(
@@ -91,6 +110,7 @@ def dp_value_and_grad(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
@@ -98,6 +118,8 @@ def dp_value_and_grad(
     value, known = derivatives.value(call.theta, call.end, call.problem)
     if call.alpha is not None:
         value = _value(call)
+    if refuses(on_infeasible):
+        refuse_unreached(value, minimize)
     return call.value(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
 
 
@@ -109,10 +131,13 @@ def dp_jvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Tensor:
     """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
-    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
+    if refuses(on_infeasible):
+        refuse_unreached(_value(call), minimize)
     return call.scalars(derivatives.slope(call.theta, call.direction, call.end, call.problem))
 
 
@@ -124,10 +149,13 @@ def dp_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
-    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
+    if refuses(on_infeasible):
+        refuse_unreached(_value(call), minimize)
     return call.hessian(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
 
 
@@ -139,10 +167,13 @@ def dp_jvp_and_hvp(
     *,
     minimize: bool = False,
     end: Any = None,
+    on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
-    call = _prepare(dag, theta, omega, z, minimize, end, threads)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
+    if refuses(on_infeasible):
+        refuse_unreached(_value(call), minimize)
     slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
     if derivatives.differentiable(call.theta, call.direction):
         slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
@@ -201,6 +232,24 @@ class _Call:
         return made if self.keyed else next(iter(made.values()))
 
 
+def refuse_unreached(values: Tensor, minimize: bool) -> None:
+    """Raise InputError that names the items without a path."""
+    numbers = seen(values)
+    if numbers is None:
+        raise InputError(
+            "on_infeasible='raise' looks at values, which are out of sight under torch.compile and in forward mode; "
+            "expected 'value' there: look for infinite values outside"
+        )
+    refuse_infeasible(numbers.numpy(), -1.0 if minimize else 1.0)
+
+
+def given_direction(z: Any) -> Any:
+    """z, or InputError where there is none."""
+    if z is None:
+        raise InputError("z is None; expected a direction, shaped and keyed like theta")
+    return z
+
+
 def _prepare(
     dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, z: Any, minimize: bool, end: Any, threads: int | None
 ) -> _Call:
@@ -213,8 +262,11 @@ def _prepare(
         chosen = checked(dag, operator, threads)
     keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", as_tensor)
+    on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
     numbers = end_numbers(dag, end)
-    batch = common_batch(batches + z_batches, numbers, dag)
+    batch = batch_of(batches, z_batches, end_shape(numbers, dag))
+    parameters = keyed if side_by_side is None else side_by_side.parameters
+    blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
     dtypes = [handed_back(block) for block in blocks]
     real = torch.float64 if any(floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
     call = _Call(
@@ -232,13 +284,22 @@ def _prepare(
     return _at(call, omega) if isinstance(omega, Learnable) else call
 
 
+def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[str, Tensor]]:
+    """Blocks with what a message calls them."""
+    return [
+        (f"{what}[{p.name!r}]" if keyed else what, block)
+        for what, keyed, blocks in given
+        for p, block in zip(dag.potentials, blocks, strict=bool(blocks))
+    ]
+
+
 def _at(call: _Call, omega: Learnable) -> _Call:
     """The call at a temperature, and an alpha, that are tensors."""
-    gamma = omega.temperature().to(call.theta.dtype)
+    gamma = omega.on_device_of(call.theta).temperature().to(call.theta.dtype)
     call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
-    if omega.alpha is None:
+    if omega.learnt_alpha is None:
         return call
-    number = omega.alpha.to(call.theta.dtype)
+    number = omega.learnt_alpha.to(call.theta.dtype)
     twin = alpha.twin_of(call.dag)
     problem = replace(call.problem, dag=twin.dag)
     theta = alpha.with_own_weights(call.theta, call.end, problem, number, twin.child)
@@ -275,7 +336,8 @@ def _value_of_blocks(
         value = numpy_value(dag, theta.numpy(force=True), omega, minimize=minimize, threads=threads)
         return torch.from_numpy(np.asarray(value))
     checked(dag, omega, threads)
-    keyed, blocks, _ = collect(dag, theta, "theta", as_tensor)
+    keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
+    blocks, _ = over_batch(dag, keyed, blocks, batches, batch_of(batches, [], end_shape(end_numbers(dag, end), dag)))
     real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
     arrays = {name: block.to(real).numpy(force=True) for name, block in zip(names, blocks, strict=True)}

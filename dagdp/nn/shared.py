@@ -16,14 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dagdp.call import DEFAULT, found, remember
+from dagdp.call import DEFAULT
 from dagdp.compiled import CompiledDAG
-from dagdp.inputs import checked, collect, common_batch
+from dagdp.inputs import Shape, batch_of, checked, collect, end_shape
 from dagdp.nn.derivatives import given_away
 from dagdp.nn.derivatives import value as value_of_joined
 from dagdp.nn.ops import PLAIN, Problem, unobserved
-from dagdp.nn.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, joined, spread
+from dagdp.nn.tensors import (
+    NUMPYS,
+    as_tensor,
+    end_numbers,
+    floating,
+    handed_back,
+    joined,
+    over_batch,
+    spread,
+)
 from dagdp.omega import Omega
+from dagdp.repeat import found, remember
 from dagdp.run import weighted_gradient
 
 
@@ -33,6 +43,7 @@ class Question(NamedTuple):
     problem: Problem
     names: list[str | None]
     joined: Callable[..., Tensor]  # the same value, of the end and the blocks, by the joined route
+    wide: dict[int, Shape]  # blocks that lack batch dimensions which `end` brings, and their shape with these
     real: torch.dtype  # of the blocks
     dtype: torch.dtype  # of what is handed back
 
@@ -95,7 +106,10 @@ def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
     if not isinstance(dag, CompiledDAG):
         return False
     given = [(theta[p.name], len(p.shape)) for p in dag.potentials if p.name is not None and p.name in theta]
-    return len({np.ndim(block) > dimensions for block, dimensions in given}) == 2
+    try:
+        return len({np.ndim(block) > dimensions for block, dimensions in given}) == 2
+    except ValueError:  # lists that are no arrays: the other route names them
+        return False
 
 
 def value_of_shared(
@@ -112,6 +126,8 @@ def value_of_shared(
         question, blocks = _question_of_shared(dag, theta, omega, minimize, end, threads)
         if form is not None:
             remember(dag.calls, form, question)
+    for place, shape in question.wide.items():
+        blocks[place] = blocks[place].expand(shape)
     ends = end.numpy(force=True) if isinstance(end, Tensor) else end
     if isinstance(ends, np.ndarray):
         ends = ends.copy()  # asked again on the way back, when the user may have filled theirs anew
@@ -140,7 +156,9 @@ def _question_of_shared(
     """(what `SharedValue` asks, of which blocks), checked."""
     chosen = checked(dag, DEFAULT if omega is None else omega, threads)
     _, blocks, batches = collect(dag, theta, "theta", as_tensor)
-    batch = common_batch(batches, None if end is None else end_numbers(dag, end), dag)
+    batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
+    expanded, _ = over_batch(dag, True, blocks, batches, batch)
+    wide = {k: tuple(a.shape) for k, (a, b) in enumerate(zip(expanded, blocks, strict=True)) if a is not b}
     real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
 
@@ -151,4 +169,4 @@ def _question_of_shared(
 
     problem = Problem(dag, chosen, bool(minimize), threads or 0)
     dtype = functools.reduce(torch.promote_types, {handed_back(block) for block in blocks})
-    return Question(problem, names, side_by_side, real, dtype), [block.to(real) for block in blocks]
+    return Question(problem, names, side_by_side, wide, real, dtype), [block.to(real) for block in blocks]

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.inputs import collect, common_batch
+from dagdp.inputs import batch_of, broadcast, checked, collect, end_shape
 from dagdp.nn import walks
+from dagdp.nn.tensors import end_numbers
 from dagdp.omega import HardMax
 from dagdp.run import dp_grad
 
@@ -48,6 +49,7 @@ class Target:
     edges: Numbers
 
     def __post_init__(self) -> None:
+        checked(self.dag, None, None)
         object.__setattr__(self, "edges", walks.padded(self.edges, "edges"))
         walks.check_path(self.dag, self.edges)
 
@@ -74,6 +76,15 @@ class Target:
         """`last` as `end=` takes it: by name where nodes have names."""
         return self.dag.end_names(self.last)
 
+    def over(self, batch: Shape) -> Target:
+        """The paths for each item of a batch, of which theirs is a part, as NumPy broadcasts."""
+        if batch == self.batch:
+            return self
+        made = object.__new__(Target)  # what is checked already
+        object.__setattr__(made, "dag", self.dag)
+        object.__setattr__(made, "edges", np.broadcast_to(self.edges, (*batch, self.edges.shape[-1])))
+        return made
+
     @classmethod
     def from_nodes(cls, dag: CompiledDAG, nodes: Any) -> Target:
         """From the nodes of each path, start and end included.
@@ -88,6 +99,7 @@ class Target:
         >>> Target.from_nodes(dagdp.compile(graph), [["home", "work"], ["home", "cafe", "work"]]).edges.tolist()
         [[2, -1], [0, 1]]
         """
+        checked(dag, None, None)
         numbers = walks.padded(walks.node_numbers(dag, nodes), "nodes")
         parents, children = numbers[..., :-1], numbers[..., 1:]
         inside = children >= 0
@@ -100,18 +112,20 @@ class Target:
         """From the states of a `trellis` (initial="single") or a `linear_chain`.
 
         tags : integers [*batch, T]. lengths : [*batch], for graphs built with ragged=True; entries of tags behind an
-            item's length are not looked at.
+            item's length are not looked at. The two broadcast: one row of tags may have several lengths.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.linear_chain(3, 2, ragged=True))
         >>> Target.from_tags(dag, [[1, 0, 1], [0, 1, -100]], lengths=[3, 2]).lengths.tolist()
         [4, 3]
         """
+        checked(dag, None, None)
         T, S = walks.steps_and_states(dag)
-        states = np.asarray(walks.in_numpy(tags))
-        if states.dtype.kind not in "iu" or states.shape[-1:] != (T,):
-            raise InputError(f"tags has shape {states.shape} and dtype {states.dtype}; expected integers [*batch, {T}]")
+        states = walks.integers(tags, "tags")
+        if states.shape[-1:] != (T,):
+            raise InputError(f"tags has shape {states.shape}; expected integers [*batch, {T}]")
         counts = np.full(states.shape[:-1], T) if lengths is None else walks.counts(lengths, states.shape[:-1], T)
+        states = np.broadcast_to(states, (*counts.shape, T))
         steps = np.arange(T)
         inside = steps < counts[..., None]
         wrong = np.argwhere(inside & ((states < 0) | (states >= S)))
@@ -139,12 +153,13 @@ class Target:
         >>> Target.from_pairs(dag, [[0, 0], [1, 1], [1, 2]]).lengths.tolist()
         3
         """
-        cells = np.asarray(walks.in_numpy(pairs))
+        checked(dag, None, None)
+        cells = walks.integers(pairs, "pairs")
         shape = dag.potentials[0].shape
         if len(shape) != 2 or dag.graph.num_nodes != 1 + shape[0] * shape[1]:
             raise InputError("pairs (i, j) need a graph made by dtw_grid; this one is another: give nodes or edges")
-        if cells.dtype.kind not in "iu" or cells.shape[-1:] != (2,):
-            raise InputError(f"pairs has shape {cells.shape}, dtype {cells.dtype}; expected integers [*batch, L, 2]")
+        if cells.ndim < 2 or cells.shape[-1] != 2:
+            raise InputError(f"pairs has shape {cells.shape}; expected integers [*batch, L, 2]")
         behind = (cells == -1).all(-1)
         wrong = np.argwhere(~behind & ((cells < 0) | (cells >= np.array(shape))).any(-1))
         if len(wrong):
@@ -165,14 +180,15 @@ class Target:
         >>> Target.from_array(dag, np.eye(2)).edges.tolist() == Target.from_nodes(dag, [0, 1, 4]).edges.tolist()
         True
         """
-        _, arrays, batches = collect(dag, walks.in_numpy(Y), "target")
-        batch = common_batch(batches, end, dag)
+        checked(dag, None, None)
+        _, arrays, batches = collect(dag, Y, "target", walks.real_array)
+        batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
         marked = [
             np.broadcast_to(array, (*batch, *potential.shape)).reshape(-1, potential.size)
             for array, potential in zip(arrays, dag.potentials, strict=True)
         ]
         weights = walks.reads(dag, marked)
-        ends = None if end is None else dag.origin[dag.end_nodes(end, batch)]
+        ends = None if end is None else np.broadcast_to(dag.end_numbers(end), batch).ravel()
         taken = dp_grad(walks.plain(dag), weights, HardMax(), end=ends) > 0.5
         walks.check_marks(dag, marked, weights, taken)
         rank = dag.rank[dag.graph.edges()[1]]
@@ -183,10 +199,13 @@ class Target:
     def score(self, blocks: Sequence[Tensor]) -> Tensor:
         """<Y, θ> [*batch], from the blocks of theta in the order of `dag.potentials`; differentiable.
 
-        Half types are added up in float32.
+        The batch is the broadcast of the target's and of what blocks carry. Half types are added up in float32.
         """
+        pairs = zip(blocks, self.dag.potentials, strict=True)
+        fronts = [(f"theta[{p.name!r}]", tuple(block.shape[: block.ndim - len(p.shape)])) for block, p in pairs]
+        own = self.over(broadcast([*fronts, ("target", self.batch)]))
         total = torch.zeros((), device=blocks[0].device)
-        for block, rows, (entries, reads) in zip(blocks, self._rows(blocks), self._entries(), strict=True):
+        for block, rows, (entries, reads) in zip(blocks, own._rows(blocks), own._entries(), strict=True):
             columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
             read = torch.where(torch.as_tensor(reads, device=block.device), rows.gather(-1, columns), 0.0)
             total = total + read.to(torch.promote_types(read.dtype, torch.float32)).sum(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,92 @@ from torch import Tensor
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import Shape
+from dagdp.kinds import plain_array
 
 NUMPYS = (torch.float32, torch.float64)  # what NumPy's functions take and hand back as it is
 
 
 def as_tensor(value: Any, label: str) -> Tensor:
     """What was given as a tensor of real numbers on the CPU."""
-    tensor = value if isinstance(value, Tensor) else torch.tensor(np.asarray(value))
-    if tensor.is_complex() or tensor.layout is not torch.strided:
-        raise InputError(
-            f"{label} has dtype {tensor.dtype} and layout {tensor.layout}; expected real numbers in a dense tensor"
-        )
+    tensor = real_tensor(value, label)
     if tensor.device.type not in ("cpu", "meta"):
         raise InputError(
             f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
-            "follow back, or choose backend='torch'"
+            "follow back, or call dp_* with backend='torch'"
         )
     return tensor
+
+
+def real_tensor(value: Any, label: str) -> Tensor:
+    """What was given as a dense tensor of real numbers, on any device; arrays and lists of numbers are copied."""
+    tensor = value if isinstance(value, Tensor) else _from_array(value, label)
+    if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_nested:
+        raise InputError(
+            f"{label} has dtype {tensor.dtype} and layout {tensor.layout}; expected real numbers in a dense tensor, "
+            f"such as {label}.real or {label}.to_dense()"
+        )
+    return tensor
+
+
+def beside(value: Any, label: str, like: Tensor) -> Tensor:
+    """What was given as a tensor; arrays and lists in the floating type, and on the device, of another."""
+    made = real_tensor(value, label)
+    if isinstance(value, Tensor):
+        return made
+    return made.to(like.device, like.dtype if like.is_floating_point() else made.dtype)
+
+
+def whole_tensor(value: Any, label: str, device: torch.device) -> Tensor:
+    """What was given as a tensor of whole numbers, int64 on that device."""
+    tensor = on_device(real_tensor(value, label), label, device)
+    if tensor.is_floating_point() or tensor.dtype is torch.bool:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise InputError(f"{label} has dtype {dtype}; expected integers: pass whole numbers, or {label}.long()")
+    return tensor.long()
+
+
+def on_device(tensor: Tensor, label: str, device: torch.device | str) -> Tensor:
+    """The tensor there; a meta tensor holds no numbers that could be moved."""
+    if tensor.is_meta and torch.device(device).type != "meta":
+        raise InputError(f"{label} is on meta, where there are no numbers; expected a tensor on {device}")
+    return tensor.to(device)
+
+
+def _from_array(value: Any, label: str) -> Tensor:
+    if torch.compiler.is_compiling():
+        return torch.tensor(np.asarray(value))
+    array = plain_array(value, label)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        given = f"dtype {array.dtype}" if array.ndim else repr(value)
+        raise InputError(
+            f"{label} is a {type(value).__name__} ({given}); expected a tensor, or an array, of real numbers"
+        )
+    return torch.tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def on_one_device(named: Iterable[tuple[str, Tensor]], mend: str = "move one to the other with .to(device)") -> None:
+    """Raise InputError unless all tensors are on one device."""
+    first: tuple[str, Tensor] | None = None
+    for label, tensor in named:
+        if first is None:
+            first = label, tensor
+        elif tensor.device != first[1].device:
+            raise InputError(
+                f"{first[0]} is on {first[1].device} and {label} is on {tensor.device}; expected one device: {mend}"
+            )
+
+
+def over_batch(
+    dag: CompiledDAG, keyed: bool, blocks: Sequence[Tensor], batches: Sequence[Shape], batch: Shape
+) -> tuple[list[Tensor], list[Shape]]:
+    """(blocks, their batch shapes): data has the whole batch. In a dict, what has no batch dimensions is a parameter,
+    which the batch shares; an array alone is data."""
+    made, shapes = [], []
+    for block, own, potential in zip(blocks, batches, dag.potentials, strict=True):
+        stays = own == batch or (keyed and own == ())
+        made.append(block if stays else block.expand(*batch, *potential.shape))
+        shapes.append(own if stays else batch)
+    return made, shapes
 
 
 def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
@@ -45,11 +115,20 @@ def end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
     if end is None:
         return None
     if dag.named:
-        end = dag.end_numbers(end.numpy(force=True) if isinstance(end, Tensor) else end)
+        end = dag.end_numbers(on_device(end, "end", "cpu").numpy(force=True) if isinstance(end, Tensor) else end)
+    elif not isinstance(end, Tensor) and not torch.compiler.is_compiling():
+        end = _from_array(_unwrapped(end), "end")
     numbers = end if isinstance(end, Tensor) else torch.tensor(end)
-    if numbers.is_floating_point() or numbers.is_complex():
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype is torch.bool:
         raise InputError(f"end has dtype {numbers.dtype}; expected node numbers (integers)")
-    return numbers.to("cpu", torch.int64)
+    return on_device(numbers, "end", "cpu").long()
+
+
+def _unwrapped(end: Any) -> Any:
+    """Tensors of one number each, in lists, as these numbers."""
+    if isinstance(end, list | tuple):
+        return [_unwrapped(one) for one in end]
+    return end.numpy(force=True) if isinstance(end, Tensor) else end
 
 
 def spread(end: Tensor, batch: Shape) -> Tensor:

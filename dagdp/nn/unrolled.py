@@ -14,10 +14,12 @@ from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
-from dagdp.inputs import checked, collect
+from dagdp.infeasible import refuses
+from dagdp.inputs import batch_of, checked, collect, end_shape
 from dagdp.nn import backend
 from dagdp.nn.learnable import Learnable, scaled
-from dagdp.nn.run import Gradient
+from dagdp.nn.run import Gradient, given_direction, refuse_unreached
+from dagdp.nn.tensors import end_numbers, on_one_device, over_batch, real_tensor, spread
 from dagdp.omega import Omega
 
 
@@ -30,7 +32,9 @@ def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = Non
     tensor(3.)
     """
     call = _Call.of(dag, theta, omega, **options)
-    return call.value(backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end))
+    value = backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end)
+    call.look_at(value)
+    return call.value(value)
 
 
 def dp_grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
@@ -44,6 +48,7 @@ def dp_value_and_grad(
     """(`dp_value`, `dp_grad`)."""
     call = _Call.of(dag, theta, omega, **options)
     value, E = backend.gradient(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end)
+    call.look_at(value)
     return call.value(value), call.gradient(E)
 
 
@@ -61,11 +66,10 @@ def dp_jvp_and_hvp(
     dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
-    call = _Call.of(dag, theta, omega, **options)
-    directions = [block.to(call.real) for block in _tensors(dag, z, "z")[1]]
-    slope, change = backend.hessian_product(
-        dag, call.blocks, directions, call.omega, minimize=call.minimize, end=call.end
-    )
+    call = _Call.of(dag, theta, omega, given_direction(z), **options)
+    slope, change = backend.hessian_product(dag, call.blocks, call.z, call.omega, minimize=call.minimize, end=call.end)
+    if call.refuse:
+        call.look_at(backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end))
     if call.gamma is not None:
         change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
     return call.scalars(slope), call.gradient(change)
@@ -83,6 +87,8 @@ class _Call:
     minimize: bool
     end: Any
     gamma: Tensor | None  # a learnt temperature: blocks are divided by it
+    z: list[Tensor]  # the direction's blocks; none where none was given
+    refuse: bool  # an item without a path is an error
 
     @classmethod
     def of(
@@ -90,32 +96,54 @@ class _Call:
         dag: CompiledDAG,
         theta: Any,
         omega: Omega | Learnable | None,
+        z: Any = None,
         *,
         minimize: bool = False,
         end: Any = None,
+        on_infeasible: str = "value",
         threads: int | None = None,
     ) -> _Call:
         chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
         if threads is not None:
             raise InputError("threads= is for the compiled kernels; backend='torch' runs on torch's own threads")
-        if isinstance(omega, Learnable) and omega.alpha is not None:
+        if isinstance(omega, Learnable) and omega.learnt_alpha is not None:
             raise OmegaError("alpha is a tensor, and backend='torch' has no derivative by it; expected Tsallis(alpha)")
-        keyed, given = _tensors(dag, theta, "theta")
-        devices = {block.device for block in given}
-        if len(devices) > 1:
-            raise InputError(f"theta is on several devices, {sorted(map(str, devices))}; expected one")
+        keyed, given, batches = collect(dag, theta, "theta", real_tensor)
+        _, along, z_batches = (False, [], []) if z is None else collect(dag, z, "z", real_tensor)
+        labels = [f"{'theta' if k < len(given) else 'z'}" for k in range(len(given) + len(along))]
+        on_one_device(zip(labels, [*given, *along], strict=True))
+        numbers = end_numbers(dag, end)
+        batch = batch_of(batches, z_batches, end_shape(numbers, dag))
+        given, _ = over_batch(dag, keyed, given, batches, batch)
+        along, _ = over_batch(dag, keyed, along, z_batches, batch) if along else ([], [])
         dtypes = [block.dtype if block.is_floating_point() else torch.float64 for block in given]
         real = torch.float64 if any(dtype.itemsize > 4 for dtype in dtypes) else torch.float32
         blocks = [block.to(real) for block in given]
-        gamma = omega.temperature().to(real) if isinstance(omega, Learnable) else None
+        gamma = omega.on_device_of(blocks[0]).temperature().to(real) if isinstance(omega, Learnable) else None
         if gamma is not None:  # DP_γΩ(θ) = γ DP_Ω(θ/γ)
             blocks = [scaled(block, 1.0 / gamma) for block in blocks]
-        names = end.numpy(force=True) if isinstance(end, Tensor) else end
-        return cls(dag, chosen, keyed, blocks, dtypes, minimize, names, gamma)
+        ends = None if numbers is None else dag.end_names(spread(numbers, batch).numpy(force=True))
+        return cls(
+            dag=dag,
+            omega=chosen,
+            keyed=keyed,
+            blocks=blocks,
+            dtypes=dtypes,
+            minimize=minimize,
+            end=ends,
+            gamma=gamma,
+            z=[block.to(real) for block in along],
+            refuse=refuses(on_infeasible),
+        )
 
     @property
     def real(self) -> torch.dtype:
         return self.blocks[0].dtype
+
+    def look_at(self, values: Tensor) -> None:
+        """Raise InputError for items without a path, where that was asked for."""
+        if self.refuse:
+            refuse_unreached(values.cpu(), self.minimize)
 
     def value(self, values: Tensor) -> Tensor:
         """DP [*batch]."""
@@ -132,8 +160,3 @@ class _Call:
         """Shaped, keyed and typed like theta."""
         made = [block.to(dtype) for block, dtype in zip(blocks, self.dtypes, strict=True)]
         return {p.name: b for p, b in zip(self.dag.potentials, made, strict=True)} if self.keyed else made[0]
-
-
-def _tensors(dag: CompiledDAG, values: Any, what: str) -> tuple[bool, list[Tensor]]:
-    keyed, blocks, _ = collect(dag, values, what, lambda value, label: torch.as_tensor(value))
-    return keyed, blocks

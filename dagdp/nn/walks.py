@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
-from dagdp.compiler import compile
+from dagdp.compiler import build
 from dagdp.errors import InputError
 from dagdp.graph import Graph
+from dagdp.inputs import broadcast
 from dagdp.nn.memory import once_a_graph
+from dagdp.nn.tensors import on_device, real_tensor
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -24,13 +28,23 @@ def padded(values: Any, what: str) -> Numbers:
     if isinstance(values, list | tuple) and values and all(isinstance(row, list | tuple) for row in values):
         longest = max(map(len, values))
         values = [[*row, *[-1] * (longest - len(row))] for row in values]
-    array = np.asarray(values)
-    if array.ndim == 0 or array.size == 0 or array.dtype.kind not in "iu":
-        raise InputError(f"{what} has shape {array.shape}, dtype {array.dtype}; expected integers [*batch, length]")
-    array = array.astype(np.int64)
+    array = integers(values, what)
+    if array.ndim == 0 or array.size == 0:
+        raise InputError(f"{what} has shape {array.shape}; expected integers [*batch, length], at least one a row")
     if (array < -1).any() or ((array[..., :-1] < 0) & (array[..., 1:] >= 0)).any() or (array[..., 0] < 0).any():
         raise InputError(f"{what} has negative entries; expected numbers from 0, then -1 behind a path's end only")
     return array
+
+
+def integers(values: Any, what: str) -> Numbers:
+    """What was given as an array of whole numbers; InputError where it is none."""
+    try:
+        array = np.asarray(in_numpy(values))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} is no array ({error}); expected integers, in rows of equal length") from None
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{what} has shape {array.shape}, dtype {array.dtype}; expected integers")
+    return array.astype(np.int64)
 
 
 def check_path(dag: CompiledDAG, edges: Numbers) -> None:
@@ -95,9 +109,14 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
             raise InputError(f"the target visits {node!r}, which is no node of the graph")
         return names[node]
 
+    if not isinstance(nodes, Iterable):
+        raise InputError(f"nodes is {nodes!r}; expected a list of nodes, or a list of such lists")
     rows = list(nodes)
     if rows and isinstance(rows[0], Hashable) and rows[0] in names:
         return [number(node) for node in rows]
+    for row in rows:
+        if not isinstance(row, Iterable):
+            raise InputError(f"the target visits {row!r}, which is no node of the graph, and no list of nodes")
     return [[number(node) for node in row] for row in rows]
 
 
@@ -122,21 +141,18 @@ def steps_and_states(dag: CompiledDAG) -> tuple[int, int]:
 
 
 def counts(lengths: Any, batch: Shape, most: int) -> Numbers:
-    """Lengths [*batch], each from 1 to `most`."""
-    array = np.asarray(in_numpy(lengths))
-    if array.dtype.kind not in "iu" or (array < 1).any() or (array > most).any():
+    """Lengths, each from 1 to `most`, for each item of the batch and of their own batch dimensions."""
+    array = integers(lengths, "lengths")
+    if (array < 1).any() or (array > most).any():
         raise InputError(f"lengths is {array.tolist()}; expected integers from 1 to {most}")
-    try:
-        return np.broadcast_to(array, batch).astype(np.int64)
-    except ValueError:
-        raise InputError(f"lengths has shape {array.shape}; expected one for each item, shape {batch}") from None
+    return np.broadcast_to(array, broadcast([("tags", batch), ("lengths", array.shape)]))
 
 
 @once_a_graph
 def plain(dag: CompiledDAG) -> CompiledDAG:
     """The same graph with one weight an edge."""
     parents, children = dag.graph.edges()
-    return compile(Graph.from_edges(parents, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
+    return build(Graph.from_edges(parents, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
 
 
 def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
@@ -178,10 +194,21 @@ def check_marks(
 
 
 def in_numpy(values: Any) -> Any:
-    """Tensors, also in a dict, as arrays; other things as they are."""
+    """Tensors, also in a dict or a list, as arrays; other things as they are."""
     if isinstance(values, dict):
         return {name: in_numpy(value) for name, value in values.items()}
-    return values.numpy(force=True) if hasattr(values, "numpy") else values
+    if isinstance(values, list | tuple):
+        return [in_numpy(value) for value in values]
+    if not isinstance(values, Tensor):
+        return values
+    tensor = on_device(real_tensor(values, "the target"), "the target", "cpu")
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy(force=True)
+
+
+def real_array(value: Any, label: str) -> NDArray[Any]:
+    """What was given as an array of real numbers; InputError where it is none."""
+    array: NDArray[Any] = in_numpy(real_tensor(value, label))
+    return array
 
 
 def _of(item: Sequence[Any]) -> str:

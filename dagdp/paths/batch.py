@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.batch import CompiledBatch, compile_batch
+from dagdp.batch import CompiledBatch, build_batch
 from dagdp.graph import Graph
 from dagdp.kinds import is_tensor
 from dagdp.layout import NUMPY, Numbers, leaves
@@ -113,7 +113,7 @@ def _edges(batch: CompiledBatch) -> _Edges:
     if batch not in _known:
         pairs = [graph.edges() for graph in batch.graphs]
         counts = [parents.size for parents, _ in pairs]
-        plain = compile_batch([_plain(graph) for graph in batch.graphs])
+        plain = build_batch([_plain(graph) for graph in batch.graphs])
         parents, children = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
         shift = np.concatenate([union.nodes[:-1] for union in plain.unions])
         owner = np.repeat(np.arange(len(counts)), counts)

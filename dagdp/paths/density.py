@@ -36,7 +36,7 @@ def path_log_prob(
     A.5); under Negentropy p(Y) = exp(score/γ) / Σ exp(scores/γ).
 
     paths : `Paths`, or edge numbers [*batch, *axes, L] with -1 behind the last edge; one path [L] serves every item
-        of the batch. A path of length 0, as `k_best` gives where there is none, has -inf.
+        of the batch. A path of length 0, as `k_best` gives where there is none, has -inf; 0 where the end is a start.
 
     Computed in float64 and handed back in theta's dtype. Other parameters and errors are those of `dp_value`;
     InputError where a path is no path of the graph, naming the place. From torch, InputError where a derivative
@@ -60,7 +60,8 @@ def path_log_prob(
     parts = found.part.reshape(-1)[like(found.part, flat)]
     sums = xp.where(like(found.part, edges >= 0), parts, xp.zeros_like(parts)).sum(-1)
     constants = found.constant.reshape((*question.batch, *[1] * (len(axes) - len(question.batch))))
-    empty = like(question.scores, (edges < 0).all(-1))
+    edgeless = question.edgeless.reshape((*question.batch, *[1] * (len(axes) - len(question.batch))))
+    empty = like(question.scores, (edges < 0).all(-1) & ~edgeless)
     answer = xp.where(empty, xp.full_like(sums, -np.inf), constants + sums)
     lost = (found.lost.reshape(-1)[flat] & (edges >= 0)).any(-1)
     refuse_lost(lost & np.isfinite(host(answer)))

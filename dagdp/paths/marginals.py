@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.omega import HardMax, Omega
-from dagdp.paths.plain import ask, plain
+from dagdp.paths.plain import ask, one_end, plain
 from dagdp.reference import max_omega
 from dagdp.run import dp_grad, dp_value
 
@@ -46,7 +47,7 @@ def gap_bound(
     (docs/maths.md): with L <= Ω <= U at a node of fan-in D, low is the least sum of L along a path and high
     the greatest sum of U. When minimising, the signs turn.
 
-    end : one node where paths end, as in `dp_value`.  Raises InputError where it is none.
+    end : one node where paths end, as in `dp_value`.  Raises InputError where it is none, or no path leads there.
 
     Example
     -------
@@ -57,7 +58,11 @@ def gap_bound(
     """
     known = plain(dag)
     chosen = checked(dag, omega, None)
-    at = None if end is None else int(dag.origin[dag.end_nodes(end, ())][0])
+    if end is not None and dag.end_nodes(end, ())[0] < 0:
+        raise InputError(
+            f"no path leads to end {end!r}, so there is no value to bound; expected a node that is reached"
+        )
+    at = None if end is None else one_end(dag, end)
     taken = np.isin(known.parents, known.order) & np.isin(known.children, known.order)
     fan_in = np.bincount(known.children[taken], minlength=known.nodes + 1)[known.children]
     bound = {D: -max_omega([0.0] * D, chosen)[0] for D in {1, *fan_in.tolist()} - {0}}

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
-from dagdp.compiler import compile
+from dagdp.compiler import build
 from dagdp.compiler.arrays import group
 from dagdp.graph import Graph
-from dagdp.inputs import checked, collect, common_batch
+from dagdp.inputs import batch_of, checked, collect, end_shape
 from dagdp.kinds import home_of, is_tensor
 from dagdp.omega import HardMax
 from dagdp.paths.arrays import answer_type, as_tensor, cast, double, host, like, namespace, repeated
@@ -80,6 +80,11 @@ class Question:
         """[items] the node where each item's paths end."""
         return np.broadcast_to(self.plain.end if self.end is None else self.end, self.batch).ravel().astype(np.int64)
 
+    @property
+    def edgeless(self) -> NDArray[np.bool_]:
+        """[*batch] whether an item's paths end at a start: the one path, of no edges, has score 0."""
+        return np.isin(self.last(), self.plain.starts).reshape(self.batch)
+
     @functools.cached_property
     def addends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`loose` and `shared` as float64 [items, edges + joint] for compiled loops; [items, 0] in place of None."""
@@ -107,7 +112,7 @@ def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     tensors = home_of(None, theta) is not None
     _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
     end = host(end) if is_tensor(end) else end
-    batch = common_batch(batches, end, dag)
+    batch = batch_of(batches, [], end_shape(end, dag))
     xp = namespace(arrays[0])
     joint = np.full(known.parents.size - known.edges, -1)
     sums: list[Any] = [None, None]
@@ -122,8 +127,17 @@ def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
     scores = xp.broadcast_to(scores, (*batch, known.parents.size))
     if not (scores < np.inf).all():  # fine behind an item's end; else this names the entry in the user's own array
         dp_value(dag, theta, HardMax(), minimize=minimize, end=end)
-    where = None if end is None else dag.origin[dag.end_nodes(end, batch)].reshape(batch)
+    where = None
+    if end is not None:
+        dag.end_nodes(end, batch)  # refuses what is no end
+        where = np.broadcast_to(dag.end_numbers(end), batch)
     return Question(known, scores, where, -1.0 if minimize else 1.0, answer_type(arrays), loose, shared)
+
+
+def one_end(dag: CompiledDAG, end: Any) -> int:
+    """The user's number of the one node that `end=` names."""
+    dag.end_nodes(end, ())  # refuses what is no end
+    return int(dag.end_numbers(end))
 
 
 _known: weakref.WeakKeyDictionary[CompiledDAG, Plain] = weakref.WeakKeyDictionary()
@@ -157,7 +171,7 @@ def _made(dag: CompiledDAG) -> Plain:
             "start": (nodes + 1, begins),
         },
     )
-    compiled = compile(graph)
+    compiled = build(graph)
     in_ptr, in_edges = group(heads, nodes + 1)
     return Plain(
         dag=compiled,

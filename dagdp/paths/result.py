@@ -27,7 +27,8 @@ class Paths:
     tensors where theta is one, constants to autograd: derivatives come from `path_log_prob` and `expectation`.
 
     scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype, rounded once (see `best_path`);
-        -inf (+inf when minimising) where there is no path, whose length is then 0.
+        -inf (+inf when minimising) where there is no path, whose length is then 0. A path that
+        ends at its start has length 0 and score 0.
     edges : int64 [*axes, L] edge numbers, as `add_edge` gave them.
     nodes : int64 [*axes, L + 1] node numbers; `names` has the user's own.
     lengths : int64 [*axes] edges on each path.
@@ -86,14 +87,17 @@ def _names_by_graph(batch: CompiledBatch, nodes: Numbers) -> list[Any]:
     return [row if own is None else [own[n] for n in row] for row, own in zip(rows, known, strict=True)]
 
 
-def assemble(question: Question, edges: Numbers) -> Paths:
-    """Paths from their edges of the plain graph, [*axes, longest]."""
-    plain, scores = question.plain, path_scores(question, edges)
+def assemble(question: Question, edges: Numbers, draws: bool = False) -> Paths:
+    """Paths from their edges of the plain graph, [*axes, longest]: ranked ones, or draws."""
+    plain, scores = question.plain, path_scores(question, edges, draws)
     kept = (edges >= 0) & (edges < plain.edges)  # the step into the joint is no edge of the user's
     lengths = kept.sum(-1)
     edges = np.where(kept, edges, -1)[..., : lengths.max(initial=0)]
     nodes = np.full((*lengths.shape, edges.shape[-1] + 1), -1, np.int64)
     nodes[..., 1:] = np.where(edges >= 0, plain.children[edges], -1)
     nodes[..., 0] = np.where(lengths > 0, plain.parents[edges[..., 0]] if edges.shape[-1] else -1, -1)
+    if question.edgeless.any():
+        at = question.last().reshape((*question.batch, *[1] * (lengths.ndim - len(question.batch))))
+        nodes[..., 0] = np.where((lengths == 0) & (scores == 0), at, nodes[..., 0])
     whole = (like(question.scores, array) for array in (edges, nodes, np.asarray(lengths)))
     return Paths(question.answer(question.sign * scores), *whole)

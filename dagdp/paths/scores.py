@@ -45,12 +45,17 @@ def _add_up(loose: Any, shared: Any, edges: Any, scores: Any) -> None:
                 scores[b, m] = hi
 
 
-def path_scores(question: Question, edges: NDArray[np.int64]) -> NDArray[np.float64]:
-    """[*axes] scores, to be maximised, of paths [*axes, longest] of the plain graph; -inf for those of no edges."""
+def path_scores(question: Question, edges: NDArray[np.int64], draws: bool) -> NDArray[np.float64]:
+    """[*axes] scores, to be maximised, of paths [*axes, longest] of the plain graph; -inf for those of no edges.
+
+    Where an item ends at a start, its path of no edges has score 0: each of its draws, or the first of ranked paths.
+    """
     loose, shared = question.addends
     scores = np.full(edges.shape[:-1], -np.inf)
     items = loose.shape[0]
     size = scores.size // max(items, 1)
     rows = np.ascontiguousarray(edges).reshape(items, size, edges.shape[-1])
-    _add_up(loose, shared, rows, scores.reshape(items, size))
+    own = scores.reshape(items, size)
+    own[question.edgeless.ravel(), : size if draws else 1] = 0.0
+    _add_up(loose, shared, rows, own)
     return scores

@@ -13,7 +13,7 @@ from dagdp.omega import Omega
 from dagdp.paths.arrays import host
 from dagdp.paths.best import ranked
 from dagdp.paths.density import Density, density
-from dagdp.paths.plain import Plain, Question, ask, plain
+from dagdp.paths.plain import Plain, Question, ask, one_end, plain
 from dagdp.paths.result import Paths, assemble
 
 
@@ -105,7 +105,7 @@ def count_paths(dag: CompiledDAG, end: Any = None) -> int:
     2
     """
     known = plain(dag)
-    node = known.end if end is None else int(dag.origin[dag.end_nodes(end, ())][0])
+    node = known.end if end is None else one_end(dag, end)
     return _count(known, np.ones(known.parents.size, bool), node)
 
 

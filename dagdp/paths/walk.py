@@ -31,13 +31,13 @@ def sample_paths(
 
     Each draw starts at the end and leaves node i over edge e with probability q_e = `local_weights`; the
     expected path of `dp_grad` is the mean of such draws (Proposition 3). Exact: no approximation, no chain
-    to mix, and a path outside the `support` is never drawn. An item without a path has paths of length 0.
+    to mix, and a path outside the `support` is never drawn.
 
     seed : whatever `numpy.random.default_rng` takes: an integer >= 0, a sequence of them, a `numpy.random.Generator`;
         or a `torch.Generator`, of which one number is drawn as the seed. The same seed gives the same paths, a
         generator that went on gives others. None: fresh ones.
-    Other parameters and errors are those of `dp_value`; InputError where n is not a positive number, and for any
-    other seed.
+    Other parameters and errors are those of `dp_value`; InputError where n is not a positive number, for any other
+    seed, and where an item has no path.
 
     Example
     -------
@@ -57,7 +57,14 @@ def sample_paths(
     edges = np.full((question.last().size, n, known.longest), -1)
     generator = _generator(seed)
     _walk_all(known.in_ptr, known.in_edges, known.parents, question.rows(q), question.last(), generator, edges)
-    return assemble(question, edges.reshape(*question.batch, int(n), known.longest))
+    lost = np.argwhere((edges[:, 0, :1] < 0).all(-1).reshape(question.batch) & ~question.edgeless)
+    if len(lost):
+        item = ", ".join(map(str, lost[0].tolist()))
+        raise InputError(
+            f"{f'item {item} has' if item else 'there is'} no path to draw: no start reaches its end, or every path "
+            "takes a forbidden edge; expected a path for every item: leave such items out"
+        )
+    return assemble(question, edges.reshape(*question.batch, int(n), known.longest), draws=True)
 
 
 def _is_torch_generator(value: Any) -> bool:

@@ -278,7 +278,7 @@ def prepare(
     """The call, checked; of a form that was checked before, with other arrays: see `dagdp.call.prepare`."""
     own = all(part.shared is None for part in batch.layout.sections)
     options = Options(omega, minimize, threads, on_infeasible)
-    form = form_of(theta, z, None, options) if own and end is None else None
+    form = form_of(theta, z, None, threads, options) if own and end is None else None
     known = None if form is None else found(batch.calls, form)
     if known is not None:
         again: BatchCall = known.again(theta, z)

@@ -188,12 +188,11 @@ class Call(Repeatable):
         """Let paths end at these nodes, -1 where none leads."""
         self.ends, self.lost = ends, bool(ends.size and ends.min() < 0)
 
-    def new_values(self) -> NDArray[Any]:
-        """[items] room for values. Kernels leave out items that end at a start, whose value is 0."""
-        return np.zeros(self.items, self.real)
-
     def values(self, values: NDArray[Any]) -> Any:
-        """Values [items] as the user's [*batch]: -inf for items without a path, +inf when minimising, or an error."""
+        """Values [items] as the user's [*batch], in their dtype, a NumPy scalar without batch.
+
+        -inf for items without a path, +inf when minimising, or an error.
+        """
         if self.sign < 0:
             values += 0  # a cost of 0 is no -0
         if self.suspect:
@@ -202,7 +201,7 @@ class Call(Repeatable):
             values[self.ends < 0] = -self.sign * np.inf
         if self.refuse:
             refuse_infeasible(values.reshape(self.batch), self.sign)
-        return self.scalars(values)
+        return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
     def slopes(self, values: NDArray[Any], slopes: NDArray[Any]) -> Any:
         """Derivatives [items] of the values as the user's [*batch]: 0 where there is no path."""
@@ -210,11 +209,7 @@ class Call(Repeatable):
         slopes = np.where(np.isinf(values), 0, slopes)  # a hoisted z was added to it
         if self.suspect:
             refuse_overflow("derivative in the direction of z", slopes.reshape(self.batch), 0)
-        return self.scalars(slopes)
-
-    def scalars(self, values: NDArray[Any]) -> Any:
-        """[*batch] in the user's dtype; a NumPy scalar without batch."""
-        return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
+        return slopes.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
 
 def ranges(items: int, lanes: int, most: int) -> list[tuple[int, int]]:
@@ -300,15 +295,15 @@ def prepare(
     of one form (shapes, types and options) is kept with the graph. No array of theta or z is, and where paths end is
     looked at anew.
     """
-    options = Options(omega, minimize, threads, on_infeasible)
-    form = form_of(theta, z, end, options) if type(dag) is CompiledDAG else None
+    options = omega, minimize, threads, on_infeasible
+    form = form_of(theta, z, end, threads, options) if type(dag) is CompiledDAG else None
     known = None if form is None else found(dag.calls, form)
     if known is not None:
         again: Call = known.again(theta, z)
         if end is not None:
             again.end_at(dag.end_nodes(end, again.batch))
         return again
-    call = _checked_call(dag, theta, z, end, options)
+    call = _checked_call(dag, theta, z, end, Options(*options))
     if form is not None and call.threads == 1 and call.items > 0:
         remember(dag.calls, form, call.emptied())
     return call

@@ -27,6 +27,7 @@ class Weights(NamedTuple):
     given: tuple[Array, ...]  # [blocks] the user's arrays, data expanded to the batch
     own: tuple[Shape, ...]  # [blocks] the batch dimensions that the user's array has
     shapes: tuple[Shape, ...]  # [blocks] of `given`
+    expanded: bool  # whether the user's arrays have other shapes
     entry_shapes: tuple[Shape, ...]  # [blocks] shape of the potential, without batch
     blocks: tuple[Array, ...]
     shared: NDArray[np.bool_]  # [blocks] a parameter: one row for all items
@@ -39,10 +40,13 @@ class Weights(NamedTuple):
 
     def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
         """Of other arrays of the same form: shapes, types and names are not looked at."""
-        arrays = [values[p.name] for p in potentials] if self.keyed else (values,)
-        given = tuple([_expanded(array, shape) for array, shape in zip(arrays, self.shapes, strict=True)])
+        given = tuple([values[p.name] for p in potentials]) if self.keyed else (values,)
+        if self.expanded:
+            given = tuple([_expanded(array, shape) for array, shape in zip(given, self.shapes, strict=True)])
         blocks = tuple([_plain(array, real, rows) for array, rows in zip(given, self.rows, strict=True)])
-        return self._replace(given=given, blocks=blocks)
+        return Weights(
+            self.keyed, given, self.own, self.shapes, self.expanded, self.entry_shapes, blocks, self.shared, self.rows
+        )  # not _replace, which takes four calls of Python
 
     def emptied(self) -> Weights:
         """Without the arrays."""
@@ -181,7 +185,8 @@ def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape
     for array, shape, parameter in zip(given, entries, shared.tolist(), strict=True):
         blocks.append(_plain(array, real, (1 if parameter else items, math.prod(shape))))
     rows = tuple(block.shape for block in blocks)
-    return Weights(keyed, given, tuple(batches), shapes, entries, tuple(blocks), shared, rows)
+    widened = any(array.shape != shape for array, shape in zip(arrays, shapes, strict=True))
+    return Weights(keyed, given, tuple(batches), shapes, widened, entries, tuple(blocks), shared, rows)
 
 
 def real_type(arrays: list[Array]) -> Any:

@@ -21,9 +21,10 @@ def is_tensor(value: Any) -> bool:
 def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> None:
     """Raise where entries of a NumPy masked array are masked: as a plain array it would show the numbers below."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        masked = int(np.ma.getmaskarray(value).sum())
         raise error(
-            f"{label} is a masked array, and {int(np.ma.getmaskarray(value).sum())} of its entries are masked; expected plain "
-            "numbers: fill them with .filled(value). An edge is forbidden by -inf, or by +inf when minimising"
+            f"{label} is a masked array, and {masked} of its entries are masked; expected plain numbers: fill them with "
+            ".filled(value). An edge is forbidden by -inf, or by +inf when minimising"
         )
 
 

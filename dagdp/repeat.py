@@ -71,9 +71,12 @@ def remember(calls: dict[Any, Any], form: Any, known: Any) -> None:
     calls[form] = known
 
 
-def form_of(theta: Any, z: Any, end: Any, options: Options) -> Any:
-    """All of a call but the numbers in its arrays, if that can be hashed; None where an argument may be wrong."""
-    if not (options.threads is None or type(options.threads) is int):
+def form_of(theta: Any, z: Any, end: Any, threads: Any, options: tuple[Any, ...]) -> Any:
+    """All of a call but the numbers in its arrays, if that can be hashed; None where an argument may be wrong.
+
+    options : all others, threads among them.
+    """
+    if not (threads is None or type(threads) is int):
         return None
     theta_form = _arrays_form(theta)
     z_form, end_form = None if z is None else _arrays_form(z), None if end is None else _arrays_form(end)

@@ -1,4 +1,7 @@
-"""RUN: the six functions. Each checks, allocates, launches, and hands back in the user's order and kind."""
+"""RUN: the six functions. Each checks, allocates, launches, and hands back in the user's order and kind.
+
+Values begin as zeros: kernels leave out the items that end at a start, whose value is 0.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ def dp_value(
     3.0
     """
     call = prepare(dag, theta, omega, None, minimize, end, threads, on_infeasible)
-    value = call.new_values()
+    value = np.zeros(call.items, call.real)
     call.launch(value_kernel, call.theta, value)
     return call.values(value)
 
@@ -165,7 +168,7 @@ def weighted_gradient(
 
 def _weighted(call: Call, weights: NDArray[Any] | None) -> tuple[Any, Gradient]:
     """`weighted_gradient` of a checked call."""
-    value, out = call.new_values(), call.gradient_buffers()
+    value, out = np.zeros(call.items, call.real), call.gradient_buffers()
     seeds = np.empty(0, call.real) if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
     call.launch(gradient_kernel, call.theta, value, call.located(out), seeds)
     return call.values(value), call.gradient(out, 1.0)
@@ -197,7 +200,7 @@ def dp_jvp(
     101.0
     """
     call = prepare(dag, theta, omega, z, minimize, end, threads, on_infeasible)
-    value, slope = call.new_values(), call.new_values()
+    value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
     call.launch(jvp_kernel, call.theta, call.z, value, slope)
     return call.slopes(value, slope)
 
@@ -258,7 +261,7 @@ def dp_jvp_and_hvp(
     (0.5, [0.5, -0.5, 0.5])
     """
     call = prepare(dag, theta, omega, z, minimize, end, threads, on_infeasible)
-    value, slope = call.new_values(), call.new_values()
+    value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
     out = call.gradient_buffers()
     if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
         call.launch(jvp_kernel, call.theta, call.z, value, slope)
@@ -300,7 +303,7 @@ def local_weights(
             "dp_grad or path_log_prob, which have one"
         )
     call = prepare(dag, theta, omega, None, minimize, end, threads)
-    inner, value = np.zeros((call.items, dag.num_edges), call.real), call.new_values()
+    inner, value = np.zeros((call.items, dag.num_edges), call.real), np.zeros(call.items, call.real)
     call.launch(weights_kernel, call.theta, value, inner)
     call.values(value)
     for node in np.unique(call.ends[call.ends != dag.end]):

@@ -102,7 +102,9 @@ def test_fenchel_young_loss_is_zero_only_at_the_target(dag, omega, minimize):
 
 
 def test_fenchel_young_constant_counts_the_extra_end():
-    dag = dagdp.compile(Graph.from_edges([0, 0], [1, 2]))  # two ends: paths also visit the node that joins them
+    dag = dagdp.compile(
+        Graph.from_edges([0, 0], [1, 2], ends=[1, 2])
+    )  # two ends: paths also visit the node that joins them
     theta = torch.tensor([9.0, 0.0])
     assert structured_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0)).item() == -1.0
     assert fenchel_young_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0)).item() == 0.0

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS
+from cases import BUNDLED, BUNDLED_IDS, sinks
 from test_kept import scattered
 
 import dagdp
@@ -21,7 +21,8 @@ def sparse(nodes: int = 200, entries: int = 700) -> Graph:
     parents, children = scattered(nodes, ends=2).edges()
     index = rng.permutation(entries)[: parents.size]
     index[children % 6 == 0] = -1
-    return Graph.from_edges(parents, children, starts=[0], potentials={None: ((entries,), index)})
+    ends = sinks(parents, children)
+    return Graph.from_edges(parents, children, starts=[0], ends=ends, potentials={None: ((entries,), index)})
 
 
 def edge_by_edge(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> dagdp.CompiledDAG:

@@ -93,11 +93,15 @@ def test_draws_do_not_suffer_where_flow_underflows():
 
 def test_ragged_minimised_and_infeasible_items():
     dag = compile(graph_of([(0, 1), (0, 1), (1, 2), (1, 2)]))
-    theta = np.array([[1.0, 2, 3, 4], [1.0, np.inf, np.nan, np.nan], [np.inf, np.inf, 0, 0]])
-    drawn = sample_paths(dag, theta, n=30, seed=5, minimize=True, end=[2, 1, 2])
+    theta = np.array([[1.0, 2, 3, 4], [1.0, np.inf, np.nan, np.nan], [np.nan] * 4])
+    drawn = sample_paths(dag, theta, n=30, seed=5, minimize=True, end=[2, 1, 0])
     assert (drawn.lengths == [[2], [1], [0]]).all()
-    assert (drawn.edges[1, :, 0] == 0).all() and (drawn.edges[2] == -1).all() and (drawn.scores[2] == np.inf).all()
-    assert set(drawn.edges[0].ravel()) == {0, 1, 2, 3}
+    assert (drawn.edges[1, :, 0] == 0).all() and set(drawn.edges[0].ravel()) == {0, 1, 2, 3}
+    # the last item ends where it starts: the path of no edges
+    assert (drawn.edges[2] == -1).all() and (drawn.scores[2] == 0).all() and (drawn.nodes[2, :, 0] == 0).all()
+    theta[2] = [np.inf, np.inf, 0, 0]
+    with pytest.raises(InputError, match="item 2 has no path to draw: no start reaches its end, or every path"):
+        sample_paths(dag, theta, n=30, seed=5, minimize=True, end=[2, 1, 2])
 
 
 @pytest.mark.parametrize("n", [0, 2.0, True])

@@ -86,7 +86,8 @@ WORKFLOW = {
 
 
 def named_graph(children):
-    graph = dagdp.Graph()
+    found = [child for others in children.values() for child in others]
+    graph = dagdp.Graph(ends=[child for child in dict.fromkeys(found) if child not in children])
     for parent, others in children.items():
         for child in others:
             graph.add_edge(parent, child)

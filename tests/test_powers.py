@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cases import flat, random_theta, unproved
+from cases import flat, random_theta, sinks, unproved
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, Omega, reference
@@ -25,7 +25,7 @@ def on_nodes(seed: int, shared: bool = False) -> Graph:
     potentials = {"own": ((60,), children)}
     if shared:
         potentials["kind"] = ((5,), children % 5)
-    return Graph.from_edges(parents, children, potentials=potentials)
+    return Graph.from_edges(parents, children, ends=sinks(parents, children), potentials=potentials)
 
 
 CASES = {

@@ -426,14 +426,16 @@ def test_other_bad_arguments_are_named():
     with pytest.raises(InputError, match=r"theta has keys \['emission'\]; expected exactly"):
         dp_value(chain, {"emission": np.zeros((4, 3))})
     uneven = {**random_theta(chain.graph, np.random.default_rng(0), (2,)), "start": np.zeros((3, 3))}
-    with pytest.raises(InputError, match=r"batch dimensions disagree: \[\(2,\), \(3,\)\]"):
+    with pytest.raises(InputError, match=r"batch dimensions disagree: the arrays of theta have \[\(2,\), \(3,\)\]"):
         dp_value(chain, uneven)
     with pytest.raises(InputError, match="end 99 is no node"):
         dp_value(dag, np.zeros(5), end=99)
     with pytest.raises(InputError, match="end has dtype float64; expected node numbers"):
         dp_value(dag, np.zeros(5), end=1.0)
-    with pytest.raises(InputError, match=r"batch dimensions disagree: \[\(2,\), \(3,\)\]; expected leading axes"):
+    with pytest.raises(InputError, match=r"end has shape \(3,\); expected one node, or one for each batch item"):
         dp_value(dag, np.zeros((2, 5)), end=[2, 2, 2])
+    with pytest.raises(InputError, match=r"do not broadcast, at z: theta \(2,\), z \(3,\); expected equal sizes"):
+        dp_jvp(dag, np.zeros((2, 5)), np.zeros((3, 5)))
     dead = compile(GRAPHS["dead ends"]())
     with pytest.raises(InputError, match=r"end 4 leads to no end .* Name it in ends= to keep it"):
         dp_value(dead, np.zeros(6), end=4)

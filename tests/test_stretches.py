@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import dense, unproved
+from cases import dense, sinks, unproved
 
 import dagdp
 from dagdp import Graph, HardMax, Negentropy, SquaredL2, Tsallis, reference
@@ -28,14 +28,16 @@ def ladder(straight: int, fan: int = 2) -> Graph:
                 parents = [before + int(p) for p in rng.choice(WIDTH, rng.integers(1, 4), replace=False)]
             edges += [(parent, here + i) for parent in parents]
     parents, children = np.array(edges).T
-    return Graph.from_edges(parents, children, potentials={None: ((WIDTH * DEPTH,), children)})
+    ends = sinks(parents, children)
+    return Graph.from_edges(parents, children, ends=ends, potentials={None: ((WIDTH * DEPTH,), children)})
 
 
 def star(leaves: int) -> Graph:
     """One node all of whose children stand on the next level; edges from one parent are a run, or listed."""
     children = np.arange(1, leaves + 2)
     parents = np.minimum(children - 1, 1)
-    return Graph.from_edges(parents, children, potentials={None: ((leaves + 2,), children)})
+    ends = sinks(parents, children)
+    return Graph.from_edges(parents, children, ends=ends, potentials={None: ((leaves + 2,), children)})
 
 
 def answers(module, dag, theta, z, omega, **options):

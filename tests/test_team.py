@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from cases import OPERATORS, dense, flat, from_threads
+from cases import OPERATORS, dense, flat, from_threads, sinks
 from test_powers import LIMITS
 
 import dagdp
@@ -38,7 +38,7 @@ def layered(width: int, weighted_nodes: bool) -> Graph:
     potentials = {"edge": ((parents.size,), rng.permutation(parents.size))}
     if weighted_nodes:
         potentials["node"] = ((3 * width,), children - width)
-    return Graph.from_edges(parents, children, potentials=potentials)
+    return Graph.from_edges(parents, children, ends=sinks(parents, children), potentials=potentials)
 
 
 WIDE = {

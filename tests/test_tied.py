@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, flat, random_theta, unproved
+from cases import BUNDLED, BUNDLED_IDS, GRAPHS, flat, random_theta, sinks, unproved
 
 import dagdp
 from dagdp import Graph, Negentropy, reference
@@ -38,7 +38,8 @@ def shuffled(graph: Graph, rng) -> Graph:
     number = rng.permutation(graph.num_nodes)
     potentials = {p.name: (p.shape, p.index) for p in graph.potentials()}
     parents, children = graph.edges()
-    return Graph.from_edges(number[parents], number[children], potentials=potentials)
+    parents, children = number[parents], number[children]
+    return Graph.from_edges(parents, children, ends=sinks(parents, children), potentials=potentials)
 
 
 @pytest.mark.specialised

@@ -51,12 +51,12 @@ class Call(Repeatable):
     weights: Weights
     direction: Weights | None
     batch: Shape
-    ends: NDArray[np.int32]
+    ends: NDArray[np.int32]  # -1 where no path leads
     sign: float
     threads: int
     real: Any
     refuse: bool  # an item without a path is an error
-    lost: bool = field(init=False, default=False)  # whether no path leads to the end of some item
+    lost: bool  # whether no path leads to the end of some item
     suspect: bool = field(init=False, default=False)  # a sum may have overflowed, if it was not padding that was bad
     items: int = field(init=False)
     tasks: list[Batch] = field(init=False)  # ranges of items, each a launch, or some: see `to_the_end`
@@ -69,7 +69,6 @@ class Call(Repeatable):
     rooms: dict[Kernel, tuple[Any, ...]] = field(default_factory=dict)  # see `_room`
 
     def __post_init__(self) -> None:
-        self.end_at(self.ends)
         self.items = int(self.ends.size)
         row = ROW_BYTES // self.real().itemsize
         lanes = row if self.tied else self.dag.samples_together(self.items, row)
@@ -184,10 +183,6 @@ class Call(Repeatable):
             return {potential.name: array for potential, array in zip(self.dag.potentials, made, strict=True)}
         return made[0]
 
-    def end_at(self, ends: NDArray[np.int32]) -> None:
-        """Let paths end at these nodes, -1 where none leads."""
-        self.ends, self.lost = ends, bool(ends.size and ends.min() < 0)
-
     def values(self, values: NDArray[Any]) -> Any:
         """Values [items] as the user's [*batch], in their dtype, a NumPy scalar without batch.
 
@@ -205,7 +200,8 @@ class Call(Repeatable):
 
     def slopes(self, values: NDArray[Any], slopes: NDArray[Any]) -> Any:
         """Derivatives [items] of the values as the user's [*batch]: 0 where there is no path."""
-        self.values(values)
+        if self.lost or self.refuse or self.suspect:
+            self.values(values)
         slopes = np.where(np.isinf(values), 0, slopes)  # a hoisted z was added to it
         if self.suspect:
             refuse_overflow("derivative in the direction of z", slopes.reshape(self.batch), 0)
@@ -301,7 +297,7 @@ def prepare(
     if known is not None:
         again: Call = known.again(theta, z)
         if end is not None:
-            again.end_at(dag.end_nodes(end, again.batch))
+            again.ends, again.lost = dag.ends_reached(end, again.batch)
         return again
     call = _checked_call(dag, theta, z, end, Options(*options))
     if form is not None and call.threads == 1 and call.items > 0:
@@ -317,7 +313,7 @@ def _checked_call(dag: Any, theta: Any, z: Any, end: Any, options: Options) -> C
     batch = batch_of(batches, z_batches, end_shape(end, dag))
     real = real_type(arrays + z_arrays)
     weights = arrange(keyed, arrays, batches, batch, real)
-    ends = dag.end_nodes(end, batch)
+    ends, lost = dag.ends_reached(end, batch)
     if threads is None:
         threads = 1 if dag.num_edges * ends.size < SMALL else pool.available()
     return Call(
@@ -331,4 +327,5 @@ def _checked_call(dag: Any, theta: Any, z: Any, end: Any, options: Options) -> C
         threads=int(threads),
         real=real,
         refuse=refuses(options.on_infeasible),
+        lost=lost,
     )

@@ -229,10 +229,14 @@ class CompiledDAG:
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""
+        return self.ends_reached(end, batch)[0]
+
+    def ends_reached(self, end: Any, batch: tuple[int, ...]) -> tuple[NDArray[np.int32], bool]:
+        """(`end_nodes`, whether some of them are -1)."""
         if end is None:
             ends = np.empty(math.prod(batch), np.int32)
             ends.fill(self.end)
-            return ends
+            return ends, False
         chosen = self._user_numbers(end)
         try:
             chosen = np.broadcast_to(chosen, batch).ravel()
@@ -240,19 +244,21 @@ class CompiledDAG:
             raise InputError(
                 f"end has shape {chosen.shape}; expected one node, or one for each batch item, shape {batch}"
             ) from None
-        wrong = np.flatnonzero((chosen < 0) | (chosen >= self.rank.size))
-        if wrong.size:
-            raise InputError(f"end {chosen[wrong[0]]} is no node; expected 0 <= end < {self.rank.size}")
+        wrong = chosen.view(np.uint64) >= self.rank.size  # negative numbers are the largest of these
+        if np.logical_or.reduce(wrong):
+            raise InputError(f"end {chosen[wrong][0]} is no node; expected 0 <= end < {self.rank.size}")
         ranks = self.rank[chosen]
-        lost = np.flatnonzero(ranks == PRUNED)
-        if lost.size:
+        if np.minimum.reduce(ranks, initial=0) >= 0:
+            return ranks, False
+        pruned = np.flatnonzero(ranks == PRUNED)
+        if pruned.size:
             names = self.graph.nodes
-            node = int(chosen[lost[0]]) if names is None else names[chosen[lost[0]]]
+            node = int(chosen[pruned[0]]) if names is None else names[chosen[pruned[0]]]
             raise InputError(
                 f"end {node!r} leads to no end that the graph was compiled with, so its edges were dropped; expected a "
                 "node on a path. Name it in ends= to keep it"
             )
-        return np.maximum(ranks, -1).astype(np.int32, copy=False)
+        return np.maximum(ranks, -1), True
 
     def _user_numbers(self, end: Any) -> Numbers:
         if self.numbers is None:

@@ -23,8 +23,8 @@ def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> N
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         masked = int(np.ma.getmaskarray(value).sum())
         raise error(
-            f"{label} is a masked array, and {masked} of its entries are masked; expected plain numbers: fill them with "
-            ".filled(value). An edge is forbidden by -inf, or by +inf when minimising"
+            f"{label} is a masked array, and {masked} of its entries are masked; expected plain numbers: fill them "
+            "with .filled(value). An edge is forbidden by -inf, or by +inf when minimising"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dagdp.compiled import PRUNED, CompiledDAG, enrolled
-from dagdp.compiler import build
+from dagdp.compiler import build, described
 from dagdp.compiler.validate import warn_of_default_ends
 from dagdp.errors import GraphError, InputError
 from dagdp.graph import Graph, Potential
@@ -194,7 +194,7 @@ def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = (
     given = tuple(graph.graph if isinstance(graph, CompiledDAG) else graph for graph in graphs)
     for g, graph in enumerate(given):
         if not isinstance(graph, Graph):
-            raise GraphError(f"graph {g} is {type(graph).__name__}; expected a Graph or a CompiledDAG")
+            raise GraphError(f"graph {g} is {described(graph)}")
     given = tuple(graph.snapshot() for graph in given)
     layout, indices = _laid_out(given, shared)
     edges = [graph.num_edges for graph in given]

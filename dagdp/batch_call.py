@@ -26,7 +26,7 @@ from dagdp.call import (
 from dagdp.compiled import SMALL
 from dagdp.faults import raise_first_fault
 from dagdp.graph import Potential
-from dagdp.infeasible import refuse_infeasible, refuse_overflow, refuses
+from dagdp.infeasible import narrowed, refuse_infeasible, refuse_overflow, refuses
 from dagdp.inputs import (
     Shape,
     Weights,
@@ -154,7 +154,7 @@ class BatchCall(Repeatable):
 
     def scalars(self, values: Array) -> Array:
         """[*batch, graphs] in the user's dtype."""
-        return values.astype(self.weights.dtype, copy=False).reshape(*self.shape, len(self.batch))
+        return narrowed("value", values.reshape(*self.shape, len(self.batch)), self.weights.dtype)
 
     def values(self, values: Array) -> Array:
         """Values as `scalars` hands them back, where items without a path are no error."""

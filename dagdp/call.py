@@ -14,7 +14,7 @@ from dagdp import pool
 from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.graph import Potential
-from dagdp.infeasible import refuse_infeasible, refuse_overflow, refuses
+from dagdp.infeasible import narrowed, refuse_infeasible, refuse_overflow, refuses
 from dagdp.inputs import Shape, Weights, arrange, batch_of, checked, collect, end_shape, real_type
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel, Launch
@@ -196,6 +196,8 @@ class Call(Repeatable):
             values[self.ends < 0] = -self.sign * np.inf
         if self.refuse:
             refuse_infeasible(values.reshape(self.batch), self.sign)
+        if self.dtype.itemsize < 4:
+            return narrowed("value", values.reshape(self.batch), self.dtype)[()]
         return values.astype(self.dtype, copy=False).reshape(self.batch)[()]
 
     def slopes(self, values: NDArray[Any], slopes: NDArray[Any]) -> Any:
@@ -205,7 +207,7 @@ class Call(Repeatable):
         slopes = np.where(np.isinf(values), 0, slopes)  # a hoisted z was added to it
         if self.suspect:
             refuse_overflow("derivative in the direction of z", slopes.reshape(self.batch), 0)
-        return slopes.astype(self.dtype, copy=False).reshape(self.batch)[()]
+        return narrowed("derivative in the direction of z", slopes.reshape(self.batch), self.dtype)[()]
 
 
 def ranges(items: int, lanes: int, most: int) -> list[tuple[int, int]]:

@@ -72,6 +72,9 @@ class Graph:
                 "Add edges one by one with add_edge(parent, child), or all at once with "
                 "Graph.from_edges(parents, children); a networkx graph enters through dagdp.from_networkx(G)"
             )
+        for what, nodes in (("starts", starts), ("ends", ends)):
+            if isinstance(nodes, str):
+                raise GraphError(f"{what} is the text {nodes!r}; expected a list of nodes: {what}=[{nodes!r}]")
         self._starts = None if starts is None else list(starts)
         self._ends = None if ends is None else list(ends)
         self._shapes = None if potentials is None else {k: _shape(k, v) for k, v in potentials.items()}
@@ -87,12 +90,18 @@ class Graph:
         except TypeError:
             raise GraphError(f"node {node!r} is not hashable; use a string, a number or a tuple of them") from None
 
-    def add_edge(self, parent: Hashable, child: Hashable, **entries: int | Sequence[int]) -> int:
+    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: int | Sequence[int]) -> int:
         """Add an edge and return its number; parallel edges are kept apart.
 
         `entries` name, for each potential the edge reads, the place in it: an index or a tuple of indices.
         The edge's weight is the sum of those entries.
         """
+        if given:
+            raise GraphError(
+                f"edge {parent!r} -> {child!r} was given {_short(given[0])}; expected (parent, child) alone, and "
+                "entries of potentials by name. The numbers on edges are theta: one for each edge, in the order of "
+                "add_edge, handed to dp_value(dag, theta) and its relatives"
+            )
         shapes = self._shapes or {}
         unknown = [name for name in entries if name not in shapes]
         if unknown and self._shapes is None:
@@ -232,7 +241,7 @@ class _ArrayGraph(Graph):
             "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add nodes one by one"
         )
 
-    def add_edge(self, parent: Hashable, child: Hashable, **entries: int | Sequence[int]) -> NoReturn:
+    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: int | Sequence[int]) -> NoReturn:
         raise GraphError(
             "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add edges one by one"
         )

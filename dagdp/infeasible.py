@@ -17,7 +17,9 @@ def refuse_infeasible(values: NDArray[Any], sign: float) -> None:
         return
     places = [", ".join(map(str, place)) for place in np.argwhere(infeasible)[:5].tolist()]
     more = int(infeasible.sum()) - len(places)
-    named = f"item {'; '.join(places)}{f' and {more} more' if more else ''} has" if infeasible.ndim else "there is"
+    several = len(places) > 1
+    items = f"item{'s' if several else ''} {'; '.join(places)}{f' and {more} more' if more else ''}"
+    named = f"{items} {'have' if several else 'has'}" if infeasible.ndim else "there is"
     raise InputError(
         f"{named} no path: no start reaches the end, or every path takes a forbidden edge (-inf, or +inf when "
         "minimising); expected a path for every item, as on_infeasible='raise' was given. Leave that out to have "
@@ -38,6 +40,17 @@ def refuse_overflow(what: str, numbers: NDArray[Any], sign: float) -> None:
             f"{np.finfo(numbers.dtype).max:.2g}, the largest {numbers.dtype}; expected sums that fit. "
             "Pass float64, or divide theta and gamma by one factor"
         )
+
+
+def narrowed(what: str, numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The numbers in the user's dtype; InputError where it cannot hold one: half types are computed in float32."""
+    if dtype.itemsize >= numbers.dtype.itemsize:
+        return numbers.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        made = numbers.astype(dtype)
+    if (np.isinf(made) & np.isfinite(numbers)).any():
+        refuse_overflow(what, np.where(np.isfinite(numbers), made, 0), 0)
+    return made
 
 
 def refuses(on_infeasible: Any) -> bool:

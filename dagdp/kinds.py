@@ -24,7 +24,7 @@ def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> N
         masked = int(np.ma.getmaskarray(value).sum())
         raise error(
             f"{label} is a masked array, and {masked} of its entries are masked; expected plain numbers: fill them "
-            "with .filled(value). An edge is forbidden by -inf, or by +inf when minimising"
+            "with .filled(value). In theta -inf forbids an edge, +inf when minimising"
         )
 
 

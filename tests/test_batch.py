@@ -103,7 +103,7 @@ def test_a_graph_without_a_path_is_an_item_without_one(omega, minimize):
         np.testing.assert_array_equal(values[:, ::2], others[:, ::2])
         for g in (0, 2):
             np.testing.assert_array_equal(paths[g], other_paths[g])
-    with pytest.raises(InputError, match=r"item 0, 1; 1, 1; 2, 1 has no path"):
+    with pytest.raises(InputError, match=r"items 0, 1; 1, 1; 2, 1 have no path"):
         dagdp.dp_grad(mixed, theta, omega, minimize=minimize, on_infeasible="raise")
     best = dagdp.best_path(mixed, theta, minimize=minimize)
     assert best.lengths[:, 1].tolist() == [0] * 3 and best.scores[0, 1] == none_of(minimize)

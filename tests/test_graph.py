@@ -35,6 +35,8 @@ def test_both_doors_lead_to_the_same_graph():
     [
         (lambda: Graph().add_edge([1], 2), r"node \[1\] is not hashable; use a string"),
         (lambda: Graph([("a", "b")]), r"Graph was given \[\('a', 'b'\)\]; expected options by name only"),
+        (lambda: Graph().add_edge(0, 1, 1.5), r"was given 1.5; expected \(parent, child\) alone, .* are theta"),
+        (lambda: Graph(ends="end"), r"ends is the text 'end'; expected a list of nodes: ends=\['end'\]"),
         (lambda: Graph().add_edge(0, 1, weight=1.0), "was given weight=1.0, .* The numbers on edges are theta"),
         (lambda: Graph(potentials={"v": 2}).add_edge(0, 1, w=0), "reads potential 'w', which the graph does not have"),
         (lambda: Graph.from_edges(np.ma.masked_equal([0, 1], 1), [1, 2]), "parents is a masked array, and 1 of its"),

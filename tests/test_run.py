@@ -542,7 +542,7 @@ def test_on_infeasible_names_the_items(function):
     directions = [np.zeros(3)] if "jvp" in function.__name__ or "hvp" in function.__name__ else []
     for own in (dagdp, reference):
         call = getattr(own, function.__name__)
-        with pytest.raises(InputError, match=r"item 0, 1; 1, 2 has no path: .* on_infeasible='raise' was given"):
+        with pytest.raises(InputError, match=r"items 0, 1; 1, 2 have no path: .* on_infeasible='raise' was given"):
             call(dag, theta, *directions, on_infeasible="raise")
         with pytest.raises(InputError, match="there is no path"):
             call(dag, -theta[1, 2], *directions, minimize=True, on_infeasible="raise")
@@ -580,6 +580,15 @@ def test_a_sum_beyond_the_largest_float_is_an_error_and_never_nan(omega, items, 
     assert np.isfinite(value).all()
     half = dp_grad(dag, given(huge / 4), omega)
     assert np.isfinite(half["w"] if potentials else half).all()
+
+
+def test_half_types_have_a_range_of_their_own():
+    """They are computed in float32, and handed back in float16, whose largest number is 65504."""
+    dag, theta = compile(Graph.from_edges([0, 1], [1, 2])), np.full(2, 6e4, np.float16)
+    for call in (dp_value, lambda dag, theta: dp_value(dagdp.compile_batch([dag]), [theta])):
+        with pytest.raises(InputError, match=r"sum to more than 6.55e\+04, the largest float16"):
+            call(dag, theta)
+    assert dp_value(dag, theta / 2) == 6e4 and dp_value(dag, np.full(2, -np.inf, np.float16)) == -np.inf
 
 
 def test_overflow_in_a_batch_of_graphs_is_named():

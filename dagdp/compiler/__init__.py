@@ -42,11 +42,11 @@ def compile(graph: Graph) -> CompiledDAG:
 def build(graph: Graph) -> CompiledDAG:
     """`compile` without its warning: for graphs that were compiled before, and for those that the package makes."""
     if not isinstance(graph, Graph):
-        raise GraphError(f"compile was given {_described(graph)}")
+        raise GraphError(f"compile was given {described(graph)}")
     return specialise(renumber(level(validate(graph.snapshot()))))
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     """What was given in place of a Graph, and the mend."""
     kind = type(value).__name__
     if isinstance(value, CompiledDAG):

@@ -81,7 +81,8 @@ def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: in
     if graph.terminals()[1] is None and ends.size > 1:
         warnings.warn(
             f"{label} was given no ends=, and {ends.size} nodes have no child: {_some(graph, ends)}. A path may end at "
-            "each of them. Name the ends that are meant with ends=[...]; nodes that lead to none of them are dropped",
+            "each of them. Name those that are meant where the graph is made, as by Graph(ends=[...]); nodes that lead "
+            "to none of them are dropped",
             stacklevel=stacklevel + 1,
         )
 

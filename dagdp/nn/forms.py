@@ -27,7 +27,7 @@ class Packed(NamedTuple):
     @property
     def parameters(self) -> bool:
         """Whether weights came in a dict, where what has no batch dimensions is shared by the batch."""
-        return self.form.keyed or self.form.rows
+        return self.form.named
 
     def unpack(self, arrays: list[Tensor]) -> Any:
         """One tensor a section, in the form of theta."""

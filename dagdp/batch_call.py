@@ -84,13 +84,13 @@ class BatchCall(Repeatable):
         return self.batch.potentials
 
     def again(self, theta: Any, z: Any) -> Self:
-        """As in `Repeatable`."""
+        """This call on other arrays of the same form, which it keeps as they were given to name faults in them."""
         made = super().again(theta, z)
         made.given = theta, z
         return made
 
     def emptied(self) -> Self:
-        """As in `Repeatable`."""
+        """This call without its arrays, nor those that were given."""
         made = super().emptied()
         made.given = None, None
         return made

@@ -30,7 +30,8 @@ class Union:
 def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: Layout, first: int, last: int) -> Union:
     """The union of graphs [first, last), whose edges read `indices` [sections][graphs] of the layout.
 
-    A GraphError names the graph at fault and speaks its own numbers. A graph none of whose ends is reached is none.
+    A GraphError names the graph at fault, and its nodes by that graph's own numbers. A graph none of whose ends is
+    reached is no fault: its end is -1.
     """
     mine = graphs[first:last]
     try:

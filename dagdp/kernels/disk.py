@@ -19,7 +19,7 @@ import pickle
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def cache_directory() -> Path | None:
     """Where compiled kernels are read from, and kept if that can be written to; None where there is no such folder.
 
     $DAGDP_CACHE_DIR, else $XDG_CACHE_HOME/dagdp, else ~/.cache/dagdp; inside it one folder for each
-    content of the kernel sources, since a cached caller would keep an edited callee's old code.
+    content of the kernel sources, since a cached caller would keep an edited callee's old code. A helper that lies
+    elsewhere is also known by the content of its own package: an edit of the compiler leaves the kernels as they are.
     """
     return _found()[0]
 
@@ -78,11 +79,21 @@ def _found() -> tuple[Path | None, str]:
 def _sources() -> str:
     """The content of what kernels are made of, as a digest."""
     package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
     files = [*(package / f"{name}.py" for name in ("omega", "progressions", "wiring")), *package.glob("kernels/*.py")]
-    for source in sorted([*files, *package.glob("compiler/*.py")]):
+    return _digest(files)[:16]
+
+
+@functools.cache
+def _package_of(folder: Path) -> str:
+    """The content of a package's sources, as a digest."""
+    return _digest(folder.glob("*.py"))
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for source in sorted(files):
         digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def _open_to_others(path: Path) -> bool:
@@ -129,8 +140,8 @@ class _Locator(caching._CacheLocator):
     def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
         self._folder = str(folder)
         self._line = str(function.__code__.co_firstlineno)
-        # the folder's name covers kernels and compiler; a helper elsewhere is covered by its own file
-        self._source = hashlib.sha256(Path(function.__code__.co_filename).read_bytes()).hexdigest()
+        # the folder's name covers the kernels; a helper elsewhere calls functions of its own package besides
+        self._source = _package_of(Path(function.__code__.co_filename).parent)
 
     def ensure_cache_path(self) -> None:
         """It was there; whether it can be written to is seen when it is."""

@@ -59,25 +59,24 @@ ALLOWED = {
         "wiring",
     },
     "kernels.hoisted": {
-        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.team", "kernels.vectors",
+        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.vectors",
         "progressions", "wiring",
     },
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
-        "kernels.team", "kernels.vectors",
+        "kernels.slots", "kernels.vectors",
     },
     "kernels.tied": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.matrices",
         "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
-    "kernels.team": {"kernels.jit", "kernels.vectors"},
-    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.team", "kernels.vectors", "progressions"},
+    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.ordered",
         "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
-        "kernels.team", "kernels.vectors", "progressions",
+        "kernels.vectors", "progressions",
     },
     "kernels.places": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.scattered",
@@ -87,21 +86,21 @@ ALLOWED = {
     "kernels.bare": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
         "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.slotwise",
-        "kernels.team", "kernels.vectors",
+        "kernels.vectors",
     },
     "kernels.slotwise": {
         "kernels.elementary", "kernels.exchange", "kernels.forward", "kernels.jit", "kernels.lanes", "kernels.places",
         "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
-        "kernels.team", "kernels.vectors", "progressions",
+        "kernels.vectors", "progressions",
     },
     "kernels.stretches": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.places", "kernels.powers", "kernels.recursion",
-        "kernels.slots", "kernels.solve", "kernels.team", "kernels.vectors",
+        "kernels.slots", "kernels.solve", "kernels.vectors",
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
         "kernels.ordered", "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows",
-        "kernels.slots", "kernels.solve", "kernels.stretches", "kernels.team", "kernels.tied", "kernels.vectors",
+        "kernels.slots", "kernels.solve", "kernels.stretches", "kernels.tied", "kernels.vectors",
     },
     "kernels.ends": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers", "kernels.recursion",
@@ -109,17 +108,17 @@ ALLOWED = {
     },
     "kernels.backward": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team", "kernels.tied",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.tied",
         "kernels.vectors", "progressions",
     },
     "kernels.room": {
         "kernels.backward", "kernels.bare", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.matrices",
-        "kernels.operator", "kernels.ordered", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors",
+        "kernels.operator", "kernels.ordered", "kernels.rows", "kernels.slots", "kernels.vectors",
     },
     "kernels.cpu": {
         "kernels.backward", "kernels.bare", "kernels.decided", "kernels.ends", "kernels.exchange", "kernels.forward",
         "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.ordered",
-        "kernels.powers", "kernels.room", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors",
+        "kernels.powers", "kernels.room", "kernels.rows", "kernels.slots", "kernels.vectors",
         "kernels.wires",
     },
     "kernels": set(),
@@ -153,7 +152,7 @@ ALLOWED = {
     "repeat": {"graph", "inputs"},
     "call": {
         "", "compiled", "faults", "graph", "infeasible", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
-        "kernels.room", "kernels.team", "omega", "pool", "repeat", "wiring",
+        "kernels.room", "omega", "pool", "repeat", "wiring",
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "batch_call": {
@@ -161,6 +160,7 @@ ALLOWED = {
         "kernels.jit", "layout", "omega", "pool", "repeat", "union", "wiring",
     },
     "side_by_side": {"batch", "batch_call", "errors", "kernels.cpu", "kinds", "layout", "omega"},
+    "axis": {"compiled", "compiler", "errors", "graph", "inputs", "kinds", "run"},
     "reference": {"compiled", "faults", "infeasible", "inputs", "omega"},
     "paths": {
         "paths.averages", "paths.best", "paths.density", "paths.marginals", "paths.result", "paths.support",
@@ -207,7 +207,7 @@ ALLOWED = {
         "batch", "compiled", "errors", "infeasible", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms",
         "nn.learnable", "nn.ops", "nn.shared", "nn.tensors", "omega", "run",
     },
-    "nn.learnable": {"errors", "omega"},
+    "nn.learnable": {"axis", "errors", "nn.tensors", "omega"},
     "nn.layers": {
         "compiled", "errors", "graphs", "graphs.builders", "inputs", "nn", "nn.learnable", "nn.run", "nn.tensors",
         "omega",
@@ -237,7 +237,7 @@ ALLOWED = {
 
 #: The imports against the order, made inside a function when the first tensor, or batch of graphs, arrives.
 #: The package itself imports its public modules when they are asked for by attribute.
-LATE = {"": {""}, "kinds": {"nn.run", "nn.unrolled"}, "run": {"side_by_side"}}
+LATE = {"": {""}, "omega": {"axis"}, "kinds": {"nn.run", "nn.unrolled"}, "run": {"side_by_side"}}
 
 
 def module_of(path: Path) -> str:

@@ -160,7 +160,7 @@ ALLOWED = {
         "kernels.jit", "layout", "omega", "pool", "repeat", "union", "wiring",
     },
     "side_by_side": {"batch", "batch_call", "errors", "kernels.cpu", "kinds", "layout", "omega"},
-    "axis": {"compiled", "compiler", "errors", "graph", "inputs", "kinds", "run"},
+    "axis": {"compiled", "compiler", "errors", "graph", "kinds", "run"},
     "reference": {"compiled", "faults", "infeasible", "inputs", "omega"},
     "paths": {
         "paths.averages", "paths.best", "paths.density", "paths.marginals", "paths.result", "paths.support",

@@ -46,28 +46,29 @@ def raise_first_fault(
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
     """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`; none if -1."""
-    if end < 0:
-        return np.zeros(dag.num_edges, bool)
-    parents, children = dag.parents, dag.children
-    in_ptr, in_order = group(children, dag.num_nodes)
-    falling = np.arange(dag.num_nodes)[::-1].copy()
-    root = np.array([end], np.int64)
-    before: NDArray[np.bool_] = reach(children, parents, in_ptr, in_order, falling, root, dag.num_nodes)
-    return before[children]
+    return nodes_before(dag, end)[dag.children]
 
 
-def _edges_behind(dag: CompiledDAG, start: int) -> NDArray[np.bool_]:
-    """[edges, in the order of `dag.edges`] whether the edge lies on a path from the internal node `start`."""
-    parents, children = dag.parents, dag.children
-    rising, root = np.arange(dag.num_nodes), np.array([start], np.int64)
-    behind: NDArray[np.bool_] = reach(parents, children, *group(parents, dag.num_nodes), rising, root, dag.num_nodes)
-    return behind[parents]
+def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
+    """[nodes] whether the internal node `end` is reached from the node, or is it; none if -1."""
+    falling, roots = np.arange(dag.num_nodes)[::-1].copy(), np.array([end], np.int64)[end < 0 :]
+    grouped = group(dag.children, dag.num_nodes)
+    before: NDArray[np.bool_] = reach(dag.children, dag.parents, *grouped, falling, roots, dag.num_nodes)
+    return before
+
+
+def nodes_behind(dag: CompiledDAG, start: int) -> NDArray[np.bool_]:
+    """[nodes] whether the node is reached from the internal node `start`, or is it; none if -1."""
+    rising, roots = np.arange(dag.num_nodes), np.array([start], np.int64)[start < 0 :]
+    grouped = group(dag.parents, dag.num_nodes)
+    behind: NDArray[np.bool_] = reach(dag.parents, dag.children, *grouped, rising, roots, dag.num_nodes)
+    return behind
 
 
 def _entries_between(dag: CompiledDAG, potential: Potential, start: int, end: int) -> NDArray[np.bool_]:
     """[entries] whether an edge on a path from `start` (-1: from any) to `end` reads the entry."""
     on_path = edges_before(dag, end)
-    edges = dag.edges[on_path if start < 0 else on_path & _edges_behind(dag, start)]
+    edges = dag.edges[on_path if start < 0 else on_path & nodes_behind(dag, start)[dag.parents]]
     entries = potential.index[edges[edges >= 0]]
     read = np.zeros(potential.size, bool)
     read[entries[entries >= 0]] = True

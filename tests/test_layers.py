@@ -214,7 +214,7 @@ ALLOWED = {
     },
     "nn.memory": {"compiled"},
     "nn.smooth": {"errors", "omega"},
-    "nn.backend": {"compiled", "compiler.arrays", "faults", "inputs", "nn.memory", "nn.smooth", "nn.tensors", "omega"},
+    "nn.backend": {"compiled", "faults", "inputs", "nn.memory", "nn.smooth", "omega"},
     "nn.unrolled": {
         "compiled", "errors", "infeasible", "inputs", "nn", "nn.backend", "nn.learnable", "nn.run", "nn.tensors",
         "omega",

@@ -307,6 +307,7 @@ class CompiledDAG:
             f"CompiledDAG: {self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels",
             f"  given     {self.graph.num_nodes} nodes, {self.graph.num_edges} edges; "
             f"dead (on no start-end path): {dead_nodes} nodes, {dead_edges} edges",
+            *self._describe_added(),
             f"  ends      {self._describe_ends()}",
             f"  width     {widths.min()} to {widths.max()} nodes a level, {widths.mean():.1f} on average",
             f"  fan-in    {fan_in.min()} to {fan_in.max()} edges, {fan_in.mean():.1f} on average",
@@ -340,6 +341,14 @@ class CompiledDAG:
         used = np.bincount(tied.pattern[tied.pattern >= 0], minlength=len(tied.shapes))
         what = [f"{n} levels by 1 matrix of {m} x {d}" for n, (m, d) in zip(used, tied.shapes.tolist(), strict=True)]
         return [f"  tied      {'; '.join(what)}: multiplied where samples share it (Negentropy)"] if what else []
+
+    def _describe_added(self) -> list[str]:
+        added = self.graph.added_start
+        if added is None:
+            return []
+        starts = int((self.graph.edges()[0] == added).sum())
+        edges = f"{starts} edge{'' if starts == 1 else 's'}"
+        return [f"  of these  1 node and {edges} were added in front of the starts, whose entries are read there"]
 
     def _describe_ends(self) -> str:
         named = self.graph.terminals()[1]

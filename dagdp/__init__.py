@@ -20,7 +20,7 @@ from dagdp.errors import GraphError as GraphError
 from dagdp.errors import InputError as InputError
 from dagdp.errors import OmegaError as OmegaError
 from dagdp.graph import Graph as Graph
-from dagdp.graph import from_networkx as from_networkx
+from dagdp.networks import from_networkx as from_networkx
 from dagdp.omega import HardMax as HardMax
 from dagdp.omega import Negentropy as Negentropy
 from dagdp.omega import Omega as Omega

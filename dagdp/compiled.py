@@ -152,7 +152,8 @@ class CompiledDAG:
             return False
         bands = hoisted.levels.size - 1  # no entry of a sheet is read twice
         read = [hoisted.entry[hoisted.ptr[h * bands] : hoisted.ptr[(h + 1) * bands]] for h in range(len(self.hoisted))]
-        read += [p.index[p.index >= 0] for k, p in enumerate(self.potentials) if k not in self.hoisted]
+        on_edges = (p.index for k, p in enumerate(self.potentials) if k not in self.hoisted)
+        read += [index[index >= 0] for index in on_edges]
         return all(int(np.bincount(entries, minlength=1).max()) <= 1 for entries in read)
 
     @cached_property
@@ -208,14 +209,16 @@ class CompiledDAG:
         """The user's numbers of the nodes that `end=` names, one or an array of them."""
         return self._user_numbers(end)
 
-    def ends_of(self, lengths: Any) -> Numbers:
+    def ends_of(self, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
         """Where the items of a ragged batch end, for `end=`: int64 [*batch], the graph's own node numbers.
 
         lengths : integers [*batch], at least 1; for a graph that has two lengths, such as an alignment grid, a pair
             (n_a, n_b) of a number or an array [*batch] each.
+        most : the largest lengths, where data fills a part of the graph only. Default: those of the graph.
 
         Raises InputError where a length is out of range, or the graph was built without ends by length: `trellis` and
-        `linear_chain` have them with ragged=True, `dtw_grid` always, others by `Graph.from_edges(ends_by_length=)`.
+        `linear_chain` have them with ragged=True, `dtw_grid` without a band, others by
+        `Graph.from_edges(ends_by_length=)`.
 
         Example
         -------
@@ -225,7 +228,7 @@ class CompiledDAG:
         >>> np.exp(dagdp.dp_value(dag, theta, end=dag.ends_of([1, 3]))).round(6).tolist()  # 2 and 8 state sequences
         [2.0, 8.0]
         """
-        return ends_of_lengths(self.graph.ends_by_length, lengths)
+        return ends_of_lengths(self.graph.ends_by_length, lengths, most)
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""
@@ -294,7 +297,8 @@ class CompiledDAG:
         for k, potential in enumerate(self.potentials):
             name = "theta" if potential.name is None else potential.name
             where = "hoisted to nodes: read once a node" if k in self.hoisted else "read on each edge"
-            uses = np.bincount(potential.index[potential.index >= 0], minlength=1).max()
+            index = potential.index
+            uses = np.bincount(index[index >= 0], minlength=1).max()
             tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
             lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
         kept = int(self.wiring.passing.place[-1])

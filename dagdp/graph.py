@@ -6,35 +6,32 @@ of theta, of every gradient, and of HardMax ties.
 
 from __future__ import annotations
 
-import math
+import weakref
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dagdp.edge_arrays import (
+    EdgeArrays,
+    EndsByLength,
+    Listed,
+    Maker,
+    Numbers,
+    compact,
+    counted_nodes,
+    entry_of,
+    integers,
+    of_edges,
+    potential_of,
+    shape_of,
+    terminals_of,
+)
+from dagdp.edge_arrays import Potential as Potential
+from dagdp.edge_arrays import Shape as Shape
 from dagdp.errors import GraphError
-from dagdp.kinds import refuse_mask
-
-Shape = tuple[int, ...]
-Numbers = NDArray[np.int64]
-#: (first, shape): the ends of a ragged batch are consecutive nodes from `first`, in row-major order of the lengths
-EndsByLength = tuple[int, Shape]
-
-
-@dataclass(frozen=True)
-class Potential:
-    """A named array of weights that edges read: edge e reads `flat[index[e]]`, or nothing where index is -1."""
-
-    name: str | None
-    shape: Shape
-    index: NDArray[np.int64]
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return math.prod(self.shape)
 
 
 class Graph:
@@ -77,7 +74,7 @@ class Graph:
                 raise GraphError(f"{what} is the text {nodes!r}; expected a list of nodes: {what}=[{nodes!r}]")
         self._starts = None if starts is None else list(starts)
         self._ends = None if ends is None else list(ends)
-        self._shapes = None if potentials is None else {k: _shape(k, v) for k, v in potentials.items()}
+        self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
         self._numbers: dict[Hashable, int] = {}
         self._parents: list[int] = []
         self._children: list[int] = []
@@ -116,7 +113,7 @@ class Graph:
                 f"edge {parent!r} -> {child!r} reads potential {unknown[0]!r}, which the graph does not have; "
                 f"it has {list(shapes) or 'none'}. Name it in Graph(potentials={{{unknown[0]!r}: shape}})"
             )
-        places = {name: _entry(name, shapes[name], place) for name, place in entries.items()}
+        places = {name: entry_of(name, shapes[name], place) for name, place in entries.items()}
         self._parents.append(self.add_node(parent))
         self._children.append(self.add_node(child))
         for name, column in self._entries.items():
@@ -139,7 +136,8 @@ class Graph:
 
         Parameters
         ----------
-        parents, children : [edges] node numbers, 0 <= number < num_nodes.
+        parents, children : [edges] node numbers, 0 <= number < num_nodes. Copied, but for int32 arrays that are
+            read-only and own their numbers.
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
         starts, ends : node numbers. Default: nodes without parents, nodes without children.
         potentials : `{name: (shape, index)}`, index [edges] into the flattened array, -1 for "none".
@@ -154,19 +152,52 @@ class Graph:
         >>> graph
         Graph(3 nodes, 3 edges)
         """
-        edges = _integers("parents", parents), _integers("children", children)
-        terminals = tuple(
-            None if nodes is None else _integers(what, nodes) for what, nodes in (("starts", starts), ("ends", ends))
-        )
+        edges = integers("parents", parents), integers("children", children)
         if edges[0].shape != edges[1].shape:
             raise GraphError(
                 f"parents has {edges[0].size} entries and children {edges[1].size}; expected one of each for every edge"
             )
-        read: tuple[Potential, ...] = (_of_edges(edges[0].size),)
+        read: tuple[Potential, ...] = (of_edges(edges[0].size),)
         if potentials is not None:
-            read = tuple(_potential(name, *spec, edges[0].size) for name, spec in potentials.items())
-        size = _counted_nodes(edges) if num_nodes is None else int(num_nodes)
-        return _ArrayGraph(edges, size, terminals, read, ends_by_length=ends_by_length)
+            read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
+        size = counted_nodes(edges) if num_nodes is None else int(num_nodes)
+        return _ArrayGraph(edges, size, terminals_of(starts, ends), read, ends_by_length=ends_by_length)
+
+    @classmethod
+    def from_maker(
+        cls,
+        make: Maker,
+        arguments: tuple[Any, ...],
+        *,
+        num_nodes: int,
+        num_edges: int,
+        starts: ArrayLike,
+        ends: ArrayLike,
+        potentials: Mapping[str, int | Sequence[int]],
+        ends_by_length: EndsByLength | None = None,
+    ) -> Graph:
+        """A graph whose edges `make(*arguments)` lists whenever somebody asks: nothing of their number is kept.
+
+        Parameters
+        ----------
+        make : a function that always returns the same (parents [edges], children [edges], [the index [edges] of each
+            potential]), as `from_edges` takes them. One that can be pickled makes a graph that can.
+        num_nodes, num_edges : how many there are.
+        starts, ends, ends_by_length : as in `from_edges`.
+        potentials : `{name: shape}`, in the order of the indices.
+
+        Raises GraphError, where edges are asked for, if their number is another.
+
+        Example
+        -------
+        >>> def chain(n):
+        ...     return np.arange(n), np.arange(1, n + 1), [np.arange(n)]
+        >>> Graph.from_maker(chain, (3,), num_nodes=4, num_edges=3, starts=[0], ends=[3], potentials={"step": 3})
+        Graph(4 nodes, 3 edges, potential step (3,))
+        """
+        shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
+        terminals = terminals_of(starts, ends)
+        return _MadeGraph((make, arguments), (num_nodes, num_edges), terminals, shapes, ends_by_length)
 
     @property
     def num_nodes(self) -> int:
@@ -183,11 +214,17 @@ class Graph:
         """The user's own names by number, or None where names are the numbers."""
         return list(self._numbers)
 
-    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), each [edges], as node numbers."""
-        return np.array(self._parents, np.int64), np.array(self._children, np.int64)
+        listed = self.listed()
+        return listed.parents.astype(np.int64), listed.children.astype(np.int64)
 
-    def terminals(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    def listed(self) -> EdgeArrays:
+        """Edges and the entries that they read, int32 where the numbers fit. Not to be written to."""
+        ends = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
+        return EdgeArrays(*ends, tuple(potential.index for potential in self.potentials()))
+
+    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         """(starts, ends) as node numbers; None where the default applies."""
         return self._numbered("start", self._starts), self._numbered("end", self._ends)
 
@@ -198,14 +235,19 @@ class Graph:
 
     def snapshot(self) -> Graph:
         """The graph as it is now, which no later `add_edge` changes: what a compiled graph holds."""
-        return _ArrayGraph(self.edges(), self.num_nodes, self.terminals(), self.potentials(), list(self._numbers))
+        listed = self.listed()
+        potentials = self.potentials()
+        read = tuple(Potential(p.name, p.shape, index) for p, index in zip(potentials, listed.indices, strict=True))
+        edges = listed.parents, listed.children
+        return _ArrayGraph(edges, self.num_nodes, self.terminals(), read, list(self._numbers))
 
     def potentials(self) -> tuple[Potential, ...]:
         """The arrays that edges read, in the order in which they were named."""
         if self._shapes is None:
-            return (_of_edges(self.num_edges),)
+            return (of_edges(self.num_edges),)
         return tuple(
-            Potential(name, shape, np.array(self._entries[name], np.int64)) for name, shape in self._shapes.items()
+            Potential(name, shape, compact(np.array(self._entries[name], np.int64)))
+            for name, shape in self._shapes.items()
         )
 
     def __repr__(self) -> str:
@@ -220,21 +262,8 @@ class Graph:
         return np.array([self._numbers[node] for node in nodes], np.int64)
 
 
-class _ArrayGraph(Graph):
-    """A graph that is complete: edges are arrays, nodes are numbers that may have names."""
-
-    def __init__(
-        self,
-        edges: tuple[Numbers, Numbers],
-        num_nodes: int,
-        terminals: tuple[Numbers | None, ...],
-        potentials: tuple[Potential, ...],
-        names: list[Hashable] | None = None,
-        ends_by_length: EndsByLength | None = None,
-    ) -> None:
-        self._edges, self._num_nodes, self._potentials, self._names = edges, num_nodes, potentials, names
-        self._terminals = (terminals[0], terminals[1])
-        self._ends_by_length = ends_by_length
+class _CompleteGraph(Graph):
+    """A graph to which nothing is added: nodes are numbers that may have names."""
 
     def add_node(self, node: Hashable) -> NoReturn:
         raise GraphError(
@@ -245,6 +274,29 @@ class _ArrayGraph(Graph):
         raise GraphError(
             "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add edges one by one"
         )
+
+    def snapshot(self) -> Graph:
+        return self
+
+    def __repr__(self) -> str:
+        return _summary(self, {part.name: part.shape for part in self.potentials() if part.name is not None})
+
+
+class _ArrayGraph(_CompleteGraph):
+    """A graph that keeps its arrays."""
+
+    def __init__(
+        self,
+        edges: tuple[Listed, Listed],
+        num_nodes: int,
+        terminals: tuple[Numbers | None, Numbers | None],
+        potentials: tuple[Potential, ...],
+        names: list[Hashable] | None = None,
+        ends_by_length: EndsByLength | None = None,
+    ) -> None:
+        self._edges, self._num_nodes, self._read, self._names = edges, num_nodes, potentials, names
+        self._terminals = terminals
+        self._ends_by_length = ends_by_length
 
     @property
     def num_nodes(self) -> int:
@@ -262,20 +314,74 @@ class _ArrayGraph(Graph):
     def ends_by_length(self) -> EndsByLength | None:
         return self._ends_by_length
 
-    def edges(self) -> tuple[Numbers, Numbers]:
-        return self._edges
+    def listed(self) -> EdgeArrays:
+        return EdgeArrays(*self._edges, tuple(potential.index for potential in self._read))
 
     def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         return self._terminals
 
     def potentials(self) -> tuple[Potential, ...]:
-        return self._potentials
+        return self._read
 
-    def snapshot(self) -> Graph:
-        return self
 
-    def __repr__(self) -> str:
-        return _summary(self, {part.name: part.shape for part in self._potentials if part.name is not None})
+class _MadeGraph(_CompleteGraph):
+    """A graph whose arrays are made at each demand; readings share them for as long as one of them holds them."""
+
+    def __init__(
+        self,
+        recipe: tuple[Maker, tuple[Any, ...]],
+        size: tuple[int, int],
+        terminals: tuple[Numbers | None, Numbers | None],
+        shapes: dict[str, Shape],
+        ends_by_length: EndsByLength | None,
+    ) -> None:
+        self._recipe, self._size, self._terminals, self._read = recipe, size, terminals, shapes
+        self._ends_by_length = ends_by_length
+        self._made: weakref.ref[EdgeArrays] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": None}
+
+    @property
+    def num_nodes(self) -> int:
+        return self._size[0]
+
+    @property
+    def num_edges(self) -> int:
+        return self._size[1]
+
+    @property
+    def nodes(self) -> None:
+        return None
+
+    @property
+    def ends_by_length(self) -> EndsByLength | None:
+        return self._ends_by_length
+
+    def listed(self) -> EdgeArrays:
+        made = None if self._made is None else self._made()
+        if made is None:
+            make, arguments = self._recipe
+            parents, children, indices = make(*arguments)
+            lists = [integers(f"what {make.__name__} made", one, own=True) for one in (parents, children, *indices)]
+            wrong = [one.size for one in lists if one.size != self.num_edges]
+            if wrong or len(lists) != 2 + len(self._read):
+                raise GraphError(
+                    f"{make.__name__} made {len(lists) - 2} indices and {wrong or self.num_edges} edges; expected an "
+                    f"index for each of the potentials {list(self._read)}, and {self.num_edges} edges in each array"
+                )
+            made = EdgeArrays(lists[0], lists[1], tuple(lists[2:]))
+            self._made = weakref.ref(made)
+        return made
+
+    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
+        return self._terminals
+
+    def potentials(self) -> tuple[Potential, ...]:
+        return tuple(Potential(*named, partial(self._index, k)) for k, named in enumerate(self._read.items()))
+
+    def _index(self, k: int) -> Listed:
+        return self.listed().indices[k]
 
 
 def _summary(graph: Graph, shapes: Mapping[str, Shape] | None) -> str:
@@ -292,97 +398,3 @@ def _short(value: Any) -> str:
     """A value that a user handed over, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _of_edges(edges: int) -> Potential:
-    """theta of a graph without names: an entry for each edge."""
-    return Potential(None, (edges,), np.arange(edges))
-
-
-def _counted_nodes(edges: tuple[Numbers, Numbers]) -> int:
-    """1 + the largest number, refused where nearly all nodes below it would be without an edge."""
-    nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
-    most = 16 * edges[0].size + 10**6
-    if nodes > most:
-        raise GraphError(
-            f"the largest node number is {nodes - 1} and there are {edges[0].size} edges; expected at most {most - 1}: "
-            "every number below the largest is a node. Renumber with "
-            "names, numbers = np.unique([parents, children], return_inverse=True) and "
-            "parents, children = numbers.reshape(2, -1), or give num_nodes= if the nodes are meant"
-        )
-    return nodes
-
-
-def _potential(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
-    potential = Potential(name, _shape(name, shape), _integers(f"the index of potential {name!r}", index))
-    if potential.index.size != edges:
-        raise GraphError(
-            f"the index of potential {name!r} has {potential.index.size} entries; "
-            f"expected one for each of the {edges} edges (-1 for an edge that does not read it)"
-        )
-    return potential
-
-
-def _integers(what: str, values: ArrayLike) -> NDArray[np.int64]:
-    refuse_mask(values, what, GraphError)
-    array = np.asarray(values).ravel()
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.dtype.kind not in "iu":
-        raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
-    return array.astype(np.int64, copy=True)
-
-
-def _shape(name: str, shape: int | Sequence[int]) -> Shape:
-    made = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    if any(not isinstance(n, int | np.integer) or n < 1 for n in made):
-        raise GraphError(f"potential {name!r} has shape {shape!r}; expected positive integers")
-    return tuple(int(n) for n in made)
-
-
-def _entry(name: str, shape: Shape, place: int | Sequence[int]) -> int:
-    indices = (place,) if isinstance(place, int | np.integer) else tuple(place)
-    if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
-        raise GraphError(f"{name}={place!r} is no entry of potential {name!r}, whose shape is {shape}")
-    return int(np.ravel_multi_index(indices, shape)) if shape else 0
-
-
-def from_networkx(
-    G: Any,
-    weight: str = "weight",
-    *,
-    starts: Iterable[Hashable] | None = None,
-    ends: Iterable[Hashable] | None = None,
-) -> tuple[Graph, NDArray[np.float64]]:
-    """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta [edges] follows the edges of `G`.
-
-    Edge number e is the e-th of `G.edges` (with keys for a MultiDiGraph: parallel edges stay apart),
-    so `dict(zip(G.edges, dp_grad(compile(graph), theta)))` is the expected path on G's own edges.
-    Nodes without edges take no part. starts, ends : as in `Graph`.
-    Raises GraphError naming the edge that lacks the attribute.
-
-    Example
-    -------
-    >>> import networkx
-    >>> G = networkx.DiGraph()
-    >>> G.add_weighted_edges_from([("a", "b", 1.0), ("b", "c", 2.0), ("a", "c", 2.5)])
-    >>> graph, theta = from_networkx(G)
-    >>> theta.tolist(), list(G.edges)[1]
-    ([1.0, 2.5, 2.0], ('a', 'c'))
-    """
-    if not hasattr(G, "is_directed") or not G.is_directed():
-        raise GraphError(f"from_networkx was given {type(G).__name__}; expected a DiGraph or a MultiDiGraph")
-    graph = Graph(starts=starts, ends=ends)
-    theta = np.empty(G.number_of_edges())
-    triples = G.edges(keys=True, data=weight) if G.is_multigraph() else G.edges(data=weight)
-    for e, (*edge, value) in enumerate(triples):
-        try:
-            theta[e] = float(value)
-        except (TypeError, ValueError):
-            problem = "has no attribute" if value is None else f"has {value!r}, not a number, as"
-            raise GraphError(
-                f"edge {tuple(edge)!r} {problem} {weight!r}; set it on every edge, "
-                "or name another attribute with weight="
-            ) from None
-        graph.add_edge(edge[0], edge[1])
-    return graph, theta

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import compiled, dtw_grid, ends_of, sizes
+from dagdp.graphs.builders import compiled, cut, dtw_grid, ends_in, may_grow, padded, sizes
 
 
 def dtw_value(
@@ -39,7 +39,7 @@ def dtw_value(
     1.0
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
+    dag, theta, end = _prepared(theta, lengths, band)
     return dp_value(dag, theta, omega, minimize=True, end=end, **options)
 
 
@@ -61,8 +61,9 @@ def dtw_grad(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    return dp_grad(dag, theta, omega, minimize=True, end=end, **options)
+    own = np.shape(theta)[-2:]
+    dag, theta, end = _prepared(theta, lengths, band)
+    return cut(dp_grad(dag, theta, omega, minimize=True, end=end, **options), own)
 
 
 def dtw_hvp(
@@ -83,8 +84,10 @@ def dtw_hvp(
     [[0.0, -2.0], [1.0, 0.0]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, **options)
+    own = np.shape(theta)[-2:]
+    dag, theta, end = _prepared(theta, lengths, band)
+    z = padded(z, own, dag.potentials[0].shape, "z")
+    return cut(dp_hvp(dag, theta, z, omega, minimize=True, end=end, **options), own)
 
 
 def dtw_path(
@@ -98,15 +101,16 @@ def dtw_path(
 ) -> Any:
     """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
 
-    Among equal costs a move down (from i-1) is preferred to right (from j-1) and diagonal.
+    Among equal costs the diagonal move is preferred to down (from i-1), and down to right (from j-1).
 
     >>> import numpy as np
     >>> dtw_path(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]])).tolist()
     [[0, 0], [1, 1], [1, 2], [-1, -1]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, **options) > 0.5
+    own = np.shape(theta)[-2:]
+    dag, theta, end = _prepared(theta, lengths, band)
+    visited = cut(dp_grad(dag, theta, HardMax(), minimize=True, end=end, **options), own) > 0.5
     *batch, N_A, N_B = visited.shape
     flat = np.asarray(visited).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
@@ -118,16 +122,17 @@ def dtw_path(
     return pairs if isinstance(visited, np.ndarray) else visited.long().new_tensor(pairs)
 
 
-def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, Any]:
+def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, Any, Any]:
+    """(graph, theta, end): a larger graph may serve, and theta then has its size."""
     shape = np.shape(theta)
     if len(shape) < 2:
         raise InputError(f"theta has shape {shape}; expected costs [*batch, N_A, N_B]")
-    N_A, N_B = sizes(theta, 2)
-    if lengths is None:
-        return compiled(dtw_grid, N_A, N_B, band), None
+    own = sizes(theta, 2)
+    if lengths is None and band is not None:
+        return compiled(dtw_grid, *own, band), theta, None
     if band is not None:
         raise InputError("both band= and lengths= were given; the band belongs to the full grid: call per length")
-    if not isinstance(lengths, list | tuple) or len(lengths) != 2:
+    if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
-    dag = compiled(dtw_grid, N_A, N_B)
-    return dag, ends_of(dag, lengths, tuple(shape[:-2]))
+    dag = compiled(dtw_grid, *own, axes=2 if may_grow(theta) else 0)
+    return dag, padded(theta, own, dag.potentials[0].shape), ends_in(dag, lengths, own, tuple(shape[:-2]))

@@ -324,23 +324,22 @@ def _pieces_of(
     return made + 1, kept
 
 
-def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
+def shared_entries(in_ptr: Any, in_order: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
     """(whether all edges into a node read the same entry, everywhere; [nodes] that entry, -1: none)."""
-    entries = np.full(size, -2, np.int32)
-    same = _shared_entries(children, numbers, index, rank, entries)
-    return same, np.maximum(entries, -1, out=entries)
+    entries = np.full(size, -1, np.int32)
+    return _shared_entries(in_ptr, in_order, numbers, index, rank, entries), entries
 
 
 @helper
-def _shared_entries(children: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
-    for i in range(children.shape[0]):
-        e = at(numbers, i)
-        entry = -1 if e < 0 else index[e]
-        node = rank[children[i]]
-        if entries[node] == -2:
-            entries[node] = entry
-        elif entries[node] != entry:
-            return False
+def _shared_entries(in_ptr: Any, in_order: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
+    for node in range(in_ptr.shape[0] - 1):
+        for k in range(in_ptr[node], in_ptr[node + 1]):
+            e = at(numbers, at(in_order, k))
+            entry = -1 if e < 0 else index[e]
+            if k == in_ptr[node]:
+                entries[rank[node]] = entry
+            elif entries[rank[node]] != entry:
+                return False
     return True
 
 

@@ -37,6 +37,15 @@ def next_run(heads: Any, tails: Any, i: int, begin: int, end: int, least: int) -
 
 
 @inner
+def steady(values: Any, first: int, last: int, least: int) -> int:
+    """Where values[first:last] stop to advance by a constant step, if that is worth a cut: after `least` of them."""
+    k = first + 2
+    while k < last and values[k] - values[k - 1] == values[first + 1] - values[first]:
+        k += 1
+    return k if least <= k - first and k < last else last
+
+
+@inner
 def fold(values: Any, first: int, last: int, listed: Any, made: int) -> Any:
     """(start, step, made) of values[first:last]: a progression, or copied into `listed` from `made` on."""
     start = np.int64(values[first])
@@ -229,6 +238,7 @@ def _outgoing_runs(
         i = 0
         while i < size:
             j, end = next_run(heads, tails, i, 0, size, least)
+            end = steady(slots, j, end, least)
             for first, last in ((i, j), (j, end)):
                 if first < last:
                     run = runs[made]

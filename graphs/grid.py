@@ -124,10 +124,20 @@ def positive(builder: str, **sizes: Any) -> None:
 
 def _edges_of_grid(N_A: int, N_B: int, band: int | None) -> tuple[Any, Any, list[Any]]:
     rows = rows_of(N_A, N_B, band)
+    parents, children = edges_of_rows(rows)
+    if band is None:
+        return parents, children, [children - 1]
+    width = rows.high - rows.low + 1
+    ahead = np.repeat((np.arange(N_A) * N_B - rows.shift).astype(np.int32), width)  # of a cell's entry to its node
+    return parents, children, [children + ahead[children - 1]]
+
+
+def edges_of_rows(rows: Rows) -> tuple[Any, Any]:
+    """(parents, children) of the moves between the cells of these rows, cell by cell."""
     edges = rows.edges()
     ends = np.cumsum(edges)
-    parents, children, entries = (np.empty(ends[-1], np.int32) for _ in range(3))
-    parents[0], children[0], entries[0] = 0, 1, 0
+    parents, children = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.int32)
+    parents[0], children[0] = 0, 1
     before = Rows(*(bound.astype(np.int32) for bound in rows.before()))
     shift, low = rows.shift.astype(np.int32), rows.low.astype(np.int32)
     for first, last in _stretches(rows):
@@ -145,8 +155,7 @@ def _edges_of_grid(N_A: int, N_B: int, band: int | None) -> tuple[Any, Any, list
             parents[place[there]] = parent[there]
             place += there
         children[begin : ends[last - 1]] = np.repeat(node, fan)
-        entries[begin : ends[last - 1]] = np.repeat(i * N_B + j, fan)
-    return parents, children, [entries]
+    return parents, children
 
 
 def _stretches(rows: Rows) -> Iterator[tuple[int, int]]:

@@ -236,7 +236,8 @@ ALLOWED = {
     "graphs.kept": {""},
     "graphs.builders": {"", "graphs.grid", "graphs.kept"},
     "graphs.viterbi": {"", "graphs.builders"},
-    "graphs.dtw": {"", "graphs.builders", "graphs.grid"},
+    "graphs.strip": {"", "graphs.builders", "graphs.grid", "graphs.kept"},
+    "graphs.dtw": {"", "graphs.builders", "graphs.strip"},
 }  # fmt: skip
 
 #: The imports against the order, made inside a function when the first tensor, or batch of graphs, arrives.

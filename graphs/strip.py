@@ -97,7 +97,7 @@ def strip_of(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int, ..
     n_a, n_b = _checked(lengths, own, batch)
     rows = power_of_two(int(n_a.max()))
     i = np.arange(rows)
-    low, high = bounds(i, n_a[..., None], n_b[..., None], int(band))
+    low, high = (bound.astype(np.int32) for bound in bounds(i, n_a[..., None], n_b[..., None], int(band)))
     reached = i < n_a[..., None]
     left, right = (int(np.where(reached, far, 0).max()) for far in (i - low, high - i))
     sizes = rows, min(power_of_two(max(left, 1)), rows), power_of_two(max(right, 1))

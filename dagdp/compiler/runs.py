@@ -141,10 +141,18 @@ def _incoming_runs(
     return made, kept
 
 
-def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> tuple[int, int]:
+@helper
+def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
     """The most edges of a level, and of a node."""
-    fan = np.diff(ptr)[nodes]
-    return int(np.add.reduceat(fan, level_ptr[:-1]).max()), int(fan.max())
+    most, deepest = 0, 0
+    for lev in range(level_ptr.shape[0] - 1):
+        edges = 0
+        for k in range(level_ptr[lev], level_ptr[lev + 1]):
+            fan = ptr[nodes[k] + 1] - ptr[nodes[k]]
+            edges += fan
+            deepest = max(deepest, fan)
+        most = max(most, edges)
+    return most, deepest
 
 
 @inner

@@ -47,6 +47,7 @@ class UnreachedError(GraphError):
 
 def validate(graph: Graph) -> Sound:
     """The faultless graph and its live part, or a GraphError that names the fault in the user's words."""
+    _check_size(graph)
     listed, potentials, size = graph.listed(), graph.potentials(), graph.num_nodes
     parents, children = listed.parents, listed.children
     fan_in, fan_out, sound, rising, grouped = survey(parents, children, size)
@@ -123,14 +124,18 @@ def _some(graph: Graph, nodes: Numbers) -> str:
     return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
 
 
-def _check_ranges(graph: Graph, parents: NDArray[Any], children: NDArray[Any], sound: bool) -> None:
-    if parents.size == 0:
+def _check_size(graph: Graph) -> None:
+    """Before any array is made, which may be a large one."""
+    if graph.num_edges == 0:
         raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
-    if parents.size > LARGEST or graph.num_nodes >= LARGEST:
+    if graph.num_edges > LARGEST or graph.num_nodes >= LARGEST:
         raise GraphError(
-            f"the graph has {graph.num_nodes} nodes and {parents.size} edges; expected fewer than 2^31 of each. "
+            f"the graph has {graph.num_nodes} nodes and {graph.num_edges} edges; expected fewer than 2^31 of each. "
             "Split it: a batch of smaller graphs has no such limit"
         )
+
+
+def _check_ranges(graph: Graph, parents: NDArray[Any], children: NDArray[Any], sound: bool) -> None:
     for what, nodes in (("parent", parents), ("child", children)):
         wrong = np.empty(0) if sound else np.flatnonzero((nodes < 0) | (nodes >= graph.num_nodes))
         if wrong.size:

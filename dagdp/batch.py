@@ -247,10 +247,11 @@ def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, l
                 "of a batch: name the potentials of all graphs, and give an edge that does not read one the index -1"
             )
         for potential in own.values():
-            wrong = np.flatnonzero((potential.index < -1) | (potential.index >= potential.size))
+            index = potential.index
+            wrong = np.flatnonzero((index < -1) | (index >= potential.size))
             if wrong.size:
                 raise GraphError(
-                    f"graph {g}: edge {wrong[0]} reads entry {potential.index[wrong[0]]} of potential "
+                    f"graph {g}: edge {wrong[0]} reads entry {index[wrong[0]]} of potential "
                     f"{potential.name!r}; expected -1 (none) or an index below {potential.size}"
                 )
     if isinstance(shared, str) or not set(shared) <= set(names) - {None}:

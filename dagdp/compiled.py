@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.errors import InputError
+from dagdp.explained import explained
 from dagdp.graph import Graph, Potential
 from dagdp.lengths import ends_of_lengths
 from dagdp.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
@@ -183,14 +184,16 @@ class CompiledDAG:
         """The user's numbers of the nodes that `start=` names, one or an array of them."""
         return self._user_numbers(start, "start")
 
-    def ends_of(self, lengths: Any) -> Numbers:
+    def ends_of(self, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
         """Where the items of a ragged batch end, for `end=`: int64 [*batch], the graph's own node numbers.
 
         lengths : integers [*batch], at least 1; for a graph that has two lengths, such as an alignment grid, a pair
             (n_a, n_b) of a number or an array [*batch] each.
+        most : the largest lengths, where data fills a part of the graph only. Default: those of the graph.
 
         Raises InputError where a length is out of range, or the graph was built without ends by length: `trellis` and
-        `linear_chain` have them with ragged=True, `dtw_grid` always, others by `Graph.from_edges(ends_by_length=)`.
+        `linear_chain` have them with ragged=True, `dtw_grid` without a band, others by
+        `Graph.from_edges(ends_by_length=)`.
 
         Example
         -------
@@ -200,7 +203,7 @@ class CompiledDAG:
         >>> np.exp(dagdp.dp_value(dag, theta, end=dag.ends_of([1, 3]))).round(6).tolist()  # 2 and 8 state sequences
         [2.0, 8.0]
         """
-        return ends_of_lengths(self.graph.ends_by_length, lengths)
+        return ends_of_lengths(self.graph.ends_by_length, lengths, most)
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""
@@ -298,67 +301,9 @@ class CompiledDAG:
 
     def explain(self) -> str:
         """Levels, widths, fan-in, dead nodes, bytes and what was specialised, as a few lines of text."""
-        levels = self.wiring.incoming.levels
-        widths = np.diff(levels)
-        fan_in = np.bincount(self.children, minlength=self.num_nodes)[levels[1] :]
-        dead_nodes = int((self.rank < 0).sum())
-        dead_edges = self.graph.num_edges - int((self.edges >= 0).sum())
-        lines = [
-            f"CompiledDAG: {self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels",
-            f"  given     {self.graph.num_nodes} nodes, {self.graph.num_edges} edges; "
-            f"dead (on no start-end path): {dead_nodes} nodes, {dead_edges} edges",
-            *self._describe_added(),
-            f"  ends      {self._describe_ends()}",
-            f"  width     {widths.min()} to {widths.max()} nodes a level, {widths.mean():.1f} on average",
-            f"  fan-in    {fan_in.min()} to {fan_in.max()} edges, {fan_in.mean():.1f} on average",
-            f"  edges     {self._describe_runs()}",
-            f"  arrays    {self.nbytes} bytes of int32 indices",
-        ]
-        for k, potential in enumerate(self.potentials):
-            name = "theta" if potential.name is None else potential.name
-            where = "hoisted to nodes: read once a node" if k in self.hoisted else "read on each edge"
-            uses = np.bincount(potential.index[potential.index >= 0], minlength=1).max()
-            tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
-            lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
-        kept = int(self.wiring.passing.place[-1])
-        back = "from weights kept in the gradient" if self.weights_fit else "by pulling"
-        lines.append(f"  kernels   cpu: rows of samples, or of nodes; forward over slots, backward {back}")
-        lines += self._describe_ties()
-        lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
-        return "\n".join(lines)
+        return explained(self)
 
-    def _describe_runs(self) -> str:
-        _, counts, _, steps = self.wiring.incoming.runs.T
-        shares = []
-        for step, word in ((1, "shifted"), (0, "dense"), (-1, "read by index")):
-            edges = int(counts[steps == step].sum())
-            if edges:
-                shares.append(f"{100 * edges / self.num_edges:.0f} % {word}")
-        return ", ".join(shares) + " (forward)"
-
-    def _describe_ties(self) -> list[str]:
-        tied = self.wiring.tied
-        used = np.bincount(tied.pattern[tied.pattern >= 0], minlength=len(tied.shapes))
-        what = [f"{n} levels by 1 matrix of {m} x {d}" for n, (m, d) in zip(used, tied.shapes.tolist(), strict=True)]
-        return [f"  tied      {'; '.join(what)}: multiplied where samples share it (Negentropy)"] if what else []
-
-    def _describe_added(self) -> list[str]:
-        added = self.graph.added_start
-        if added is None:
-            return []
-        starts = int((self.graph.edges()[0] == added).sum())
-        edges = f"{starts} edge{'' if starts == 1 else 's'}"
-        return [f"  of these  1 node and {edges} were added in front of the starts, whose entries are read there"]
-
-    def _describe_ends(self) -> str:
-        named = self.graph.terminals()[1]
-        lost = self._unreached_ends() if named is None else int(np.unique(named).size - self.ends.size)
-        more = f"; dropped, as no start reaches them: {lost}" if lost else ""
-        if self.ends.size == 1:
-            return f"1, no extra node{more}"
-        return f"{self.ends.size}, joined by one extra node (the maximum over them){more}"
-
-    def _unreached_ends(self) -> int:
+    def unreached_ends(self) -> int:
         """Nodes without children that no start reaches."""
         parents, children = self.graph.edges()
         fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))

@@ -7,19 +7,34 @@ of theta, of every gradient, and of HardMax ties. What nodes read is handed to e
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Never, NoReturn
+from functools import partial
+from typing import Any, Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import dagdp.misuse as misuse
+from dagdp.edge_arrays import (
+    EdgeArrays,
+    EndsByLength,
+    Kept,
+    Listed,
+    Made,
+    Maker,
+    Numbers,
+    compact,
+    counted_nodes,
+    integers,
+    of_edges,
+    potential_of,
+    shape_of,
+    summary,
+    terminals_of,
+)
+from dagdp.edge_arrays import Potential as Potential
+from dagdp.edge_arrays import Shape as Shape
 from dagdp.errors import GraphError
-from dagdp.potentials import Place, entries_read, indexed, integers, of_edges, read_by_node, shape_of, short, written
-from dagdp.potentials import Potential as Potential
-from dagdp.potentials import Shape as Shape
-
-Numbers = NDArray[np.int64]
-#: (first, shape): the ends of a ragged batch are consecutive nodes from `first`, in row-major order of the lengths
-EndsByLength = tuple[int, Shape]
+from dagdp.potentials import Place, Reading, entries_read, handed_down, starts_to_enter, written
 
 
 class Graph:
@@ -52,11 +67,7 @@ class Graph:
         potentials: Mapping[str, int | Sequence[int]] | None = None,
     ) -> None:
         if given:
-            raise GraphError(
-                f"Graph was given {short(given[0])}; expected options by name only, starts=, ends= and potentials=. "
-                "Add edges one by one with add_edge(parent, child), or all at once with "
-                "Graph.from_edges(parents, children); a networkx graph enters through dagdp.from_networkx(G)"
-            )
+            raise misuse.graph_given(given[0])
         for what, nodes in (("starts", starts), ("ends", ends)):
             if isinstance(nodes, str):
                 raise GraphError(f"{what} is the text {nodes!r}; expected a list of nodes: {what}=[{nodes!r}]")
@@ -93,17 +104,9 @@ class Graph:
         8.0
         """
         if given:
-            raise GraphError(
-                f"node {node!r} was given {short(given[0])}; expected entries of potentials by name: with "
-                "Graph(potentials={'cost': number_of_nodes}), add_node(node, cost=k) reads theta['cost'][k]"
-            )
+            raise misuse.node_given(node, given[0])
         if entries and self._shapes is None:
-            name, value = next(iter(entries.items()))
-            raise GraphError(
-                f"node {node!r} was given {name}={short(value)}, and the graph has no potential of that name. Name the "
-                f"array, Graph(potentials={{{name!r}: number_of_nodes}}), and for each node its place in it, "
-                f"add_node(node, {name}=k). The weights are theta, handed to dp_value(dag, theta) and its relatives"
-            )
+            raise misuse.node_without_potentials(node, *next(iter(entries.items())))
         shapes = self._shapes or {}
         places = entries_read(f"node {node!r}", shapes, entries)
         try:
@@ -125,19 +128,9 @@ class Graph:
         The edge's weight is the sum of those entries.
         """
         if given:
-            raise GraphError(
-                f"edge {parent!r} -> {child!r} was given {short(given[0])}; expected (parent, child) alone, and "
-                "entries of potentials by name. The numbers on edges are theta: one for each edge, in the order of "
-                "add_edge, handed to dp_value(dag, theta) and its relatives"
-            )
+            raise misuse.edge_given(parent, child, given[0])
         if entries and self._shapes is None:
-            name, value = next(iter(entries.items()))
-            raise GraphError(
-                f"edge {parent!r} -> {child!r} was given {name}={value!r}, and the graph has no "
-                "potential of that name. The numbers on edges are theta: one for each edge, in the order of add_edge, "
-                "handed to dp_value(dag, theta) and its relatives. For entries that edges share, name the array: "
-                f"Graph(potentials={{{name!r}: shape}})"
-            )
+            raise misuse.edge_without_potentials(parent, child, *next(iter(entries.items())))
         places = entries_read(f"edge {parent!r} -> {child!r}", self._shapes or {}, entries)
         self._parents.append(self.add_node(parent))
         self._children.append(self.add_node(child))
@@ -161,7 +154,8 @@ class Graph:
 
         Parameters
         ----------
-        parents, children : [edges] node numbers, 0 <= number < num_nodes.
+        parents, children : [edges] node numbers, 0 <= number < num_nodes. Copied, but for int32 arrays that are
+            read-only and own their numbers.
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
         starts, ends : node numbers. Default: nodes without parents, nodes without children.
         potentials : `{name: (shape, index)}`, index [edges] into the flattened array, -1 for "none".
@@ -177,18 +171,55 @@ class Graph:
         Graph(3 nodes, 3 edges)
         """
         edges = integers("parents", parents), integers("children", children)
-        terminals = tuple(
-            None if nodes is None else integers(what, nodes) for what, nodes in (("starts", starts), ("ends", ends))
-        )
         if edges[0].shape != edges[1].shape:
             raise GraphError(
                 f"parents has {edges[0].size} entries and children {edges[1].size}; expected one of each for every edge"
             )
         read: tuple[Potential, ...] = (of_edges(edges[0].size),)
         if potentials is not None:
-            read = tuple(indexed(name, *spec, edges[0].size) for name, spec in potentials.items())
-        size = _counted_nodes(edges) if num_nodes is None else int(num_nodes)
-        return _ArrayGraph(edges, size, terminals, read, ends_by_length=ends_by_length)
+            read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
+        size = counted_nodes(edges) if num_nodes is None else int(num_nodes)
+        source = Kept(EdgeArrays(*edges, tuple(potential.index for potential in read)))
+        shapes = {potential.name: potential.shape for potential in read}
+        sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
+        return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
+
+    @classmethod
+    def from_maker(
+        cls,
+        make: Maker,
+        arguments: tuple[Any, ...],
+        *,
+        num_nodes: int,
+        num_edges: int,
+        starts: ArrayLike,
+        ends: ArrayLike,
+        potentials: Mapping[str, int | Sequence[int]],
+        ends_by_length: EndsByLength | None = None,
+    ) -> Graph:
+        """A graph whose edges `make(*arguments)` lists whenever somebody asks: nothing of their number is kept.
+
+        Parameters
+        ----------
+        make : a function that always returns the same (parents [edges], children [edges], [the index [edges] of each
+            potential]), as `from_edges` takes them. One that can be pickled makes a graph that can.
+        num_nodes, num_edges : how many there are.
+        starts, ends, ends_by_length : as in `from_edges`.
+        potentials : `{name: shape}`, in the order of the indices.
+
+        Raises GraphError, where edges are asked for, if their number is another.
+
+        Example
+        -------
+        >>> def chain(n):
+        ...     return np.arange(n), np.arange(1, n + 1), [np.arange(n)]
+        >>> Graph.from_maker(chain, (3,), num_nodes=4, num_edges=3, starts=[0], ends=[3], potentials={"step": 3})
+        Graph(4 nodes, 3 edges, potential step (3,))
+        """
+        shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
+        source = Made(make, arguments, num_edges, list(shapes))
+        sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
+        return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
 
     @property
     def num_nodes(self) -> int:
@@ -210,11 +241,17 @@ class Graph:
         """The number of the node "(start)" that compilation put in front of the starts, or None: see `add_node`."""
         return None
 
-    def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), each [edges], as node numbers."""
-        return np.array(self._parents, np.int64), np.array(self._children, np.int64)
+        listed = self.listed()
+        return listed.parents.astype(np.int64), listed.children.astype(np.int64)
 
-    def terminals(self) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    def listed(self) -> EdgeArrays:
+        """Edges and the entries that they read, int32 where the numbers fit. Not to be written to."""
+        ends = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
+        return EdgeArrays(*ends, tuple(potential.index for potential in self.potentials()))
+
+    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         """(starts, ends) as node numbers; None where the default applies."""
         return self._numbered("start", self._starts), self._numbered("end", self._ends)
 
@@ -229,21 +266,15 @@ class Graph:
         Its nodes and edges are those that were added, and behind them, where a start reads entries, one more node and
         an edge from it to each start.
         """
-        (parents, children), potentials, names = self.edges(), self.potentials(), list(self._numbers)
-        starts, ends = self.terminals()
-        entered = self._entered()
-        if not entered.size:
-            return _ArrayGraph((parents, children), len(names), (starts, ends), potentials, names)
-        added, by_node = len(names), self._by_node()
-        edges = np.append(parents, np.full(entered.size, added)), np.append(children, entered)
-        potentials = tuple(
-            Potential(p.name, p.shape, np.append(p.index, by_node[str(p.name)][entered])) for p in potentials
-        )
-        name = "(start)"
-        while name in self._numbers:
-            name = f"({name})"
-        terminals = np.array([added]), ends
-        return _ArrayGraph(edges, added + 1, terminals, potentials, [*names, name], added_start=added)
+        listed, names, (starts, ends) = self.listed(), list(self._numbers), self.terminals()
+        entered = starts_to_enter(self._reading, listed, starts)
+        added = len(names) if entered.size else None
+        if added is not None:
+            listed, starts = self._reading.entering(listed, entered), np.array([added])
+            names.append(_free_name("(start)", self._numbers))
+        sizes = len(names), listed.parents.size
+        shapes: dict[str | None, Shape] = {None: (sizes[1],)} if self._shapes is None else {**self._shapes}
+        return _CompleteGraph(Kept(listed), sizes, (starts, ends), shapes, names, added_start=added)
 
     def potentials(self) -> tuple[Potential, ...]:
         """The arrays that edges read, in the order in which they were named; an edge reads its child's entries, too.
@@ -252,46 +283,15 @@ class Graph:
         """
         if self._shapes is None:
             return (of_edges(self.num_edges),)
-        own = {name: np.array(column, np.int64) for name, column in self._entries.items()}
-        if self._node_entries:
-            children = np.array(self._children, np.int64)
-            for name, by_node in self._by_node().items():
-                of_child = by_node[children]
-                both = np.flatnonzero((own[name] >= 0) & (of_child >= 0))
-                if both.size:
-                    raise GraphError(self._describe_both(name, int(both[0])))
-                own[name] = np.maximum(own[name], of_child)
-        return tuple(Potential(name, shape, own[name]) for name, shape in self._shapes.items())
+        read = handed_down(self._reading, self._entries, self._parents, self._children, list(self._numbers))
+        return tuple(Potential(name, shape, read[name]) for name, shape in self._shapes.items())
 
-    def _by_node(self) -> dict[str, Numbers]:
-        return read_by_node(self._shapes or {}, self._node_entries, len(self._numbers))
-
-    def _entered(self) -> Numbers:
-        """The starts, if one of them reads entries; else none. A node without edges is a start if it reads some."""
-        if not self._node_entries:
-            return np.empty(0, np.int64)
-        size, (parents, children), starts = len(self._numbers), self.edges(), self.terminals()[0]
-        reads = np.zeros(size, bool)
-        reads[list(self._node_entries)] = True
-        if starts is None:
-            inside = np.bincount(children, minlength=size) > 0
-            starts = np.flatnonzero(~inside & (reads | (np.bincount(parents, minlength=size) > 0)))
-        # a start that is named twice is for `validate` to refuse
-        return starts if reads[starts].any() and np.unique(starts).size == starts.size else starts[:0]
-
-    def _describe_both(self, name: str, edge: int) -> str:
-        names, shapes = list(self._numbers), self._shapes or {}
-        parent, child = self._parents[edge], self._children[edge]
-        of_edge = written(shapes, {name: self._entries[name][edge]})
-        of_node = written(shapes, {name: self._node_entries[child][name]})
-        return (
-            f"edge {names[parent]!r} -> {names[child]!r} reads {of_edge}, and its child node {names[child]!r} reads "
-            f"{of_node}; an edge reads one entry of a potential at most. Give edges a potential of their own: "
-            f"Graph(potentials={{{name!r}: {shapes[name]}, 'on_edges': shape}})"
-        )
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self._shapes or {}, self._node_entries, len(self._numbers))
 
     def __repr__(self) -> str:
-        return _summary(self, self._shapes)
+        return summary(self.num_nodes, self.num_edges, self._shapes or {})
 
     def _numbered(self, what: str, nodes: list[Hashable] | None) -> NDArray[np.int64] | None:
         if nodes is None:
@@ -302,40 +302,35 @@ class Graph:
         return np.array([self._numbers[node] for node in nodes], np.int64)
 
 
-class _ArrayGraph(Graph):
-    """A graph that is complete: edges are arrays, nodes are numbers that may have names."""
+class _CompleteGraph(Graph):
+    """A graph to which nothing is added: nodes are numbers that may have names; edges are kept, or made on demand."""
 
     def __init__(
         self,
-        edges: tuple[Numbers, Numbers],
-        num_nodes: int,
-        terminals: tuple[Numbers | None, ...],
-        potentials: tuple[Potential, ...],
+        source: Kept | Made,
+        size: tuple[int, int],
+        terminals: tuple[Numbers | None, Numbers | None],
+        shapes: Mapping[Any, Shape],
         names: list[Hashable] | None = None,
         ends_by_length: EndsByLength | None = None,
         added_start: int | None = None,
     ) -> None:
-        self._edges, self._num_nodes, self._potentials, self._names = edges, num_nodes, potentials, names
-        self._terminals = (terminals[0], terminals[1])
-        self._ends_by_length, self._added_start = ends_by_length, added_start
+        self._source, self._size, self._terminals, self._read = source, size, terminals, dict(shapes)
+        self._names, self._ends_by_length, self._added_start = names, ends_by_length, added_start
 
     def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> NoReturn:
-        raise GraphError(
-            "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add nodes one by one"
-        )
+        raise misuse.added_to_complete("node")
 
     def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
-        raise GraphError(
-            "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add edges one by one"
-        )
+        raise misuse.added_to_complete("edge")
 
     @property
     def num_nodes(self) -> int:
-        return self._num_nodes
+        return self._size[0]
 
     @property
     def num_edges(self) -> int:
-        return int(self._edges[0].size)
+        return self._size[1]
 
     @property
     def nodes(self) -> list[Hashable] | None:
@@ -349,41 +344,27 @@ class _ArrayGraph(Graph):
     def added_start(self) -> int | None:
         return self._added_start
 
-    def edges(self) -> tuple[Numbers, Numbers]:
-        return self._edges
+    def listed(self) -> EdgeArrays:
+        return self._source()
 
     def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         return self._terminals
 
     def potentials(self) -> tuple[Potential, ...]:
-        return self._potentials
+        return tuple(Potential(*named, partial(self._index, k)) for k, named in enumerate(self._read.items()))
+
+    def _index(self, k: int) -> Listed:
+        return self.listed().indices[k]
 
     def snapshot(self) -> Graph:
         return self
 
     def __repr__(self) -> str:
-        return _summary(self, {part.name: part.shape for part in self._potentials if part.name is not None})
+        return summary(self.num_nodes, self.num_edges, self._read)
 
 
-def _summary(graph: Graph, shapes: Mapping[str, Shape] | None) -> str:
-    """Sizes only: edges may be millions."""
-    sizes = ((graph.num_nodes, "node"), (graph.num_edges, "edge"))
-    said = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in sizes]
-    named = [f"{name} {shape}" for name, shape in (shapes or {}).items()]
-    if named:
-        named[0] = f"potential{'' if len(named) == 1 else 's'} {named[0]}"
-    return f"Graph({', '.join(said + named)})"
-
-
-def _counted_nodes(edges: tuple[Numbers, Numbers]) -> int:
-    """1 + the largest number, refused where nearly all nodes below it would be without an edge."""
-    nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
-    most = 16 * edges[0].size + 10**6
-    if nodes > most:
-        raise GraphError(
-            f"the largest node number is {nodes - 1} and there are {edges[0].size} edges; expected at most {most - 1}: "
-            "every number below the largest is a node. Renumber with "
-            "names, numbers = np.unique([parents, children], return_inverse=True) and "
-            "parents, children = numbers.reshape(2, -1), or give num_nodes= if the nodes are meant"
-        )
-    return nodes
+def _free_name(name: str, taken: Mapping[Hashable, int]) -> str:
+    """The name, in so many brackets that no node has it."""
+    while name in taken:
+        name = f"({name})"
+    return name

@@ -84,7 +84,7 @@ def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> 
     for (entries, inverse), first in zip(found, offsets[:-1], strict=True):
         none = int(entries[0] < 0)  # -1 comes first
         places.append(np.where(inverse >= none, inverse - none + first, -1))
-    return Section(name, shapes, offsets, np.concatenate(used)), places
+    return Section(name, shapes, offsets, np.concatenate(used).astype(np.int64)), places
 
 
 @dataclass(frozen=True, eq=False)

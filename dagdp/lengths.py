@@ -14,19 +14,19 @@ from dagdp.kinds import is_tensor, refuse_mask
 Numbers = NDArray[np.int64]
 
 
-def ends_of_lengths(rule: EndsByLength | None, lengths: Any) -> Numbers:
-    """[*batch] the user's numbers of the nodes where items of these lengths end."""
+def ends_of_lengths(rule: EndsByLength | None, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
+    """[*batch] the user's numbers of the nodes where items of these lengths end, which are `most` at most."""
     if rule is None:
         raise InputError(
             "the graph has no ends by length; build it with trellis(..., ragged=True), linear_chain(..., ragged=True) "
-            "or dtw_grid, or give Graph.from_edges(ends_by_length=(first, shape))"
+            "or dtw_grid without a band, or give Graph.from_edges(ends_by_length=(first, shape))"
         )
     first, shape = rule
     given = [lengths] if len(shape) == 1 else lengths
     if not isinstance(given, list | tuple) or len(given) != len(shape):
         raise InputError(f"lengths is {lengths!r}; expected {len(shape)} of them, each a number or [*batch]")
     names = ["lengths"] if len(shape) == 1 else [f"lengths[{k}]" for k in range(len(shape))]
-    steps = [checked_lengths(*told) - 1 for told in zip(names, given, shape, strict=True)]
+    steps = [checked_lengths(*told) - 1 for told in zip(names, given, most or shape, strict=True)]
     try:
         steps = list(np.broadcast_arrays(*steps))
     except ValueError:

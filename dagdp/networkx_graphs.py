@@ -13,7 +13,7 @@ from dagdp.errors import GraphError, InputError
 from dagdp.graph import Graph
 from dagdp.inputs import collect
 from dagdp.kinds import is_tensor, plain_array
-from dagdp.potentials import short
+from dagdp.misuse import short
 
 Numbers = NDArray[np.float64]
 Nodes = Hashable | Iterable[Hashable]

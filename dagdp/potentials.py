@@ -1,70 +1,18 @@
-"""Potentials: named arrays of weights, and which entry of each an edge reads; what users say of both, checked."""
+"""Which entries of potentials edges and nodes read: what users say of both, checked, and handed to edges."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from dagdp.edge_arrays import EdgeArrays, Listed, Numbers, Shape, compact
 from dagdp.errors import GraphError
-from dagdp.kinds import refuse_mask
 
-Shape = tuple[int, ...]
 #: The place of an entry as users name it: an index, or one index for each axis.
 Place = int | Sequence[int]
-
-
-@dataclass(frozen=True)
-class Potential:
-    """A named array of weights that edges read: edge e reads `flat[index[e]]`, or nothing where index is -1."""
-
-    name: str | None
-    shape: Shape
-    index: NDArray[np.int64]
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return math.prod(self.shape)
-
-
-def of_edges(edges: int) -> Potential:
-    """theta of a graph without names: an entry for each edge."""
-    return Potential(None, (edges,), np.arange(edges))
-
-
-def indexed(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
-    """A potential of a graph from arrays; a GraphError unless it has an index for each edge."""
-    potential = Potential(name, shape_of(name, shape), integers(f"the index of potential {name!r}", index))
-    if potential.index.size != edges:
-        raise GraphError(
-            f"the index of potential {name!r} has {potential.index.size} entries; "
-            f"expected one for each of the {edges} edges (-1 for an edge that does not read it)"
-        )
-    return potential
-
-
-def integers(what: str, values: ArrayLike) -> NDArray[np.int64]:
-    """What was given as a flat array of its own; a GraphError unless it holds whole numbers."""
-    refuse_mask(values, what, GraphError)
-    array = np.asarray(values).ravel()
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.dtype.kind not in "iu":
-        raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
-    return array.astype(np.int64, copy=True)
-
-
-def shape_of(name: str, shape: int | Sequence[int]) -> Shape:
-    """The shape of a potential; a GraphError unless it is of positive integers."""
-    made = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    if any(not isinstance(n, int | np.integer) or n < 1 for n in made):
-        raise GraphError(f"potential {name!r} has shape {shape!r}; expected positive integers")
-    return tuple(int(n) for n in made)
 
 
 def entries_read(what: str, shapes: Mapping[str, Shape], places: Mapping[str, Place]) -> dict[str, int]:
@@ -99,18 +47,74 @@ def written(shapes: Mapping[str, Shape], read: Mapping[str, int]) -> str:
     return ", ".join(said)
 
 
-def read_by_node(
-    shapes: Mapping[str, Shape], entries: Mapping[int, Mapping[str, int]], nodes: int
-) -> dict[str, NDArray[np.int64]]:
-    """{potential: [nodes] the entry that each node reads, -1 for none}, from those of each node that reads some."""
-    read = {name: np.full(nodes, -1) for name in shapes}
-    for number, own in entries.items():
-        for name, entry in own.items():
-            read[name][number] = entry
-    return read
+@dataclass(frozen=True)
+class Reading:
+    """The entries that nodes read: {node: {potential: the flat index of the entry}}, of so many nodes."""
+
+    shapes: Mapping[str, Shape]
+    entries: Mapping[int, Mapping[str, int]]
+    nodes: int
+
+    def by_node(self, name: str) -> Numbers:
+        """[nodes] the entry of a potential that each node reads, -1 for none."""
+        read = np.full(self.nodes, -1)
+        for number, own in self.entries.items():
+            read[number] = own.get(name, -1)
+        return read
+
+    def entering(self, listed: EdgeArrays, entered: Numbers) -> EdgeArrays:
+        """The edges, and behind them one from a new node, whose number is the last, to each of the nodes `entered`."""
+        edges = (listed.parents, np.full(entered.size, self.nodes)), (listed.children, entered)
+        indices = zip(listed.indices, self.shapes, strict=True)
+        return EdgeArrays(
+            *(compact(np.concatenate(pair)) for pair in edges),
+            tuple(compact(np.append(index, self.by_node(name)[entered])) for index, name in indices),
+        )
 
 
-def short(value: Any) -> str:
-    """A value that a user handed over, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def handed_down(
+    reading: Reading,
+    of_edges: Mapping[str, Sequence[int]],
+    parents: Sequence[int],
+    children: Sequence[int],
+    names: Sequence[Any],
+) -> dict[str, Listed]:
+    """{potential: [edges] the entry that each edge reads}: its own, or that of its child; -1 for none.
+
+    Raises GraphError where an edge and its child read the same potential.
+    """
+    own = {name: np.array(column, np.int64) for name, column in of_edges.items()}
+    into = np.array(children, np.int64)
+    for name in own if reading.entries else ():
+        of_child = reading.by_node(name)[into]
+        both = np.flatnonzero((own[name] >= 0) & (of_child >= 0))
+        if both.size:
+            edge = int(both[0])
+            entries, pair = (int(own[name][edge]), int(of_child[edge])), (names[parents[edge]], names[children[edge]])
+            raise GraphError(_describe_both(reading.shapes, name, entries, pair))
+        own[name] = np.maximum(own[name], of_child)
+    return {name: compact(index) for name, index in own.items()}
+
+
+def _describe_both(shapes: Mapping[str, Shape], name: str, entries: tuple[int, int], nodes: tuple[Any, Any]) -> str:
+    of_edge, of_node = (written(shapes, {name: entry}) for entry in entries)
+    parent, child = nodes
+    return (
+        f"edge {parent!r} -> {child!r} reads {of_edge}, and its child node {child!r} reads "
+        f"{of_node}; an edge reads one entry of a potential at most. Give edges a potential of their own: "
+        f"Graph(potentials={{{name!r}: {shapes[name]}, 'on_edges': shape}})"
+    )
+
+
+def starts_to_enter(reading: Reading, listed: EdgeArrays, starts: Numbers | None) -> Numbers:
+    """The starts, if one of them reads entries; else none. A node without edges is a start if it reads some."""
+    if not reading.entries:
+        return np.empty(0, np.int64)
+    size = reading.nodes
+    reads = np.zeros(size, bool)
+    reads[list(reading.entries)] = True
+    if starts is None:
+        inside = np.bincount(listed.children, minlength=size) > 0
+        starts = np.flatnonzero(~inside & (reads | (np.bincount(listed.parents, minlength=size) > 0)))
+    # a start that is named twice is for `validate` to refuse
+    return starts if reads[starts].any() and np.unique(starts).size == starts.size else starts[:0]

@@ -152,8 +152,9 @@ def _edge_weights(dag: CompiledDAG, weights: Weights, item: int) -> NDArray[np.f
     """[edges] the sum over potentials of the entry that each edge reads."""
     total = np.zeros(dag.graph.num_edges)
     for potential, block in zip(dag.potentials, weights.blocks, strict=True):
-        reads = potential.index >= 0
-        total[reads] += block[item if block.shape[0] > 1 else 0][potential.index[reads]]
+        index = potential.index
+        reads = index >= 0
+        total[reads] += block[item if block.shape[0] > 1 else 0][index[reads]]
     return total
 
 
@@ -208,8 +209,9 @@ def _scatter(
 ) -> None:
     for potential, block, array in zip(dag.potentials, weights.blocks, out, strict=True):
         rows = array.reshape(block.shape)
-        reads = potential.index >= 0
-        np.add.at(rows[item if block.shape[0] > 1 else 0], potential.index[reads], edges[reads])
+        index = potential.index
+        reads = index >= 0
+        np.add.at(rows[item if block.shape[0] > 1 else 0], index[reads], edges[reads])
 
 
 def dp_value(

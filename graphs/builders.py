@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from dagdp import CompiledDAG, Graph, GraphError, InputError, compile
+from dagdp import CompiledDAG, Graph, GraphError, InputError
+from dagdp.graphs.grid import dtw_grid as dtw_grid
+from dagdp.graphs.grid import positive
+from dagdp.graphs.kept import Shelf
 
 
 def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Graph:
@@ -27,24 +30,13 @@ def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Gr
     >>> trellis(3, 2).num_edges
     12
     """
-    _positive("trellis", T=T, S=S)
+    positive("trellis", T=T, S=S)
     if initial not in ("single", "all"):
         raise GraphError(f"initial={initial!r}; expected 'single' (one start) or 'all' (v_0 = 0 in every state)")
     begin = 1 if initial == "single" else S
-    t, to, source = np.indices((T, S, S)).reshape(3, -1)
-    used = (t > 0) | (source < begin)
-    t, to, source = t[used], to[used], source[used]
-    parents = np.where(t == 0, source, begin + (t - 1) * S + source)
-    children = begin + t * S + to
-    last, state = (a.ravel() for a in np.mgrid[0 if ragged else T - 1 : T, 0:S])
-    first_end, ends = begin + T * S, T if ragged else 1
-    return Graph.from_edges(
-        np.concatenate([parents, begin + last * S + state]),
-        np.concatenate([children, first_end + (last - last.min())]),
-        ends=np.arange(first_end, first_end + ends),
-        potentials={"theta": ((T, S, S), np.concatenate([(t * S + to) * S + source, np.full(last.size, -1)]))},
-        ends_by_length=(first_end, (T,)) if ragged else None,
-    )
+    sizes, ends = _sizes_of_chain(T, S, begin, ragged)
+    potentials = {"theta": (T, S, S)}
+    return Graph.from_maker(_edges_of_trellis, (T, S, begin, ragged), potentials=potentials, **sizes, **ends)
 
 
 def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
@@ -56,94 +48,93 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     >>> linear_chain(3, 2).num_edges
     12
     """
-    _positive("linear_chain", T=T, S=S)
-    t, to, source = np.indices((T, S, S)).reshape(3, -1)
-    used = (t > 0) | (source == 0)
-    t, to, source = t[used], to[used], source[used]
-    last, state = (a.ravel() for a in np.mgrid[0 if ragged else T - 1 : T, 0:S])
-    none = np.full(last.size, -1)
-    parents = np.concatenate([np.where(t == 0, 0, 1 + (t - 1) * S + source), 1 + last * S + state])
-    children = np.concatenate([1 + t * S + to, 1 + T * S + (last - last.min())])
-    first_end, ends = 1 + T * S, T if ragged else 1
-    return Graph.from_edges(
-        parents,
-        children,
-        ends=np.arange(first_end, first_end + ends),
-        ends_by_length=(first_end, (T,)) if ragged else None,
-        potentials={
-            "emission": ((T, S), np.concatenate([t * S + to, none])),
-            "transition": ((S, S), np.concatenate([np.where(t > 0, to * S + source, -1), none])),
-            "start": ((S,), np.concatenate([np.where(t == 0, to, -1), none])),
-            "end": ((S,), np.concatenate([np.full(t.size, -1), state])),
-        },
-    )
+    positive("linear_chain", T=T, S=S)
+    sizes, ends = _sizes_of_chain(T, S, 1, ragged)
+    potentials = {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
+    return Graph.from_maker(_edges_of_linear_chain, (T, S, ragged), potentials=potentials, **sizes, **ends)
 
 
-def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
-    """The alignment grid: a start node, then cells (i, j) as node 1 + i·N_B + j; moves down, right, diagonal.
-
-    One potential `cost` (N_A, N_B), paid on entering a cell, the first included. Moves into a cell stand in
-    the order down (from i-1), right (from j-1), diagonal, which decides ties under HardMax.
-
-    band : keep only cells at most `band` cells away from the line between the two corners, counted along the
-        longer series (Sakoe-Chiba, slanted for unequal lengths); 0: the cells nearest to the line. Both corners always
-        belong to it, every band is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`.
-
-    >>> dtw_grid(3, 4).num_edges
-    24
-    """
-    _positive("dtw_grid", N_A=N_A, N_B=N_B)
-    i, j = (a.ravel() for a in np.indices((N_A, N_B)))
-    inside = np.ones(N_A * N_B, bool)
-    if band is not None:
-        if isinstance(band, bool) or not isinstance(band, int | np.integer) or band < 0:
-            raise GraphError(f"band={band!r}; expected a whole number of cells, at least 0, or None for the full grid")
-        # measured between the corners, in whole numbers so that transposing cannot round differently; half a cell to
-        # each side of the line always holds a connected path
-        skew = np.abs(i * (N_B - 1) - j * (N_A - 1))
-        inside = 2 * skew <= max(2 * band, 1) * max(N_A - 1, N_B - 1)
-    cell = np.arange(N_A * N_B)
-    moves = [(1, 0), (0, 1), (1, 1)]
-    parents, children = [np.zeros(1, np.int64)], [np.ones(1, np.int64)]
-    for down, right in moves:
-        source = cell - down * N_B - right
-        kept = inside & (i >= down) & (j >= right)
-        kept[kept] = inside[source[kept]]
-        parents.append(1 + source[kept])
-        children.append(1 + cell[kept])
-    into = np.concatenate(children)
-    return Graph.from_edges(
-        np.concatenate(parents),
-        into,
-        num_nodes=1 + N_A * N_B,
-        starts=[0],
-        ends=[N_A * N_B],
-        potentials={"cost": ((N_A, N_B), into - 1)},
-        ends_by_length=(1, (N_A, N_B)),
-    )
+def _sizes_of_chain(T: int, S: int, begin: int, ragged: bool) -> tuple[dict[str, int], dict[str, Any]]:
+    """Of `begin` start nodes, T x S states and one end, or T: (number of nodes and edges, starts and ends)."""
+    first_end, ends = begin + T * S, T if ragged else 1
+    sizes = {"num_nodes": first_end + ends, "num_edges": begin * S + (T - 1) * S * S + ends * S}
+    return sizes, {
+        "starts": np.arange(begin),
+        "ends": np.arange(first_end, first_end + ends),
+        "ends_by_length": (first_end, (T,)) if ragged else None,
+    }
 
 
-def compiled(builder: Callable[..., Graph], *arguments: Any) -> CompiledDAG:
+def _edges_of_chain(T: int, S: int, begin: int, ragged: bool) -> tuple[Any, Any, tuple[int, int]]:
+    """(parents, children, (a, b)): the first a edges leave starts, those from b on enter ends; states to by from."""
+    ends = T if ragged else 1
+    a = begin * S
+    b = a + (T - 1) * S * S
+    parents, children = np.empty(b + ends * S, np.int32), np.empty(b + ends * S, np.int32)
+    state = np.arange(begin, begin + T * S, dtype=np.int32).reshape(T, S)
+    parents[:a], children[:a] = np.tile(np.arange(begin), S), np.repeat(state[0], begin)
+    parents[a:b].reshape(T - 1, S, S)[:] = state[:-1, None, :]
+    children[a:b].reshape(T - 1, S, S)[:] = state[1:, :, None]
+    parents[b:], children[b:] = state[T - ends :].ravel(), np.repeat(np.arange(ends), S) + begin + T * S
+    return parents, children, (a, b)
+
+
+def _edges_of_trellis(T: int, S: int, begin: int, ragged: bool) -> tuple[Any, Any, list[Any]]:
+    parents, children, (a, b) = _edges_of_chain(T, S, begin, ragged)
+    entries = np.full(parents.size, -1, np.int32)
+    entries[:a] = np.arange(S * S).reshape(S, S)[:, :begin].ravel()
+    entries[a:b] = np.arange(S * S, S * S + b - a)
+    return parents, children, [entries]
+
+
+def _edges_of_linear_chain(T: int, S: int, ragged: bool) -> tuple[Any, Any, list[Any]]:
+    parents, children, (a, b) = _edges_of_chain(T, S, 1, ragged)
+    emission, transition, start, end = (np.full(parents.size, -1, np.int32) for _ in range(4))
+    emission[:b] = children[:b] - 1
+    transition[a:b].reshape(T - 1, S * S)[:] = np.arange(S * S)
+    start[:a] = np.arange(S)
+    end[b:].reshape(-1, S)[:] = np.arange(S)
+    return parents, children, [emission, transition, start, end]
+
+
+_shelf = Shelf()
+
+
+def compiled(builder: Callable[..., Graph], *arguments: Any, axes: int = 0, grown: tuple[Any, ...] = ()) -> CompiledDAG:
     """`compile(builder(*arguments))`, kept for the next call with the same arguments.
+
+    axes : how many of the arguments, the first, are sizes of data: a graph of larger sizes may serve, made with
+        `grown` in the place of the other arguments. See `Shelf.serving`.
 
     >>> compiled(trellis, 3, 2) is compiled(trellis, 3, 2)
     True
     """
-    return _kept(builder, *arguments)
+    if not axes:
+        return _shelf.graph(builder, *arguments)
+    return _shelf.serving(builder, arguments[:axes], arguments[axes:], grown)
 
 
-@lru_cache(maxsize=64)
-def _kept(builder: Callable[..., Graph], *arguments: Any) -> CompiledDAG:
-    return compile(builder(*arguments))
+def ends_in(dag: CompiledDAG, lengths: Any, own: tuple[int, ...], data: tuple[int, ...]) -> Any:
+    """`end=` for data of sizes `own`, which may fill a part of the graph only: None where it ends with the graph.
 
+    lengths : of each item, None where all items are as long as the data. They have to fit its batch dimensions.
 
-def ends_of(dag: CompiledDAG, lengths: Any, data: tuple[int, ...]) -> Any:
-    """`dag.ends_of(lengths)`, seen to fit the batch dimensions of the data.
-
-    >>> ends_of(compiled(trellis, 3, 2, "single", True), [1, 3], (2,)).tolist()
-    [7, 9]
+    >>> dag = compiled(trellis, 3, 2, "single", True)
+    >>> ends_in(dag, [1, 3], (3,), (2,)).tolist(), ends_in(dag, None, (2,), (2,))
+    ([7, 9], 8)
     """
-    ends = dag.ends_of(lengths)
+    rule = dag.graph.ends_by_length
+    if lengths is None:
+        if rule is None:
+            return None
+        first, whole = rule
+        if own == whole and dag.ends.size == 1:
+            return None
+        steps = 0
+        for size, most in zip(own, whole, strict=True):
+            steps = steps * most + size - 1
+        return first + steps
+    ends = dag.ends_of(lengths, most=own)
     try:
         np.broadcast_shapes(ends.shape, data)
     except ValueError:
@@ -154,6 +145,55 @@ def ends_of(dag: CompiledDAG, lengths: Any, data: tuple[int, ...]) -> Any:
     return ends
 
 
+def padded(values: Any, own: tuple[int, ...], whole: tuple[int, ...], what: str = "theta") -> Any:
+    """The array or tensor [*batch, *own] as [*batch, *whole], with zeros behind it.
+
+    >>> padded(np.ones((1, 2)), (1, 2), (2, 2)).tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    if own == whole:
+        return values
+    shape = tuple(np.shape(values))
+    if shape[len(shape) - len(own) :] != own:
+        raise InputError(f"{what} has shape {shape}; expected [*batch, {', '.join(map(str, own))}]")
+    if isinstance(values, np.ndarray):
+        made = np.zeros((*shape[: len(shape) - len(own)], *whole), values.dtype)
+        made[corner(own)] = values
+        return made
+    behind = [number for n, m in zip(own[::-1], whole[::-1], strict=True) for number in (0, m - n)]
+    return sys.modules["torch"].nn.functional.pad(values, behind)
+
+
+def cut(result: Any, own: tuple[int, ...]) -> Any:
+    """The part [*batch, *own] of a result on a larger graph, as an array of its own.
+
+    >>> cut(np.eye(3), (1, 2)).tolist()
+    [[1.0, 0.0]]
+    """
+    if tuple(result.shape[result.ndim - len(own) :]) == own:
+        return result
+    part = result[corner(own)]
+    return part.copy() if isinstance(part, np.ndarray) else part.clone()
+
+
+def corner(own: tuple[int, ...]) -> tuple[Any, ...]:
+    """The index of [*batch, *own] in a larger array.
+
+    >>> corner((2,))
+    (Ellipsis, slice(None, 2, None))
+    """
+    return (..., *(slice(None, size) for size in own))
+
+
+def may_grow(values: Any) -> bool:
+    """Whether what was given can be brought to another size without a word: not lists, nor masked arrays.
+
+    >>> may_grow(np.ones(2)), may_grow([1.0])
+    (True, False)
+    """
+    return type(values) is np.ndarray or not isinstance(values, np.ndarray | list | tuple | int | float)
+
+
 def sizes(array: Any, count: int) -> tuple[int, ...]:
     """The last `count` dimensions as plain numbers, also where a tracer holds them as symbols.
 
@@ -161,9 +201,3 @@ def sizes(array: Any, count: int) -> tuple[int, ...]:
     (1, 2)
     """
     return tuple(operator.index(size) for size in np.shape(array)[-count:])
-
-
-def _positive(builder: str, **sizes: Any) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
-            raise GraphError(f"{builder} was given {name}={size!r}; expected a whole number, at least 1")

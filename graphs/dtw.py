@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import compiled, dtw_grid, ends_of, sizes
+from dagdp.graphs.builders import compiled, cut, dtw_grid, ends_in, may_grow, padded, sizes
+from dagdp.graphs.strip import Strip, strip_of
 
 
 def dtw_value(
@@ -28,7 +29,7 @@ def dtw_value(
     omega : default Negentropy(1.0): the soft-DTW of Cuturi and Blondel, which may be negative.
     lengths : (n_a, n_b), each a number or [*batch]: the size of each item's own corner; cells outside it are never
         read and may hold NaN. Their axes and the leading axes of theta broadcast to the batch.
-    band : see `dtw_grid`. The band runs between the corners of the full grid: not to be combined with `lengths`.
+    band : see `dtw_grid`. With `lengths` it runs between the corners of each item's own size, as if each were alone.
     on_infeasible, threads, backend : as in `dagdp.dp_value`.
 
     Raises InputError (shape, dtype, NaN or -inf, lengths out of range).
@@ -39,8 +40,8 @@ def dtw_value(
     1.0
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    return dp_value(dag, theta, omega, minimize=True, end=end, **options)
+    problem = _prepared(theta, lengths, band)
+    return dp_value(problem.dag, problem.theta(theta), omega, minimize=True, end=problem.end, **options)
 
 
 def dtw_grad(
@@ -61,8 +62,9 @@ def dtw_grad(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    return dp_grad(dag, theta, omega, minimize=True, end=end, **options)
+    problem = _prepared(theta, lengths, band)
+    path = dp_grad(problem.dag, problem.theta(theta), omega, minimize=True, end=problem.end, **options)
+    return problem.result(path)
 
 
 def dtw_hvp(
@@ -83,8 +85,9 @@ def dtw_hvp(
     [[0.0, -2.0], [1.0, 0.0]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    return dp_hvp(dag, theta, z, omega, minimize=True, end=end, **options)
+    problem = _prepared(theta, lengths, band)
+    weights, direction = problem.theta(theta), problem.direction(z)
+    return problem.result(dp_hvp(problem.dag, weights, direction, omega, minimize=True, end=problem.end, **options))
 
 
 def dtw_path(
@@ -98,15 +101,16 @@ def dtw_path(
 ) -> Any:
     """The least-cost alignment as index pairs: int64 [*batch, N_A + N_B - 1, 2], rows behind its end are -1.
 
-    Among equal costs a move down (from i-1) is preferred to right (from j-1) and diagonal.
+    Among equal costs the diagonal move is preferred to down (from i-1), and down to right (from j-1).
 
     >>> import numpy as np
     >>> dtw_path(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]])).tolist()
     [[0, 0], [1, 1], [1, 2], [-1, -1]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, band)
-    visited = dp_grad(dag, theta, HardMax(), minimize=True, end=end, **options) > 0.5
+    problem = _prepared(theta, lengths, band)
+    path = dp_grad(problem.dag, problem.theta(theta), HardMax(), minimize=True, end=problem.end, **options)
+    visited = problem.result(path) > 0.5
     *batch, N_A, N_B = visited.shape
     flat = np.asarray(visited).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
@@ -118,16 +122,39 @@ def dtw_path(
     return pairs if isinstance(visited, np.ndarray) else visited.long().new_tensor(pairs)
 
 
-def _prepared(theta: Any, lengths: Any, band: int | None) -> tuple[CompiledDAG, Any]:
+class _Problem(NamedTuple):
+    """A graph for data of sizes `own`, and how arrays [*batch, *own] go in and out: it may be a larger one."""
+
+    dag: CompiledDAG
+    own: tuple[int, int]
+    end: Any
+    strip: Strip | None = None
+
+    def theta(self, values: Any) -> Any:
+        if self.strip is not None:
+            return self.strip.gathered(values, np.inf)
+        return padded(values, self.own, self.dag.potentials[0].shape)
+
+    def direction(self, z: Any) -> Any:
+        if self.strip is not None:
+            return self.strip.gathered(z, 0.0, "z")
+        return padded(z, self.own, self.dag.potentials[0].shape, "z")
+
+    def result(self, made: Any) -> Any:
+        return cut(made, self.own) if self.strip is None else self.strip.spread(made)
+
+
+def _prepared(theta: Any, lengths: Any, band: int | None) -> _Problem:
     shape = np.shape(theta)
     if len(shape) < 2:
         raise InputError(f"theta has shape {shape}; expected costs [*batch, N_A, N_B]")
-    N_A, N_B = sizes(theta, 2)
-    if lengths is None:
-        return compiled(dtw_grid, N_A, N_B, band), None
-    if band is not None:
-        raise InputError("both band= and lengths= were given; the band belongs to the full grid: call per length")
-    if not isinstance(lengths, list | tuple) or len(lengths) != 2:
+    own, batch = sizes(theta, 2), tuple(shape[:-2])
+    if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
-    dag = compiled(dtw_grid, N_A, N_B)
-    return dag, ends_of(dag, lengths, tuple(shape[:-2]))
+    if band is None:
+        dag = compiled(dtw_grid, *own, axes=2 if may_grow(theta) else 0)
+        return _Problem(dag, own, ends_in(dag, lengths, own, batch))
+    if lengths is None:
+        return _Problem(compiled(dtw_grid, *own, band), own, None)
+    strip = strip_of(lengths, own, band, batch)
+    return _Problem(strip.dag, own, strip.end, strip)

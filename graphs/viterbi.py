@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
-from dagdp.graphs.builders import compiled, ends_of, sizes, trellis
+from dagdp.graphs.builders import compiled, cut, ends_in, may_grow, padded, sizes, trellis
 
 
 def viterbi_value(
@@ -36,7 +36,7 @@ def viterbi_value(
     True
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, initial)
+    dag, theta, end = _prepared(theta, lengths, initial)
     return dp_value(dag, theta, omega, end=end, **options)
 
 
@@ -59,8 +59,9 @@ def viterbi_grad(
     [[0.25, 0.25], [0.25, 0.25]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, initial)
-    return dp_grad(dag, theta, omega, end=end, **options)
+    own = np.shape(theta)[-3:]
+    dag, theta, end = _prepared(theta, lengths, initial)
+    return cut(dp_grad(dag, theta, omega, end=end, **options), own)
 
 
 def viterbi_marginals(
@@ -103,8 +104,10 @@ def viterbi_hvp(
     0.0
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, initial)
-    return dp_hvp(dag, theta, z, omega, end=end, **options)
+    own = np.shape(theta)[-3:]
+    dag, theta, end = _prepared(theta, lengths, initial)
+    z = padded(z, own, dag.potentials[0].shape, "z")
+    return cut(dp_hvp(dag, theta, z, omega, end=end, **options), own)
 
 
 def viterbi_decode(
@@ -123,17 +126,22 @@ def viterbi_decode(
     [0, 1]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
-    dag, end = _prepared(theta, lengths, initial)
-    visited = dp_grad(dag, theta, HardMax(), end=end, **options).sum(-1)
+    own = np.shape(theta)[-3:]
+    dag, theta, end = _prepared(theta, lengths, initial)
+    visited = cut(dp_grad(dag, theta, HardMax(), end=end, **options), own).sum(-1)
     states = visited.argmax(-1)
     states[(visited < 0.5).all(-1)] = -1
     return states
 
 
-def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any]:
+def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any, Any]:
+    """(graph, theta, end): a graph of more steps may serve, and theta then has as many."""
     shape = np.shape(theta)
     if len(shape) < 3 or shape[-1] != shape[-2]:
         raise InputError(f"theta has shape {shape}; expected [*batch, T, S, S], indexed [t, to, from]")
     T, S, _ = sizes(theta, 3)
-    dag = compiled(trellis, T, S, initial, lengths is not None)
-    return dag, None if lengths is None else ends_of(dag, lengths, tuple(shape[:-3]))
+    arguments = T, S, initial, lengths is not None
+    axes = 1 if may_grow(theta) else 0
+    dag = compiled(trellis, *arguments, axes=axes, grown=(S, initial, True))
+    end = ends_in(dag, lengths, (T,), tuple(shape[:-3]))
+    return dag, padded(theta, (T, S, S), dag.potentials[0].shape), end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import tracemalloc
 
@@ -306,3 +307,56 @@ def lost_end(**terminals: object) -> Graph:
     graph = Graph(potentials={"days": (1,)}, ends=["d"], **terminals)
     graph.add_edge("a", "b"), graph.add_edge("c", "b"), graph.add_node("d"), graph.add_node("a", days=0)
     return graph
+
+
+def chain(n):
+    return np.arange(n), np.arange(1, n + 1), [np.arange(n) % 2]
+
+
+def made_chain(n, edges=None):
+    sizes = {"num_nodes": n + 1, "num_edges": n if edges is None else edges}
+    return Graph.from_maker(chain, (n,), **sizes, starts=[0], ends=[n], potentials={"w": 2})
+
+
+def test_a_made_graph_keeps_no_edge_and_answers_what_a_listed_one_does():
+    dag, theta = compile(made_chain(5)), np.array([1.0, 10.0])
+    listed = compile(Graph.from_edges(*chain(5)[:2], potentials={"w": (2, chain(5)[2][0])}))
+    assert not any(isinstance(part, np.ndarray) for part in vars(dag.graph).values())
+    copies = [dag, pickle.loads(pickle.dumps(dag)), compile(copy.deepcopy(dag.graph)), compile(dag.graph)]
+    for one in copies:
+        assert dp_value(one, theta, HardMax()) == dp_value(listed, theta, HardMax()) == 23
+        assert [nodes.tolist() for nodes in one.graph.edges()] == [nodes.tolist() for nodes in listed.graph.edges()]
+        assert one.potentials[0].index.tolist() == listed.potentials[0].index.tolist()
+        assert dagdp.best_path(one, theta).edges.tolist() == dagdp.best_path(listed, theta).edges.tolist()
+        assert one.explain() == listed.explain()
+    assert dp_value(dagdp.compile_batch([dag.graph] * 2), [theta, -theta], HardMax()).tolist() == [23, -23]
+    for bad in (np.array([1.0, np.nan]), np.array([np.inf, 0.0])):
+        with pytest.raises(InputError, match=r"theta.* is (nan|inf)"):
+            dp_value(dag, bad)
+
+
+def test_readings_of_a_made_graph_share_its_arrays_while_one_holds_them():
+    graph = made_chain(4)
+    first = graph.listed()
+    assert graph.listed() is first and graph.potentials()[0].index is first.indices[0]
+    del first
+    assert graph._source.made() is None
+
+
+def test_a_maker_that_lists_another_number_of_edges_is_named():
+    with pytest.raises(GraphError, match=r"chain made 1 indices and .* edges; expected .* and 7 edges"):
+        compile(made_chain(5, edges=7))
+
+
+def test_arrays_that_nobody_else_writes_to_are_not_copied():
+    edges = np.array([0, 1], np.int32), np.array([1, 2], np.int32)
+    edges[1].flags.writeable = False
+    listed = Graph.from_edges(*edges).listed()
+    assert listed.parents is not edges[0] and listed.children is edges[1] and listed.indices[0].dtype == np.int32
+
+
+def test_a_potential_beyond_32_bits_is_refused():
+    with pytest.raises(GraphError, match=r"potential 'w' has shape \(65536, 65536\).*; expected fewer than 2\^31"):
+        compile(Graph.from_edges([0], [1], potentials={"w": ((65536, 65536), [2])}))
+    with pytest.raises(GraphError, match=r"3600000001 nodes .* expected fewer than 2\^31 of each"):
+        compile(dagdp.graphs.dtw_grid(60_000, 60_000))  # before any array is made

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import oracles
 import pytest
 
+import dagdp
 from dagdp import GraphError, HardMax, InputError, Negentropy, SquaredL2, compile, dp_value
 from dagdp.graphs import (
+    builders,
     dtw_grad,
     dtw_grid,
     dtw_hvp,
     dtw_path,
     dtw_value,
+    kept,
     linear_chain,
     trellis,
     viterbi_decode,
@@ -188,6 +193,114 @@ def test_on_infeasible_reaches_the_shortcuts():
         dtw_hvp(costs, np.zeros((2, 2)), on_infeasible="raise")
 
 
+def test_ties_prefer_the_diagonal_then_down_then_right():
+    """As tslearn and dtw-python."""
+    assert dtw_path(np.zeros((3, 2))).tolist() == [[0, 0], [1, 0], [2, 1], [-1, -1]]
+    assert dtw_path(np.zeros((2, 3))).tolist() == [[0, 0], [0, 1], [1, 2], [-1, -1]]
+    cost = np.array([[0.0, 0.0, 9.0], [0.0, 9.0, 0.0], [9.0, 0.0, 0.0]])
+    assert dtw_path(cost)[:4].tolist() == [[0, 0], [0, 1], [1, 2], [2, 2]]  # down into the last cell, not right
+
+
+@pytest.mark.parametrize("band", [0, 1, 3])
+@pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.7), SquaredL2(0.5)], ids=repr)
+def test_a_band_with_lengths_is_each_items_own(band, omega):
+    rng, sizes = np.random.default_rng(6), [(9, 7), (1, 1), (4, 7), (9, 3), (1, 5), (6, 1), (7, 7)]
+    theta = np.full((len(sizes), 9, 7), np.nan)
+    for b, (n, m) in enumerate(sizes):
+        theta[b, :n, :m] = rng.random((n, m))
+    options = {"lengths": ([n for n, _ in sizes], [m for _, m in sizes]), "band": band}
+    value, path, pairs = (
+        dtw_value(theta, omega, **options),
+        dtw_grad(theta, omega, **options),
+        dtw_path(theta, **options),
+    )
+    product = dtw_hvp(theta, theta, omega, **options)
+    for b, (n, m) in enumerate(sizes):
+        own = theta[b, :n, :m]
+        assert value[b] == pytest.approx(dtw_value(own, omega, band=band), abs=1e-12)
+        np.testing.assert_allclose(path[b, :n, :m], dtw_grad(own, omega, band=band), atol=1e-12)
+        np.testing.assert_allclose(product[b, :n, :m], dtw_hvp(own, own, omega, band=band), atol=1e-11)
+        np.testing.assert_array_equal(pairs[b, : n + m - 1], dtw_path(own, band=band))
+        assert not path[b, n:].any() and not path[b, :, m:].any() and (pairs[b, n + m - 1 :] == -1).all()
+
+
+def test_one_matrix_with_several_lengths_and_a_band():
+    cost, sizes = np.random.default_rng(3).random((6, 5)), [(6, 5), (2, 3)]
+    value = dtw_value(cost, HardMax(), lengths=([6, 2], [5, 3]), band=1)
+    assert value.tolist() == [dtw_value(cost[:n, :m], HardMax(), band=1) for n, m in sizes]
+    assert dtw_value(cost, HardMax(), lengths=(2, 3), band=1) == value[1]
+
+
+def test_a_band_costs_its_cells():
+    """Nodes are the band's cells, and no array has the size of the matrix."""
+    tracemalloc.start()
+    dag = compile(dtw_grid(3000, 3000, 4))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert dag.num_nodes == 1 + 9 * 3000 - 20 and dag.graph.num_nodes == dag.num_nodes
+    assert peak < 9_000_000  # measured: 5; one int32 a cell of the matrix is 36
+
+
+@pytest.mark.specialised
+def test_a_compiled_grid_keeps_few_bytes_a_cell():
+    compile(dtw_grid(20, 20))
+    tracemalloc.start()
+    dag = compile(dtw_grid(700, 700))
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept_bytes < 12 * dag.num_nodes  # measured: 10.4; 112 where the lists of edges stay
+
+
+def test_sizes_share_a_graph_and_find_what_their_own_graphs_do():
+    """The first size has its own graph, others that of the next powers of two: with the same numbers."""
+    rng, shelf = np.random.default_rng(7), builders._shelf
+    for n, m in [(11, 6), (7, 12), (1, 9), (8, 16), (13, 13)]:
+        cost, grid = rng.random((2, n, m)), compile(dtw_grid(n, m))
+        value, path = dagdp.dp_value_and_grad(grid, cost, SquaredL2(0.5), minimize=True)
+        np.testing.assert_allclose(dtw_value(cost, SquaredL2(0.5)), value, atol=1e-13)
+        found = dtw_grad(cost, SquaredL2(0.5))
+        np.testing.assert_allclose(found, path, atol=1e-13)
+        held = found.size if found.base is None else found.base.size
+        assert found.shape == cost.shape and held == cost.size and dtw_path(cost).shape == (2, n + m - 1, 2)
+        change = dagdp.dp_hvp(grid, cost, cost, SquaredL2(0.5), minimize=True)
+        np.testing.assert_allclose(dtw_hvp(cost, cost, SquaredL2(0.5)), change, atol=1e-13)
+        assert shelf.serving(dtw_grid, (n, m), (), ()).potentials[0].shape in {
+            (n, m),
+            (16, 8),
+            (8, 16),
+            (16, 16),
+            (1, 16),
+        }
+    for T in (9, 5, 7, 3):
+        theta, own = rng.normal(size=(2, T, 3, 3)), compile(trellis(T, 3))
+        np.testing.assert_allclose(viterbi_value(theta), dp_value(own, theta), atol=1e-13)
+        np.testing.assert_allclose(viterbi_marginals(theta), dagdp.dp_grad(own, theta).sum(-1), atol=1e-13)
+        np.testing.assert_allclose(viterbi_hvp(theta, theta), dagdp.dp_hvp(own, theta, theta), atol=1e-13)
+        assert viterbi_decode(theta).tolist() == [viterbi_decode(one).tolist() for one in theta]
+        assert viterbi_value(theta[0], lengths=2) == pytest.approx(viterbi_value(theta[0, :2]), abs=1e-13)
+        with pytest.raises(InputError, match=f"lengths is {T + 1}; expected 1 to {T}"):
+            viterbi_value(theta[0], lengths=T + 1)
+        with pytest.raises(InputError, match=r"theta\[1, 2, 1, 0\] is nan"):
+            viterbi_value(np.where(np.arange(2 * T * 9).reshape(theta.shape) == T * 9 + 21, np.nan, theta))
+
+
+def test_the_shelf_is_bounded_in_bytes(monkeypatch):
+    shelf = kept.Shelf()
+    size = kept.bytes_of(shelf.graph(dtw_grid, 30, 30))
+    monkeypatch.setattr(kept, "ROOM", 5 * size // 2)
+    graphs = [shelf.graph(dtw_grid, 30, 30 + k) for k in (0, 1, 2)]
+    assert list(shelf._kept.values()) == graphs[1:] and shelf.graph(dtw_grid, 30, 30) is not graphs[0]
+    monkeypatch.setattr(kept, "ROOM", 1)
+    assert shelf.graph(dtw_grid, 9, 9) is shelf.graph(dtw_grid, 9, 9) and len(shelf._kept) == 1
+
+
+def test_a_size_that_stays_gets_a_graph_of_its_own():
+    shelf, sizes = kept.Shelf(), lambda dag: dag.potentials[0].shape[0]
+    assert [sizes(shelf.serving(trellis, (T,), (2,), (2, "single", True))) for T in (4, 9, 5)] == [4, 16, 8]
+    asked = [sizes(shelf.serving(trellis, (9,), (2,), (2, "single", True))) for _ in range(kept.IN_A_ROW + 1)]
+    assert asked == [16] * (kept.IN_A_ROW - 1) + [9] * 2
+
+
 def test_ragged_dtw_equals_each_pair_alone():
     rng, sizes = np.random.default_rng(5), [(4, 6), (1, 2), (3, 3)]
     theta = np.full((3, 4, 6), np.nan)
@@ -240,7 +353,27 @@ def test_ragged_dtw_equals_each_pair_alone():
             InputError,
             "lengths is a masked array",
         ),
-        (lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 3), band=1), InputError, "both band= and lengths= were given"),
+        (
+            lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 4), band=1),
+            InputError,
+            r"lengths\[1\] has 4; expected 1 to 3",
+        ),
+        (lambda: dtw_value(np.zeros((3, 3)), lengths=(3, 3.0), band=1), InputError, r"lengths\[1\] has dtype float64"),
+        (
+            lambda: dtw_grad(np.zeros((2, 3, 3)), lengths=([3, 3, 3], 3), band=1),
+            InputError,
+            r"lengths have shapes .* and the data has batch dimensions \(2,\)",
+        ),
+        (
+            lambda: dtw_value(np.full((2, 3, 3), np.nan), lengths=([1, 3], 3), band=0),
+            InputError,
+            r"theta\[0, 0, 0\] is nan; expected a number",
+        ),
+        (
+            lambda: dtw_hvp(np.zeros((2, 3, 3)), np.zeros((2, 3, 4)), lengths=([1, 3], 3), band=0),
+            InputError,
+            r"z has shape \(2, 3, 4\); expected \[\*batch, 3, 3\]",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, message):

@@ -99,6 +99,27 @@ def _group_edges(nodes: Any, others: Any, fill: Any, order: Any, far: Any) -> No
         far[place] = others[e]
 
 
+def by_parent(parents: Any, children: Any, fan_out: Any, in_ptr: Any) -> Any:
+    """(ptr, order, far) as `adjacency` has them, by parent; no children are given where edges are grouped."""
+    if children.size or not parents.size:
+        return adjacency(parents, children, fan_out, False)
+    ptr = np.zeros(fan_out.size + 1, np.int32)
+    np.cumsum(fan_out, out=ptr[1:])
+    order, far = np.empty(parents.size, np.int32), np.empty(parents.size, np.int32)
+    _group_grouped(parents, in_ptr, ptr[:-1].copy(), order, far)
+    return ptr, order, far
+
+
+@loop
+def _group_grouped(parents: Any, in_ptr: Any, fill: Any, order: Any, far: Any) -> None:
+    for child in range(in_ptr.shape[0] - 1):
+        for e in range(in_ptr[child], in_ptr[child + 1]):
+            place = fill[parents[e]]
+            fill[parents[e]] = place + 1
+            order[place] = e
+            far[place] = child
+
+
 def places(ptr: Any, order: Any) -> Any:
     """place[e] says the how many-th edge of its node e is; nothing where edges are grouped."""
     place = np.empty(order.size, np.int32)

@@ -16,6 +16,7 @@ from dagdp.kernels.jit import loop
 from dagdp.wiring import SHEET_COLUMNS
 
 BAND_LEVELS = SHEET_COLUMNS  # shorter bands would turn squares that are half empty
+MOSTLY_READ = 4  # entries a node: of more than that, only those that are read are numbered
 BAND_NODES = 2048  # bands of narrow levels grow to this: rows of 64 bytes that stay in L2
 
 
@@ -29,23 +30,40 @@ def cut_bands(level_ptr: Numbers) -> Numbers:
     return np.array(cuts)
 
 
-def sorted_in_bands(node_entry: Numbers, size: int, level_ptr: Numbers, bands: Numbers) -> tuple[Numbers, Numbers]:
-    """(ptr [bands+1], nodes): the nodes that read an entry of a potential of `size` entries, by band and entry."""
+def places_among_read(node_entry: Numbers, size: int) -> tuple[Numbers, int]:
+    """(place [nodes], room): where the entries of nodes stand among those that are read, in their order.
+
+    Two entries are neighbours if and only if their places are: an entry that nobody reads leaves a gap. Most entries
+    are read: then they are their own places. Few are, as in a band: then no array has the size of the potential.
+    """
+    if size <= MOSTLY_READ * node_entry.size:
+        return node_entry, size
+    read = np.sort(node_entry[node_entry >= 0])
+    read = read[np.append(True, np.diff(read) > 0)[: read.size]]  # np.unique takes ten times as long
+    place = np.arange(read.size, dtype=np.int32)
+    place[1:] += np.cumsum(np.diff(read) > 1, dtype=np.int32)
+    room = int(place[-1]) + 1 if read.size else 0
+    return np.where(node_entry >= 0, np.append(place, -1)[np.searchsorted(read, node_entry)], np.int32(-1)), room
+
+
+def sorted_in_bands(place: Numbers, room: int, level_ptr: Numbers, bands: Numbers) -> tuple[Numbers, Numbers]:
+    """(ptr [bands+1], nodes): the nodes that read an entry, by band and entry; -1 in `place` for one that does not."""
     nodes_of_bands = np.diff(level_ptr[bands])
     band = np.repeat(np.arange(nodes_of_bands.size, dtype=np.int32), nodes_of_bands)
     ptr = np.zeros(bands.size, np.int64)
-    np.cumsum(np.bincount(band[node_entry >= 0], minlength=nodes_of_bands.size), out=ptr[1:])
+    np.cumsum(np.bincount(band[place >= 0], minlength=nodes_of_bands.size), out=ptr[1:])
     nodes = np.empty(ptr[-1], np.int32)
-    first, following = np.full(size, -1, np.int32), np.empty(node_entry.size, np.int32)
-    _by_entry(node_entry, band, first, following, ptr[:-1].copy(), nodes)
+    if nodes.size:
+        first, following = np.full(room, -1, np.int32), np.empty(place.size, np.int32)
+        _by_entry(place, band, first, following, ptr[:-1].copy(), nodes)
     return ptr, nodes
 
 
 @loop
-def _by_entry(node_entry: Any, band: Any, first: Any, following: Any, fill: Any, nodes: Any) -> None:
+def _by_entry(place: Any, band: Any, first: Any, following: Any, fill: Any, nodes: Any) -> None:
     """Readers of an entry are chained, then taken entry by entry: two passes over nodes, however many bands."""
-    for node in range(node_entry.shape[0] - 1, -1, -1):
-        entry = node_entry[node]
+    for node in range(place.shape[0] - 1, -1, -1):
+        entry = place[node]
         if entry >= 0:
             following[node] = first[entry]
             first[entry] = node

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagdp.compiler.arrays import adjacency, order_nodes
-from dagdp.compiler.level import Levelled, Small
+from dagdp.compiler.arrays import order_nodes
+from dagdp.compiler.level import Levelled
+from dagdp.compiler.validate import Small
 
 
 @dataclass(frozen=True)
@@ -16,13 +17,10 @@ class Renumbered:
     level_ptr: Small  # [levels+1] internal numbers of a level's nodes
     order: Small  # [live nodes] the user's number
     rank: Small  # [user's nodes, the extra end behind them] the internal number, -1 for a pruned node
-    out_ptr: Small  # outgoing edges, node by node in the user's numbers
-    out_order: Small
-    out_child: Small  # in that order
 
 
 def renumber(levelled: Levelled) -> Renumbered:
-    """Nodes sorted by (level, -fan-in, user's number); edges by parent."""
+    """Nodes sorted by (level, -fan-in, user's number)."""
     level_ptr, order, rank = order_nodes(levelled.level, levelled.fan_in, levelled.fan_out)
-    out_ptr, out_order, out_child = adjacency(levelled.parents, levelled.children, levelled.fan_out, False)
-    return Renumbered(levelled, level_ptr, order, rank, out_ptr, out_order, out_child)
+    levelled.level = levelled.fan_in = order[:0].copy()
+    return Renumbered(levelled, level_ptr, order, rank)

@@ -37,6 +37,15 @@ def next_run(heads: Any, tails: Any, i: int, begin: int, end: int, least: int) -
 
 
 @inner
+def steady(values: Any, first: int, last: int, least: int) -> int:
+    """Where values[first:last] stop to advance by a constant step, if that is worth a cut: after `least` of them."""
+    k = first + 2
+    while k < last and values[k] - values[k - 1] == values[first + 1] - values[first]:
+        k += 1
+    return k if least <= k - first and k < last else last
+
+
+@inner
 def fold(values: Any, first: int, last: int, listed: Any, made: int) -> Any:
     """(start, step, made) of values[first:last]: a progression, or copied into `listed` from `made` on."""
     start = np.int64(values[first])
@@ -132,10 +141,18 @@ def _incoming_runs(
     return made, kept
 
 
-def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> tuple[int, int]:
+@loop
+def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
     """The most edges of a level, and of a node."""
-    fan = np.diff(ptr)[nodes]
-    return int(np.add.reduceat(fan, level_ptr[:-1]).max()), int(fan.max())
+    most, deepest = 0, 0
+    for lev in range(level_ptr.shape[0] - 1):
+        edges = 0
+        for k in range(level_ptr[lev], level_ptr[lev + 1]):
+            fan = ptr[nodes[k] + 1] - ptr[nodes[k]]
+            edges += fan
+            deepest = max(deepest, fan)
+        most = max(most, edges)
+    return most, deepest
 
 
 @inner
@@ -229,6 +246,7 @@ def _outgoing_runs(
         i = 0
         while i < size:
             j, end = next_run(heads, tails, i, 0, size, least)
+            end = steady(slots, j, end, least)
             for first, last in ((i, j), (j, end)):
                 if first < last:
                     run = runs[made]
@@ -324,23 +342,22 @@ def _pieces_of(
     return made + 1, kept
 
 
-def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
+def shared_entries(in_ptr: Any, in_order: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
     """(whether all edges into a node read the same entry, everywhere; [nodes] that entry, -1: none)."""
-    entries = np.full(size, -2, np.int32)
-    same = _shared_entries(children, numbers, index, rank, entries)
-    return same, np.maximum(entries, -1, out=entries)
+    entries = np.full(size, -1, np.int32)
+    return _shared_entries(in_ptr, in_order, numbers, index, rank, entries), entries
 
 
 @loop
-def _shared_entries(children: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
-    for i in range(children.shape[0]):
-        e = at(numbers, i)
-        entry = -1 if e < 0 else index[e]
-        node = rank[children[i]]
-        if entries[node] == -2:
-            entries[node] = entry
-        elif entries[node] != entry:
-            return False
+def _shared_entries(in_ptr: Any, in_order: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
+    for node in range(in_ptr.shape[0] - 1):
+        for k in range(in_ptr[node], in_ptr[node + 1]):
+            e = at(numbers, at(in_order, k))
+            entry = -1 if e < 0 else index[e]
+            if k == in_ptr[node]:
+                entries[rank[node]] = entry
+            elif entries[rank[node]] != entry:
+                return False
     return True
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import dagdp.pool as pool
 from dagdp.compiled import UNREACHED, CompiledDAG, frozen, locked
-from dagdp.compiler.bands import cut_bands, floors, sorted_in_bands, window
+from dagdp.compiler.arrays import by_parent
+from dagdp.compiler.bands import cut_bands, floors, places_among_read, sorted_in_bands, window
 from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.runs import (
@@ -29,8 +30,7 @@ from dagdp.compiler.runs import (
 )
 from dagdp.compiler.sheets import find_sheets
 from dagdp.compiler.tie import tie
-from dagdp.compiler.validate import Numbers
-from dagdp.graph import Potential
+from dagdp.compiler.validate import Numbers, Small
 from dagdp.progressions import EDGE, ENTRY, LISTED
 from dagdp.wiring import SHEET_COLUMNS, Hoisted, Incoming, Outgoing, Wiring
 
@@ -45,17 +45,20 @@ LEAST_PIECE = 8  # entries: half a square of float32
 def specialise(done: Renumbered) -> CompiledDAG:
     """Choose for each potential where it is read, fold away what advances by a constant step, freeze the rest."""
     levelled, sound = done.levelled, done.levelled.sound
-    shared = [
-        shared_entries(levelled.children, levelled.edges, p.index, done.rank, done.order.size) for p in sound.potentials
-    ]
+    csr = levelled.in_ptr, levelled.in_order, levelled.edges
+    shared = [shared_entries(*csr, index, done.rank, done.order.size) for index in levelled.indices]
     on_nodes = [k for k, (same, _) in enumerate(shared) if same and PROVE]
     on_edges = [k for k in range(len(shared)) if k not in on_nodes]
-    threads = min(2, pool.available()) if levelled.children.size > LARGE else 1
+    for k in on_nodes:
+        levelled.indices[k] = done.order[:0].copy()  # nobody asks again
+    threads = min(2, pool.available()) if levelled.parents.size > LARGE else 1
     incoming, (outgoing, farthest) = pool.run(lambda side: side(done, on_edges), [_incoming, _outgoing], threads)
-    bare = _bare(done, sound.potentials[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
+    bare = _bare(done, levelled.indices[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
     if bare is not None:
         size = sound.potentials[on_edges[0]].size
         incoming = incoming._replace(direct=_direct(incoming), reader=_reader(incoming, size), bare=bare)
+    if not on_edges:
+        levelled.parents = levelled.in_parent = levelled.in_order = done.order[:0].copy()
     sizes = [sound.potentials[k].size for k in on_nodes]
     hoisted = _hoisted(on_nodes, [shared[k][1] for k in on_nodes], sizes, done.level_ptr, farthest)
     if not PROVE:
@@ -82,16 +85,16 @@ def specialise(done: Renumbered) -> CompiledDAG:
     )
 
 
-def _bare(done: Renumbered, potential: Potential) -> NDArray[np.int32] | None:
+def _bare(done: Renumbered, index: Small) -> NDArray[np.int32] | None:
     """The nodes none of whose edges reads an entry, where every other edge reads one of its own; None where not."""
-    index, levelled = potential.index, done.levelled
+    levelled = done.levelled
     edges = levelled.edges
     if edges.size == 0 and is_identity(index):
         return frozen(np.empty(0))
     read = index if edges.size == 0 else np.where(edges >= 0, index[edges], -1)
-    nodes = np.zeros(levelled.level.size, bool)
-    nodes[levelled.children[read < 0]] = True
-    own = read[~nodes[levelled.children]]
+    nodes, children = np.zeros(levelled.in_ptr.size - 1, bool), levelled.child_of_edges
+    nodes[children[read < 0]] = True
+    own = read[~nodes[children]]
     fits = own.size > 0 and own.size == np.count_nonzero(read >= 0) and np.bincount(own).max() == 1
     return frozen(np.sort(done.rank[np.flatnonzero(nodes)])) if fits else None
 
@@ -111,14 +114,14 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
     )
     pieces, listed, ptr, taken = [np.empty((0, 3), np.int32)], [np.empty(0, np.int32)], [0], 0
     for k in on_edges:
-        index = levelled.sound.potentials[k].index
+        index = levelled.indices[k]
         found, entries = pieces_of(done.order, *csr, levelled.edges, index, LEAST_PIECE)
         found[found[:, 2] == LISTED, 1] += taken
         pieces.append(found)
         listed.append(entries)
         ptr.append(ptr[-1] + len(found))
         taken += entries.size
-    fan_in = levelled.fan_in[done.order] if on_edges else done.order[:0]
+    fan_in = np.diff(levelled.in_ptr)[done.order] if on_edges else done.order[:0]
     return Incoming(
         levels=frozen(done.level_ptr),
         place=frozen(done.level_ptr),
@@ -171,6 +174,7 @@ def _reader(incoming: Incoming, entries: int) -> NDArray[np.int32]:
 
 def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:
     levelled = done.levelled
+    out = by_parent(levelled.parents, levelled.children, levelled.fan_out, levelled.in_ptr)
     level_runs, runs, listed, farthest = outgoing_runs(
         done.level_ptr,
         done.order,
@@ -178,14 +182,12 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
         levelled.edges,
         levelled.in_ptr,
         levelled.slot,
-        done.out_ptr,
-        done.out_order,
-        done.out_child,
+        *out,
         LEAST_RUN,
         ENTRY + 2 * len(on_edges),
     )
     for place, k in enumerate(on_edges):
-        index, column = levelled.sound.potentials[k].index, ENTRY + 2 * place
+        index, column = levelled.indices[k], ENTRY + 2 * place
         if is_identity(index):
             runs[:, column : column + 2] = runs[:, EDGE : EDGE + 2]
         else:
@@ -199,8 +201,12 @@ def _hoisted(
     blocks: list[int], node_entries: list[NDArray[Any]], sizes: list[int], level_ptr: Any, farthest: Numbers
 ) -> Hoisted:
     bands = cut_bands(level_ptr)
-    found = [find_sheets(entry, size, level_ptr, bands) for entry, size in zip(node_entries, sizes, strict=True)]
-    lists = [sorted_in_bands(left, size, level_ptr, bands) for (_, _, left), size in zip(found, sizes, strict=True)]
+    found, lists = [], []
+    for entry, size in zip(node_entries, sizes, strict=True):
+        place, room = places_among_read(entry, size)
+        ptr, sheets, left = find_sheets(entry, place, room, level_ptr, bands)
+        found.append((ptr, sheets))
+        lists.append(sorted_in_bands(left, room, level_ptr, bands))
     nothing, no_sheet = np.empty(0, np.int64), np.empty((0, 3 + SHEET_COLUMNS), np.int64)
     return Hoisted(
         blocks=frozen(np.array(blocks, np.int64)),
@@ -209,8 +215,8 @@ def _hoisted(
         ptr=frozen(_joined([ptr for ptr, _ in lists])),
         node=frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
         entry=frozen(np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])),
-        sheet_ptr=frozen(_joined([ptr for ptr, _, _ in found])),
-        sheets=frozen(np.concatenate([no_sheet, *(sheets for _, sheets, _ in found)])),
+        sheet_ptr=frozen(_joined([ptr for ptr, _ in found])),
+        sheets=frozen(np.concatenate([no_sheet, *(sheets for _, sheets in found)])),
     )
 
 

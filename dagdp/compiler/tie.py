@@ -13,9 +13,8 @@ import numpy as np
 
 from dagdp.compiled import frozen
 from dagdp.compiler.arrays import at
-from dagdp.compiler.level import Small
 from dagdp.compiler.renumber import Renumbered
-from dagdp.compiler.validate import Numbers
+from dagdp.compiler.validate import Numbers, Small
 from dagdp.kernels.jit import loop
 from dagdp.progressions import CHILD, COUNT, LISTED, PARENT, expanded
 from dagdp.wiring import Outgoing, Tied
@@ -33,10 +32,10 @@ def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied
         nodes = done.level_ptr, done.order, done.rank
         _dense_levels(*nodes, levelled.in_ptr, levelled.in_parent, LEAST_COLUMNS, LEAST_ROWS, rows, first)
     dense = np.flatnonzero(rows)
-    columns = levelled.fan_in[done.order[done.level_ptr[dense]]]
+    columns = np.diff(levelled.in_ptr)[done.order[done.level_ptr[dense]]] if dense.size else dense
     marks = np.zeros((len(on_edges), levels), np.uint64)
     for place, k in enumerate(on_edges):
-        csr, index = (levelled.in_ptr, levelled.in_order), levelled.sound.potentials[k].index
+        csr, index = (levelled.in_ptr, levelled.in_order), levelled.indices[k]
         _fingerprints(dense, done.level_ptr, done.order, *csr, levelled.edges, rows, index, marks[place])
     found: dict[tuple[Any, ...], list[int]] = {}
     for level, width in zip(dense.tolist(), columns.tolist(), strict=True):
@@ -138,5 +137,5 @@ def _matrices(done: Renumbered, on_edges: list[int], levels: Numbers, m: int, wi
     places = levelled.in_ptr[nodes][:, :, None] + np.arange(width)
     edges = levelled.in_order[places] if levelled.in_order.size else places
     edges = levelled.edges[edges] if levelled.edges.size else edges
-    read = [np.where(edges >= 0, levelled.sound.potentials[k].index[edges], -1) for k in on_edges]
+    read = [np.where(edges >= 0, levelled.indices[k][edges], -1) for k in on_edges]
     return np.stack(read)

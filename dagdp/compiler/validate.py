@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiler.arrays import adjacency, first_outside, group, reach, survey, topological_order
+from dagdp.edge_arrays import LARGEST as LARGEST  # node and edge numbers inside one graph are int32
 from dagdp.errors import GraphError
 from dagdp.graph import Graph, Potential
 
-LARGEST = 2**31 - 1  # node and edge numbers inside one graph are int32
 Numbers = NDArray[np.int64]
+Small = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,20 @@ class Sound:
 
     graph: Graph
     potentials: tuple[Potential, ...]
+    indices: tuple[Small, ...]  # [potentials] of all edges of the graph
     starts: Numbers
     ends: Numbers
     sequence: Numbers  # all nodes in topological order; empty: their own order is one
-    parents: Numbers
-    children: Numbers
-    edges: Numbers  # the numbers of these edges; empty: all of them
-    seen: tuple[NDArray[np.int32], NDArray[np.int32], bool] | None  # fan-in, fan-out, grouped, where nothing is dead
+    parents: Small
+    children: Small
+    edges: Small  # the numbers of these edges; empty: all of them
+    seen: tuple[Small, Small, bool] | None  # fan-in, fan-out, grouped, where nothing is dead
     reached: NDArray[np.bool_]  # [nodes] whether a path from a start leads to the node
+
+    def without_edges(self) -> Sound:
+        """What is left to know once the edges are in other arrays."""
+        none = self.edges[:0].copy()
+        return replace(self, indices=(), sequence=none, parents=none, children=none, edges=none, seen=None)
 
 
 class UnreachedError(GraphError):
@@ -39,12 +47,12 @@ class UnreachedError(GraphError):
 
 def validate(graph: Graph) -> Sound:
     """The faultless graph and its live part, or a GraphError that names the fault in the user's words."""
-    parents, children = graph.edges()
-    size = graph.num_nodes
+    _check_size(graph)
+    listed, potentials, size = graph.listed(), graph.potentials(), graph.num_nodes
+    parents, children = listed.parents, listed.children
     fan_in, fan_out, sound, rising, grouped = survey(parents, children, size)
     _check_ranges(graph, parents, children, sound)
-    potentials = graph.potentials()
-    _check_entries(potentials)
+    _check_entries(potentials, listed.indices)
     sequence = np.empty(0, np.int64)
     if not rising:
         ptr, _, far = adjacency(parents, children, fan_out, False)
@@ -58,7 +66,7 @@ def validate(graph: Graph) -> Sound:
     seen = None
     if _all_live(starts, ends, sources, sinks, fan_in):
         reached = (fan_in > 0) | (fan_out > 0)
-        starts, edges, seen = starts[fan_out[starts] > 0], np.empty(0, np.int64), (fan_in, fan_out, grouped)
+        starts, edges, seen = starts[fan_out[starts] > 0], np.empty(0, np.int32), (fan_in, fan_out, grouped)
     else:
         sequence_or_own = sequence if sequence.size else np.arange(size)
         reached = reach(parents, children, *group(parents, size), sequence_or_own, starts, size)
@@ -68,9 +76,9 @@ def validate(graph: Graph) -> Sound:
         to_end = reach(children, parents, *group(children, size), sequence_or_own[::-1].copy(), ends, size)
         alive = reached & to_end
         _check_starts(graph, parents, children, starts, ends, alive)
-        starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children])
+        starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children]).astype(np.int32)
         parents, children = parents[edges], children[edges]
-    return Sound(graph, potentials, starts, ends, sequence, parents, children, edges, seen, reached)
+    return Sound(graph, potentials, listed.indices, starts, ends, sequence, parents, children, edges, seen, reached)
 
 
 def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: int) -> None:
@@ -119,14 +127,18 @@ def _some(graph: Graph, nodes: Numbers) -> str:
     return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
 
 
-def _check_ranges(graph: Graph, parents: Numbers, children: Numbers, sound: bool) -> None:
-    if parents.size == 0:
+def _check_size(graph: Graph) -> None:
+    """Before any array is made, which may be a large one."""
+    if graph.num_edges == 0:
         raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
-    if parents.size > LARGEST or graph.num_nodes >= LARGEST:
+    if graph.num_edges > LARGEST or graph.num_nodes >= LARGEST:
         raise GraphError(
-            f"the graph has {graph.num_nodes} nodes and {parents.size} edges; expected fewer than 2^31 of each. "
+            f"the graph has {graph.num_nodes} nodes and {graph.num_edges} edges; expected fewer than 2^31 of each. "
             "Split it: a batch of smaller graphs has no such limit"
         )
+
+
+def _check_ranges(graph: Graph, parents: NDArray[Any], children: NDArray[Any], sound: bool) -> None:
     for what, nodes in (("parent", parents), ("child", children)):
         wrong = np.empty(0) if sound else np.flatnonzero((nodes < 0) | (nodes >= graph.num_nodes))
         if wrong.size:
@@ -147,18 +159,23 @@ def _check_ranges(graph: Graph, parents: Numbers, children: Numbers, sound: bool
             )
 
 
-def _check_entries(potentials: tuple[Potential, ...]) -> None:
-    for potential in potentials:
-        wrong = first_outside(potential.index, potential.size)
+def _check_entries(potentials: tuple[Potential, ...], indices: tuple[NDArray[Any], ...]) -> None:
+    for potential, index in zip(potentials, indices, strict=True):
+        if potential.size > LARGEST:
+            raise GraphError(
+                f"potential {potential.name!r} has shape {potential.shape}, {potential.size} entries; expected fewer "
+                "than 2^31. Give it a shape that holds only what edges read"
+            )
+        wrong = first_outside(index, potential.size)
         if wrong >= 0:
             raise GraphError(
-                f"edge {wrong} reads entry {potential.index[wrong]} of potential {potential.name!r}; expected "
+                f"edge {wrong} reads entry {index[wrong]} of potential {potential.name!r}; expected "
                 f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
             )
 
 
 def _check_starts(
-    graph: Graph, parents: Numbers, children: Numbers, starts: Numbers, ends: Numbers, alive: NDArray[np.bool_]
+    graph: Graph, parents: Small, children: Small, starts: Numbers, ends: Numbers, alive: NDArray[np.bool_]
 ) -> None:
     is_start = np.zeros(graph.num_nodes, bool)
     is_start[starts] = True
@@ -177,7 +194,7 @@ def _check_starts(
         )
 
 
-def _describe_cycle(graph: Graph, parents: Numbers, children: Numbers, ordered: Numbers) -> str:
+def _describe_cycle(graph: Graph, parents: Small, children: Small, ordered: Numbers) -> str:
     """Walk backwards among nodes that were never freed: each has a parent there, so the walk must close."""
     stuck = np.ones(graph.num_nodes, bool)
     stuck[ordered] = False

@@ -189,7 +189,7 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
         levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), tensor(kept)))
     entries, reads = [], []
     for potential in dag.potentials:
-        entry = np.where(edges >= 0, potential.index[edges], -1)
+        entry = np.where(edges >= 0, potential.index[edges], -1).astype(np.int64)
         entries.append(tensor(np.maximum(entry, 0)))
         reads.append(None if (entry >= 0).all() else tensor(entry >= 0))
     return Plan(int(level_ptr[1]), tuple(levels), parent, child, tuple(entries), tuple(reads))

@@ -201,23 +201,29 @@ class LinearChainCRF(nn.Module):
     def marginals(self, emission: Any, lengths: Any = None) -> Tensor:
         """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
         dag, theta, end = self._problem(emission, lengths)
-        return run.dp_grad(dag, theta, self.omega, end=end)["emission"]
+        return builders.cut(run.dp_grad(dag, theta, self.omega, end=end)["emission"], self._sizes(emission))
 
     def decode(self, emission: Any, lengths: Any = None) -> Tensor:
         """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag."""
         dag, theta, end = self._problem(emission, lengths)
         with torch.no_grad():
-            visited = run.dp_grad(dag, theta, HardMax(), end=end)["emission"]
+            visited = builders.cut(run.dp_grad(dag, theta, HardMax(), end=end)["emission"], self._sizes(emission))
         return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
 
-    def _problem(self, emission: Any, lengths: Any) -> tuple[CompiledDAG, dict[str, Tensor], Tensor | None]:
+    @staticmethod
+    def _sizes(emission: Any) -> tuple[int, ...]:
+        return builders.sizes(emission, 2)
+
+    def _problem(self, emission: Any, lengths: Any) -> tuple[CompiledDAG, dict[str, Tensor], Any]:
         emission, counts, _ = self._fitted(emission, lengths)
         T, S = builders.sizes(emission, 2)
-        dag = builders.compiled(linear_chain, T, S, counts is not None)
+        dag = builders.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True))
+        whole = dag.potentials[0].shape
+        emission = builders.padded(emission, (T, S), whole)
         theta = {"emission": emission, "transition": self.transition, "start": self.start, "end": self.end}
         if counts is None:
-            return dag, theta, None
-        end = T * S + counts  # end nodes stand behind the start and the states
+            return dag, theta, builders.ends_in(dag, None, (T,), ())
+        end = whole[0] * S + counts  # end nodes stand behind the start and the states
         return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
 
     def _fitted(self, emission: Any, lengths: Any, *tags: Any) -> tuple[Tensor, Tensor | None, list[Tensor]]:

@@ -68,7 +68,7 @@ class Target:
     def last(self) -> Numbers:
         """[*batch] the number of the node where each path ends."""
         edges = np.take_along_axis(self.edges, self.lengths[..., None] - 1, -1)[..., 0]
-        nodes: Numbers = self.dag.graph.edges()[1][edges]
+        nodes: Numbers = walks.listed_of(self.dag).children[edges].astype(np.int64)
         return nodes
 
     @property
@@ -156,7 +156,8 @@ class Target:
         checked(dag, None, None)
         cells = walks.integers(pairs, "pairs")
         shape = dag.potentials[0].shape
-        if len(shape) != 2 or dag.graph.num_nodes != 1 + shape[0] * shape[1]:
+        entries, readers = walks.readers_of_entries(dag)
+        if len(shape) != 2 or len(dag.potentials) != 1 or not entries.size:
             raise InputError("pairs (i, j) need a graph made by dtw_grid; this one is another: give nodes or edges")
         if cells.ndim < 2 or cells.shape[-1] != 2:
             raise InputError(f"pairs has shape {cells.shape}; expected integers [*batch, L, 2]")
@@ -165,7 +166,13 @@ class Target:
         if len(wrong):
             place = tuple(int(k) for k in wrong[0])
             raise InputError(f"pairs{list(place)} is {cells[place].tolist()}; expected a cell of a grid {shape}")
-        nodes = np.where(behind, -1, 1 + cells[..., 0] * shape[1] + cells[..., 1])
+        wanted = cells[..., 0] * shape[1] + cells[..., 1]
+        place = np.minimum(np.searchsorted(entries, wanted), entries.size - 1)
+        wrong = np.argwhere(~behind & (entries[place] != wanted))
+        if len(wrong):
+            place = tuple(int(k) for k in wrong[0])
+            raise InputError(f"pairs{list(place)} is {cells[place].tolist()}, a cell outside the band of the grid")
+        nodes = np.where(behind, -1, readers[place])
         return cls.from_nodes(dag, np.concatenate([np.zeros((*nodes.shape[:-1], 1), np.int64), nodes], -1))
 
     @classmethod
@@ -223,8 +230,8 @@ class Target:
 
     def _entries(self) -> list[tuple[Numbers, NDArray[np.bool_]]]:
         """For each potential the entry that each edge of the path reads, [*batch, L], and whether it reads one."""
-        indices = [np.where(self.edges >= 0, p.index[self.edges], -1) for p in self.dag.potentials]
-        return [(index, index >= 0) for index in indices]
+        read = [np.where(self.edges >= 0, index[self.edges], -1) for index in walks.listed_of(self.dag).indices]
+        return [(index.astype(np.int64), index >= 0) for index in read]
 
     def _rows(self, blocks: Sequence[Tensor]) -> list[Tensor]:
         return [

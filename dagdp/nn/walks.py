@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler import build
+from dagdp.edge_arrays import EdgeArrays
 from dagdp.errors import InputError
 from dagdp.graph import Graph
 from dagdp.inputs import broadcast
@@ -52,7 +53,8 @@ def check_path(dag: CompiledDAG, edges: Numbers) -> None:
     wrong = np.argwhere(edges >= dag.graph.num_edges)
     if len(wrong):
         raise InputError(f"the target has edge {edges[tuple(wrong[0])]}; expected 0 to {dag.graph.num_edges - 1}")
-    parents, children = dag.graph.edges()
+    listed = listed_of(dag)
+    parents, children = listed.parents, listed.children
     first = parents[edges[..., 0]]
     wrong = np.argwhere(~np.isin(first, dag.starts))
     if len(wrong):
@@ -88,6 +90,22 @@ def edges_between(dag: CompiledDAG, parents: Numbers, children: Numbers) -> Numb
         a, b = (node_name(dag, side[several][0]) for side in (parents, children))
         raise InputError(f"several edges lead from node {a!r} to node {b!r}; expected the target as edge numbers")
     return order[place]
+
+
+@once_a_graph
+def listed_of(dag: CompiledDAG) -> EdgeArrays:
+    """Edges and entries: kept with the graph, as each target asks for them."""
+    return dag.graph.listed()
+
+
+@once_a_graph
+def readers_of_entries(dag: CompiledDAG) -> tuple[Numbers, Numbers]:
+    """(entries, rising; the node into which the edges lead that read each); nothing where some lead to several."""
+    listed = listed_of(dag)
+    pairs = np.sort(listed.indices[0].astype(np.int64) * dag.graph.num_nodes + listed.children)
+    entries, nodes = np.divmod(pairs[np.append(True, np.diff(pairs) > 0)], dag.graph.num_nodes)
+    one_each = entries[0] >= 0 and (np.diff(entries) > 0).all() and np.bincount(nodes).max() == 1
+    return (entries, nodes) if one_each else (entries[:0], nodes[:0])
 
 
 @once_a_graph
@@ -163,8 +181,9 @@ def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float6
     """[items, edges] how many entries an edge reads, -inf where one of them is not marked; marked [items, entries]."""
     total = np.zeros((marked[0].shape[0], dag.graph.num_edges))
     for potential, rows in zip(dag.potentials, marked, strict=True):
-        used = potential.index >= 0
-        total[:, used] += np.where(rows[:, potential.index[used]] > 0, 1.0, -np.inf)
+        index = potential.index
+        used = index >= 0
+        total[:, used] += np.where(rows[:, index[used]] > 0, 1.0, -np.inf)
     return total
 
 
@@ -184,8 +203,9 @@ def check_marks(
             "on to no end"
         )
     for potential, rows in zip(dag.potentials, marked, strict=True):
+        index = potential.index
         for number, (path, row) in enumerate(zip(taken, rows, strict=True)):
-            entries = potential.index[path]
+            entries = index[path]
             times = np.bincount(entries[entries >= 0], minlength=potential.size)
             wrong = np.flatnonzero(times != row)
             if wrong.size:

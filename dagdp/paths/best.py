@@ -20,7 +20,8 @@ from dagdp.kernels.jit import counted, helper
 from dagdp.kernels.recursion import exceeds
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
-from dagdp.paths.result import Paths, assemble
+from dagdp.paths.result import Paths, assemble, laid_out
+from dagdp.paths.rows import best_edges
 from dagdp.paths.scores import arrived, entered
 
 
@@ -47,8 +48,8 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = 
     if isinstance(dag, CompiledBatch):
         return best_paths(dag, theta, minimize, end)
     question = ask(dag, theta, minimize, end)
-    edges = ranked(question, question.addends, 1)[1]
-    return assemble(question, edges.reshape(*question.batch, question.plain.longest))
+    scores, edges = best_edges(question)
+    return laid_out(question, edges.reshape(*question.batch, edges.shape[-1]), scores.reshape(question.batch))
 
 
 def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:

@@ -10,9 +10,11 @@ from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.omega import HardMax, Omega
+from dagdp.paths.arrays import host
+from dagdp.paths.noded import NODE, noded, noded_theta
 from dagdp.paths.plain import ask, one_end, plain
 from dagdp.reference import max_omega
-from dagdp.run import dp_grad, dp_value
+from dagdp.run import dp_grad, dp_value, dp_value_and_grad
 
 
 def node_marginals(
@@ -33,9 +35,15 @@ def node_marginals(
     >>> node_marginals(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 1.0]
     """
-    question = ask(dag, theta, minimize, end)
-    flow = dp_grad(question.plain.dag, question.theta, omega, end=question.end)
-    return question.answer((flow["node"] + flow["start"])[..., : question.plain.nodes])
+    asked = ask(dag, theta, minimize, end)
+    question = asked.settled()
+    if dag.starts.size > 1:
+        flow = dp_grad(question.plain.dag, question.theta, omega, end=question.end)
+        return asked.answer((flow["node"] + flow["start"])[..., : question.plain.nodes])
+    value, found = dp_value_and_grad(noded(dag), noded_theta(question), omega, minimize=minimize, end=question.end)
+    begun = np.arange(dag.graph.num_nodes) == dag.starts[0]  # every walk visits the one start, which no edge enters
+    possible = np.isfinite(host(value))[..., None] & begun
+    return asked.answer(found[NODE] + question.like(possible.astype(np.float64)))
 
 
 def gap_bound(

@@ -48,7 +48,7 @@ def walk_weights(question: Question, omega: Omega) -> NDArray[np.float64]:
 
 def _theta(question: Question) -> dict[str, NDArray[np.float64]]:
     """The scores as kernels add them in the user's own graph, edge by edge and node by node: ties are those there."""
-    known, shape = question.plain, tuple(question.scores.shape)
+    known, shape = question.plain, (*question.batch, question.plain.parents.size)
     made = known.theta(np.zeros(shape) if question.loose is None else np.broadcast_to(host(question.loose), shape))
     if question.shared is not None:
         live = known.dag.edges[known.dag.edges >= 0]

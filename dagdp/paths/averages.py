@@ -22,7 +22,7 @@ from dagdp.kinds import is_tensor
 from dagdp.omega import HardMax, Omega
 from dagdp.paths.arrays import constant, double, host, like, namespace, repeated
 from dagdp.paths.density import Density, density, refuse_lost
-from dagdp.paths.noded import own_blocks
+from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question, ask
 from dagdp.paths.rows import entropies
 from dagdp.run import dp_jvp, dp_value, value_and_slope
@@ -85,18 +85,13 @@ def entropy(
 def _closed_entropy(question: Question, omega: Omega) -> Any:
     """(DP_Ω(θ) - <E, θ>)/γ, as log p of a path is its score less the value, in units of γ: on the user's own graph."""
     dag, blocks, xp = question.dag, own_blocks(question), namespace(question.arrays[0])
-    names = [potential.name for potential in dag.potentials]
-
-    def formed(made: list[Any]) -> Any:
-        return made[0] if names == [None] else dict(zip(names, made, strict=True))
-
     finite = [xp.where(xp.isfinite(block), block, xp.zeros_like(block)) for block in map(constant, blocks)]
     options: dict[str, Any] = {"minimize": question.minimize, "end": question.names}
     if question.tensors:
-        value = constant(dp_value(dag, formed(list(map(constant, blocks))), omega, **options))
-        mean = dp_jvp(dag, formed(blocks), formed(finite), omega, **options)
+        value = constant(dp_value(dag, formed(question, list(map(constant, blocks))), omega, **options))
+        mean = dp_jvp(dag, formed(question, blocks), formed(question, finite), omega, **options)
     else:
-        value, mean = value_and_slope(dag, formed(blocks), formed(finite), omega, **options)
+        value, mean = value_and_slope(dag, formed(question, blocks), formed(question, finite), omega, **options)
     possible = xp.isfinite(value)
     return (
         xp.where(possible, question.sign * (xp.where(possible, value, xp.zeros_like(value)) - mean), 0.0) / omega.gamma

@@ -6,9 +6,10 @@ Other potentials stay as they are, tied, shared by the batch and hoisted, so tha
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.compiler import build
@@ -39,6 +40,41 @@ def noded_theta(question: Question) -> dict[str, Any]:
     xp = namespace(first)
     made[NODE] = xp.zeros((*question.batch, question.dag.graph.num_nodes), **_like(first))
     return made
+
+
+class Cover(NamedTuple):
+    """A potential of the user's own whose entries stand for nodes: its gradient holds their probabilities."""
+
+    which: int
+    entries: NDArray[np.int64]  # [nodes] -1: none
+
+
+_covers: weakref.WeakKeyDictionary[CompiledDAG, Cover | None] = weakref.WeakKeyDictionary()
+
+
+def cover(dag: CompiledDAG) -> Cover | None:
+    """The potential of which each node, but for starts and the one end, reads an entry of its own, if there is one.
+
+    Such are the costs of a grid and the emissions of a chain. Looked for once a graph.
+    """
+    if dag not in _covers:
+        children, live = dag.graph.edges()[1], dag.edges[dag.edges >= 0]
+        entered = np.unique(children[live])
+        _covers[dag] = None
+        for k in dag.hoisted if dag.ends.size == 1 else ():
+            entries = np.full(dag.graph.num_nodes, -1)
+            entries[children[live]] = dag.potentials[k].index[live]
+            read = entries[entered]
+            some = read[read >= 0]
+            if np.unique(some).size == some.size and (entered[read < 0] == dag.ends[0]).all():
+                _covers[dag] = Cover(k, entries)
+    return _covers[dag]
+
+
+def formed(question: Question, blocks: list[Any]) -> Any:
+    """Blocks as `dp_*` take theta on the user's graph."""
+    names = [potential.name for potential in question.dag.potentials]
+    return blocks[0] if names == [None] else dict(zip(names, blocks, strict=True))
 
 
 def own_blocks(question: Question) -> list[Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dagdp.kernels.jit import helper
 from dagdp.omega import Omega
 from dagdp.paths.arrays import host
+from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question
 from dagdp.run import local_weights
 
@@ -30,7 +31,7 @@ def walk_weights(question: Question, omega: Omega) -> NDArray[np.float64]:
     The threshold is found by bisection; of an operator that has none it is where link underflows.
     """
     known = question.plain
-    q = local_weights(known.dag, _theta(question), omega, end=question.end)
+    q = _weights(question, omega)
     if omega.solver != "newton":
         return q
     data = omega.data()
@@ -44,6 +45,16 @@ def walk_weights(question: Question, omega: Omega) -> NDArray[np.float64]:
         limit = [data.link(threshold + min(own, MOST)) for own in reach.tolist()]
         q.flat[small[q.flat[small] <= limit]] = 0.0
     return q
+
+
+def _weights(question: Question, omega: Omega) -> NDArray[np.float64]:
+    """q of the user's own graph where paths have one end, whose choice it would not report; else of the plain one."""
+    known = question.plain
+    if question.end is None and known.parents.size > known.edges:
+        return local_weights(known.dag, _theta(question), omega)
+    theta = formed(question, [host(block) for block in own_blocks(question)])
+    q = local_weights(question.dag, theta, omega, minimize=question.minimize, end=question.names)
+    return np.concatenate([q, np.zeros((*question.batch, known.parents.size - known.edges))], -1)
 
 
 def _theta(question: Question) -> dict[str, NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ Numbers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True)
+class Block:
     """Up to eight items of a question."""
 
     question: Question

@@ -47,9 +47,12 @@ if _TYPE_CHECKING:
     from dagdp.paths import gap_bound as gap_bound
     from dagdp.paths import k_best as k_best
     from dagdp.paths import kl_divergence as kl_divergence
+    from dagdp.paths import max_marginals as max_marginals
     from dagdp.paths import node_marginals as node_marginals
+    from dagdp.paths import node_values as node_values
     from dagdp.paths import path_log_prob as path_log_prob
     from dagdp.paths import sample_paths as sample_paths
+    from dagdp.paths import slack as slack
     from dagdp.paths import support as support
     from dagdp.paths import support_size as support_size
     from dagdp.run import dp_grad as dp_grad
@@ -97,9 +100,12 @@ __all__ = [
     "k_best",
     "kl_divergence",
     "local_weights",
+    "max_marginals",
     "node_marginals",
+    "node_values",
     "path_log_prob",
     "sample_paths",
+    "slack",
     "support",
     "support_size",
     "to_networkx",
@@ -113,7 +119,8 @@ _HOMES = {
     "dagdp.networkx_graphs": ("from_networkx", "to_networkx"),
     "dagdp.paths": (
         "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation", "gap_bound",
-        "k_best", "kl_divergence", "node_marginals", "path_log_prob", "sample_paths", "support", "support_size",
+        "k_best", "kl_divergence", "max_marginals", "node_marginals", "node_values", "path_log_prob", "sample_paths",
+        "slack", "support", "support_size",
     ),
     "dagdp.run": (
         "dp_grad", "dp_hvp", "dp_jvp", "dp_jvp_and_hvp", "dp_value", "dp_value_and_grad", "local_weights",

@@ -213,6 +213,17 @@ def dp_jvp(
     return call.slopes(value, slope)
 
 
+def value_and_slope(
+    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | None, *, minimize: bool, end: Any
+) -> tuple[Any, Any]:
+    """(`dp_value`, `dp_jvp`) of arrays, from one pass: for layers above."""
+    call = prepare(dag, theta, omega, z, minimize, (None, end), None)
+    value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
+    call.launch(jvp_kernel, call.theta, call.z, value, slope)
+    slopes = call.slopes(value.copy(), slope)
+    return call.values(value), slopes
+
+
 @_of_any_kind
 def dp_hvp(
     dag: CompiledDAG | CompiledBatch,

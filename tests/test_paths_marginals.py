@@ -9,8 +9,8 @@ from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
 from hypothesis import given
 from strategies import problems
 
-from dagdp import HardMax, Negentropy, SquaredL2, Tsallis, compile, dp_value, gap_bound, node_marginals
-from dagdp.graphs import dtw_grad, dtw_grid, trellis, viterbi_marginals
+from dagdp import HardMax, Negentropy, SquaredL2, Tsallis, compile, dp_grad, dp_value, gap_bound, node_marginals
+from dagdp.graphs import dtw_grad, dtw_grid, linear_chain, trellis, viterbi_marginals
 
 
 @pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
@@ -45,6 +45,28 @@ def test_ragged_marginals_are_zero_behind_the_end():
     theta = np.array([[1.0, 2, 3, 4], [1.0, 2, np.nan, np.nan], [-np.inf, -np.inf, 0, 0]], np.float32)
     found = node_marginals(dag, theta, end=[3, 1, 3])
     assert found.dtype == np.float32 and found.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+def test_marginals_of_a_chain_are_those_of_its_emissions(ragged, shared):
+    """Emissions of the batch or of each item; one end, which reads none, or one after each step."""
+    dag, rng = compile(linear_chain(4, 3, ragged=ragged)), np.random.default_rng(2)
+    theta = {p.name: rng.normal(size=p.shape) for p in dag.potentials}
+    theta["emission"] = rng.normal(size=(4, 3) if shared else (2, 4, 3))
+    end = dag.ends_of([4, 2]) if ragged else [13, 13]
+    found = node_marginals(dag, theta, SquaredL2(1.0), end=end)
+    each = dict(theta, emission=np.broadcast_to(theta["emission"], (2, 4, 3)))
+    states = dp_grad(dag, each, SquaredL2(1.0), end=end)["emission"]
+    np.testing.assert_allclose(found[:, 1:13].reshape(2, 4, 3), states, atol=1e-12)
+    assert (found[:, 0] == 1).all()
+    np.testing.assert_allclose(found[:, 13:], [[0, 0, 0, 1], [0, 1, 0, 0]] if ragged else [[1], [1]], atol=1e-12)
+
+
+def test_an_item_that_ends_at_its_start_visits_it():
+    for children in ([1, 2, 2], [1, 2, 1]):
+        dag = compile(graph_of(list(zip([0, 1, 0], children, strict=True))))
+        assert node_marginals(dag, [1.0, 2.0, 3.0], end=0).tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)

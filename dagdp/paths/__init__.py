@@ -14,4 +14,7 @@ from dagdp.paths.support import Support as Support
 from dagdp.paths.support import count_paths as count_paths
 from dagdp.paths.support import support as support
 from dagdp.paths.support import support_size as support_size
+from dagdp.paths.values import max_marginals as max_marginals
+from dagdp.paths.values import node_values as node_values
+from dagdp.paths.values import slack as slack
 from dagdp.paths.walk import sample_paths as sample_paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,15 @@ def double(value: Any) -> Any:
     return value.double() if is_tensor(value) else value.astype(np.float64, copy=False)
 
 
+def single_or_double(value: Any) -> Any:
+    """The array itself where its type is float32 or float64, else in float64."""
+    return value if value.dtype.itemsize >= 4 and not _whole(value) else double(value)
+
+
+def _whole(value: Any) -> bool:
+    return not value.is_floating_point() if is_tensor(value) else value.dtype.kind != "f"
+
+
 def cast(value: Any, dtype: Any) -> Any:
     """In the dtype of an answer; a NumPy scalar where there are no axes."""
     return value.to(dtype) if is_tensor(value) else np.asarray(value).astype(dtype, copy=False)[()]
@@ -50,6 +60,19 @@ def cast(value: Any, dtype: Any) -> Any:
 def constant(value: Any) -> Any:
     """The same numbers, through which no derivative flows."""
     return value.detach() if is_tensor(value) else value
+
+
+def settled(arrays: Sequence[Any]) -> bool:
+    """Whether no derivative can flow through them, and nobody traces or transforms what is done to them."""
+    if not is_tensor(arrays[0]):
+        return True
+    import torch
+    from torch.autograd import forward_ad
+
+    if torch.compiler.is_compiling() or forward_ad._current_level >= 0 or torch._C._functorch.get_interpreter_stack():
+        return False
+    plain = all(type(array) in (torch.Tensor, torch.nn.Parameter) for array in arrays)
+    return plain and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
 
 
 def host(value: Any) -> NDArray[Any]:

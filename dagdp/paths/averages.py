@@ -17,12 +17,15 @@ import numpy as np
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.inputs import checked
 from dagdp.kinds import is_tensor
 from dagdp.omega import HardMax, Omega
 from dagdp.paths.arrays import constant, double, host, like, namespace, repeated
 from dagdp.paths.density import Density, density, refuse_lost
+from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question, ask
-from dagdp.run import dp_jvp, dp_value
+from dagdp.paths.rows import entropies
+from dagdp.run import dp_jvp, dp_value, value_and_slope
 
 
 def expectation(
@@ -46,7 +49,7 @@ def expectation(
     if not _like_edges(dag, cost):
         return dp_jvp(dag, theta, cost, omega, minimize=minimize, end=end)
     question = ask(dag, theta, minimize, end)
-    given = double(cost) if is_tensor(cost) else like(question.scores, np.asarray(cost, np.float64))
+    given = double(cost) if is_tensor(cost) else question.like(np.asarray(cost, np.float64))
     question, xp = _beside(question, given), namespace(given)
     joint = xp.zeros_like(repeated(given[..., :1], question.plain.parents.size - question.plain.edges))
     return question.answer(_mean(question, omega, xp.concatenate((given, joint), -1)))
@@ -69,9 +72,30 @@ def entropy(
     >>> bool(np.isclose(entropy(dag, [1.0, 3.0, 2.0]), np.log(2)))
     True
     """
-    question = ask(dag, theta, minimize, end)
-    mean = _mean_log(question, omega, density(question, omega).detached())
-    return question.answer(0.0 - mean)  # not -mean: that would be -0.0 where the path is certain
+    asked = ask(dag, theta, minimize, end)
+    question, chosen = asked.settled(), checked(dag, omega, None)
+    if chosen.solver == "exponential" and chosen.corner == 1:
+        return asked.answer(_closed_entropy(question, chosen))
+    if not question.tensors:
+        return asked.answer(entropies(question, chosen).reshape(question.batch))
+    mean = _mean_log(question, chosen, density(question, chosen).detached())
+    return asked.answer(0.0 - mean)  # not -mean: that would be -0.0 where the path is certain
+
+
+def _closed_entropy(question: Question, omega: Omega) -> Any:
+    """(DP_Ω(θ) - <E, θ>)/γ, as log p of a path is its score less the value, in units of γ: on the user's own graph."""
+    dag, blocks, xp = question.dag, own_blocks(question), namespace(question.arrays[0])
+    finite = [xp.where(xp.isfinite(block), block, xp.zeros_like(block)) for block in map(constant, blocks)]
+    options: dict[str, Any] = {"minimize": question.minimize, "end": question.names}
+    if question.tensors:
+        value = constant(dp_value(dag, formed(question, list(map(constant, blocks))), omega, **options))
+        mean = dp_jvp(dag, formed(question, blocks), formed(question, finite), omega, **options)
+    else:
+        value, mean = value_and_slope(dag, formed(question, blocks), formed(question, finite), omega, **options)
+    possible = xp.isfinite(value)
+    return (
+        xp.where(possible, question.sign * (xp.where(possible, value, xp.zeros_like(value)) - mean), 0.0) / omega.gamma
+    )
 
 
 def cross_entropy(
@@ -158,13 +182,13 @@ def _finite(part: Any) -> Any:
 
 def _crossed(question: Question, omega: Omega | None, other: Density, mean: Any) -> Any:
     """The mean of -log p_other(Y), now +inf where paths outside its support occur."""
-    fixed = replace(question, scores=constant(question.scores))
+    fixed = replace(question, arrays=tuple(constant(array) for array in question.arrays))
     outside = other.part == -np.inf
     if outside.any():
         xp = namespace(mean)
         mean = xp.where(_mean(fixed, omega, double(outside)) > 0, np.inf, mean)
     if other.lost.any():
-        met = host(_mean(fixed, omega, like(fixed.scores, other.lost.astype(np.float64)))) > 0
+        met = host(_mean(fixed, omega, fixed.like(other.lost.astype(np.float64)))) > 0
         refuse_lost(met & np.isfinite(host(mean)))
     return mean
 
@@ -172,13 +196,13 @@ def _crossed(question: Question, omega: Omega | None, other: Density, mean: Any)
 def _pair(dag: CompiledDAG, theta: Any, other: Any, minimize: bool, end: Any) -> tuple[Question, Question]:
     """Both distributions, as tensors where one of them is given as such."""
     p, r = ask(dag, theta, minimize, end), ask(dag, other, minimize, end)
-    return _beside(p, r.scores), _beside(r, p.scores)
+    return _beside(p, r.arrays[0]), _beside(r, p.arrays[0])
 
 
 def _beside(question: Question, other: Any) -> Question:
     """The question in tensors where the other array is one."""
-    if is_tensor(other) and not is_tensor(question.scores):
-        return replace(question, scores=like(other, question.scores), dtype=other.dtype)
+    if is_tensor(other) and not question.tensors:
+        return replace(question, arrays=tuple(like(other, array) for array in question.arrays), dtype=other.dtype)
     return question
 
 

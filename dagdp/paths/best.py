@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp import pool
 from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.errors import InputError
 from dagdp.kernels.jit import counted, helper
 from dagdp.kernels.recursion import exceeds
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
-from dagdp.paths.result import Paths, assemble
+from dagdp.paths.result import Paths, assemble, laid_out
+from dagdp.paths.rows import best_edges
 from dagdp.paths.scores import arrived, entered
 
 
@@ -47,8 +49,8 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = 
     if isinstance(dag, CompiledBatch):
         return best_paths(dag, theta, minimize, end)
     question = ask(dag, theta, minimize, end)
-    edges = ranked(question, question.addends, 1)[1]
-    return assemble(question, edges.reshape(*question.batch, question.plain.longest))
+    scores, edges = best_edges(question)
+    return laid_out(question, edges.reshape(*question.batch, edges.shape[-1]), scores.reshape(question.batch))
 
 
 def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:
@@ -85,12 +87,17 @@ def ranked(question: Question, addends: Any, k: int) -> tuple[NDArray[np.float64
     """
     known, (loose, shared) = question.plain, addends
     wiring, last = _wiring(known), question.last()
-    most = max((_count(wiring, (loose[b], shared[b]), node) for b, node in enumerate(last)), default=0)
+    threads = 1 if known.edges * last.size < SMALL else pool.available()
+    items = range(last.size)
+    most = max(pool.run(lambda b: _count(wiring, (loose[b], shared[b]), last[b]), items, threads), default=0)
     m = max(1, int(min(k, most)))
     values = np.full((last.size, m), -np.inf)
     edges = np.full((last.size, m, known.longest), -1)
-    for b, node in enumerate(last):
-        _enumerate(wiring, (loose[b], shared[b]), node, known.longest, values[b], edges[b])
+
+    def work(b: int) -> None:
+        _enumerate(wiring, (loose[b], shared[b]), last[b], known.longest, values[b], edges[b])
+
+    pool.run(work, items, threads)
     return values, edges
 
 

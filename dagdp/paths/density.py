@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import checked
-from dagdp.kinds import is_tensor
 from dagdp.omega import Omega
 from dagdp.paths.arrays import constant, host, like, namespace
 from dagdp.paths.checked import checked_edges
@@ -53,7 +52,7 @@ def path_log_prob(
     question = ask(dag, theta, minimize, end)
     edges = checked_edges(dag, question, paths)
     found = density(question, omega)
-    xp = namespace(question.scores)
+    xp = namespace(question.arrays[0])
     axes = edges.shape[:-1]
     item = np.arange(question.last().size).reshape((*question.batch, *[1] * (edges.ndim - len(question.batch))))
     flat = question.plain.parents.size * item + np.maximum(edges, 0)
@@ -61,7 +60,7 @@ def path_log_prob(
     sums = xp.where(like(found.part, edges >= 0), parts, xp.zeros_like(parts)).sum(-1)
     constants = found.constant.reshape((*question.batch, *[1] * (len(axes) - len(question.batch))))
     edgeless = question.edgeless.reshape((*question.batch, *[1] * (len(axes) - len(question.batch))))
-    empty = like(question.scores, (edges < 0).all(-1) & ~edgeless)
+    empty = question.like((edges < 0).all(-1) & ~edgeless)
     answer = xp.where(empty, xp.full_like(sums, -np.inf), constants + sums)
     lost = (found.lost.reshape(-1)[flat] & (edges >= 0)).any(-1)
     refuse_lost(lost & np.isfinite(host(answer)))
@@ -97,16 +96,16 @@ def _of_scores(question: Question, omega: Omega) -> Density:
 
 
 def _of_weights(question: Question, omega: Omega) -> Density:
-    known, xp = question.plain, namespace(question.scores)
+    known, xp = question.plain, namespace(question.arrays[0])
     q = walk_weights(question, omega)
     lost = np.zeros(q.shape, bool)
-    if is_tensor(question.scores) and question.scores.requires_grad:
+    if question.tensors and question.scores.requires_grad:
         flow = dp_grad(known.dag, question.theta, omega, end=question.end)
         visited = flow["node"][..., known.children]
         sure = like(visited, q > 0) & (flow["edge"] >= np.finfo(np.float64).tiny)
         lost = (q > 0) & ~host(sure)
         q = xp.where(sure, flow["edge"] / xp.where(sure, visited, 1.0), like(visited, q))
-    q = like(question.scores, q)
+    q = question.like(q)
     taken = q > 0
     part = xp.where(taken, xp.log(xp.where(taken, q, 1.0)), -np.inf)
     return Density(xp.zeros_like(part[..., 0]), part, lost)

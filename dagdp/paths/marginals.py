@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.omega import HardMax, Omega
-from dagdp.paths.plain import ask, one_end, plain
+from dagdp.paths.arrays import host, namespace
+from dagdp.paths.noded import NODE, Cover, cover, formed, noded, noded_theta, own_blocks
+from dagdp.paths.plain import Question, ask, one_end, plain
 from dagdp.reference import max_omega
-from dagdp.run import dp_grad, dp_value
+from dagdp.run import dp_grad, dp_value, dp_value_and_grad
 
 
 def node_marginals(
@@ -33,9 +36,35 @@ def node_marginals(
     >>> node_marginals(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 1.0]
     """
-    question = ask(dag, theta, minimize, end)
-    flow = dp_grad(question.plain.dag, question.theta, omega, end=question.end)
-    return question.answer((flow["node"] + flow["start"])[..., : question.plain.nodes])
+    asked = ask(dag, theta, minimize, end)
+    question = asked.settled()
+    if dag.starts.size > 1:
+        flow = dp_grad(question.plain.dag, question.theta, omega, end=question.end)
+        return asked.answer((flow["node"] + flow["start"])[..., : question.plain.nodes])
+    read, options = cover(dag), {"minimize": minimize, "end": question.names}
+    if read is None:
+        value, found = dp_value_and_grad(noded(dag), noded_theta(question), omega, **options)
+        flow, sure = found[NODE], dag.starts
+    else:
+        value, flow, sure = _of_entries(question, omega, read, options)
+    nodes = np.arange(dag.graph.num_nodes)
+    certain = (nodes == question.last().reshape(*question.batch, 1)) & np.isin(nodes, sure)
+    certain = (certain | (nodes == dag.starts[0])) & np.isfinite(host(value))[..., None]
+    return asked.answer(flow + question.like(certain.astype(np.float64)))
+
+
+def _of_entries(
+    question: Question, omega: Omega | None, read: Cover, options: dict[str, Any]
+) -> tuple[Any, Any, NDArray[np.int64]]:
+    """(value, ē of nodes that read an entry of their own and 0 of others, those of the ends that do not)."""
+    dag, blocks, xp = question.dag, own_blocks(question), namespace(question.arrays[0])
+    potential = dag.potentials[read.which]
+    blocks[read.which] = xp.broadcast_to(blocks[read.which], (*question.batch, *potential.shape))
+    value, found = dp_value_and_grad(dag, formed(question, blocks), omega, **options)
+    own = found[potential.name] if isinstance(found, dict) else found
+    flat = own.reshape(*question.batch, potential.size)
+    padded = xp.concatenate((flat, xp.zeros_like(flat[..., :1])), -1)  # index -1 reads the zero
+    return value, padded[..., question.like(read.entries)], dag.ends[read.entries[dag.ends] < 0]
 
 
 def gap_bound(

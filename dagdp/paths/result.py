@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
 from dagdp.graph import Graph
 from dagdp.paths.arrays import host, like
 from dagdp.paths.plain import Question
@@ -79,6 +80,71 @@ class Paths:
 
         return named(host(self.nodes))
 
+    def entries(self, dag: CompiledDAG, name: str | None = None) -> Any:
+        """Which entry of a potential each edge of the paths reads: int64 [*axes, L, axes of the potential].
+
+        -1 where an edge reads none of it, and behind the last edge. A tensor where `edges` is one.
+        name : of the potential; may be left out where the graph has one only. InputError for any other.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.linear_chain(2, 2))
+        >>> theta = {p.name: np.arange(float(p.size)).reshape(p.shape) for p in dag.potentials}
+        >>> dagdp.best_path(dag, theta).entries(dag, "transition").tolist()  # [to, from]
+        [[-1, -1], [1, 1], [-1, -1]]
+        """
+        names = [potential.name for potential in dag.potentials]
+        if name not in names and (name is not None or len(names) > 1):
+            raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
+        potential = dag.potentials[0 if name is None else names.index(name)]
+        edges = host(self.edges)
+        if edges.max(initial=-1) >= dag.graph.num_edges:
+            raise InputError(
+                f"paths have edge {edges.max()}, and dag has {dag.graph.num_edges} edges; expected the graph that the "
+                "paths are of"
+            )
+        flat = np.append(potential.index, -1)[edges]
+        places = np.stack(np.unravel_index(np.maximum(flat, 0), potential.shape), -1)
+        return like(self.edges, np.where(flat[..., None] >= 0, places, -1))
+
+    def tags(self, dag: CompiledDAG) -> Any:
+        """The states of paths of a `trellis` or a `linear_chain`: int64 [*axes, T], -1 behind an item's end.
+
+        Read from the entries: of "emission" as [t, state], or of the one potential as [t, to, from]. InputError where
+        the graph has neither.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.trellis(3, 2))
+        >>> dagdp.best_path(dag, np.arange(12.0).reshape(3, 2, 2)).tags(dag).tolist()
+        [1, 1, 1]
+        """
+        shapes = {potential.name: potential.shape for potential in dag.potentials}
+        name = "emission" if len(shapes) > 1 else dag.potentials[0].name
+        if len(shapes.get(name, ())) != (2 if len(shapes) > 1 else 3):
+            raise InputError(
+                f"dag has potentials {shapes}; expected 'emission' (T, S), or one potential (T, S, S), as "
+                "linear_chain and trellis have"
+            )
+        read = host(self.entries(dag, name))
+        steps = np.where(read[..., 0] < 0, shapes[name][0], read[..., 0])  # what is no step goes behind the last
+        made = np.full((*steps.shape[:-1], shapes[name][0] + 1), -1)
+        np.put_along_axis(made, steps, np.where(read[..., 0] < 0, -1, read[..., 1]), -1)
+        return like(self.edges, made[..., :-1])
+
+    def cells(self, dag: CompiledDAG) -> Any:
+        """The cells (i, j) of paths of a `dtw_grid`: int64 [*axes, L, 2], -1 behind the last cell.
+
+        Read from the entries of the one potential (N_A, N_B). InputError where the graph has another.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.dtw_grid(2, 3))
+        >>> dagdp.best_path(dag, np.zeros((2, 3)), minimize=True).cells(dag)[0].tolist()
+        [0, 0]
+        """
+        if len(dag.potentials) > 1 or len(dag.potentials[0].shape) != 2:
+            shapes = {potential.name: potential.shape for potential in dag.potentials}
+            raise InputError(f"dag has potentials {shapes}; expected one of shape (N_A, N_B), as dtw_grid has")
+        return self.entries(dag)
+
 
 def _names_by_graph(batch: CompiledBatch, nodes: Numbers) -> list[Any]:
     """[*batch, graphs, L + 1] node numbers, each graph's own, as names."""
@@ -96,7 +162,12 @@ def _names(graph: Graph, nodes: Numbers) -> list[Hashable]:
 
 def assemble(question: Question, edges: Numbers, draws: bool = False) -> Paths:
     """Paths from their edges of the plain graph, [*axes, longest]: ranked ones, or draws."""
-    plain, scores = question.plain, path_scores(question, edges, draws)
+    return laid_out(question, edges, path_scores(question, edges, draws))
+
+
+def laid_out(question: Question, edges: Numbers, scores: NDArray[np.float64]) -> Paths:
+    """The same where scores [*axes], to be maximised, are known; -inf where there is no path."""
+    plain = question.plain
     kept = (edges >= 0) & (edges < plain.edges)  # the step into the joint is no edge of the user's
     lengths = kept.sum(-1)
     edges = np.where(kept, edges, -1)[..., : lengths.max(initial=0)]
@@ -106,5 +177,5 @@ def assemble(question: Question, edges: Numbers, draws: bool = False) -> Paths:
     if question.edgeless.any():
         at = question.last().reshape((*question.batch, *[1] * (lengths.ndim - len(question.batch))))
         nodes[..., 0] = np.where((lengths == 0) & (scores == 0), at, nodes[..., 0])
-    whole = (like(question.scores, array) for array in (edges, nodes, np.asarray(lengths)))
+    whole = (question.like(array) for array in (edges, nodes, np.asarray(lengths)))
     return Paths(question.answer(question.sign * scores), *whole)

@@ -31,15 +31,17 @@ def arrived(weights: Any, e: int, hi: float, lo: float) -> Any:
 
 @helper
 def _add_up(loose: Any, shared: Any, edges: Any, scores: Any) -> None:
-    """scores [items, m] of paths [items, m, longest]; those of no edges are left as they are."""
+    """scores [items, m] of paths [items, m, longest]; those of no edges are left as they are.
+
+    loose, shared : the weights of these edges, [items, m, longest], or [items, m, 0] where there are none.
+    """
     for b in range(edges.shape[0]):
-        weights = loose[b], shared[b]
         for m in range(edges.shape[1]):
+            weights = loose[b, m], shared[b, m]
             hi, lo, at = 0.0, 0.0, 0
             while at < edges.shape[2] and edges[b, m, at] >= 0:
-                e = edges[b, m, at]
-                x_hi, x_lo = entered(weights, e, hi, lo)
-                hi, lo = arrived(weights, e, x_hi, x_lo)
+                x_hi, x_lo = entered(weights, at, hi, lo)
+                hi, lo = arrived(weights, at, x_hi, x_lo)
                 at += 1
             if at > 0:
                 scores[b, m] = hi
@@ -50,12 +52,25 @@ def path_scores(question: Question, edges: NDArray[np.int64], draws: bool) -> ND
 
     Where an item ends at a start, its path of no edges has score 0: each of its draws, or the first of ranked paths.
     """
-    loose, shared = question.addends
     scores = np.full(edges.shape[:-1], -np.inf)
-    items = loose.shape[0]
+    items = question.items
     size = scores.size // max(items, 1)
     rows = np.ascontiguousarray(edges).reshape(items, size, edges.shape[-1])
     own = scores.reshape(items, size)
     own[question.edgeless.ravel(), : size if draws else 1] = 0.0
-    _add_up(loose, shared, rows, own)
+    _add_up(*_read(question, rows), rows, own)
     return scores
+
+
+def _read(question: Question, edges: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The weights that kernels add edge by edge, and node by node, of the edges of paths [items, m, longest]."""
+    dag, nothing = question.dag, np.empty((*edges.shape[:-1], 0))
+    parts = [nothing, nothing]
+    behind = np.full(question.plain.parents.size - question.plain.edges + 1, -1)  # edges into the joint, and -1
+    for k, (potential, block) in enumerate(zip(dag.potentials, question.blocks, strict=True)):
+        entry = np.concatenate([potential.index, behind])[edges]
+        item = np.arange(len(edges))[:, None, None] if block.shape[0] > 1 else 0
+        read = np.where(entry >= 0, block[item, np.maximum(entry, 0)].astype(np.float64), 0.0) * question.sign
+        kind = int(k in dag.hoisted)
+        parts[kind] = read if parts[kind] is nothing else parts[kind] + read
+    return parts[0], parts[1]

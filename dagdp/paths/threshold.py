@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dagdp.kernels.jit import helper
 from dagdp.omega import Omega
 from dagdp.paths.arrays import host
+from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question
 from dagdp.run import local_weights
 
@@ -30,7 +31,7 @@ def walk_weights(question: Question, omega: Omega) -> NDArray[np.float64]:
     The threshold is found by bisection; of an operator that has none it is where link underflows.
     """
     known = question.plain
-    q = local_weights(known.dag, _theta(question), omega, end=question.end)
+    q = _weights(question, omega)
     if omega.solver != "newton":
         return q
     data = omega.data()
@@ -46,9 +47,19 @@ def walk_weights(question: Question, omega: Omega) -> NDArray[np.float64]:
     return q
 
 
+def _weights(question: Question, omega: Omega) -> NDArray[np.float64]:
+    """q of the user's own graph where paths have one end, whose choice it would not report; else of the plain one."""
+    known = question.plain
+    if question.end is None and known.parents.size > known.edges:
+        return local_weights(known.dag, _theta(question), omega)
+    theta = formed(question, [host(block) for block in own_blocks(question)])
+    q = local_weights(question.dag, theta, omega, minimize=question.minimize, end=question.names)
+    return np.concatenate([q, np.zeros((*question.batch, known.parents.size - known.edges))], -1)
+
+
 def _theta(question: Question) -> dict[str, NDArray[np.float64]]:
     """The scores as kernels add them in the user's own graph, edge by edge and node by node: ties are those there."""
-    known, shape = question.plain, tuple(question.scores.shape)
+    known, shape = question.plain, (*question.batch, question.plain.parents.size)
     made = known.theta(np.zeros(shape) if question.loose is None else np.broadcast_to(host(question.loose), shape))
     if question.shared is not None:
         live = known.dag.edges[known.dag.edges >= 0]

@@ -88,18 +88,28 @@ def _generator(seed: Any) -> np.random.Generator:
 
 
 @helper
-def _walk_back(in_ptr: Any, in_edges: Any, parents: Any, q: Any, end: int, generator: Any, edges: Any) -> None:
-    """Draw edges [n, longest] from the end back and turn each path round."""
-    below = np.zeros(in_edges.shape[0] + 1)  # at each place, the q of its node's edges up to there
-    for node in range(in_ptr.shape[0] - 1):
-        total = 0.0
-        for p in range(in_ptr[node], in_ptr[node + 1]):
-            total += q[in_edges[p]]
-            below[p] = total
+def _sum_up(in_ptr: Any, in_edges: Any, q: Any, node: int, below: Any) -> None:
+    """At each place of the node, the q of its edges up to there."""
+    total = 0.0
+    for p in range(in_ptr[node], in_ptr[node + 1]):
+        total += q[in_edges[p]]
+        below[p] = total
+
+
+@helper
+def _walk_back(
+    in_ptr: Any, in_edges: Any, parents: Any, q: Any, end: int, generator: Any, edges: Any, below: Any, met: Any, b: int
+) -> None:
+    """Draw edges [n, longest] from the end back and turn each path round. `met` tells nodes that item b has met."""
     for draw in range(edges.shape[0]):
         node, length = end, 0
-        while in_ptr[node] < in_ptr[node + 1] and below[in_ptr[node + 1] - 1] > 0.0:
+        while in_ptr[node] < in_ptr[node + 1]:
             base, stop = in_ptr[node], in_ptr[node + 1]
+            if met[node] != b:
+                _sum_up(in_ptr, in_edges, q, node, below)
+                met[node] = b
+            if below[stop - 1] <= 0.0:
+                break
             level = generator.random() * below[stop - 1]
             # an edge of weight 0 has the same sum as the one before it, and so is never the first above the level
             place = min(base + np.searchsorted(below[base:stop], level, side="right"), stop - 1)
@@ -116,5 +126,6 @@ def _walk_back(in_ptr: Any, in_edges: Any, parents: Any, q: Any, end: int, gener
 @helper
 def _walk_all(in_ptr: Any, in_edges: Any, parents: Any, q: Any, ends: Any, generator: Any, edges: Any) -> None:
     """All items: `q` and `edges` have one more axis in front, and `ends` [items] says where to begin."""
+    below, met = np.empty(in_edges.shape[0]), np.full(in_ptr.shape[0], -1)
     for b in range(ends.shape[0]):
-        _walk_back(in_ptr, in_edges, parents, q[b], ends[b], generator, edges[b])
+        _walk_back(in_ptr, in_edges, parents, q[b], ends[b], generator, edges[b], below, met, b)

@@ -122,6 +122,8 @@ def small_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
         yield f"small, trellis 4 x 3, {what}", True, of(trellis(4, 3), (4, 3, 3), what)
     for what in ("value", "value+grad"):
         yield f"small, 3 edges and end=, {what}", True, of(ended, (2, 3), what, end=np.array([1, 2]))
+    for question in ("best_path", "node_marginals", "entropy"):
+        yield f"paths, {question}", True, lambda question=question: path_call(question)
     if importlib.util.find_spec("torch") is not None:
         yield "small, 3 edges, torch value and backward", True, lambda: torch_call(dagdp.compile(three), omega)
 
@@ -153,6 +155,18 @@ def padded_call(what: str) -> Call:
     theta.swapaxes(1, 2)[np.arange(200) >= columns[:, None]] = np.nan
     ends = dag.ends_of((rows, columns))
     return passes(dag, theta, None, dagdp.Negentropy(1.0), end=ends, minimize=True)["value+grad"]
+
+
+def path_call(question: str) -> Call:
+    """A question about paths, of a batch of linear chains."""
+    import numpy as np
+
+    import dagdp
+    from dagdp.graphs import linear_chain
+
+    dag, rng = dagdp.compile(linear_chain(50, 10)), np.random.default_rng(0)
+    theta = {p.name: rng.normal(size=(16, *p.shape) if p.name == "emission" else p.shape) for p in dag.potentials}
+    return lambda: getattr(dagdp, question)(dag, theta)
 
 
 def torch_call(dag: Any, omega: Any) -> Call:

@@ -1,0 +1,105 @@
+"""v at every node, and the best path through every edge: what a table of scores, or a schedule, is read from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import InputError
+from dagdp.inputs import checked
+from dagdp.omega import Omega
+from dagdp.paths.plain import Question, ask
+from dagdp.paths.rows import best_through, values_of_nodes, visited_before
+
+
+def node_values(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    direction: str = "forward",
+    minimize: bool = False,
+    end: Any = None,
+) -> Any:
+    """v_i at every node: array [*batch, nodes], nodes as the user numbered them, in theta's unit, sign and dtype.
+
+    forward: v = 0 at the starts, v_i = max_Ω over parents j of θ_ij + v_j (equation 6): the smoothed highest score of
+    a path from a start to the node, as forward scores of a CRF or the accumulated cost matrix of an alignment.
+    backward: v = 0 where the item ends, v_j = max_Ω over children i of θ_ij + v_i: the same on the reversed graph, from
+    the node to the end. Under HardMax and Negentropy forward + backward is the value of all paths through the node;
+    under other operators the reversed graph has another distribution.
+
+    -inf (+inf when minimising) where no path leads: on nodes that no start reaches or that lead to no end; with `end=`,
+    on nodes from which the item's end is not reached, whose potentials are not read and may hold NaN.
+
+    direction : "forward" or "backward". Several ends without `end=`: backward, paths may stop at each of them.
+    Computed in float64. From torch the result is a constant to autograd: the value at one node has a derivative by
+    `dp_value(dag, theta, omega, end=node)`. Other parameters and errors are those of `dp_value`.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> node_values(dag, [1.0, 2.5, 2.0], dagdp.HardMax()).tolist()
+    [0.0, 1.0, 3.0]
+    >>> node_values(dag, [1.0, 2.5, 2.0], dagdp.HardMax(), direction="backward").tolist()
+    [3.0, 2.0, 0.0]
+    """
+    if direction not in ("forward", "backward"):
+        raise InputError(f"direction is {direction!r}; expected 'forward' (from the starts) or 'backward' (to the end)")
+    question = ask(dag, theta, minimize, end)
+    values = values_of_nodes(question, checked(dag, omega, None), direction == "backward")
+    if direction == "forward" and end is not None:
+        values[~visited_before(question)] = -np.inf
+    return _signed(question, values)
+
+
+def max_marginals(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
+    """The score of the best path through each edge: array [*batch, edges], in the order of `add_edge`.
+
+    Forward v at the edge's parent, its weight, and backward v at its child, under HardMax; the largest of them
+    (the smallest when minimising) is the score of `best_path`. -inf (+inf when minimising) where no path to the item's
+    end takes the edge. In theta's unit and dtype, summed in about 106 bits and rounded once. From torch the result is a
+    constant to autograd. Parameters and errors are those of `dp_value`.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> max_marginals(dag, [1.0, 2.5, 2.0]).tolist()
+    [3.0, 2.5, 3.0]
+    """
+    question = ask(dag, theta, minimize, end)
+    return _signed(question, best_through(question)[1])
+
+
+def slack(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
+    """How far each edge is from optimal: array [*batch, edges], >= 0, in theta's unit and dtype.
+
+    The score of the best path less that of the best path through the edge (`max_marginals`; the other way round when
+    minimising): by how much the edge's weight can fall short before the best score changes. 0 on the edges of a best
+    path: a schedule's critical path where weights are durations. +inf where no path to the item's end takes the edge.
+    Parameters and errors are those of `max_marginals`.
+
+    Example
+    -------
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> slack(dag, [1.0, 2.5, 2.0]).tolist()
+    [0.0, 0.5, 0.0]
+    """
+    question = ask(dag, theta, minimize, end)
+    best, own = best_through(question)
+    some = own > -np.inf
+    found = np.full(own.shape, np.inf)
+    np.subtract(best[:, None], own, out=found, where=some)
+    found = np.maximum(found, 0.0)
+    return question.answer(found.reshape(*question.batch, found.shape[1]))
+
+
+def _signed(question: Question, values: NDArray[np.float64]) -> Any:
+    """[items, n] scores to be maximised as the user's [*batch, n]."""
+    return question.answer((question.sign * values + 0.0).reshape(*question.batch, values.shape[1]))

@@ -26,7 +26,7 @@ ALLOWED = {
     "potentials": {"edge_arrays", "errors"},
     "graph": {"edge_arrays", "errors", "misuse", "potentials"},
     "explained": set(),
-    "lengths": {"errors", "graph", "kinds"},
+    "lengths": {"edge_arrays", "errors", "kinds"},
     "progressions": set(),
     "wiring": set(),
     "compiled": {"errors", "explained", "graph", "lengths", "progressions", "wiring"},

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import math
 import os
@@ -169,6 +170,26 @@ def path_call(question: str) -> Call:
     return lambda: getattr(dagdp, question)(dag, theta)
 
 
+def shortcut_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
+    """Shortcuts as data comes: a new size at each call, and a band."""
+    import numpy as np
+
+    from dagdp.graphs import dtw_value, viterbi_value
+
+    rng = np.random.default_rng(0)
+    costs = [rng.random((n, m), np.float32) for n, m in rng.integers(40, 128, (20, 2))]
+    steps = [rng.random((n, 16, 16), np.float32) for n in rng.integers(40, 128, 20)]
+    wide = rng.random((2000, 2000), np.float32)
+
+    def in_turn(call: Callable[[Any], Any], given: list[Any]) -> Call:
+        turn = itertools.cycle(given)
+        return lambda: call(next(turn))
+
+    yield "crf, new T each step", False, lambda: in_turn(viterbi_value, steps)
+    yield "dtw, new size each call", False, lambda: in_turn(dtw_value, costs)
+    yield "dtw band", False, lambda: lambda: dtw_value(wide, band=20)
+
+
 def torch_call(dag: Any, omega: Any) -> Call:
     """`dp_value` of a tensor, and its backward pass."""
     import torch
@@ -217,7 +238,8 @@ def work(checkout: Path, core: int) -> None:
         found = Path(str(module.__file__)).resolve()
         if not found.is_relative_to(checkout):
             raise SystemExit(f"{module.__name__} was imported from {found}; expected it in the checkout {checkout}")
-    made = {name: (chosen, make) for rows in (small_rows(), cliff_rows(), engine_rows()) for name, chosen, make in rows}
+    rows = itertools.chain(small_rows(), cliff_rows(), shortcut_rows(), engine_rows())
+    made = {name: (chosen, make) for name, chosen, make in rows}
     calls: dict[str, Call] = {}
     for line in sys.stdin:
         asked, *given = json.loads(line)

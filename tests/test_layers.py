@@ -209,8 +209,8 @@ ALLOWED = {
     },
     "nn.learnable": {"errors", "omega"},
     "nn.layers": {
-        "compiled", "errors", "graphs", "graphs.builders", "inputs", "nn", "nn.learnable", "nn.run", "nn.tensors",
-        "omega",
+        "compiled", "errors", "graphs", "graphs.builders", "inputs", "nn", "nn.learnable", "nn.ops", "nn.run",
+        "nn.tensors", "omega",
     },
     "nn.memory": {"compiled"},
     "nn.smooth": {"errors", "omega"},

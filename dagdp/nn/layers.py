@@ -18,10 +18,11 @@ from dagdp.graphs import builders, dtw, linear_chain, viterbi
 from dagdp.inputs import broadcast
 from dagdp.nn import run
 from dagdp.nn.learnable import Learnable, seen
+from dagdp.nn.ops import constant_when_traced
 from dagdp.nn.tensors import as_tensor, on_one_device, whole_tensor
 from dagdp.omega import HardMax, Omega
 
-torch.compiler.assume_constant_result(builders.compiled)  # a tracer takes the finished graph, not its making
+constant_when_traced(builders.compiled)  # a tracer takes the finished graph, not its making
 
 
 class DPValue(nn.Module):

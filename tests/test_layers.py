@@ -198,14 +198,15 @@ ALLOWED = {
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
     "nn.tensors": {"compiled", "errors", "inputs", "kinds"},
+    "nn.direct": {"batch", "compiled", "inputs", "nn", "nn.derivatives", "nn.ops", "nn.tensors", "omega"},
     "nn.shared": {
-        "call", "compiled", "inputs", "nn.derivatives", "nn.ops", "nn.tensors", "omega", "repeat", "run",
+        "call", "compiled", "inputs", "nn", "nn.derivatives", "nn.ops", "nn.tensors", "omega", "repeat", "run",
     },
     "nn.alpha": {"batch", "compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
-        "batch", "compiled", "errors", "infeasible", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms",
-        "nn.learnable", "nn.ops", "nn.shared", "nn.tensors", "omega", "run",
+        "", "batch", "compiled", "errors", "infeasible", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.direct",
+        "nn.forms", "nn.learnable", "nn.ops", "nn.shared", "nn.tensors", "omega", "run",
     },
     "nn.learnable": {"errors", "omega"},
     "nn.layers": {
@@ -268,7 +269,7 @@ def test_imports_run_one_way(path):
 
 def test_the_table_is_an_order():
     """No module reaches itself through what it may import. `from dagdp import pool` reads as the package."""
-    names = ("alpha", "derivatives", "layers", "run", "targets", "unrolled")
+    names = ("alpha", "derivatives", "direct", "layers", "run", "shared", "targets", "unrolled")
     whole = {"call": {""}, "batch_call": {""}} | {f"nn.{name}": {"nn"} for name in names}
     seen: dict[str, bool] = {}
 

@@ -67,5 +67,7 @@ def home_of(backend: str | None, *values: Any) -> ModuleType | None:
 
             return home
     if backend == "torch":
+        import dagdp.nn.unrolled  # noqa: F401  # where torch is missing this says what to install
+
         raise InputError("backend='torch' was asked for, and theta is no tensor; pass torch.as_tensor(theta)")
     return None

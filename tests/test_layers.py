@@ -216,19 +216,24 @@ ALLOWED = {
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
     "nn.tensors": {"compiled", "errors", "inputs", "kinds"},
+    "nn.direct": {"batch", "compiled", "inputs", "nn", "nn.derivatives", "nn.ops", "nn.tensors", "omega"},
     "nn.shared": {
-        "call", "compiled", "inputs", "nn.derivatives", "nn.ops", "nn.tensors", "omega", "repeat", "run",
+        "call", "compiled", "inputs", "nn", "nn.derivatives", "nn.ops", "nn.tensors", "omega", "repeat", "run",
     },
     "nn.alpha": {"batch", "compiled", "compiler", "errors", "graph", "nn", "nn.derivatives", "nn.learnable", "nn.ops"},
     "nn.forms": {"batch", "errors", "layout"},
     "nn.run": {
-        "batch", "compiled", "errors", "infeasible", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.forms",
-        "nn.learnable", "nn.ops", "nn.shared", "nn.tensors", "omega", "run",
+        "", "batch", "compiled", "errors", "infeasible", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.direct",
+        "nn.forms", "nn.learnable", "nn.ops", "nn.shared", "nn.tensors", "omega", "run",
     },
     "nn.learnable": {"axis", "errors", "nn.tensors", "omega"},
     "nn.layers": {
-        "compiled", "errors", "graphs", "graphs.builders", "inputs", "nn", "nn.learnable", "nn.run", "nn.tensors",
-        "omega",
+        "compiled", "graphs", "graphs.builders", "nn", "nn.learnable", "nn.ops", "nn.run", "nn.tensors", "omega",
+    },
+    "nn.tagging": {"errors", "nn.tensors"},
+    "nn.crf": {
+        "", "compiled", "errors", "graphs", "graphs.builders", "inputs", "nn", "nn.learnable", "nn.run", "nn.tagging",
+        "nn.tensors", "omega",
     },
     "nn.memory": {"compiled"},
     "nn.smooth": {"errors", "omega"},
@@ -246,7 +251,9 @@ ALLOWED = {
         "run",
     },
     "nn.divergence": {"errors", "graphs", "nn.costs", "nn.fitted", "nn.losses", "omega"},
-    "nn": {"nn.costs", "nn.divergence", "nn.layers", "nn.learnable", "nn.losses", "nn.targets"},
+    "nn": {
+        "nn.costs", "nn.crf", "nn.divergence", "nn.layers", "nn.learnable", "nn.losses", "nn.tagging", "nn.targets",
+    },
     "graphs": {"graphs.builders", "graphs.dtw", "graphs.grid", "graphs.viterbi"},
     "graphs.grid": {""},
     "graphs.kept": {""},
@@ -289,7 +296,7 @@ def test_imports_run_one_way(path):
 
 def test_the_table_is_an_order():
     """No module reaches itself through what it may import. `from dagdp import pool` reads as the package."""
-    names = ("alpha", "derivatives", "layers", "run", "targets", "unrolled")
+    names = ("alpha", "crf", "derivatives", "direct", "layers", "run", "shared", "targets", "unrolled")
     whole = {"call": {""}, "batch_call": {""}, "paths.rows": {""}, "paths.best": {""}} | {
         f"nn.{name}": {"nn"} for name in names
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -273,3 +275,24 @@ def test_forward_mode_through_a_compiled_function_raises():
         with forward_ad.dual_level(), pytest.raises(DerivativeError, match="transform the function without compiling"):
             built(forward_ad.make_dual(theta, z))
     torch._dynamo.reset()
+
+
+def test_import_and_training_leave_torchs_compiler_unloaded():
+    """It takes longer to import than torch itself, and each spawned worker would pay."""
+    code = """if True:
+        import sys, torch
+        by_torch = "torch._dynamo" in sys.modules
+        import dagdp.nn
+        assert by_torch or "torch._dynamo" not in sys.modules, "by the import"
+        crf, emission = dagdp.nn.LinearChainCRF(2), torch.zeros(2, 3, 2, requires_grad=True)
+        (crf(emission, torch.zeros(2, 3, dtype=torch.long)) + crf.marginals(emission).sum((1, 2))).sum().backward()
+        assert by_torch or "torch._dynamo" not in sys.modules, "by a step of training"
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_constant_is_marked_as_torch_marks_it():
+    ours, theirs = lambda: 1, lambda: 1
+    assert ops.constant_when_traced(ours) is ours
+    torch.compiler.assume_constant_result(theirs)
+    assert vars(ours) == vars(theirs) != {}

@@ -235,3 +235,117 @@ def test_inside_a_transform_that_does_not_see_the_blocks():
     value = value_of({**theta, "start": start}, None, False).sum()
     expected = value.detach() + torch.autograd.grad(value, start)[0] @ start.detach()
     torch.testing.assert_close(slope, expected)
+
+
+def path_of(theta, omega, ragged, function=dagdp.dp_grad, **options):
+    dag, end = (RAGGED, SIZE[0] * SIZE[1] + LENGTHS) if ragged else (REGULAR, None)
+    return function(dag, theta, omega, end=end, **options)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("minimize", [False, True])
+@pytest.mark.parametrize("omega", [Negentropy(0.7), SquaredL2(0.5), HardMax()], ids=repr)
+def test_expected_paths_and_their_derivatives_are_those_of_copies(omega, minimize, ragged):
+    """What the batch shares has the sum over items, from which copies differ; both have one derivative."""
+    generator = torch.Generator().manual_seed(1)
+    read = {name: torch.randn(block.shape, generator=generator).double() for name, block in blocks().items()}
+    found = []
+    for form in (lambda theta: theta, repeated):
+        theta = blocks()
+        value, path = path_of(form(theta), omega, ragged, dagdp.dp_value_and_grad, minimize=minimize)
+        alone = path_of(form(theta), omega, ragged, minimize=minimize)
+        path, alone = (
+            {name: E if E.shape == theta[name].shape else E.sum(0) for name, E in each.items()}
+            for each in (path, alone)
+        )
+        torch.testing.assert_close(path, alone)
+        loss = sum((path[name] * read[name]).sum() for name in read)
+        by_path = torch.autograd.grad(loss, list(theta.values()), retain_graph=True)
+        of_one = torch.autograd.grad((alone["emission"] * read["emission"]).sum(), list(theta.values()))
+        both = torch.autograd.grad(loss + (value * LENGTHS).sum(), list(theta.values()))
+        found.append((value, path, by_path, of_one, both))
+    torch.testing.assert_close(found[0], found[1], atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_gradcheck_of_expected_paths(ragged):
+    names, given = zip(*blocks().items(), strict=True)
+
+    def paths(*given):
+        return tuple(path_of(dict(zip(names, given, strict=True)), Negentropy(0.8), ragged).values())
+
+    assert torch.autograd.gradcheck(paths, given)
+
+
+def test_an_expected_path_has_one_derivative():
+    theta = blocks()
+    E = path_of(theta, SquaredL2(0.5), False)["emission"]
+    seed = torch.ones_like(E, requires_grad=True)
+    first = torch.autograd.grad(E, list(theta.values()), seed, create_graph=True)
+    with pytest.raises(dagdp.DerivativeError, match="third derivative"):
+        torch.autograd.grad(first[0].sum(), theta["start"])
+    empty = blocks(0)
+    nothing = dagdp.dp_grad(REGULAR, empty)
+    (by_transition,) = torch.autograd.grad(nothing["emission"].sum(), empty["transition"], create_graph=True)
+    assert nothing["emission"].shape == (0, *SIZE) and not by_transition.any()
+
+
+def test_an_expected_path_may_be_changed_in_place():
+    theta = blocks()
+    value, path = path_of(theta, None, False, dagdp.dp_value_and_grad)
+    wanted = {name: E.detach().clone() for name, E in path.items()}
+    for E in path.values():
+        E.detach().zero_()
+    value.sum().backward()
+    torch.testing.assert_close({name: block.grad for name, block in theta.items()}, wanted)
+
+
+def test_several_seeds_at_once():
+    theta = blocks()
+    E, seeds = path_of(theta, None, True)["emission"], torch.eye(60, dtype=torch.float64).reshape(60, 4, *SIZE)[:5]
+    at_once = torch.autograd.grad(E, theta["transition"], seeds, retain_graph=True, is_grads_batched=True)[0]
+    each = [torch.autograd.grad(E, theta["transition"], seed, retain_graph=True)[0] for seed in seeds]
+    torch.testing.assert_close(at_once, torch.stack(each))
+
+
+def test_numbers_alone_and_first_derivatives_copy_no_block(monkeypatch):
+    for module in ("dagdp.nn.run", "dagdp.nn.shared"):
+        monkeypatch.setattr(f"{module}.joined", None)
+    crf, theta = LinearChainCRF(3).double(), blocks()
+    z = {name: block.detach() for name, block in theta.items()}
+    lengths, emission = [5, 2, 3, 1], theta["emission"]
+    for method in (crf.value, crf.marginals):
+        method(emission, lengths).sum().backward()
+    assert crf.transition.grad.any()
+    crf.decode(emission, lengths)
+    with torch.no_grad():
+        for function in (dagdp.dp_value, dagdp.dp_grad, dagdp.dp_value_and_grad):
+            function(RAGGED, theta, end=16)
+        for function in (dagdp.dp_jvp, dagdp.dp_hvp, dagdp.dp_jvp_and_hvp):
+            function(REGULAR, theta, z)
+        crf.marginals(emission)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.float64, torch.int64, "mixed"], ids=str)
+def test_numbers_alone_have_the_types_of_the_blocks(kind):
+    theta = {name: (4 * block.detach()).round() / 4 for name, block in blocks().items()}
+    types = {"emission": torch.float16, "transition": torch.float32} if kind == "mixed" else dict.fromkeys(theta, kind)
+    theta = {name: block.to(types.get(name, torch.float64)) for name, block in theta.items()}
+    z = {name: torch.ones_like(block) for name, block in theta.items()}
+    own = {name: torch.float64 if kind is torch.int64 else block.dtype for name, block in theta.items()}
+    common, end = torch.float64 if kind == "mixed" else own["emission"], torch.tensor([20, 16, 18, 19])
+    for function, asked in [
+        (dagdp.dp_value_and_grad, (theta,)),
+        (dagdp.dp_jvp_and_hvp, (theta, z)),
+        (lambda *given, **end: (dagdp.dp_value(*given, **end), dagdp.dp_grad(*given, **end)), (theta,)),
+        (lambda *given, **end: (dagdp.dp_jvp(*given, **end), dagdp.dp_hvp(*given, **end)), (theta, z)),
+    ]:
+        for dag, own_end in ((REGULAR, None), (RAGGED, end)):
+            ours = function(dag, *asked, SquaredL2(0.5), end=own_end)
+            arrays = [{name: block.double().numpy() for name, block in part.items()} for part in asked]
+            theirs = function(dag, *arrays, SquaredL2(0.5), end=None if own_end is None else own_end.numpy())
+            assert ours[0].dtype == common and {name: E.dtype for name, E in ours[1].items()} == own
+            exact = 1e-2 if kind in (torch.float16, "mixed") else 1e-5
+            np.testing.assert_allclose(ours[0], theirs[0], atol=exact, rtol=exact)
+            for name, E in ours[1].items():
+                np.testing.assert_allclose(E, theirs[1][name], atol=exact, rtol=exact)

@@ -50,7 +50,10 @@ def test_without_torch_the_error_names_the_extra():
         import sys
         sys.modules["torch"] = None
         import dagdp, inspect
-        for attempt in ("dagdp.nn", "__import__('dagdp.nn')"):
+        dag = dagdp.compile(dagdp.Graph.from_edges([0], [1]))
+        assert dagdp.dp_value(dag, [1.5]) == 1.5
+        attempts = ("dagdp.nn", "__import__('dagdp.nn')", "dagdp.dp_value(dag, [1.0], backend='torch')")
+        for attempt in attempts:
             try:
                 eval(attempt)
             except ImportError as error:
@@ -59,7 +62,7 @@ def test_without_torch_the_error_names_the_extra():
         print("nn" in dir(dagdp))
     """
     *errors, listed = python(code).splitlines()
-    assert len(errors) == 2 and all("pip install dagdp[torch]" in error for error in errors)
+    assert len(errors) == 3 and all("pip install dagdp[torch]" in error for error in errors)
     assert listed == "False"
 
 

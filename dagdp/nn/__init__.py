@@ -13,11 +13,11 @@ from dagdp.nn.costs import cosine as cosine
 from dagdp.nn.costs import l1 as l1
 from dagdp.nn.costs import negative_dot as negative_dot
 from dagdp.nn.costs import squared_euclidean as squared_euclidean
+from dagdp.nn.crf import LinearChainCRF as LinearChainCRF
 from dagdp.nn.divergence import dtw_divergence as dtw_divergence
 from dagdp.nn.layers import DTW as DTW
 from dagdp.nn.layers import DPGrad as DPGrad
 from dagdp.nn.layers import DPValue as DPValue
-from dagdp.nn.layers import LinearChainCRF as LinearChainCRF
 from dagdp.nn.layers import Viterbi as Viterbi
 from dagdp.nn.learnable import Learnable as Learnable
 from dagdp.nn.losses import alignment_area as alignment_area
@@ -28,6 +28,8 @@ from dagdp.nn.losses import hinge_loss as hinge_loss
 from dagdp.nn.losses import perceptron_loss as perceptron_loss
 from dagdp.nn.losses import relaxed_loss as relaxed_loss
 from dagdp.nn.losses import structured_loss as structured_loss
+from dagdp.nn.tagging import LegalTransitions as LegalTransitions
+from dagdp.nn.tagging import legal_transitions as legal_transitions
 from dagdp.nn.targets import Target as Target
 
 del _torch

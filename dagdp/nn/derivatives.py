@@ -158,12 +158,14 @@ class Value(torch.autograd.Function):
 
 
 class Path(torch.autograd.Function):
-    """E as a function of θ, handed through; its derivative is the Hessian product."""
+    """E as a function of θ, handed through where it is known; its derivative is the Hessian product."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(theta: Tensor, known: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
+    def forward(theta: Tensor, known: Tensor | None, end: Tensor | None, problem: Problem) -> Tensor:
+        if known is None:  # nobody else has it: no copy
+            return Value.forward(theta, end, problem)[1]
         if ops.unobserved(theta, known):
             return ops.handed_through(known)
         return ops.path_op(theta, known, end, *problem.arguments)
@@ -259,7 +261,10 @@ class Bend(torch.autograd.Function):
 
 def expected_path(theta: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
     """E [*batch, n], differentiable once in θ."""
-    return path(theta, value(theta, end, problem)[1], end, problem)
+    if _traced():
+        known = ops.gradient_op(theta, end, *problem.arguments)[1]
+        return ops.path_op(theta, known, end, *problem.arguments)
+    return Path.apply(theta, None, end, problem) if differentiable(theta) else value(theta, end, problem)[1]
 
 
 def _remember_theta(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -37,9 +37,16 @@ class Fitted(NamedTuple):
         together = broadcast([(str(p.name), shape) for p, shape in zip(self.dag.potentials, own, strict=True)])
         return self._form(over_batch(self.dag, True, made, own, together)[0])
 
-    def item_by_item(self) -> Any:
-        """θ with a copy of every block for each item: their expected paths are then not summed over the batch."""
-        return self._form(over_batch(self.dag, False, self.blocks, self.batches, self.batch)[0])
+    def item_by_item(self, read: Collection[str] | None = None) -> Any:
+        """θ with a copy of every block for each item: their expected paths are then not summed over the batch.
+
+        read : names of the blocks whose expected paths are looked at; others stay parameters of the batch.
+        """
+        copies = over_batch(self.dag, False, self.blocks, self.batches, self.batch)[0]
+        given = zip(self.dag.potentials, copies, self.blocks, self.batches, strict=True)
+        return self._form(
+            [block if own == () and read is not None and p.name not in read else copy for p, copy, block, own in given]
+        )
 
     def _form(self, blocks: Sequence[Tensor]) -> Any:
         return {p.name: b for p, b in zip(self.dag.potentials, blocks, strict=True)} if self.keyed else blocks[0]

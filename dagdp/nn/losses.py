@@ -215,11 +215,11 @@ def relaxed_loss(
         raise InputError(f"marginals is {marginals!r}; expected a function of one shaped and keyed like theta, or None")
     asked = fitted(dag, theta, target, end, None)
     run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
-    value, E = dp_value_and_grad(dag, asked.item_by_item(), **run)
+    chosen, read = _state_marginals(dag) if marginals is None else (marginals, None)
+    value, E = dp_value_and_grad(dag, asked.item_by_item(read), **run)
     batch = len(asked.batch)
     indicator = asked.target.indicator([block.detach() for block in asked.blocks])
     Y = {p.name: y for p, y in zip(dag.potentials, indicator, strict=True)} if isinstance(E, dict) else indicator[0]
-    chosen = _state_marginals(dag) if marginals is None else marginals
     if chosen is not None:
         losses = measure(chosen(E), chosen(Y), batch)
     else:
@@ -261,15 +261,15 @@ def _kl(E: Tensor, Y: Tensor, batch: int) -> Tensor:
 DIVERGENCES: dict[str, Divergence] = {"squared_l2": _squared_l2, "kl": _kl}
 
 
-def _state_marginals(dag: CompiledDAG) -> Callable[[Any], Tensor] | None:
-    """From E to [*batch, T, S] for a trellis or a linear chain, None for others."""
+def _state_marginals(dag: CompiledDAG) -> tuple[Callable[[Any], Tensor] | None, set[str] | None]:
+    """(from E to [*batch, T, S], the potentials it reads) for a trellis or a linear chain; None twice for others."""
     try:
         T, S = steps_and_states(dag)
     except InputError:
-        return None
+        return None, None
     if (T, S, S) in [potential.shape for potential in dag.potentials]:
-        return lambda E: (E["theta"] if isinstance(E, Mapping) else E).sum(-1)
-    return lambda E: E["emission"]
+        return lambda E: (E["theta"] if isinstance(E, Mapping) else E).sum(-1), None
+    return lambda E: E["emission"], {"emission"}
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:

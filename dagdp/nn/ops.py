@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ TRANSFORMED = (
     "torch.func.grad, torch.func.jvp or forward mode met a function under torch.compile, which torch cannot serve for "
     "operators from outside; compile dp_grad, dp_jvp or dp_hvp, or transform the function without compiling it"
 )
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 PLAIN = (Tensor, torch.nn.Parameter)  # not their subclasses, which may see operators
 #: dag, omega, parameters, minimize, threads: what a run is about, besides its tensors
@@ -139,7 +141,16 @@ def _refuse_tangents(tensors: Sequence[Tensor]) -> None:
         raise DerivativeError(TRANSFORMED)
 
 
-@torch.compiler.assume_constant_result
+def constant_when_traced(function: F) -> F:
+    """What `torch.compiler.assume_constant_result` does: torch.compile takes the answer as it is, not its making.
+
+    torch's own function imports the compiler, which takes as long as torch itself, in every process.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@constant_when_traced
 def transformed() -> bool:
     """Whether what is being traced stands inside torch.func's grad or jvp, or in forward mode."""
     layers = torch._C._functorch.get_interpreter_stack() or ()

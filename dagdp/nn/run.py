@@ -7,29 +7,27 @@ repeated: an item needs its own E, since each has its own upstream gradient. (No
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from dagdp import run
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.infeasible import refuse_infeasible, refuses
 from dagdp.inputs import Shape, batch_of, checked, checked_options, collect, end_shape
 from dagdp.nn import alpha, derivatives, ops
+from dagdp.nn.direct import by_numpy, only_numbers, reverse_alone, seen_by_nobody
 from dagdp.nn.forms import Packed, packed
 from dagdp.nn.learnable import Learnable, scaled, seen
 from dagdp.nn.ops import Problem
-from dagdp.nn.shared import some_shared, value_of_shared
+from dagdp.nn.shared import path_of_shared, some_shared, value_and_path_of_shared, value_of_shared
 from dagdp.nn.tensors import (
-    NUMPYS,
     as_tensor,
     end_numbers,
     floating,
@@ -40,8 +38,8 @@ from dagdp.nn.tensors import (
     spread,
 )
 from dagdp.omega import Omega
-from dagdp.run import dp_value as numpy_value
 
+Options = dict[str, Any]  # by name, as the NumPy function takes them
 Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
 
 
@@ -66,16 +64,15 @@ def dp_value(
     >>> theta.grad
     tensor([1., 0., 1.])
     """
+    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    if only_numbers(dag, omega, theta, end):
+        return by_numpy(run.dp_value, dag, (theta,), omega, options)
     if refuses(on_infeasible):
         value = dp_value(dag, theta, omega, minimize=minimize, end=end, threads=threads)
         refuse_unreached(value, minimize)
         return value
-    keyed = isinstance(theta, Mapping)
-    if not isinstance(omega, Learnable) and _seen_by_nobody(dag, theta, end):
-        if (end is None or keyed) and not derivatives.differentiable(*_tensors(theta, end)):
-            return _value_of_blocks(dag, theta, omega, minimize, end, threads)
-        if keyed and _reverse_alone() and some_shared(dag, theta):
-            return value_of_shared(dag, theta, omega, minimize, end, threads)
+    if _shares(dag, theta, omega, end):
+        return value_of_shared(dag, theta, omega, minimize, end, threads)
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     return call.value(_value(call))
 
@@ -99,8 +96,13 @@ def dp_grad(
     >>> theta.grad
     tensor([-0.5000,  0.5000, -0.5000])
     """
-    options: dict[str, Any] = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    return dp_value_and_grad(dag, theta, omega, **options)[1]
+    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    if refuses(on_infeasible) or only_numbers(dag, omega, theta, end):
+        return dp_value_and_grad(dag, theta, omega, **options)[1]
+    if _shares(dag, theta, omega, end):
+        return path_of_shared(dag, theta, omega, minimize, end, threads)
+    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    return call.gradient(derivatives.expected_path(call.theta, call.end, call.problem))
 
 
 def dp_value_and_grad(
@@ -114,6 +116,14 @@ def dp_value_and_grad(
     threads: int | None = None,
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
+    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    if only_numbers(dag, omega, theta, end):
+        return by_numpy(run.dp_value_and_grad, dag, (theta,), omega, options)
+    if _shares(dag, theta, omega, end):
+        number, path = value_and_path_of_shared(dag, theta, omega, minimize, end, threads)
+        if refuses(on_infeasible):
+            refuse_unreached(number, minimize)
+        return number, path
     call = _prepare(dag, theta, omega, None, minimize, end, threads)
     value, known = derivatives.value(call.theta, call.end, call.problem)
     if call.alpha is not None:
@@ -135,6 +145,9 @@ def dp_jvp(
     threads: int | None = None,
 ) -> Tensor:
     """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
+    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    if only_numbers(dag, omega, theta, given_direction(z), end):
+        return by_numpy(run.dp_jvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
     if refuses(on_infeasible):
         refuse_unreached(_value(call), minimize)
@@ -153,6 +166,9 @@ def dp_hvp(
     threads: int | None = None,
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
+    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    if only_numbers(dag, omega, theta, given_direction(z), end):
+        return by_numpy(run.dp_jvp_and_hvp, dag, (theta, z), omega, options)[1]
     call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
     if refuses(on_infeasible):
         refuse_unreached(_value(call), minimize)
@@ -171,6 +187,9 @@ def dp_jvp_and_hvp(
     threads: int | None = None,
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
+    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+    if only_numbers(dag, omega, theta, given_direction(z), end):
+        return by_numpy(run.dp_jvp_and_hvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
     if refuses(on_infeasible):
         refuse_unreached(_value(call), minimize)
@@ -308,44 +327,11 @@ def _at(call: _Call, omega: Learnable) -> _Call:
     return replace(call, problem=problem, theta=theta, z=z, alpha=number)
 
 
-def _tensors(theta: Any, end: Any) -> list[Tensor]:
-    """Those among what was given for one graph."""
-    given = theta.values() if isinstance(theta, Mapping) else (theta,)
-    return [value for value in (*given, end) if isinstance(value, Tensor)]
-
-
-def _seen_by_nobody(dag: Any, theta: Any, end: Any) -> bool:
-    """Whether plain tensors are given for one graph, and nobody traces: then blocks need not be joined, nor shared ones
-    repeated, where only numbers are asked for or reverse mode alone can follow."""
-    if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
+def _shares(dag: Any, theta: Any, omega: Any, end: Any) -> bool:
+    """Whether the batch shares some of the potentials, and reverse mode alone may want a derivative of them."""
+    if not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
         return False
-    return ops.unobserved(*_tensors(theta, end))
-
-
-def _reverse_alone() -> bool:
-    """Whether nothing but reverse mode may want a derivative: no forward mode, no transform of torch.func."""
-    return forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
-
-
-def _value_of_blocks(
-    dag: CompiledDAG, theta: Any, omega: Omega | None, minimize: bool, end: Any, threads: int | None
-) -> Tensor:
-    """DP_Ω(θ) by the NumPy function: O(width) memory beside the blocks as they lie."""
-    alone = type(dag) is CompiledDAG and len(dag.potentials) == 1 and end is None
-    if alone and type(theta) in ops.PLAIN and theta.dtype in NUMPYS:  # all is checked there, and once for a form
-        value = numpy_value(dag, theta.numpy(force=True), omega, minimize=minimize, threads=threads)
-        return torch.from_numpy(np.asarray(value))
-    checked(dag, omega, threads)
-    keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
-    blocks, _ = over_batch(dag, keyed, blocks, batches, batch_of(batches, [], end_shape(end_numbers(dag, end), dag)))
-    real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
-    names = [potential.name for potential in dag.potentials]
-    arrays = {name: block.to(real).numpy(force=True) for name, block in zip(names, blocks, strict=True)}
-    if isinstance(end, Tensor):
-        end = end.numpy(force=True)
-    value = numpy_value(dag, arrays if keyed else arrays[names[0]], omega, minimize=minimize, end=end, threads=threads)
-    dtype = functools.reduce(torch.promote_types, {handed_back(block) for block in blocks})
-    return torch.from_numpy(np.asarray(value)).to(dtype)
+    return reverse_alone() and seen_by_nobody(dag, theta, end) and some_shared(dag, theta)
 
 
 def _value(call: _Call) -> Tensor:

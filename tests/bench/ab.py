@@ -127,6 +127,7 @@ def small_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
         yield f"paths, {question}", True, lambda question=question: path_call(question)
     if importlib.util.find_spec("torch") is not None:
         yield "small, 3 edges, torch value and backward", True, lambda: torch_call(dagdp.compile(three), omega)
+        yield "crf, torch marginals", True, torch_marginals
 
 
 def cliff_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
@@ -199,6 +200,21 @@ def torch_call(dag: Any, omega: Any) -> Call:
     torch.set_num_threads(1)
     leaf = torch.ones(3, dtype=torch.float64, requires_grad=True)
     return lambda: dagdp.dp_value(dag, leaf, omega, threads=1).backward()
+
+
+def torch_marginals() -> Call:
+    """Expected paths of a batch that shares its transitions, where a derivative may be asked for."""
+    import torch
+
+    import dagdp
+    from dagdp.graphs import linear_chain
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    dag, shapes = dagdp.compile(linear_chain(200, 20)), {"transition": (20, 20), "start": (20,), "end": (20,)}
+    theta = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
+    theta["emission"] = torch.randn(128, 200, 20)
+    return lambda: dagdp.dp_grad(dag, theta, threads=1)
 
 
 def cold_compile() -> float:

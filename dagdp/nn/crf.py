@@ -1,0 +1,349 @@
+"""A linear-chain conditional random field as a layer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import dagdp
+from dagdp.compiled import CompiledDAG
+from dagdp.errors import DerivativeError, InputError
+from dagdp.graphs import builders, linear_chain
+from dagdp.inputs import broadcast
+from dagdp.nn import run
+from dagdp.nn.learnable import Learnable, scaled, seen
+from dagdp.nn.tagging import checked_legal, flags
+from dagdp.nn.tensors import as_tensor, on_one_device, whole_tensor
+from dagdp.omega import HardMax, Omega
+
+REDUCTIONS = ("none", "sum", "mean", "token_mean")
+
+
+class LinearChainCRF(nn.Module):
+    """A linear-chain conditional random field over emission scores [*batch, T, S] of a network.
+
+    A tag sequence y scores start[y_0] + Σ_t emission[t, y_t] + Σ_t transition[y_t, y_{t-1}] + end[y_{T-1}].
+
+    Parameters
+    ----------
+    num_tags : S.
+    omega : default Negentropy(1.0), the CRF of Lafferty et al.; another makes it sparse (paper, section 4.1).
+    allowed : which transitions are legal: (transition [to, from], start [S], end [S]), boolean, as `legal_transitions`
+        makes them from the names of tags. Default: all. Others score -inf, and their parameters get gradient 0.
+    device, dtype : of the parameters, as in the layers of torch.
+
+    State: `transition` [to, from], `start`, `end`; an entry set to -inf is forbidden, too. Emissions may be of a half
+    type: what is summed is float32. The batch is the broadcast of what emission, tags and lengths have in front: one
+    emission may have several lengths, and one number may be the length of all.
+
+    What all methods take:
+
+    lengths : integers [*batch], how many steps of each item count, 1 to T; what lies behind is never read.
+    mask : boolean [*batch, T], in the place of lengths: True for the steps that count, which come first.
+    allowed : (methods that take no tags) boolean [*batch, T, S], which tags an item may have at each step, such as a
+        partial labelling: `value(emission) - value(emission, allowed=...)` is the loss for training with it. Where no
+        sequence is allowed the value is -inf, with gradient 0.
+
+    Raises InputError (shapes, dtypes, devices, batch dimensions that do not broadcast, tags or lengths out of range, a
+    mask with a gap, both lengths and mask). Under torch.compile, where numbers are out of sight, a length out of range
+    is an error when the compiled function runs, and the score of an item with such tags or lengths is NaN.
+
+    >>> crf = LinearChainCRF(2)
+    >>> emission, tags = torch.tensor([[[5.0, 0.0], [0.0, 5.0]]]), torch.tensor([[0, 1]])
+    >>> crf(emission, tags).shape, crf.decode(emission).tolist()
+    (torch.Size([1]), [[0, 1]])
+    >>> crf.decode(emission, allowed=torch.tensor([[False, True], [True, True]])).tolist()
+    [[1, 1]]
+    """
+
+    def __init__(
+        self,
+        num_tags: int,
+        omega: Omega | Learnable | None = None,
+        *,
+        allowed: Any = None,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(num_tags, bool) or not isinstance(num_tags, int | np.integer) or num_tags < 1:
+            raise InputError(f"num_tags is {num_tags!r}; expected a whole number of tags, at least 1")
+        self.num_tags, self.omega = num_tags, omega
+        self.transition = nn.Parameter(torch.empty(num_tags, num_tags, device=device, dtype=dtype))
+        self.start = nn.Parameter(torch.empty(num_tags, device=device, dtype=dtype))
+        self.end = nn.Parameter(torch.empty(num_tags, device=device, dtype=dtype))
+        legal = None if allowed is None else checked_legal(allowed, int(num_tags))
+        for name in ("transition", "start", "end"):  # a setting: it moves with the layer, and is not saved with it
+            own = None if legal is None else getattr(legal, name).to(device)
+            self.register_buffer(f"legal_{name}", own, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in ±0.1: no tag is preferred much."""
+        for parameter in (self.transition, self.start, self.end):
+            nn.init.uniform_(parameter, -0.1, 0.1)
+
+    def forward(
+        self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None, reduction: str = "none"
+    ) -> Tensor:
+        """log p(tags | emission) [*batch], at most 0: `score` - `value`. Its negative mean is the training loss.
+
+        reduction : as in pytorch-crf. "none": one number for each item. "sum": their sum. "mean": the sum divided by
+            the number of items. "token_mean": the sum divided by the number of steps that count.
+
+        -inf, with gradient 0, where the tags take a forbidden transition.
+
+        With an operator other than Negentropy(1.0) it is minus the structured loss of the paper's section 4.1.
+        Differentiable twice.
+        """
+        if reduction not in REDUCTIONS:
+            raise InputError(f"reduction is {reduction!r}; expected one of {list(REDUCTIONS)}")
+        score = self.score(emission, tags, lengths, mask=mask)
+        likelihood = torch.where(score.isneginf(), -torch.inf, score - self.value(emission, lengths, mask=mask))
+        if reduction == "none":
+            return likelihood
+        if reduction != "token_mean":
+            return likelihood.mean() if reduction == "mean" else likelihood.sum()
+        given = self._fitted(emission, lengths, mask, None, tags)
+        tokens = likelihood.numel() * given.emission.shape[-2] if given.counts is None else given.counts.sum()
+        return likelihood.sum() / tokens
+
+    def value(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
+        """DP_Ω [*batch]: the log partition function, over the sequences that are allowed. Differentiable twice."""
+        dag, theta, end = self._problem(self._fitted(emission, lengths, mask, allowed))
+        return run.dp_value(dag, theta, self.omega, end=end)
+
+    def score(self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None) -> Tensor:
+        """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
+        given = self._fitted(emission, lengths, mask, None, tags)
+        emission, counts, tags, own = given.emission, given.counts, given.tags, self._own()
+        T, S = tags.shape[-1], self.num_tags
+        inside = None if counts is None else torch.arange(T, device=tags.device) < counts.unsqueeze(-1)
+        if inside is not None:
+            tags = torch.where(inside, tags, 0)
+        wrong = _out_of_range("tags", tags, 0, S - 1)
+        if wrong is not None:
+            wrong, tags = wrong.any(-1), tags.clamp(0, S - 1)
+        emitted = emission.gather(-1, tags.unsqueeze(-1)).squeeze(-1)
+        moved = own["transition"][tags[..., 1:], tags[..., :-1]]
+        final = tags[..., -1:]
+        if counts is not None and inside is not None:
+            lost = _out_of_range("lengths", counts, 1, T)
+            wrong = lost if wrong is None else wrong if lost is None else wrong | lost
+            emitted, moved = torch.where(inside, emitted, 0.0), torch.where(inside[..., 1:], moved, 0.0)
+            final = tags.gather(-1, (counts.clamp(1, T) - 1).unsqueeze(-1))
+        real = torch.promote_types(emitted.dtype, self.start.dtype)
+        # one tag as a row of one: an index without dimensions is a number, which vmap hides
+        ends = (own["start"][tags[..., :1]] + own["end"][final]).squeeze(-1)
+        scores = ends + emitted.to(real).sum(-1) + moved.sum(-1)
+        return scores if wrong is None else torch.where(wrong, torch.nan, scores)
+
+    def marginals(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
+        """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
+        given = self._fitted(emission, lengths, mask, allowed)
+        dag, theta, end = self._problem(given)
+        return builders.cut(run.dp_grad(dag, theta, self.omega, end=end)["emission"], given.sizes)
+
+    def decode(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
+        """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag.
+
+        An item without an allowed sequence has -1 at every step.
+        """
+        with torch.no_grad():
+            given = self._fitted(emission, lengths, mask, allowed)
+            dag, theta, end = self._problem(given)
+            visited = builders.cut(run.dp_grad(dag, theta, HardMax(), end=end)["emission"], given.sizes)
+        return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
+
+    def k_best(
+        self, emission: Any, k: int, lengths: Any = None, *, mask: Any = None, allowed: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tags, scores): the k sequences of highest score, best first; constants to autograd.
+
+        tags are int64 [*batch, k, T], -1 behind an item's length; scores [*batch, k], in the type of the emission and
+        the parameters. Where an item has fewer than k allowed sequences the rest is -1, of score -inf. The order is
+        that of scores under every operator. See `dagdp.k_best`.
+
+        >>> crf = LinearChainCRF(2)
+        >>> tags, scores = crf.k_best(torch.tensor([[9.0, 0.0], [4.0, 0.0]]), 5)
+        >>> tags[:2].tolist(), scores[4].item()
+        ([[0, 0], [0, 1]], -inf)
+        """
+        with torch.no_grad():
+            given = self._fitted(emission, lengths, mask, allowed)
+            dag, theta, end = self._problem(given)
+            paths = dagdp.k_best(dag, theta, k, end=end)
+        found = paths.scores.shape[-1]
+        scores = nn.functional.pad(paths.scores, (0, k - found), value=-torch.inf)
+        return nn.functional.pad(self._tags(paths, given), (0, 0, 0, k - found), value=-1), scores
+
+    def sample(
+        self,
+        emission: Any,
+        n: int = 1,
+        lengths: Any = None,
+        seed: Any = None,
+        *,
+        mask: Any = None,
+        allowed: Any = None,
+    ) -> Tensor:
+        """n tag sequences drawn from the distribution: int64 [*batch, n, T], -1 behind an item's length.
+
+        Each step's tags have the frequencies of `marginals`. seed : an integer, a generator of torch or of NumPy, or
+        None for fresh draws. Raises InputError where an item has no allowed sequence. See `dagdp.sample_paths`.
+
+        >>> LinearChainCRF(2).sample(torch.tensor([[99.0, 0.0], [0.0, 99.0]]), n=3, seed=0).tolist()
+        [[0, 1], [0, 1], [0, 1]]
+        """
+        with torch.no_grad():
+            given = self._fitted(emission, lengths, mask, allowed)
+            dag, theta, end = self._problem(given)
+            weights, omega = self._at_one(theta)
+            paths = dagdp.sample_paths(dag, weights, omega, n, seed, end=end)
+        return self._tags(paths, given)
+
+    def entropy(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
+        """-Σ_y p(y) log p(y) over tag sequences, in nats: [*batch], from 0 to T log S; differentiable once.
+
+        0 where there is no allowed sequence. See `dagdp.entropy`. There is no derivative by a Tsallis alpha that is a
+        tensor: DerivativeError.
+
+        >>> crf = LinearChainCRF(2)
+        >>> bool(crf.entropy(torch.tensor([[99.0, 0.0], [0.0, 99.0]])) < 1e-6)
+        True
+        """
+        dag, theta, end = self._problem(self._fitted(emission, lengths, mask, allowed))
+        weights, omega = self._at_one(theta)
+        alpha = self.omega.learnt_alpha if isinstance(self.omega, Learnable) else None
+        if alpha is not None and alpha.requires_grad and torch.is_grad_enabled():
+            raise DerivativeError("entropy has no derivative by alpha; expected torch.no_grad(), or alpha as a number")
+        value: Tensor = dagdp.entropy(dag, weights, omega, end=end)
+        return value
+
+    def _problem(self, given: Fitted) -> tuple[CompiledDAG, dict[str, Tensor], Any]:
+        """(the graph, theta, where paths end). The graph may have more steps: then the emission has them, too."""
+        emission, counts = given.emission, given.counts
+        T, S = builders.sizes(emission, 2)
+        dag = builders.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True))
+        whole = dag.potentials[0].shape
+        theta = {"emission": builders.padded(emission, (T, S), whole), **self._own()}
+        if counts is None:
+            return dag, theta, builders.ends_in(dag, None, (T,), ())
+        end = whole[0] * S + counts  # end nodes stand behind the start and the states
+        return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
+
+    def _own(self) -> dict[str, Tensor]:
+        """The parameters, -inf where a transition is not legal."""
+        own: dict[str, Tensor] = {}
+        for name in ("transition", "start", "end"):
+            legal, block = getattr(self, f"legal_{name}"), getattr(self, name)
+            own[name] = block if legal is None else torch.where(legal, block, -torch.inf)
+        return own
+
+    def _at_one(self, theta: dict[str, Tensor]) -> tuple[dict[str, Tensor], Omega | None]:
+        """Weights and an operator without tensors of the same distribution: DP_γΩ(θ) = γ DP_Ω(θ/γ)."""
+        if not isinstance(self.omega, Learnable):
+            return theta, self.omega
+        gamma = self.omega.on_device_of(theta["emission"]).temperature()
+        return {name: scaled(block, 1.0 / gamma) for name, block in theta.items()}, self.omega.operator()
+
+    def _tags(self, paths: Any, given: Fitted) -> Tensor:
+        """[*axes, T] from paths of the graph: node 1 + t S + s is state s at step t, and an end follows the last."""
+        T, S = given.sizes
+        states = nn.functional.pad(paths.nodes[..., 1 : T + 1], (0, max(0, T + 1 - paths.nodes.shape[-1])), value=-1)
+        step = torch.arange(T)
+        return torch.where(step < paths.lengths.unsqueeze(-1) - 1, states - 1 - step * S, -1)
+
+    def _fitted(self, emission: Any, lengths: Any, mask: Any = None, allowed: Any = None, *tags: Any) -> Fitted:
+        """What a method was given, checked; -inf in the emission where a tag is not allowed."""
+        emission = as_tensor(emission, "emission")
+        if emission.ndim < 2 or emission.shape[-1] != self.num_tags or emission.shape[-2] < 1:
+            raise InputError(
+                f"emission has shape {tuple(emission.shape)}; expected [*batch, T, {self.num_tags}], one score a tag, "
+                "and at least one step"
+            )
+        own = {"transition": self.transition, "start": self.start, "end": self.end}
+        mend = f"move the layer or the emission, as by crf.to({str(emission.device)!r})"
+        on_one_device([("emission", emission), *((f"the layer's {name}", block) for name, block in own.items())], mend)
+        T, device, shapes = emission.shape[-2], emission.device, [("emission", tuple(emission.shape[:-2]))]
+        states = [whole_tensor(given, "tags", device) for given in tags]  # none, where a method takes no tags
+        for given in states:
+            _check_last("tags", given, (T,), "one tag a step of emission")
+            shapes.append(("tags", tuple(given.shape[:-1])))
+        if mask is not None:
+            if lengths is not None:
+                raise InputError("both lengths and mask were given; expected one of them: they say the same")
+            counts, what = _counts(mask, T, device), "mask"
+        elif lengths is not None:
+            counts, what = whole_tensor(lengths, "lengths", device), "lengths"
+            _out_of_range("lengths", counts, 1, T)
+        else:
+            counts, what = None, ""
+        if counts is not None:
+            shapes.append((what, tuple(counts.shape)))
+        permitted = None if allowed is None else flags(allowed, "allowed", device)
+        if permitted is not None:
+            _check_last("allowed", permitted, (T, self.num_tags), "True for each tag that a step may have")
+            shapes.append(("allowed", tuple(permitted.shape[:-2])))
+        batch = broadcast(shapes)
+        if permitted is not None:
+            emission = torch.where(permitted, emission, -torch.inf)
+        return Fitted(
+            emission.expand(*batch, T, self.num_tags),
+            None if counts is None else counts.expand(batch),
+            *(given.expand(*batch, T) for given in states),
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.num_tags}, {self.omega!r}"
+
+
+class Fitted(NamedTuple):
+    """What a method of a CRF was given, as tensors of one batch."""
+
+    emission: Tensor  # [*batch, T, S]
+    counts: Tensor | None  # [*batch] lengths
+    tags: Any = None  # [*batch, T], where a method takes them
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(T, S)."""
+        return builders.sizes(self.emission, 2)
+
+
+def _check_last(what: str, given: Tensor, shape: tuple[int, ...], meaning: str) -> None:
+    """Raise InputError unless the last dimensions are these."""
+    if tuple(given.shape[-len(shape) :]) != shape:
+        expected = ", ".join(map(str, shape))
+        raise InputError(f"{what} has shape {tuple(given.shape)}; expected [*batch, {expected}], {meaning}")
+
+
+def _counts(mask: Any, T: int, device: torch.device) -> Tensor:
+    """How many steps a mask [*batch, T] counts, [*batch]: 0 where it is no row of ones and then zeros, out of sight."""
+    steps = flags(mask, "mask", device)
+    _check_last("mask", steps, (T,), "True for each step of emission that counts")
+    sound = steps[..., 0] & (steps[..., :-1] | ~steps[..., 1:]).all(-1)
+    values = seen(sound)
+    if values is not None and not values.all():
+        place = (~values).nonzero()[0].tolist()
+        raise InputError(
+            f"mask{place or ''} is no run of True followed by False; expected the steps that count to come first, at "
+            "least one: move padding behind them"
+        )
+    return torch.where(sound, steps.sum(-1), 0)
+
+
+def _out_of_range(what: str, numbers: Tensor, low: int, high: int) -> Tensor | None:
+    """None where all whole numbers are seen to lie in the range, InputError where one is seen not to; where they are
+    out of sight, which do not."""
+    values = seen(numbers)
+    if values is None:
+        return (numbers < low) | (numbers > high)
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        place = wrong.nonzero()[0].tolist()
+        raise InputError(f"{what}{place or ''} is {values[tuple(place)].item()}; expected {low} to {high}")
+    return None

@@ -150,6 +150,14 @@ def terminal_shape(start: Any, end: Any, dag: CompiledDAG) -> Shape:
     return broadcast([("start", own), ("end", end_shape(end, dag))])
 
 
+def refuse_start(start: Any) -> None:
+    """Raise InputError where a start is named in a call of several graphs."""
+    if start is not None:
+        raise InputError(
+            "start= takes one graph at a time; name the start of each graph where it is made, as by Graph(starts=[...])"
+        )
+
+
 def broadcast(named: Sequence[tuple[str, Shape]]) -> Shape:
     """The broadcast of batch shapes, as NumPy has it; each is named for the message."""
     batch: Shape = ()

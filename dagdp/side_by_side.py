@@ -10,6 +10,7 @@ import numpy as np
 from dagdp.batch import CompiledBatch
 from dagdp.batch_call import prepare
 from dagdp.errors import InputError
+from dagdp.inputs import refuse_start
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel
 from dagdp.kinds import home_of, is_tensor
 from dagdp.layout import leaves
@@ -20,10 +21,7 @@ def run(
     name: str, batch: CompiledBatch, *given: Any, start: Any = None, backend: str | None = None, **named: Any
 ) -> Any:
     """The function `name` of `dagdp.run` for a batch of graphs: values [*batch, graphs], gradients as theta."""
-    if start is not None:
-        raise InputError(
-            "start= takes one graph at a time; name the start of each graph where it is made, as by Graph(starts=[...])"
-        )
+    refuse_start(start)
     if backend is not None:
         raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
     if len(batch) == 0:

@@ -164,7 +164,7 @@ ALLOWED = {
         "", "batch", "call", "compiled", "faults", "graph", "infeasible", "inputs", "kernels.cpu", "kernels.exchange",
         "kernels.jit", "layout", "omega", "pool", "repeat", "union", "wiring",
     },
-    "side_by_side": {"batch", "batch_call", "errors", "kernels.cpu", "kinds", "layout", "omega"},
+    "side_by_side": {"batch", "batch_call", "errors", "inputs", "kernels.cpu", "kinds", "layout", "omega"},
     "axis": {"compiled", "compiler", "errors", "graph", "kinds", "run"},
     "reference": {"compiled", "faults", "infeasible", "inputs", "omega"},
     "paths": {

@@ -21,6 +21,7 @@ from dagdp.graphs import (
     dtw_path,
     dtw_value,
     linear_chain,
+    trellis,
     viterbi_decode,
     viterbi_grad,
     viterbi_hvp,
@@ -566,3 +567,37 @@ def test_a_small_call_stays_out_of_torchs_dispatcher():
     with Listener():
         dp_value(dag, theta.detach()), dp_value(dag, theta).backward()
     assert "dagdp.value.default" in seen and "dagdp.gradient.default" in seen
+
+
+@pytest.mark.parametrize("omega", [Negentropy(0.5), SquaredL2(0.5)], ids=repr)
+def test_starts_of_items_are_those_of_numpy(omega):
+    dag, rng = dagdp.compile(trellis(4, 3, "all")), np.random.default_rng(0)
+    theta, z = (torch.tensor(rng.normal(size=(6, 4, 3, 3))) for _ in range(2))
+    starts = torch.tensor(rng.integers(0, 3, 6))
+    options = {"start": starts, "end": torch.tensor([3, 5, 12, 14, 3, 15])}
+    ours = {"start": starts.numpy(), "end": options["end"].numpy()}
+    for leaf in (theta, theta.clone().requires_grad_()):
+        value, path = dagdp.dp_value_and_grad(dag, leaf, omega, **options)
+        want, edges = dagdp.dp_value_and_grad(dag, theta.numpy(), omega, **ours)
+        torch.testing.assert_close(value.detach(), torch.tensor(want))
+        torch.testing.assert_close(path.detach(), torch.tensor(edges))
+        change = dagdp.dp_hvp(dag, leaf, z, omega, **options)
+        torch.testing.assert_close(
+            change.detach(), torch.tensor(dagdp.dp_hvp(dag, theta.numpy(), z.numpy(), omega, **ours))
+        )
+        torch.testing.assert_close(
+            dagdp.dp_value(dag, leaf, omega, start=1), dagdp.dp_value(dag, leaf, omega, start=[1] * 6)
+        )
+    leaf = theta.clone().requires_grad_()
+    torch.testing.assert_close(dagdp.dp_value(dag, leaf, omega, backend="torch", **options), value)
+    assert torch.autograd.gradgradcheck(lambda x: dagdp.dp_value(dag, x, omega, start=starts), leaf)
+    mapped = torch.func.vmap(lambda x, start: dagdp.dp_value(dag, x, omega, start=start))(theta, starts)
+    torch.testing.assert_close(mapped, dagdp.dp_value(dag, theta, omega, start=starts))
+    compiled = torch.compile(lambda x, start: dagdp.dp_value(dag, x, omega, start=start), fullgraph=True)
+    torch.testing.assert_close(compiled(theta, starts), dagdp.dp_value(dag, theta, omega, start=starts))
+    layer = dagdp.nn.DPGrad(dag, omega)
+    torch.testing.assert_close(layer(leaf, start=starts), dagdp.dp_grad(dag, leaf, omega, start=starts))
+    with pytest.raises(InputError, match="start 7 is no start of the graph"):
+        dagdp.dp_value(dag, leaf, omega, start=7)
+    with pytest.raises(InputError, match="start= takes one graph at a time"):
+        dagdp.dp_value(dagdp.compile_batch([dag]), [leaf], start=0)

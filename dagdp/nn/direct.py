@@ -18,7 +18,7 @@ from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.inputs import checked, collect
 from dagdp.nn import derivatives, ops
-from dagdp.nn.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back
+from dagdp.nn.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, start_numbers
 from dagdp.omega import Omega
 
 
@@ -56,9 +56,9 @@ def by_numpy(
     given : theta, or theta and z. options : of the function, by name.
     """
     tensors = tensors_of(*given)
-    end = options.get("end")
+    start, end = options.get("start"), options.get("end")
     formed = type(dag) is CompiledDAG and (len(dag.potentials) == 1 or all(isinstance(one, Mapping) for one in given))
-    if formed and end is None and all(type(t) in ops.PLAIN and t.dtype in NUMPYS for t in tensors):
+    if formed and start is None and end is None and all(type(t) in ops.PLAIN and t.dtype in NUMPYS for t in tensors):
         # all is checked there, and once for a form
         return _as_tensors(function(dag, *map(_arrays, given), omega, **options))
     checked(dag, omega, options.get("threads"))
@@ -72,7 +72,7 @@ def by_numpy(
         dag,
         *(dict(zip(names, part, strict=True)) if keyed else part[0] for part in arrays),
         omega,
-        **{**options, "end": numpy_end(dag, end)},
+        **{**options, "start": _numpy_nodes(dag, start, start_numbers), "end": numpy_end(dag, end)},
     )
     dtypes = [handed_back(block) for block in blocks]
     return _as_tensors(made, dict(zip(names, dtypes, strict=True)))
@@ -80,9 +80,13 @@ def by_numpy(
 
 def numpy_end(dag: CompiledDAG, end: Any) -> Any:
     """`end` as NumPy functions take it."""
-    numbers = end_numbers(dag, end)
+    return _numpy_nodes(dag, end, end_numbers)
+
+
+def _numpy_nodes(dag: CompiledDAG, nodes: Any, numbered: Callable[[CompiledDAG, Any], Tensor | None]) -> Any:
+    numbers = numbered(dag, nodes)
     if numbers is None or dag.named:
-        return end.numpy(force=True) if isinstance(end, Tensor) else end
+        return nodes.numpy(force=True) if isinstance(nodes, Tensor) else nodes
     return numbers.numpy(force=True)
 
 

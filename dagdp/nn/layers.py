@@ -35,9 +35,9 @@ class DPValue(nn.Module):
         super().__init__()
         self.dag, self.omega, self.minimize = dag, omega, minimize
 
-    def forward(self, theta: Any, end: Any = None) -> Tensor:
-        """DP_Ω(θ) [*batch]; theta and end as in `dagdp.dp_value`."""
-        return run.dp_value(self.dag, theta, self.omega, minimize=self.minimize, end=end)
+    def forward(self, theta: Any, end: Any = None, start: Any = None) -> Tensor:
+        """DP_Ω(θ) [*batch]; theta, end and start as in `dagdp.dp_value`."""
+        return run.dp_value(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
 
     def extra_repr(self) -> str:
         return f"{self.dag!r}, {self.omega!r}, minimize={self.minimize}"
@@ -52,9 +52,9 @@ class DPGrad(DPValue):
     tensor([0.3750, 0.6250])
     """
 
-    def forward(self, theta: Any, end: Any = None) -> Any:
-        """E; theta and end as in `dagdp.dp_grad`."""
-        return run.dp_grad(self.dag, theta, self.omega, minimize=self.minimize, end=end)
+    def forward(self, theta: Any, end: Any = None, start: Any = None) -> Any:
+        """E; theta, end and start as in `dagdp.dp_grad`."""
+        return run.dp_grad(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
 
 
 class Viterbi(nn.Module):

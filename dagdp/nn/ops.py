@@ -63,13 +63,16 @@ class Problem:
         return cls(living(dag), _class_named(omega)(*parameters), minimize, threads)
 
     def run(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
-        """`function` of the NumPy layer on tensors [*batch, n]; end [*batch] node numbers."""
+        """`function` of the NumPy layer on tensors [*batch, n]; end : node numbers, as `tensors.terminals` has them."""
         _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
-        names = None
+        options: dict[str, Any] = {"minimize": self.minimize, "threads": self.threads or None}
         if end is not None and isinstance(self.dag, CompiledDAG):
-            names = self.dag.end_names(end.numpy(force=True))
-        options = {"minimize": self.minimize, "end": names, "threads": self.threads or None}
+            numbers = end.numpy(force=True)
+            if end.ndim == tensors[0].ndim:
+                options["start"], numbers = self.dag.end_names(numbers[..., 0]), numbers[..., 1]
+            if not (numbers == -2).any():  # of one item all have an end of their own, or none has
+                options["end"] = self.dag.end_names(numbers)
         return function(self.dag, *arrays, self.omega, **options)
 
     def value(self, theta: Tensor, end: Tensor | None) -> Tensor:

@@ -20,7 +20,7 @@ from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.infeasible import refuse_infeasible, refuses
-from dagdp.inputs import Shape, batch_of, checked, checked_options, collect, end_shape
+from dagdp.inputs import Shape, batch_of, checked, checked_options, collect, refuse_start, terminal_shape
 from dagdp.nn import alpha, derivatives, ops
 from dagdp.nn.direct import by_numpy, only_numbers, reverse_alone, seen_by_nobody
 from dagdp.nn.forms import Packed, packed
@@ -35,7 +35,8 @@ from dagdp.nn.tensors import (
     joined,
     on_one_device,
     over_batch,
-    spread,
+    start_numbers,
+    terminals,
 )
 from dagdp.omega import Omega
 
@@ -49,6 +50,7 @@ def dp_value(
     omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -64,16 +66,16 @@ def dp_value(
     >>> theta.grad
     tensor([1., 0., 1.])
     """
-    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    if only_numbers(dag, omega, theta, end):
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, start, end):
         return by_numpy(run.dp_value, dag, (theta,), omega, options)
     if refuses(on_infeasible):
-        value = dp_value(dag, theta, omega, minimize=minimize, end=end, threads=threads)
+        value = dp_value(dag, theta, omega, minimize=minimize, start=start, end=end, threads=threads)
         refuse_unreached(value, minimize)
         return value
-    if _shares(dag, theta, omega, end):
+    if start is None and _shares(dag, theta, omega, end):
         return value_of_shared(dag, theta, omega, minimize, end, threads)
-    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
     return call.value(_value(call))
 
 
@@ -83,6 +85,7 @@ def dp_grad(
     omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -96,12 +99,12 @@ def dp_grad(
     >>> theta.grad
     tensor([-0.5000,  0.5000, -0.5000])
     """
-    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    if refuses(on_infeasible) or only_numbers(dag, omega, theta, end):
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if refuses(on_infeasible) or only_numbers(dag, omega, theta, start, end):
         return dp_value_and_grad(dag, theta, omega, **options)[1]
-    if _shares(dag, theta, omega, end):
+    if start is None and _shares(dag, theta, omega, end):
         return path_of_shared(dag, theta, omega, minimize, end, threads)
-    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
     return call.gradient(derivatives.expected_path(call.theta, call.end, call.problem))
 
 
@@ -111,20 +114,21 @@ def dp_value_and_grad(
     omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
-    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    if only_numbers(dag, omega, theta, end):
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, start, end):
         return by_numpy(run.dp_value_and_grad, dag, (theta,), omega, options)
-    if _shares(dag, theta, omega, end):
+    if start is None and _shares(dag, theta, omega, end):
         number, path = value_and_path_of_shared(dag, theta, omega, minimize, end, threads)
         if refuses(on_infeasible):
             refuse_unreached(number, minimize)
         return number, path
-    call = _prepare(dag, theta, omega, None, minimize, end, threads)
+    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
     value, known = derivatives.value(call.theta, call.end, call.problem)
     if call.alpha is not None:
         value = _value(call)
@@ -140,15 +144,16 @@ def dp_jvp(
     omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Tensor:
     """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
-    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    if only_numbers(dag, omega, theta, given_direction(z), end):
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, given_direction(z), start, end):
         return by_numpy(run.dp_jvp, dag, (theta, z), omega, options)
-    call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
     if refuses(on_infeasible):
         refuse_unreached(_value(call), minimize)
     return call.scalars(derivatives.slope(call.theta, call.direction, call.end, call.problem))
@@ -161,15 +166,16 @@ def dp_hvp(
     omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
-    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    if only_numbers(dag, omega, theta, given_direction(z), end):
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, given_direction(z), start, end):
         return by_numpy(run.dp_jvp_and_hvp, dag, (theta, z), omega, options)[1]
-    call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
     if refuses(on_infeasible):
         refuse_unreached(_value(call), minimize)
     return call.hessian(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
@@ -182,15 +188,16 @@ def dp_jvp_and_hvp(
     omega: Omega | Learnable | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
-    options: Options = {"minimize": minimize, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-    if only_numbers(dag, omega, theta, given_direction(z), end):
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, given_direction(z), start, end):
         return by_numpy(run.dp_jvp_and_hvp, dag, (theta, z), omega, options)
-    call = _prepare(dag, theta, omega, given_direction(z), minimize, end, threads)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
     if refuses(on_infeasible):
         refuse_unreached(_value(call), minimize)
     slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
@@ -211,7 +218,7 @@ class _Call:
     dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
     theta: Tensor  # [*batch, n], divided by the temperature where that is a tensor
     z: Tensor | None
-    end: Tensor | None  # [*batch]
+    end: Tensor | None  # [*batch], or with starts [*batch, 2]: see `terminals`
     gamma: Tensor | None = None  # the temperature, where it is a tensor
     alpha: Tensor | None = None
     packed: Packed | None = None  # of a batch of graphs: how its weights came
@@ -269,12 +276,24 @@ def given_direction(z: Any) -> Any:
     return z
 
 
+def _options(minimize: bool, start: Any, end: Any, on_infeasible: str, threads: int | None) -> Options:
+    return {"minimize": minimize, "start": start, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+
+
 def _prepare(
-    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, z: Any, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | Learnable | None,
+    z: Any,
+    minimize: bool,
+    between: tuple[Any, Any],
+    threads: int | None,
 ) -> _Call:
+    start, end = between
     operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
     if isinstance(dag, CompiledBatch):
         chosen = checked_options(operator, threads)
+        refuse_start(start)
         side_by_side = packed(dag, theta, z, end, as_tensor, handed_back)
         dag, theta, z, end = side_by_side.batch, side_by_side.theta, side_by_side.z, None
     else:
@@ -282,8 +301,8 @@ def _prepare(
     keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", as_tensor)
     on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
-    numbers = end_numbers(dag, end)
-    batch = batch_of(batches, z_batches, end_shape(numbers, dag))
+    begins, numbers = start_numbers(dag, start), end_numbers(dag, end)
+    batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
     parameters = keyed if side_by_side is None else side_by_side.parameters
     blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
     dtypes = [handed_back(block) for block in blocks]
@@ -297,7 +316,7 @@ def _prepare(
         dtypes=dtypes,
         theta=joined(dag, blocks, batch, real),
         z=None if z is None else joined(dag, z_blocks, batch, real),
-        end=None if numbers is None else spread(numbers, batch),
+        end=terminals(begins, numbers, batch),
         packed=side_by_side,
     )
     return _at(call, omega) if isinstance(omega, Learnable) else call

@@ -134,6 +134,17 @@ def _node_numbers(dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
     return on_device(numbers, what, "cpu").long()
 
 
+def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tensor | None:
+    """Where each item's paths begin and end, as one tensor: [*batch] ends, or [*batch, 2] a start and an end.
+
+    An end of -2 beside a start is the graph's own.
+    """
+    if starts is None:
+        return None if ends is None else spread(ends, batch)
+    begins = spread(starts, batch, "start")
+    return torch.stack([begins, torch.full_like(begins, -2) if ends is None else spread(ends, batch)], -1)
+
+
 def _unwrapped(end: Any) -> Any:
     """Tensors of one number each, in lists, as these numbers."""
     if isinstance(end, list | tuple):

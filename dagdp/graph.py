@@ -221,8 +221,8 @@ class Graph:
 
     def listed(self) -> EdgeArrays:
         """Edges and the entries that they read, int32 where the numbers fit. Not to be written to."""
-        ends = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
-        return EdgeArrays(*ends, tuple(potential.index for potential in self.potentials()))
+        parents, children = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
+        return EdgeArrays(parents, children, tuple(potential.index for potential in self.potentials()))
 
     def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         """(starts, ends) as node numbers; None where the default applies."""

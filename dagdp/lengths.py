@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.edge_arrays import EndsByLength
 from dagdp.errors import InputError
-from dagdp.graph import EndsByLength
 from dagdp.kinds import is_tensor, refuse_mask
 
 Numbers = NDArray[np.int64]

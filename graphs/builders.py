@@ -54,7 +54,7 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     return Graph.from_maker(_edges_of_linear_chain, (T, S, ragged), potentials=potentials, **sizes, **ends)
 
 
-def _sizes_of_chain(T: int, S: int, begin: int, ragged: bool) -> tuple[dict[str, int], dict[str, Any]]:
+def _sizes_of_chain(T: int, S: int, begin: int, ragged: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of `begin` start nodes, T x S states and one end, or T: (number of nodes and edges, starts and ends)."""
     first_end, ends = begin + T * S, T if ragged else 1
     sizes = {"num_nodes": first_end + ends, "num_edges": begin * S + (T - 1) * S * S + ends * S}

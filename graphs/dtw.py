@@ -148,7 +148,8 @@ def _prepared(theta: Any, lengths: Any, band: int | None) -> _Problem:
     shape = np.shape(theta)
     if len(shape) < 2:
         raise InputError(f"theta has shape {shape}; expected costs [*batch, N_A, N_B]")
-    own, batch = sizes(theta, 2), tuple(shape[:-2])
+    (N_A, N_B), batch = sizes(theta, 2), tuple(shape[:-2])
+    own = N_A, N_B
     if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
     if band is None:

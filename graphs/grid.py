@@ -64,7 +64,7 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     >>> dtw_grid(3, 4).num_edges
     24
     >>> dtw_grid(3000, 4000, band=1).num_nodes
-    12001
+    8001
     """
     rows = rows_of(N_A, N_B, band)
     return Graph.from_maker(
@@ -138,7 +138,7 @@ def edges_of_rows(rows: Rows) -> tuple[Any, Any]:
     ends = np.cumsum(edges)
     parents, children = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.int32)
     parents[0], children[0] = 0, 1
-    before = Rows(*(bound.astype(np.int32) for bound in rows.before()))
+    low_before, high_before = (bound.astype(np.int32) for bound in rows.before())
     shift, low = rows.shift.astype(np.int32), rows.low.astype(np.int32)
     for first, last in _stretches(rows):
         width = (rows.high - rows.low + 1)[first:last]
@@ -146,8 +146,8 @@ def edges_of_rows(rows: Rows) -> tuple[Any, Any]:
         node = np.arange(shift[first] + low[first], shift[last - 1] + rows.high[last - 1] + 1, dtype=np.int32)
         j = node - shift[i]
         above = shift[i - 1] + j  # of no meaning in the first row, which has no move from above
-        down = (j >= before.low[i]) & (j <= before.high[i])
-        diagonal = (j > before.low[i]) & (j - 1 <= before.high[i])
+        down = (j >= low_before[i]) & (j <= high_before[i])
+        diagonal = (j > low_before[i]) & (j - 1 <= high_before[i])
         fan = diagonal.astype(np.int8) + down + (j > low[i])
         begin = ends[first] - edges[first] + (first == 0)
         place = begin + np.cumsum(fan) - fan

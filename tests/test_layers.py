@@ -24,7 +24,7 @@ ALLOWED = {
     "edge_arrays": {"errors", "kinds"},
     "graph": {"edge_arrays", "errors"},
     "networks": {"errors", "graph"},
-    "lengths": {"errors", "graph", "kinds"},
+    "lengths": {"edge_arrays", "errors", "kinds"},
     "progressions": set(),
     "wiring": set(),
     "compiled": {"errors", "graph", "lengths", "progressions", "wiring"},

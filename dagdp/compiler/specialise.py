@@ -174,7 +174,7 @@ def _reader(incoming: Incoming, entries: int) -> NDArray[np.int32]:
 
 def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:
     levelled = done.levelled
-    out = by_parent(levelled.parents, levelled.children, levelled.fan_out, levelled.in_ptr)
+    out_ptr, out_order, out_child = by_parent(levelled.parents, levelled.children, levelled.fan_out, levelled.in_ptr)
     level_runs, runs, listed, farthest = outgoing_runs(
         done.level_ptr,
         done.order,
@@ -182,7 +182,9 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
         levelled.edges,
         levelled.in_ptr,
         levelled.slot,
-        *out,
+        out_ptr,
+        out_order,
+        out_child,
         LEAST_RUN,
         ENTRY + 2 * len(on_edges),
     )

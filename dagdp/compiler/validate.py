@@ -38,7 +38,9 @@ class Sound:
     def without_edges(self) -> Sound:
         """What is left to know once the edges are in other arrays."""
         none = self.edges[:0].copy()
-        return replace(self, indices=(), sequence=none, parents=none, children=none, edges=none, seen=None)
+        return replace(
+            self, indices=(), sequence=self.sequence[:0].copy(), parents=none, children=none, edges=none, seen=None
+        )
 
 
 class UnreachedError(GraphError):

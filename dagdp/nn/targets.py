@@ -167,12 +167,12 @@ class Target:
             place = tuple(int(k) for k in wrong[0])
             raise InputError(f"pairs{list(place)} is {cells[place].tolist()}; expected a cell of a grid {shape}")
         wanted = cells[..., 0] * shape[1] + cells[..., 1]
-        place = np.minimum(np.searchsorted(entries, wanted), entries.size - 1)
-        wrong = np.argwhere(~behind & (entries[place] != wanted))
+        known = np.minimum(np.searchsorted(entries, wanted), entries.size - 1)
+        wrong = np.argwhere(~behind & (entries[known] != wanted))
         if len(wrong):
             place = tuple(int(k) for k in wrong[0])
             raise InputError(f"pairs{list(place)} is {cells[place].tolist()}, a cell outside the band of the grid")
-        nodes = np.where(behind, -1, readers[place])
+        nodes = np.where(behind, -1, readers[known])
         return cls.from_nodes(dag, np.concatenate([np.zeros((*nodes.shape[:-1], 1), np.int64), nodes], -1))
 
     @classmethod

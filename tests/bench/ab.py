@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import math
 import os
@@ -127,8 +128,6 @@ def small_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
 
 def shortcut_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
     """Shortcuts as data comes: a new size at each call, and a band."""
-    import itertools
-
     import numpy as np
 
     from dagdp.graphs import dtw_value, viterbi_value
@@ -185,9 +184,8 @@ def work(checkout: Path, core: int) -> None:
         found = Path(str(module.__file__)).resolve()
         if not found.is_relative_to(checkout):
             raise SystemExit(f"{module.__name__} was imported from {found}; expected it in the checkout {checkout}")
-    made = {
-        name: (chosen, make) for rows in (small_rows(), shortcut_rows(), engine_rows()) for name, chosen, make in rows
-    }
+    rows = itertools.chain(small_rows(), shortcut_rows(), engine_rows())
+    made = {name: (chosen, make) for name, chosen, make in rows}
     calls: dict[str, Call] = {}
     for line in sys.stdin:
         asked, *given = json.loads(line)

@@ -461,3 +461,34 @@ def test_lengths_of_dtw_and_viterbi_layers_are_in_every_result():
     both = dtw(cost, ([2, 3], [4, 1]))
     torch.testing.assert_close(both, torch.stack([dtw(cost[:2]), dtw(cost[:, :1])]))
     assert dtw.path(cost, ([2, 3], [4, 1])).shape == (2, 6, 2)
+
+
+def test_a_crf_takes_a_new_number_of_steps_at_each_call():
+    """A graph of more steps serves: values, gradients and tags are those of a graph of its own."""
+    generator = torch.Generator().manual_seed(3)
+    crf, S = LinearChainCRF(3).double(), 3
+    theta = {"transition": crf.transition, "start": crf.start, "end": crf.end}
+    for T in (6, 11, 4, 7):
+        emission = torch.randn(2, T, S, dtype=torch.float64, generator=generator, requires_grad=True)
+        own = dagdp.compile(dagdp.graphs.linear_chain(T, S))
+        expected = dagdp.dp_value(own, {"emission": emission, **theta})
+        assert torch.allclose(crf.value(emission), expected, atol=1e-12)
+        (wanted,) = torch.autograd.grad(expected.sum(), emission)
+        (found,) = torch.autograd.grad(crf.value(emission, [T, T]).sum(), emission)
+        assert torch.allclose(found, wanted, atol=1e-12) and found.shape == emission.shape
+        assert torch.allclose(crf.marginals(emission), wanted, atol=1e-12)
+        assert crf.decode(emission, [T, 2]).shape == (2, T) and (crf.decode(emission, [T, 2])[1, 2:] == -1).all()
+        with pytest.raises(InputError, match=f"expected 1 to {T}"):
+            crf.value(emission, [T + 1, 1])
+
+
+def test_a_dtw_layer_with_band_and_lengths_is_differentiable_twice():
+    generator, lengths = torch.Generator().manual_seed(4), ([4, 6], [5, 3])
+    cost = torch.rand(2, 6, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    layer = DTW(dagdp.Negentropy(0.5), band=1)
+    value = layer(cost, lengths)
+    for b, (n, m) in enumerate(zip(*lengths, strict=True)):
+        assert torch.allclose(value[b], layer(cost[b, :n, :m]), atol=1e-12)
+    assert torch.autograd.gradcheck(lambda cost: layer(cost, lengths), cost)
+    assert torch.autograd.gradgradcheck(lambda cost: layer(cost, lengths), cost)
+    assert layer.path(cost, lengths).shape == (2, 10, 2) and layer.alignment(cost, lengths).shape == cost.shape

@@ -598,3 +598,13 @@ def test_a_loss_of_an_item_without_a_path_is_infinite_and_has_no_gradient(diverg
         assert loss[1] == torch.inf and loss[0].isfinite()
         (gradient,) = torch.autograd.grad(loss.sum(), theta)
         assert gradient.isfinite().all() and not gradient[1].any()
+
+
+def test_pairs_on_a_grid_with_a_band_find_its_nodes():
+    dag, cost = dagdp.compile(dtw_grid(6, 6, 1)), np.random.default_rng(0).random((2, 6, 6))
+    pairs = dtw_path(cost, band=1)
+    target = Target.from_pairs(dag, pairs)
+    score = target.score([torch.from_numpy(cost)]).numpy()
+    np.testing.assert_allclose(score, dagdp.dp_value(dag, cost, dagdp.HardMax(), minimize=True), atol=1e-12)
+    with pytest.raises(InputError, match=r"pairs\[1\] is \[0, 3\], a cell outside the band of the grid"):
+        Target.from_pairs(dag, [[0, 0], [0, 3]])

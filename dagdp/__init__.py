@@ -20,7 +20,6 @@ from dagdp.errors import GraphError as GraphError
 from dagdp.errors import InputError as InputError
 from dagdp.errors import OmegaError as OmegaError
 from dagdp.graph import Graph as Graph
-from dagdp.graph import from_networkx as from_networkx
 from dagdp.omega import HardMax as HardMax
 from dagdp.omega import Negentropy as Negentropy
 from dagdp.omega import Omega as Omega
@@ -36,6 +35,8 @@ if _TYPE_CHECKING:
     from dagdp.batch import CompiledBatch as CompiledBatch
     from dagdp.batch import compile_batch as compile_batch
     from dagdp.compiler import compile as compile
+    from dagdp.networkx_graphs import from_networkx as from_networkx
+    from dagdp.networkx_graphs import to_networkx as to_networkx
     from dagdp.paths import Paths as Paths
     from dagdp.paths import Support as Support
     from dagdp.paths import best_path as best_path
@@ -101,6 +102,7 @@ __all__ = [
     "sample_paths",
     "support",
     "support_size",
+    "to_networkx",
 ]
 
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
@@ -108,6 +110,7 @@ _HOMES = {
     "dagdp": ("graphs", "nn", "plot", "reference", "testing"),
     "dagdp.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
+    "dagdp.networkx_graphs": ("from_networkx", "to_networkx"),
     "dagdp.paths": (
         "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation", "gap_bound",
         "k_best", "kl_divergence", "node_marginals", "path_log_prob", "sample_paths", "support", "support_size",

@@ -64,7 +64,7 @@ class BatchCall(Repeatable):
     threads: int
     real: Any
     refuse: bool  # an item without a path is an error
-    suspect: bool = field(init=False, default=False)  # a sum may have overflowed, if it was not padding that was bad
+    suspect: bool = field(init=False, default=False)  # a sum may have overflowed
     items: int = field(init=False)
     data: Any = field(init=False)  # the operator as kernels take it
     bounds: tuple[tuple[Any, Any], ...] = field(init=False)  # sign and lowest entry of theta, and of z
@@ -101,7 +101,10 @@ class BatchCall(Repeatable):
         return [self.weights] if self.direction is None else [self.weights, self.direction]
 
     def launch(self, kernel: Kernel, scalars: int, out: list[Array] | None = None) -> list[Array]:
-        """Run the kernel over all unions and items: its results [items, graphs]; name the first bad entry it met."""
+        """Run the kernel over all unions and items: its results [items, graphs].
+
+        The first bad entry that reaches an item's end, if one does, is named.
+        """
         made = [np.zeros((self.items, len(self.batch)), self.real) for _ in range(scalars)]
         if not self.items:
             return made
@@ -237,8 +240,8 @@ class _Task:
         """A range of items."""
         call, share = self.call, self.share
         arguments: list[Any] = [
-            Source(located(table, blocks), *bounds)
-            for table, blocks, bounds in zip(share.tables, self.blocks, call.bounds, strict=False)
+            Source(located(table, blocks), sign)
+            for table, blocks, (sign, _) in zip(share.tables, self.blocks, call.bounds, strict=False)
         ]
         arguments += [array.reshape(-1) for array in self.scalars]
         arguments += [] if self.out is None else [located(share.tables[0], self.out)]
@@ -278,7 +281,7 @@ def prepare(
     """The call, checked; of a form that was checked before, with other arrays: see `dagdp.call.prepare`."""
     own = all(part.shared is None for part in batch.layout.sections)
     options = Options(omega, minimize, threads, on_infeasible)
-    form = form_of(theta, z, None, threads, options) if own and end is None else None
+    form = form_of(theta, z, (None, None), threads, options) if own and end is None else None
     known = None if form is None else found(batch.calls, form)
     if known is not None:
         again: BatchCall = known.again(theta, z)

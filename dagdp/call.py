@@ -15,22 +15,20 @@ from dagdp.compiled import SMALL, CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.graph import Potential
 from dagdp.infeasible import narrowed, refuse_infeasible, refuse_overflow, refuses
-from dagdp.inputs import Shape, Weights, arrange, batch_of, checked, collect, end_shape, real_type
+from dagdp.inputs import Shape, Weights, arrange, batch_of, checked, collect, real_type, terminal_shape
 from dagdp.kernels.exchange import Batch, Source
 from dagdp.kernels.jit import Kernel, Launch
-from dagdp.kernels.room import places_size, scratch_size, team_numbers
-from dagdp.kernels.team import LEAST_NODES
+from dagdp.kernels.room import places_size, scratch_size
 from dagdp.omega import Negentropy, Omega
 from dagdp.repeat import Options, Repeatable, form_of, found, remember
 from dagdp.wiring import located, sizes
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
-MOST_MEMBERS = 16  # of a team: pieces of a level are bits of a number. More than there are cores would wait in turn
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
-Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether an input was out of range
+Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether some value is +inf or NaN
 
 
 class _Gradient(NamedTuple):
@@ -51,16 +49,16 @@ class Call(Repeatable):
     weights: Weights
     direction: Weights | None
     batch: Shape
+    starts: NDArray[np.int32]  # -1 where no path begins; none: paths begin at any start
     ends: NDArray[np.int32]  # -1 where no path leads
     sign: float
     threads: int
     real: Any
     refuse: bool  # an item without a path is an error
     lost: bool  # whether no path leads to the end of some item
-    suspect: bool = field(init=False, default=False)  # a sum may have overflowed, if it was not padding that was bad
+    suspect: bool = field(init=False, default=False)  # a sum may have overflowed
     items: int = field(init=False)
     tasks: list[Batch] = field(init=False)  # ranges of items, each a launch, or some: see `to_the_end`
-    members: int = field(init=False)  # threads that share the levels of one item: each launches the kernel
     data: Any = field(init=False)  # the operator as kernels take it
     dtype: np.dtype[Any] = field(init=False)  # of what is handed back
     tables: tuple[NDArray[np.int64], ...] = field(init=False)  # what is known of the arrays of theta, and of z
@@ -73,9 +71,6 @@ class Call(Repeatable):
         row = ROW_BYTES // self.real().itemsize
         lanes = row if self.tied else self.dag.samples_together(self.items, row)
         cuts = self._ranges(lanes)
-        alone = self.threads == 1 or self.items > 1 or lanes > 1 or not self.dag.splits
-        useful = max(1, self.dag.widest // LEAST_NODES)  # more would only wait
-        self.members = 1 if alone else min(self.threads, MOST_MEMBERS, pool.available(), useful)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         powers = in_powers(self.dag, self.omega)
         self.tasks = [Batch(*cut, lanes, part, 1, lanes > 1 or None, powers) for part, cut in enumerate(cuts)]
@@ -95,12 +90,12 @@ class Call(Repeatable):
 
     @property
     def theta(self) -> Source:
-        return Source(located(self.tables[0], self.weights.blocks), *self.bounds[0])
+        return Source(located(self.tables[0], self.weights.blocks), self.bounds[0][0])
 
     @property
     def z(self) -> Source:
         assert self.direction is not None
-        return Source(located(self.tables[1], self.direction.blocks), *self.bounds[1])
+        return Source(located(self.tables[1], self.direction.blocks), self.bounds[1][0])
 
     def located(self, buffers: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
         """Where kernels find what `gradient_buffers` made."""
@@ -125,7 +120,7 @@ class Call(Repeatable):
         return ranges(self.items, lanes, PARTS if self.weights.shared.any() else self.threads)
 
     def launch(self, kernel: Kernel, *arguments: Any) -> None:
-        """Run the kernel over all items; name the first bad entry if it met one."""
+        """Run the kernel over all items; name the first bad entry that reaches an item's end, if one does."""
         if self.items == 0:
             return
         room = self.rooms.get(kernel)
@@ -139,34 +134,21 @@ class Call(Repeatable):
             answer: Answer = launches[batch.powers](data, scratch, places, table, batch, ends, *arguments)
             return answer
 
-        def alone(task: Batch) -> bool:
+        def run(task: Batch) -> bool:
             scratch, places = np.empty(size, real), np.zeros(most, np.int64)
             return to_the_end(lambda batch: launched(batch, scratch, places), task)
 
-        def by_all(batch: Batch) -> Answer:
-            counters, scratch = np.zeros(self.dag.meetings, np.int64), np.empty(size, real)
-            team = [np.zeros(most, np.int64) for _ in range(self.members)]
-            for member, places in enumerate(team):
-                places[team_numbers(places)] = counters.ctypes.data, 0, member, self.members - 1, pool.YIELD, 0, 0
-            answers = pool.run(lambda places: launched(batch, scratch, places), team, self.members)
-            return min(done for done, _ in answers), any(bad for _, bad in answers)
-
-        if self.members > 1:
-            bad = to_the_end(by_all, self.tasks[0])
-        elif len(self.tasks) == 1:
-            bad = alone(self.tasks[0])
-        else:
-            bad = any(pool.run(alone, self.tasks, self.threads))
-        if bad:
+        tasks = self.tasks if not self.starts.size else [task._replace(starts=self.starts) for task in self.tasks]
+        if run(tasks[0]) if len(tasks) == 1 else any(pool.run(run, tasks, self.threads)):
             for what, weights, (sign, lowest) in zip(("theta", "z"), self._given, self.bounds, strict=False):
-                raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign))
+                raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign), None, self.starts)
             self.suspect = True
 
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
         """(numbers, places) that a launch works in, the launches, and the ways that they go."""
         lanes, kept = self.tasks[0].lanes, self.dag.keeps(self.weights.shared)
         ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
-        return *room_of(kernel, self.dag, lanes, self.real, kept, self.members), launches_of(kernel), ways
+        return *room_of(kernel, self.dag, lanes, self.real, kept), launches_of(kernel), ways
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
@@ -232,7 +214,7 @@ def launches_of(kernel: Kernel) -> dict[bool | None, Launch]:
 
 
 def to_the_end(launched: Callable[[Batch], Answer], batch: Batch) -> bool:
-    """Launch a kernel over a range of items; whether an input was out of range.
+    """Launch a kernel over a range of items; whether some value is +inf or NaN.
 
     A block of items for which powers of two do not reach is done without them, by another kernel.
     """
@@ -245,7 +227,7 @@ def to_the_end(launched: Callable[[Batch], Answer], batch: Batch) -> bool:
     return bad
 
 
-def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool, members: int = 1) -> tuple[int, int]:
+def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool) -> tuple[int, int]:
     """What one launch works in: how many numbers, and how many places of rows."""
     wiring = dag.wiring
     nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
@@ -258,9 +240,7 @@ def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool,
             own_places = edges * row * {"gradient": 1, "tangent": 2}.get(kernel.back, 0)
         elif wiring.incoming.direct.size > 0 and kernel.back:
             own_places = edges + row
-    size = scratch_size(
-        kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, members, own_places
-    )
+    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, own_places)
     return size, places_size(dag.most_parents)
 
 
@@ -283,39 +263,41 @@ def prepare(
     omega: Omega | None,
     z: Any,
     minimize: bool,
-    end: Any,
+    between: tuple[Any, Any],
     threads: int | None,
     on_infeasible: str = "value",
 ) -> Call:
     """The call of a function of `dagdp.run`: everything that its arguments can be wrong in is checked here.
 
     A small call takes longer to check than to run, and is mostly made many times: what was worked out for arguments
-    of one form (shapes, types and options) is kept with the graph. No array of theta or z is, and where paths end is
-    looked at anew.
+    of one form (shapes, types and options) is kept with the graph. No array of theta or z is, and where paths begin and
+    end is looked at anew.
+
+    between : (start, end) as the user gave them.
     """
     options = omega, minimize, threads, on_infeasible
-    form = form_of(theta, z, end, threads, options) if type(dag) is CompiledDAG else None
+    form = form_of(theta, z, between, threads, options) if type(dag) is CompiledDAG else None
     known = None if form is None else found(dag.calls, form)
     if known is not None:
         again: Call = known.again(theta, z)
-        if end is not None:
-            again.ends, again.lost = dag.ends_reached(end, again.batch)
+        if between[1] is not None or between[0] is not None:
+            again.starts, again.ends, again.lost = dag.terminals(*between, again.batch)
         return again
-    call = _checked_call(dag, theta, z, end, Options(*options))
+    call = _checked_call(dag, theta, z, between, Options(*options))
     if form is not None and call.threads == 1 and call.items > 0:
         remember(dag.calls, form, call.emptied())
     return call
 
 
-def _checked_call(dag: Any, theta: Any, z: Any, end: Any, options: Options) -> Call:
+def _checked_call(dag: Any, theta: Any, z: Any, between: tuple[Any, Any], options: Options) -> Call:
     threads = options.threads
     chosen = checked(dag, DEFAULT if options.omega is None else options.omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
-    batch = batch_of(batches, z_batches, end_shape(end, dag))
+    batch = batch_of(batches, z_batches, terminal_shape(*between, dag))
     real = real_type(arrays + z_arrays)
     weights = arrange(keyed, arrays, batches, batch, real)
-    ends, lost = dag.ends_reached(end, batch)
+    starts, ends, lost = dag.terminals(*between, batch)
     if threads is None:
         threads = 1 if dag.num_edges * ends.size < SMALL else pool.available()
     return Call(
@@ -324,6 +306,7 @@ def _checked_call(dag: Any, theta: Any, z: Any, end: Any, options: Options) -> C
         weights=weights,
         direction=None if z is None else arrange(z_keyed, z_arrays, z_batches, batch, real),
         batch=batch,
+        starts=starts,
         ends=ends,
         sign=-1.0 if options.minimize else 1.0,
         threads=int(threads),

@@ -22,8 +22,8 @@ from dagdp.wiring import Wiring, addresses
 Numbers = NDArray[np.int64]
 NEAR = 1 << 16  # nodes: what is kept of them for a row of samples stays in the cache, or not far from it
 SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
+EVERY_START = np.empty(0, np.int32)  # in the place of each item's own: paths begin at any
 PRUNED, UNREACHED = -1, -2  # ranks of nodes that take no part: no way leads on to an end; no way leads there
-SHARED_WIDTH = 1024  # nodes of a level from which threads share it out: the meetings of 16 cores take longer than of 2
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
@@ -145,35 +145,6 @@ class CompiledDAG:
         return self.wiring.tied.shapes.size > 0 and all(own[blocks].all() for own in shared)
 
     @cached_property
-    def splits(self) -> bool:
-        """Whether threads may share out the levels of one item: most nodes lie in wide ones, no entry is read twice."""
-        widths, hoisted = np.diff(self.wiring.incoming.levels), self.wiring.hoisted
-        if 2 * widths[widths >= SHARED_WIDTH].sum() < self.num_nodes:
-            return False
-        bands = hoisted.levels.size - 1  # no entry of a sheet is read twice
-        read = [hoisted.entry[hoisted.ptr[h * bands] : hoisted.ptr[(h + 1) * bands]] for h in range(len(self.hoisted))]
-        read += [p.index[p.index >= 0] for k, p in enumerate(self.potentials) if k not in self.hoisted]
-        return all(int(np.bincount(entries, minlength=1).max()) <= 1 for entries in read)
-
-    @cached_property
-    def widest(self) -> int:
-        """Nodes of the widest level."""
-        return int(np.diff(self.wiring.incoming.levels).max())
-
-    @cached_property
-    def meetings(self) -> int:
-        """Numbers that a team counts with: two for each step of the longest launch, see kernels/team.py.
-
-        Forward a level is one, what is read for a band of levels (of theta and of z) as many as it has lists and
-        sheets, and one to clear. On the way back a level is two, what is written for a band as many as it has parts,
-        and it has one more.
-        """
-        hoisted = self.wiring.hoisted
-        bands = hoisted.levels.size - 1
-        parts = bands * len(self.hoisted) + int(hoisted.sheet_ptr[-1])
-        return 1 + 2 * (3 * self.num_levels + 3 * bands + 3 * parts + 16)
-
-    @cached_property
     def entry_counts(self) -> Numbers:
         """[potentials] how many entries each has."""
         return np.array([math.prod(potential.shape) for potential in self.potentials], np.int64)
@@ -207,6 +178,10 @@ class CompiledDAG:
     def end_numbers(self, end: Any) -> Numbers:
         """The user's numbers of the nodes that `end=` names, one or an array of them."""
         return self._user_numbers(end)
+
+    def start_numbers(self, start: Any) -> Numbers:
+        """The user's numbers of the nodes that `start=` names, one or an array of them."""
+        return self._user_numbers(start, "start")
 
     def ends_of(self, lengths: Any) -> Numbers:
         """Where the items of a ragged batch end, for `end=`: int64 [*batch], the graph's own node numbers.
@@ -260,18 +235,65 @@ class CompiledDAG:
             )
         return np.maximum(ranks, -1), True
 
-    def _user_numbers(self, end: Any) -> Numbers:
+    def start_nodes(self, start: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
+        """Internal numbers [items] of each batch item's start, from the user's `start=`; -1 where it leads to no end.
+
+        Raises InputError for a node that is no start of the graph.
+        """
+        chosen = self._user_numbers(start, "start")
+        try:
+            chosen = np.broadcast_to(chosen, batch).ravel()
+        except ValueError:
+            raise InputError(
+                f"start has shape {chosen.shape}; expected one node, or one for each batch item, shape {batch}"
+            ) from None
+        wrong = ~np.isin(chosen, self._own_starts)
+        if wrong.any():
+            node, names = int(chosen[wrong][0]), self.graph.nodes
+            shown = node if names is None or not 0 <= node < len(names) else names[node]
+            some = [int(n) if names is None else names[n] for n in self._own_starts[:5]]
+            raise InputError(
+                f"start {shown!r} is no start of the graph; expected one of {self._own_starts.size}, such as {some}: "
+                "nodes without parents, or those that starts= names where the graph is made"
+            )
+        return np.maximum(self.rank[chosen], -1)
+
+    @cached_property
+    def _own_starts(self) -> Numbers:
+        """The user's numbers of all starts, those that lead to no end among them."""
+        named = self.graph.terminals()[0]
+        if named is not None:
+            return named
+        parents, children = self.graph.edges()
+        fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
+        return np.flatnonzero((fan_in == 0) & (fan_out > 0))
+
+    def terminals(
+        self, start: Any, end: Any, batch: tuple[int, ...]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], bool]:
+        """(starts, ends, whether some item has no path): internal numbers [items]. No starts where `start` is None.
+
+        An item whose end is a start, but not its own, has no path: its end is -1.
+        """
+        ends, lost = self.ends_reached(end, batch)
+        if start is None:
+            return EVERY_START, ends, lost
+        starts = self.start_nodes(start, batch)
+        apart = (starts < 0) | ((ends >= 0) & (ends < self.wiring.incoming.levels[1]) & (ends != starts))
+        return starts, np.where(apart, np.int32(-1), ends), lost or bool(apart.any())
+
+    def _user_numbers(self, nodes: Any, what: str = "end") -> Numbers:
         if self.numbers is None:
-            array = np.asarray(end)
+            array = np.asarray(nodes)
             if array.dtype.kind not in "iu":
-                raise InputError(f"end has dtype {array.dtype}; expected node numbers (integers)")
+                raise InputError(f"{what} has dtype {array.dtype}; expected node numbers (integers)")
             return array.astype(np.int64)
-        if isinstance(end, Hashable) and end in self.numbers:
-            return np.array(self.numbers[end])
-        names = end.tolist() if isinstance(end, np.ndarray) else end
+        if isinstance(nodes, Hashable) and nodes in self.numbers:
+            return np.array(self.numbers[nodes])
+        names = nodes.tolist() if isinstance(nodes, np.ndarray) else nodes
         if not isinstance(names, list | tuple):
-            raise InputError(f"end {end!r} is no node of the graph")
-        numbers = np.array([self._user_numbers(name) for name in names], np.int64)
+            raise InputError(f"{what} {nodes!r} is no node of the graph")
+        numbers = np.array([self._user_numbers(name, what) for name in names], np.int64)
         return numbers
 
     def explain(self) -> str:
@@ -285,6 +307,7 @@ class CompiledDAG:
             f"CompiledDAG: {self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels",
             f"  given     {self.graph.num_nodes} nodes, {self.graph.num_edges} edges; "
             f"dead (on no start-end path): {dead_nodes} nodes, {dead_edges} edges",
+            *self._describe_added(),
             f"  ends      {self._describe_ends()}",
             f"  width     {widths.min()} to {widths.max()} nodes a level, {widths.mean():.1f} on average",
             f"  fan-in    {fan_in.min()} to {fan_in.max()} edges, {fan_in.mean():.1f} on average",
@@ -301,8 +324,6 @@ class CompiledDAG:
         back = "from weights kept in the gradient" if self.weights_fit else "by pulling"
         lines.append(f"  kernels   cpu: rows of samples, or of nodes; forward over slots, backward {back}")
         lines += self._describe_ties()
-        if self.splits:
-            lines.append("  threads   share out the levels of a single item")
         lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
         return "\n".join(lines)
 
@@ -320,6 +341,14 @@ class CompiledDAG:
         used = np.bincount(tied.pattern[tied.pattern >= 0], minlength=len(tied.shapes))
         what = [f"{n} levels by 1 matrix of {m} x {d}" for n, (m, d) in zip(used, tied.shapes.tolist(), strict=True)]
         return [f"  tied      {'; '.join(what)}: multiplied where samples share it (Negentropy)"] if what else []
+
+    def _describe_added(self) -> list[str]:
+        added = self.graph.added_start
+        if added is None:
+            return []
+        starts = int((self.graph.edges()[0] == added).sum())
+        edges = f"{starts} edge{'' if starts == 1 else 's'}"
+        return [f"  of these  1 node and {edges} were added in front of the starts, whose entries are read there"]
 
     def _describe_ends(self) -> str:
         named = self.graph.terminals()[1]

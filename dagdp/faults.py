@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled import EVERY_START, CompiledDAG
 from dagdp.compiler.arrays import group, reach
 from dagdp.errors import InputError
 from dagdp.graph import Potential
@@ -20,10 +20,12 @@ def raise_first_fault(
     lowest: float,
     sign: float,
     label: str | None = None,
+    starts: NDArray[np.int32] = EVERY_START,
 ) -> None:
     """Raise InputError for the first entry that is out of range and lies on a path of some item.
 
-    `what` is "theta" or "z"; `label` is what the message calls it, if that is not its whole name.
+    `what` is "theta" or "z"; `label` is what the message calls it, if that is not its whole name. `starts` [items] are
+    where paths begin, where items have starts of their own.
 
     Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
     the function returns, and the results stand.
@@ -33,9 +35,10 @@ def raise_first_fault(
         if not wrong.any():
             continue
         one_row = weights.shared[k] or block.shape[0] == 1
-        for end in np.unique(ends[ends >= 0]):
-            rows = np.array([0]) if one_row else np.flatnonzero(ends == end)
-            hits = np.argwhere(wrong[rows] & _entries_before(dag, potential, end))
+        pairs = np.stack([starts if starts.size else np.full(ends.size, -1, np.int32), ends], -1)
+        for start, end in np.unique(pairs[ends >= 0], axis=0):
+            rows = np.array([0]) if one_row else np.flatnonzero((pairs == (start, end)).all(-1))
+            hits = np.argwhere(wrong[rows] & _entries_between(dag, potential, start, end))
             if hits.size:
                 row, entry = int(rows[hits[0][0]]), int(hits[0][1])
                 raise InputError(_message(weights, k, potential.name, row, entry, what, label or what, sign))
@@ -43,19 +46,29 @@ def raise_first_fault(
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
     """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`; none if -1."""
-    if end < 0:
-        return np.zeros(dag.num_edges, bool)
-    parents, children = dag.parents, dag.children
-    in_ptr, in_order = group(children, dag.num_nodes)
-    falling = np.arange(dag.num_nodes)[::-1].copy()
-    root = np.array([end], np.int64)
-    before: NDArray[np.bool_] = reach(children, parents, in_ptr, in_order, falling, root, dag.num_nodes)
-    return before[children]
+    return nodes_before(dag, end)[dag.children]
 
 
-def _entries_before(dag: CompiledDAG, potential: Potential, end: int) -> NDArray[np.bool_]:
-    """[entries] whether an edge on a path to `end` reads the entry."""
-    edges = dag.edges[edges_before(dag, end)]
+def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
+    """[nodes] whether the internal node `end` is reached from the node, or is it; none if -1."""
+    falling, roots = np.arange(dag.num_nodes)[::-1].copy(), np.array([end], np.int64)[end < 0 :]
+    grouped = group(dag.children, dag.num_nodes)
+    before: NDArray[np.bool_] = reach(dag.children, dag.parents, *grouped, falling, roots, dag.num_nodes)
+    return before
+
+
+def nodes_behind(dag: CompiledDAG, start: int) -> NDArray[np.bool_]:
+    """[nodes] whether the node is reached from the internal node `start`, or is it; none if -1."""
+    rising, roots = np.arange(dag.num_nodes), np.array([start], np.int64)[start < 0 :]
+    grouped = group(dag.parents, dag.num_nodes)
+    behind: NDArray[np.bool_] = reach(dag.parents, dag.children, *grouped, rising, roots, dag.num_nodes)
+    return behind
+
+
+def _entries_between(dag: CompiledDAG, potential: Potential, start: int, end: int) -> NDArray[np.bool_]:
+    """[entries] whether an edge on a path from `start` (-1: from any) to `end` reads the entry."""
+    on_path = edges_before(dag, end)
+    edges = dag.edges[on_path if start < 0 else on_path & nodes_behind(dag, start)[dag.parents]]
     entries = potential.index[edges[edges >= 0]]
     read = np.zeros(potential.size, bool)
     read[entries[entries >= 0]] = True

@@ -1,40 +1,25 @@
 """DESCRIBE: what a user says about a dynamic program. Nothing is checked or ordered here but sizes.
 
 A graph is a list of edges, each from a parent to a child, in the user's order; that order is the order
-of theta, of every gradient, and of HardMax ties.
+of theta, of every gradient, and of HardMax ties. What nodes read is handed to edges when the graph is read.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Never, NoReturn
+from typing import Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dagdp.errors import GraphError
-from dagdp.kinds import refuse_mask
+from dagdp.potentials import Place, entries_read, indexed, integers, of_edges, read_by_node, shape_of, short, written
+from dagdp.potentials import Potential as Potential
+from dagdp.potentials import Shape as Shape
 
-Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
 #: (first, shape): the ends of a ragged batch are consecutive nodes from `first`, in row-major order of the lengths
 EndsByLength = tuple[int, Shape]
-
-
-@dataclass(frozen=True)
-class Potential:
-    """A named array of weights that edges read: edge e reads `flat[index[e]]`, or nothing where index is -1."""
-
-    name: str | None
-    shape: Shape
-    index: NDArray[np.int64]
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return math.prod(self.shape)
 
 
 class Graph:
@@ -44,7 +29,7 @@ class Graph:
     ----------
     starts, ends : nodes where a path may begin and end. Default: nodes without parents, nodes without children. Where
         the default finds several ends, `compile` warns: a node that leads nowhere by mistake would be one.
-    potentials : `{name: shape}` of the arrays whose entries edges will name; without it every edge has
+    potentials : `{name: shape}` of the arrays whose entries edges and nodes will name; without it every edge has
         a weight of its own and theta is one array `[*batch, edges]` in the order of `add_edge`.
 
     Example
@@ -68,7 +53,7 @@ class Graph:
     ) -> None:
         if given:
             raise GraphError(
-                f"Graph was given {_short(given[0])}; expected options by name only, starts=, ends= and potentials=. "
+                f"Graph was given {short(given[0])}; expected options by name only, starts=, ends= and potentials=. "
                 "Add edges one by one with add_edge(parent, child), or all at once with "
                 "Graph.from_edges(parents, children); a networkx graph enters through dagdp.from_networkx(G)"
             )
@@ -77,20 +62,63 @@ class Graph:
                 raise GraphError(f"{what} is the text {nodes!r}; expected a list of nodes: {what}=[{nodes!r}]")
         self._starts = None if starts is None else list(starts)
         self._ends = None if ends is None else list(ends)
-        self._shapes = None if potentials is None else {k: _shape(k, v) for k, v in potentials.items()}
+        self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
         self._numbers: dict[Hashable, int] = {}
         self._parents: list[int] = []
         self._children: list[int] = []
         self._entries: dict[str, list[int]] = {name: [] for name in self._shapes or ()}
+        self._node_entries: dict[int, dict[str, int]] = {}
 
-    def add_node(self, node: Hashable) -> int:
-        """The node's number, new or known. Only needed to fix the order of nodes: edges add theirs."""
+    def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> int:
+        """The node's number, new or known. Needed for weights of nodes, and to fix their order: edges add theirs.
+
+        `entries` name, for each potential the node reads, the place in it, as in `add_edge`. A path's score contains
+        them once, for each node that it visits: every edge into the node reads them. Starts are entered, too, where
+        one of them reads entries: the compiled graph then has one more node, named "(start)", and an edge from it to
+        every start. That node and these edges have the last numbers, and `Paths.names` leaves the node out. Under
+        SquaredL2 starts are then visited nodes. Edges and nodes may be added in any order.
+
+        Raises GraphError: an entry that is none, or other entries for a node that has some. An edge that reads a
+        potential which its child node reads, too, is an error when the graph is compiled.
+
+        Example
+        -------
+        >>> project = Graph(potentials={"days": (3,)})
+        >>> [project.add_node(task, days=k) for k, task in enumerate(["plan", "build", "paint"])]
+        [0, 1, 2]
+        >>> project.add_edge("plan", "build"), project.add_edge("build", "paint")
+        (0, 1)
+        >>> import dagdp
+        >>> float(dagdp.dp_value(dagdp.compile(project), [2.0, 5.0, 1.0], dagdp.HardMax()))
+        8.0
+        """
+        if given:
+            raise GraphError(
+                f"node {node!r} was given {short(given[0])}; expected entries of potentials by name: with "
+                "Graph(potentials={'cost': number_of_nodes}), add_node(node, cost=k) reads theta['cost'][k]"
+            )
+        if entries and self._shapes is None:
+            name, value = next(iter(entries.items()))
+            raise GraphError(
+                f"node {node!r} was given {name}={short(value)}, and the graph has no potential of that name. Name the "
+                f"array, Graph(potentials={{{name!r}: number_of_nodes}}), and for each node its place in it, "
+                f"add_node(node, {name}=k). The weights are theta, handed to dp_value(dag, theta) and its relatives"
+            )
+        shapes = self._shapes or {}
+        places = entries_read(f"node {node!r}", shapes, entries)
         try:
-            return self._numbers.setdefault(node, len(self._numbers))
+            number = self._numbers.setdefault(node, len(self._numbers))
         except TypeError:
             raise GraphError(f"node {node!r} is not hashable; use a string, a number or a tuple of them") from None
+        known = self._node_entries.setdefault(number, places) if places else places
+        if known != places:
+            raise GraphError(
+                f"node {node!r} was given {written(shapes, places)} and reads {written(shapes, known)} already; "
+                "expected the entries of a node once, all in one call of add_node"
+            )
+        return number
 
-    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: int | Sequence[int]) -> int:
+    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> int:
         """Add an edge and return its number; parallel edges are kept apart.
 
         `entries` name, for each potential the edge reads, the place in it: an index or a tuple of indices.
@@ -98,25 +126,19 @@ class Graph:
         """
         if given:
             raise GraphError(
-                f"edge {parent!r} -> {child!r} was given {_short(given[0])}; expected (parent, child) alone, and "
+                f"edge {parent!r} -> {child!r} was given {short(given[0])}; expected (parent, child) alone, and "
                 "entries of potentials by name. The numbers on edges are theta: one for each edge, in the order of "
                 "add_edge, handed to dp_value(dag, theta) and its relatives"
             )
-        shapes = self._shapes or {}
-        unknown = [name for name in entries if name not in shapes]
-        if unknown and self._shapes is None:
+        if entries and self._shapes is None:
+            name, value = next(iter(entries.items()))
             raise GraphError(
-                f"edge {parent!r} -> {child!r} was given {unknown[0]}={entries[unknown[0]]!r}, and the graph has no "
+                f"edge {parent!r} -> {child!r} was given {name}={value!r}, and the graph has no "
                 "potential of that name. The numbers on edges are theta: one for each edge, in the order of add_edge, "
                 "handed to dp_value(dag, theta) and its relatives. For entries that edges share, name the array: "
-                f"Graph(potentials={{{unknown[0]!r}: shape}})"
+                f"Graph(potentials={{{name!r}: shape}})"
             )
-        if unknown:
-            raise GraphError(
-                f"edge {parent!r} -> {child!r} reads potential {unknown[0]!r}, which the graph does not have; "
-                f"it has {list(shapes) or 'none'}. Name it in Graph(potentials={{{unknown[0]!r}: shape}})"
-            )
-        places = {name: _entry(name, shapes[name], place) for name, place in entries.items()}
+        places = entries_read(f"edge {parent!r} -> {child!r}", self._shapes or {}, entries)
         self._parents.append(self.add_node(parent))
         self._children.append(self.add_node(child))
         for name, column in self._entries.items():
@@ -154,17 +176,17 @@ class Graph:
         >>> graph
         Graph(3 nodes, 3 edges)
         """
-        edges = _integers("parents", parents), _integers("children", children)
+        edges = integers("parents", parents), integers("children", children)
         terminals = tuple(
-            None if nodes is None else _integers(what, nodes) for what, nodes in (("starts", starts), ("ends", ends))
+            None if nodes is None else integers(what, nodes) for what, nodes in (("starts", starts), ("ends", ends))
         )
         if edges[0].shape != edges[1].shape:
             raise GraphError(
                 f"parents has {edges[0].size} entries and children {edges[1].size}; expected one of each for every edge"
             )
-        read: tuple[Potential, ...] = (_of_edges(edges[0].size),)
+        read: tuple[Potential, ...] = (of_edges(edges[0].size),)
         if potentials is not None:
-            read = tuple(_potential(name, *spec, edges[0].size) for name, spec in potentials.items())
+            read = tuple(indexed(name, *spec, edges[0].size) for name, spec in potentials.items())
         size = _counted_nodes(edges) if num_nodes is None else int(num_nodes)
         return _ArrayGraph(edges, size, terminals, read, ends_by_length=ends_by_length)
 
@@ -183,6 +205,11 @@ class Graph:
         """The user's own names by number, or None where names are the numbers."""
         return list(self._numbers)
 
+    @property
+    def added_start(self) -> int | None:
+        """The number of the node "(start)" that compilation put in front of the starts, or None: see `add_node`."""
+        return None
+
     def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(parents, children), each [edges], as node numbers."""
         return np.array(self._parents, np.int64), np.array(self._children, np.int64)
@@ -197,15 +224,70 @@ class Graph:
         return None
 
     def snapshot(self) -> Graph:
-        """The graph as it is now, which no later `add_edge` changes: what a compiled graph holds."""
-        return _ArrayGraph(self.edges(), self.num_nodes, self.terminals(), self.potentials(), list(self._numbers))
+        """The graph as it is now, which no later `add_edge` changes: what a compiled graph holds.
+
+        Its nodes and edges are those that were added, and behind them, where a start reads entries, one more node and
+        an edge from it to each start.
+        """
+        (parents, children), potentials, names = self.edges(), self.potentials(), list(self._numbers)
+        starts, ends = self.terminals()
+        entered = self._entered()
+        if not entered.size:
+            return _ArrayGraph((parents, children), len(names), (starts, ends), potentials, names)
+        added, by_node = len(names), self._by_node()
+        edges = np.append(parents, np.full(entered.size, added)), np.append(children, entered)
+        potentials = tuple(
+            Potential(p.name, p.shape, np.append(p.index, by_node[str(p.name)][entered])) for p in potentials
+        )
+        name = "(start)"
+        while name in self._numbers:
+            name = f"({name})"
+        terminals = np.array([added]), ends
+        return _ArrayGraph(edges, added + 1, terminals, potentials, [*names, name], added_start=added)
 
     def potentials(self) -> tuple[Potential, ...]:
-        """The arrays that edges read, in the order in which they were named."""
+        """The arrays that edges read, in the order in which they were named; an edge reads its child's entries, too.
+
+        Raises GraphError where an edge and its child node read the same potential.
+        """
         if self._shapes is None:
-            return (_of_edges(self.num_edges),)
-        return tuple(
-            Potential(name, shape, np.array(self._entries[name], np.int64)) for name, shape in self._shapes.items()
+            return (of_edges(self.num_edges),)
+        own = {name: np.array(column, np.int64) for name, column in self._entries.items()}
+        if self._node_entries:
+            children = np.array(self._children, np.int64)
+            for name, by_node in self._by_node().items():
+                of_child = by_node[children]
+                both = np.flatnonzero((own[name] >= 0) & (of_child >= 0))
+                if both.size:
+                    raise GraphError(self._describe_both(name, int(both[0])))
+                own[name] = np.maximum(own[name], of_child)
+        return tuple(Potential(name, shape, own[name]) for name, shape in self._shapes.items())
+
+    def _by_node(self) -> dict[str, Numbers]:
+        return read_by_node(self._shapes or {}, self._node_entries, len(self._numbers))
+
+    def _entered(self) -> Numbers:
+        """The starts, if one of them reads entries; else none. A node without edges is a start if it reads some."""
+        if not self._node_entries:
+            return np.empty(0, np.int64)
+        size, (parents, children), starts = len(self._numbers), self.edges(), self.terminals()[0]
+        reads = np.zeros(size, bool)
+        reads[list(self._node_entries)] = True
+        if starts is None:
+            inside = np.bincount(children, minlength=size) > 0
+            starts = np.flatnonzero(~inside & (reads | (np.bincount(parents, minlength=size) > 0)))
+        # a start that is named twice is for `validate` to refuse
+        return starts if reads[starts].any() and np.unique(starts).size == starts.size else starts[:0]
+
+    def _describe_both(self, name: str, edge: int) -> str:
+        names, shapes = list(self._numbers), self._shapes or {}
+        parent, child = self._parents[edge], self._children[edge]
+        of_edge = written(shapes, {name: self._entries[name][edge]})
+        of_node = written(shapes, {name: self._node_entries[child][name]})
+        return (
+            f"edge {names[parent]!r} -> {names[child]!r} reads {of_edge}, and its child node {names[child]!r} reads "
+            f"{of_node}; an edge reads one entry of a potential at most. Give edges a potential of their own: "
+            f"Graph(potentials={{{name!r}: {shapes[name]}, 'on_edges': shape}})"
         )
 
     def __repr__(self) -> str:
@@ -231,17 +313,18 @@ class _ArrayGraph(Graph):
         potentials: tuple[Potential, ...],
         names: list[Hashable] | None = None,
         ends_by_length: EndsByLength | None = None,
+        added_start: int | None = None,
     ) -> None:
         self._edges, self._num_nodes, self._potentials, self._names = edges, num_nodes, potentials, names
         self._terminals = (terminals[0], terminals[1])
-        self._ends_by_length = ends_by_length
+        self._ends_by_length, self._added_start = ends_by_length, added_start
 
-    def add_node(self, node: Hashable) -> NoReturn:
+    def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> NoReturn:
         raise GraphError(
             "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add nodes one by one"
         )
 
-    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: int | Sequence[int]) -> NoReturn:
+    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
         raise GraphError(
             "a graph from arrays, or of a compiled graph, is complete; build with Graph() to add edges one by one"
         )
@@ -261,6 +344,10 @@ class _ArrayGraph(Graph):
     @property
     def ends_by_length(self) -> EndsByLength | None:
         return self._ends_by_length
+
+    @property
+    def added_start(self) -> int | None:
+        return self._added_start
 
     def edges(self) -> tuple[Numbers, Numbers]:
         return self._edges
@@ -288,17 +375,6 @@ def _summary(graph: Graph, shapes: Mapping[str, Shape] | None) -> str:
     return f"Graph({', '.join(said + named)})"
 
 
-def _short(value: Any) -> str:
-    """A value that a user handed over, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _of_edges(edges: int) -> Potential:
-    """theta of a graph without names: an entry for each edge."""
-    return Potential(None, (edges,), np.arange(edges))
-
-
 def _counted_nodes(edges: tuple[Numbers, Numbers]) -> int:
     """1 + the largest number, refused where nearly all nodes below it would be without an edge."""
     nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
@@ -311,78 +387,3 @@ def _counted_nodes(edges: tuple[Numbers, Numbers]) -> int:
             "parents, children = numbers.reshape(2, -1), or give num_nodes= if the nodes are meant"
         )
     return nodes
-
-
-def _potential(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
-    potential = Potential(name, _shape(name, shape), _integers(f"the index of potential {name!r}", index))
-    if potential.index.size != edges:
-        raise GraphError(
-            f"the index of potential {name!r} has {potential.index.size} entries; "
-            f"expected one for each of the {edges} edges (-1 for an edge that does not read it)"
-        )
-    return potential
-
-
-def _integers(what: str, values: ArrayLike) -> NDArray[np.int64]:
-    refuse_mask(values, what, GraphError)
-    array = np.asarray(values).ravel()
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.dtype.kind not in "iu":
-        raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
-    return array.astype(np.int64, copy=True)
-
-
-def _shape(name: str, shape: int | Sequence[int]) -> Shape:
-    made = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    if any(not isinstance(n, int | np.integer) or n < 1 for n in made):
-        raise GraphError(f"potential {name!r} has shape {shape!r}; expected positive integers")
-    return tuple(int(n) for n in made)
-
-
-def _entry(name: str, shape: Shape, place: int | Sequence[int]) -> int:
-    indices = (place,) if isinstance(place, int | np.integer) else tuple(place)
-    if len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
-        raise GraphError(f"{name}={place!r} is no entry of potential {name!r}, whose shape is {shape}")
-    return int(np.ravel_multi_index(indices, shape)) if shape else 0
-
-
-def from_networkx(
-    G: Any,
-    weight: str = "weight",
-    *,
-    starts: Iterable[Hashable] | None = None,
-    ends: Iterable[Hashable] | None = None,
-) -> tuple[Graph, NDArray[np.float64]]:
-    """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta [edges] follows the edges of `G`.
-
-    Edge number e is the e-th of `G.edges` (with keys for a MultiDiGraph: parallel edges stay apart),
-    so `dict(zip(G.edges, dp_grad(compile(graph), theta)))` is the expected path on G's own edges.
-    Nodes without edges take no part. starts, ends : as in `Graph`.
-    Raises GraphError naming the edge that lacks the attribute.
-
-    Example
-    -------
-    >>> import networkx
-    >>> G = networkx.DiGraph()
-    >>> G.add_weighted_edges_from([("a", "b", 1.0), ("b", "c", 2.0), ("a", "c", 2.5)])
-    >>> graph, theta = from_networkx(G)
-    >>> theta.tolist(), list(G.edges)[1]
-    ([1.0, 2.5, 2.0], ('a', 'c'))
-    """
-    if not hasattr(G, "is_directed") or not G.is_directed():
-        raise GraphError(f"from_networkx was given {type(G).__name__}; expected a DiGraph or a MultiDiGraph")
-    graph = Graph(starts=starts, ends=ends)
-    theta = np.empty(G.number_of_edges())
-    triples = G.edges(keys=True, data=weight) if G.is_multigraph() else G.edges(data=weight)
-    for e, (*edge, value) in enumerate(triples):
-        try:
-            theta[e] = float(value)
-        except (TypeError, ValueError):
-            problem = "has no attribute" if value is None else f"has {value!r}, not a number, as"
-            raise GraphError(
-                f"edge {tuple(edge)!r} {problem} {weight!r}; set it on every edge, "
-                "or name another attribute with weight="
-            ) from None
-        graph.add_edge(edge[0], edge[1])
-    return graph, theta

@@ -142,6 +142,14 @@ def end_shape(end: Any, dag: CompiledDAG) -> Shape:
     return tuple(end.shape) if hasattr(end, "shape") else tuple(dag.end_numbers(end).shape)
 
 
+def terminal_shape(start: Any, end: Any, dag: CompiledDAG) -> Shape:
+    """The broadcast of the batch dimensions that `start=` and `end=` carry."""
+    if start is None:
+        return end_shape(end, dag)
+    own = tuple(start.shape) if hasattr(start, "shape") else tuple(dag.start_numbers(start).shape)
+    return broadcast([("start", own), ("end", end_shape(end, dag))])
+
+
 def broadcast(named: Sequence[tuple[str, Shape]]) -> Shape:
     """The broadcast of batch shapes, as NumPy has it; each is named for the message."""
     batch: Shape = ()

@@ -3,16 +3,12 @@ portable one aborts when two Python threads meet (research/toolchain.md, 2.3).""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-# Where the function is by which a thread leaves its core to others, for those that wait inside a kernel; 0: nowhere.
-_libc = ctypes.CDLL(None) if os.name == "posix" else None
-YIELD = ctypes.cast(_libc.sched_yield, ctypes.c_void_p).value or 0 if _libc is not None else 0
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.infeasible import refuse_infeasible, refuses
-from dagdp.inputs import Weights, arrange, batch_of, checked, collect, end_shape
+from dagdp.inputs import Weights, arrange, batch_of, checked, collect, terminal_shape
 from dagdp.omega import Negentropy, Omega
 
 Row = list[float]
@@ -85,9 +85,9 @@ class _Item:
         edge = self.edges[k][0]
         return float(of[edge]) if edge >= 0 else 0.0
 
-    def forward(self) -> None:
-        """Algorithm 1, first loop."""
-        self.v = [0.0] * self.nodes
+    def forward(self, start: int | None = None) -> None:
+        """Algorithm 1, first loop; v is 0 at `start` alone where one is given."""
+        self.v = [0.0 if start in (None, i) else -math.inf for i in range(self.nodes)]
         self.q, self.s = [0.0] * len(self.edges), [0.0] * len(self.edges)
         for i in range(self.nodes):
             if self.into[i]:
@@ -158,26 +158,32 @@ def _edge_weights(dag: CompiledDAG, weights: Weights, item: int) -> NDArray[np.f
 
 
 def _run(
-    dag: CompiledDAG, theta: Any, omega: Omega | None, z: Any, minimize: bool, end: Any, on_infeasible: str
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | None,
+    z: Any,
+    minimize: bool,
+    between: tuple[Any, Any],
+    on_infeasible: str,
 ) -> tuple[Any, Any, Any, Any]:
     """(value, gradient, jvp, hvp), the last two None without z."""
     omega = checked(dag, omega, None)
     refuse = refuses(on_infeasible)
     keyed, arrays, batches = collect(dag, theta)
     z_parts = (False, [], []) if z is None else collect(dag, z, "z")
-    batch = batch_of(batches, z_parts[2], end_shape(end, dag))
+    batch = batch_of(batches, z_parts[2], terminal_shape(*between, dag))
     weights = arrange(keyed, arrays, batches, batch, np.float64)
     direction = None if z is None else arrange(*z_parts, batch, np.float64)
-    ends = dag.end_nodes(end, batch)
+    starts, ends, _ = dag.terminals(*between, batch)
     sign = -1.0 if minimize else 1.0
-    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign)
+    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign, None, starts)
     if direction is not None:
-        raise_first_fault(dag, direction, ends, "z", float(np.finfo(np.float64).min), 1.0)
+        raise_first_fault(dag, direction, ends, "z", float(np.finfo(np.float64).min), 1.0, None, starts)
     value, slope = np.empty(ends.size), np.empty(ends.size)
     E, H = [np.zeros(a.shape) for a in weights.given], [np.zeros(a.shape) for a in weights.given]
     for b, at in enumerate(ends):
         item = _Item(dag, sign * _edge_weights(dag, weights, b), omega, int(at))
-        item.forward()
+        item.forward(int(starts[b]) if starts.size else None)
         item.backward()
         value[b] = sign * item.value + 0.0
         _scatter(dag, weights, b, item.per_edge(item.e, dag.graph.num_edges), E)
@@ -212,6 +218,7 @@ def dp_value(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -223,7 +230,7 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    return _run(dag, theta, omega, None, minimize, end, on_infeasible)[0]
+    return _run(dag, theta, omega, None, minimize, (start, end), on_infeasible)[0]
 
 
 def dp_grad(
@@ -232,6 +239,7 @@ def dp_grad(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -243,7 +251,7 @@ def dp_grad(
     >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.HardMax()).tolist()
     [1.0, 0.0, 1.0]
     """
-    return _run(dag, theta, omega, None, minimize, end, on_infeasible)[1]
+    return _run(dag, theta, omega, None, minimize, (start, end), on_infeasible)[1]
 
 
 def local_weights(
@@ -252,22 +260,23 @@ def local_weights(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> NDArray[np.float64]:
     """q: see `dagdp.local_weights`."""
     _, arrays, batches = collect(dag, theta)
-    batch = batch_of(batches, [], end_shape(end, dag))
+    batch = batch_of(batches, [], terminal_shape(start, end, dag))
     weights = arrange(isinstance(theta, dict), arrays, batches, batch, np.float64)
-    ends = dag.end_nodes(end, batch)
+    starts, ends, _ = dag.terminals(start, end, batch)
     sign = -1.0 if minimize else 1.0
-    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign)
+    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign, None, starts)
     q = np.zeros((ends.size, dag.graph.num_edges))
     for b, at in enumerate(ends):
         edges = sign * _edge_weights(dag, weights, b)
         item = _Item(dag, edges, Negentropy(1.0) if omega is None else omega, int(at))
-        item.forward()
+        item.forward(int(starts[b]) if starts.size else None)
         q[b] = item.per_edge(item.weights_before_end(), dag.graph.num_edges)
     return q.reshape(*batch, dag.graph.num_edges)
 
@@ -278,12 +287,13 @@ def dp_value_and_grad(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """(value, E): see `dagdp.dp_value_and_grad`."""
-    return _run(dag, theta, omega, None, minimize, end, on_infeasible)[:2]
+    return _run(dag, theta, omega, None, minimize, (start, end), on_infeasible)[:2]
 
 
 def dp_jvp(
@@ -293,12 +303,13 @@ def dp_jvp(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
     """<E, Z>: see `dagdp.dp_jvp`."""
-    return _run(dag, theta, omega, z, minimize, end, on_infeasible)[2]
+    return _run(dag, theta, omega, z, minimize, (start, end), on_infeasible)[2]
 
 
 def dp_hvp(
@@ -308,12 +319,13 @@ def dp_hvp(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
     """∇²DP_Ω(θ) Z: see `dagdp.dp_hvp`."""
-    return _run(dag, theta, omega, z, minimize, end, on_infeasible)[3]
+    return _run(dag, theta, omega, z, minimize, (start, end), on_infeasible)[3]
 
 
 def dp_jvp_and_hvp(
@@ -323,9 +335,10 @@ def dp_jvp_and_hvp(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
     """(<E, Z>, ∇²DP_Ω(θ) Z): see `dagdp.dp_jvp_and_hvp`."""
-    return _run(dag, theta, omega, z, minimize, end, on_infeasible)[2:]
+    return _run(dag, theta, omega, z, minimize, (start, end), on_infeasible)[2:]

@@ -71,18 +71,22 @@ def remember(calls: dict[Any, Any], form: Any, known: Any) -> None:
     calls[form] = known
 
 
-def form_of(theta: Any, z: Any, end: Any, threads: Any, options: tuple[Any, ...]) -> Any:
+def form_of(theta: Any, z: Any, between: tuple[Any, Any], threads: Any, options: tuple[Any, ...]) -> Any:
     """All of a call but the numbers in its arrays, if that can be hashed; None where an argument may be wrong.
 
-    options : all others, threads among them.
+    between : (start, end). options : all others, threads among them.
     """
     if not (threads is None or type(threads) is int):
         return None
     theta_form = _arrays_form(theta)
+    start, end = between
     z_form, end_form = None if z is None else _arrays_form(z), None if end is None else _arrays_form(end)
+    start_form = None if start is None else _arrays_form(start)
     if theta_form is None or (z is None) != (z_form is None) or (end is None) != (end_form is None):
         return None
-    return theta_form, z_form, end_form, options
+    if (start is None) != (start_form is None):
+        return None
+    return theta_form, z_form, start_form, end_form, options
 
 
 def _arrays_form(given: Any) -> Hashable | None:

@@ -46,6 +46,7 @@ def dp_value(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -60,18 +61,21 @@ def dp_value(
     ----------
     dag : from `dagdp.compile`, or `compile_batch`: then values are [*batch, graphs].
     theta : weights, scores to be maximised: array [*batch, *shape], or a dict {name: array} where the graph
-        names its potentials. The batch is the broadcast of the leading axes of theta and `end`. An array is data,
-        expanded to the batch; a block of a dict without batch dimensions is a parameter, which the batch shares.
+        names its potentials. The batch is the broadcast of the leading axes of theta, `start` and `end`. An array is
+        data, expanded to the batch; a block of a dict without batch dimensions is a parameter, which the batch shares.
         float32 and float64 are computed as they are, float16 in float32, integers in float64. Torch tensors give
         tensors, differentiable: see docs/pytorch.md.
     omega : the smoothed maximum, default `Negentropy(1.0)`; gamma is in the unit of theta.
     minimize : theta are costs: min_Ω(x) = -max_Ω(-x), so the value is -DP_Ω(-θ).
+    start : the node where paths begin, one for all or an array [*batch]: one of the graph's starts, the nodes without
+        parents or those that it was made with. Others then begin no path. Default: paths begin at every start.
     end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph (`dag.ends_of`
-        gives the ends of items by their lengths). What lies behind an item's end is never read and may hold NaN. A
+        gives the ends of items by their lengths). What lies behind an item's end has no part in its
+        results and may hold NaN, at no cost. A
         start is the end of a path without edges, of value 0.
     on_infeasible : "value": an item without a path, as no start reaches its end or every path takes a forbidden edge,
         has value -inf (+inf when minimising) and gradient 0. "raise": an InputError names such items.
-    threads : how many threads may share the batch, or the wide levels of a single item; default: all cores for
+    threads : how many threads may share the batch, a single item being the work of one; default: all cores for
         large work. The result is the same to the bit for every number of threads.
     backend : None for the compiled kernels. "torch", for tensors on any device: the recursion in torch operations,
         differentiated by autograd (`dagdp.nn.backend`); slower, and its memory grows with edges x samples.
@@ -86,7 +90,7 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    call = prepare(dag, theta, omega, None, minimize, end, threads, on_infeasible)
+    call = prepare(dag, theta, omega, None, minimize, (start, end), threads, on_infeasible)
     value = np.zeros(call.items, call.real)
     call.launch(value_kernel, call.theta, value)
     return call.values(value)
@@ -99,6 +103,7 @@ def dp_grad(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -118,7 +123,7 @@ def dp_grad(
     [0.5, 0.5, 0.5]
     """
     return dp_value_and_grad(
-        dag, theta, omega, minimize=minimize, end=end, on_infeasible=on_infeasible, threads=threads
+        dag, theta, omega, minimize=minimize, start=start, end=end, on_infeasible=on_infeasible, threads=threads
     )[1]
 
 
@@ -129,6 +134,7 @@ def dp_value_and_grad(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -144,7 +150,7 @@ def dp_value_and_grad(
     >>> float(value), path.tolist()
     (3.0, [1.0, 0.0, 1.0])
     """
-    call = prepare(dag, theta, omega, None, minimize, end, threads, on_infeasible)
+    call = prepare(dag, theta, omega, None, minimize, (start, end), threads, on_infeasible)
     return _weighted(call, None)
 
 
@@ -154,6 +160,7 @@ def weighted_gradient(
     omega: Omega | None,
     *,
     minimize: bool,
+    start: Any,
     end: Any,
     threads: int | None,
     weights: NDArray[Any] | None,
@@ -162,7 +169,7 @@ def weighted_gradient(
 
     For layers above, whose blocks may be shared by a batch of unequal upstream gradients.
     """
-    call = prepare(dag, theta, omega, None, minimize, end, threads)
+    call = prepare(dag, theta, omega, None, minimize, (start, end), threads)
     return _weighted(call, weights)
 
 
@@ -182,6 +189,7 @@ def dp_jvp(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -199,7 +207,7 @@ def dp_jvp(
     >>> float(dp_jvp(dag, [1.0, 2.5, 2.0], [1.0, 10.0, 100.0], dagdp.HardMax()))
     101.0
     """
-    call = prepare(dag, theta, omega, z, minimize, end, threads, on_infeasible)
+    call = prepare(dag, theta, omega, z, minimize, (start, end), threads, on_infeasible)
     value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
     call.launch(jvp_kernel, call.theta, call.z, value, slope)
     return call.slopes(value, slope)
@@ -213,6 +221,7 @@ def dp_hvp(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -233,7 +242,7 @@ def dp_hvp(
     [0.5, -0.5, 0.5]
     """
     return dp_jvp_and_hvp(
-        dag, theta, z, omega, minimize=minimize, end=end, on_infeasible=on_infeasible, threads=threads
+        dag, theta, z, omega, minimize=minimize, start=start, end=end, on_infeasible=on_infeasible, threads=threads
     )[1]
 
 
@@ -245,6 +254,7 @@ def dp_jvp_and_hvp(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
     threads: int | None = None,
@@ -260,7 +270,7 @@ def dp_jvp_and_hvp(
     >>> float(slope), change.tolist()
     (0.5, [0.5, -0.5, 0.5])
     """
-    call = prepare(dag, theta, omega, z, minimize, end, threads, on_infeasible)
+    call = prepare(dag, theta, omega, z, minimize, (start, end), threads, on_infeasible)
     value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
     out = call.gradient_buffers()
     if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
@@ -276,6 +286,7 @@ def local_weights(
     omega: Omega | None = None,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
     threads: int | None = None,
 ) -> NDArray[Any]:
@@ -302,7 +313,7 @@ def local_weights(
             "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
             "dp_grad or path_log_prob, which have one"
         )
-    call = prepare(dag, theta, omega, None, minimize, end, threads)
+    call = prepare(dag, theta, omega, None, minimize, (start, end), threads)
     inner, value = np.zeros((call.items, dag.num_edges), call.real), np.zeros(call.items, call.real)
     call.launch(weights_kernel, call.theta, value, inner)
     call.values(value)

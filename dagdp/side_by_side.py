@@ -16,8 +16,14 @@ from dagdp.layout import leaves
 from dagdp.omega import Omega
 
 
-def run(name: str, batch: CompiledBatch, *given: Any, backend: str | None = None, **named: Any) -> Any:
+def run(
+    name: str, batch: CompiledBatch, *given: Any, start: Any = None, backend: str | None = None, **named: Any
+) -> Any:
     """The function `name` of `dagdp.run` for a batch of graphs: values [*batch, graphs], gradients as theta."""
+    if start is not None:
+        raise InputError(
+            "start= takes one graph at a time; name the start of each graph where it is made, as by Graph(starts=[...])"
+        )
     if backend is not None:
         raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
     if len(batch) == 0:

@@ -55,7 +55,7 @@ def read(path: Path) -> Workflow:
 
 
 def as_dag(workflow: Workflow) -> tuple[CompiledDAG, NDArray[np.float64]]:
-    """(dag, seconds): each task's runtime is paid on entering it; tasks that wait for nothing follow one start.
+    """(dag, seconds): every task is a node with its runtime; those that wait for nothing may begin a chain.
 
     A chain ends at any task that no other waits for.
     """
@@ -64,8 +64,9 @@ def as_dag(workflow: Workflow) -> tuple[CompiledDAG, NDArray[np.float64]]:
     last = [task for task in tasks if task not in waited_for]
     graph = Graph(ends=last, potentials={"seconds": (len(tasks),)})
     for number, task in enumerate(tasks):
-        for parent in workflow.parents[task] or ["(start)"]:
-            graph.add_edge(parent, task, seconds=number)
+        graph.add_node(task, seconds=number)
+        for parent in workflow.parents[task]:
+            graph.add_edge(parent, task)
     return dagdp.compile(graph), np.array(list(workflow.seconds.values()))
 
 
@@ -73,7 +74,7 @@ def report(workflow: Workflow, gamma: float) -> float:
     """Print one workflow's critical path and the criticality of its tasks; the critical path in seconds."""
     dag, seconds = as_dag(workflow)
     longest = dagdp.best_path(dag, seconds)
-    chain = longest.names(dag)[1:]
+    chain = longest.names(dag)
     print(f"\n{workflow.name}: {len(seconds)} tasks, {dagdp.count_paths(dag)} chains")
     print(f"  critical path {float(longest.scores):.1f} s of {seconds.sum():.1f} s of work, {len(chain)} tasks")
     sparse = Tsallis(2.0, gamma)

@@ -21,7 +21,8 @@ ALLOWED = {
     "fingerprint": set(),
     "omega": {"errors", "fingerprint"},
     "kinds": {"errors"},
-    "graph": {"errors", "kinds"},
+    "potentials": {"errors", "kinds"},
+    "graph": {"errors", "potentials"},
     "lengths": {"errors", "graph", "kinds"},
     "progressions": set(),
     "wiring": set(),
@@ -59,25 +60,24 @@ ALLOWED = {
         "wiring",
     },
     "kernels.hoisted": {
-        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.team", "kernels.vectors",
+        "kernels.exchange", "kernels.jit", "kernels.rows", "kernels.sheets", "kernels.vectors",
         "progressions", "wiring",
     },
     "kernels.matrices": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.recursion", "kernels.rows",
-        "kernels.team", "kernels.vectors",
+        "kernels.slots", "kernels.vectors",
     },
     "kernels.tied": {
         "kernels.elementary", "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.matrices",
         "kernels.recursion", "kernels.rows", "kernels.vectors",
     },
-    "kernels.team": {"kernels.jit", "kernels.vectors"},
-    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.team", "kernels.vectors", "progressions"},
+    "kernels.slots": {"kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.runs": {"kernels.exchange", "kernels.jit", "kernels.rows", "kernels.vectors", "progressions"},
     "kernels.wires": {"kernels.jit", "kernels.vectors", "wiring"},
     "kernels.kept": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.ordered",
         "kernels.pieces", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
-        "kernels.team", "kernels.vectors", "progressions",
+        "kernels.vectors", "progressions",
     },
     "kernels.places": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.pieces", "kernels.rows", "kernels.scattered",
@@ -87,21 +87,21 @@ ALLOWED = {
     "kernels.bare": {
         "kernels.backward", "kernels.exchange", "kernels.forward", "kernels.hoisted", "kernels.jit", "kernels.lanes",
         "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.slots", "kernels.slotwise",
-        "kernels.team", "kernels.vectors",
+        "kernels.vectors",
     },
     "kernels.slotwise": {
         "kernels.elementary", "kernels.exchange", "kernels.forward", "kernels.jit", "kernels.lanes", "kernels.places",
         "kernels.powers", "kernels.recursion", "kernels.rows", "kernels.scattered", "kernels.slots", "kernels.solve",
-        "kernels.team", "kernels.vectors", "progressions",
+        "kernels.vectors", "progressions",
     },
     "kernels.stretches": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.places", "kernels.powers", "kernels.recursion",
-        "kernels.slots", "kernels.solve", "kernels.team", "kernels.vectors",
+        "kernels.slots", "kernels.solve", "kernels.vectors",
     },
     "kernels.forward": {
         "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.operator",
         "kernels.ordered", "kernels.pieces", "kernels.places", "kernels.powers", "kernels.recursion", "kernels.rows",
-        "kernels.slots", "kernels.solve", "kernels.stretches", "kernels.team", "kernels.tied", "kernels.vectors",
+        "kernels.slots", "kernels.solve", "kernels.stretches", "kernels.tied", "kernels.vectors",
     },
     "kernels.ends": {
         "kernels.exchange", "kernels.jit", "kernels.lanes", "kernels.operator", "kernels.powers", "kernels.recursion",
@@ -109,17 +109,17 @@ ALLOWED = {
     },
     "kernels.backward": {
         "kernels.ends", "kernels.exchange", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.operator",
-        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.team", "kernels.tied",
+        "kernels.recursion", "kernels.rows", "kernels.runs", "kernels.scattered", "kernels.tied",
         "kernels.vectors", "progressions",
     },
     "kernels.room": {
         "kernels.backward", "kernels.bare", "kernels.hoisted", "kernels.jit", "kernels.lanes", "kernels.matrices",
-        "kernels.operator", "kernels.ordered", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors",
+        "kernels.operator", "kernels.ordered", "kernels.rows", "kernels.slots", "kernels.vectors",
     },
     "kernels.cpu": {
         "kernels.backward", "kernels.bare", "kernels.decided", "kernels.ends", "kernels.exchange", "kernels.forward",
         "kernels.jit", "kernels.kept", "kernels.lanes", "kernels.matrices", "kernels.operator", "kernels.ordered",
-        "kernels.powers", "kernels.room", "kernels.rows", "kernels.slots", "kernels.team", "kernels.vectors",
+        "kernels.powers", "kernels.room", "kernels.rows", "kernels.slots", "kernels.vectors",
         "kernels.wires",
     },
     "kernels": set(),
@@ -148,12 +148,13 @@ ALLOWED = {
     "union": {"compiled", "compiler", "compiler.validate", "errors", "graph", "layout"},
     "batch": {"compiled", "compiler", "compiler.validate", "errors", "graph", "layout", "union"},
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
+    "networkx_graphs": {"compiled", "errors", "graph", "inputs", "kinds", "potentials"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
     "infeasible": {"errors"},
     "repeat": {"graph", "inputs"},
     "call": {
         "", "compiled", "faults", "graph", "infeasible", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
-        "kernels.room", "kernels.team", "omega", "pool", "repeat", "wiring",
+        "kernels.room", "omega", "pool", "repeat", "wiring",
     },
     "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "batch_call": {
@@ -161,6 +162,7 @@ ALLOWED = {
         "kernels.jit", "layout", "omega", "pool", "repeat", "union", "wiring",
     },
     "side_by_side": {"batch", "batch_call", "errors", "kernels.cpu", "kinds", "layout", "omega"},
+    "axis": {"compiled", "compiler", "errors", "graph", "kinds", "run"},
     "reference": {"compiled", "faults", "infeasible", "inputs", "omega"},
     "paths": {
         "paths.averages", "paths.best", "paths.density", "paths.marginals", "paths.result", "paths.support",
@@ -173,7 +175,7 @@ ALLOWED = {
     "paths.scores": {"kernels.jit", "kernels.recursion", "paths.plain"},
     "paths.threshold": {"kernels.jit", "omega", "paths.arrays", "paths.plain", "run"},
     "paths.batch": {"batch", "graph", "kinds", "layout", "omega", "paths.arrays", "paths.result", "run"},
-    "paths.result": {"batch", "compiled", "paths.arrays", "paths.plain", "paths.scores"},
+    "paths.result": {"batch", "compiled", "graph", "paths.arrays", "paths.plain", "paths.scores"},
     "paths.checked": {"compiled", "errors", "paths.arrays", "paths.plain", "paths.result"},
     "paths.best": {
         "batch", "compiled", "errors", "kernels.jit", "kernels.recursion", "paths.batch", "paths.plain", "paths.result",
@@ -194,7 +196,7 @@ ALLOWED = {
     "plot_checks": {"compiled", "errors", "graph", "kinds"},
     "plot": {"compiled", "errors", "plot_checks"},
     "testing": {"compiled", "compiler", "errors", "graph", "omega", "run"},
-    "": {"batch", "compiled", "compiler", "errors", "graph", "omega", "paths", "run"},
+    "": {"batch", "compiled", "compiler", "errors", "graph", "networkx_graphs", "omega", "paths", "run"},
     "nn.ops": {"", "batch", "compiled", "errors", "omega", "run"},
     "nn.derivatives": {"errors", "nn", "nn.ops"},
     "nn.tensors": {"compiled", "errors", "inputs", "kinds"},
@@ -208,7 +210,7 @@ ALLOWED = {
         "", "batch", "compiled", "errors", "infeasible", "inputs", "nn", "nn.alpha", "nn.derivatives", "nn.direct",
         "nn.forms", "nn.learnable", "nn.ops", "nn.shared", "nn.tensors", "omega", "run",
     },
-    "nn.learnable": {"errors", "omega"},
+    "nn.learnable": {"axis", "errors", "nn.tensors", "omega"},
     "nn.layers": {
         "compiled", "graphs", "graphs.builders", "nn", "nn.learnable", "nn.ops", "nn.run", "nn.tensors", "omega",
     },
@@ -219,7 +221,7 @@ ALLOWED = {
     },
     "nn.memory": {"compiled"},
     "nn.smooth": {"errors", "omega"},
-    "nn.backend": {"compiled", "compiler.arrays", "faults", "inputs", "nn.memory", "nn.smooth", "nn.tensors", "omega"},
+    "nn.backend": {"compiled", "faults", "inputs", "nn.memory", "nn.smooth", "omega"},
     "nn.unrolled": {
         "compiled", "errors", "infeasible", "inputs", "nn", "nn.backend", "nn.learnable", "nn.run", "nn.tensors",
         "omega",
@@ -244,7 +246,7 @@ ALLOWED = {
 
 #: The imports against the order, made inside a function when the first tensor, or batch of graphs, arrives.
 #: The package itself imports its public modules when they are asked for by attribute.
-LATE = {"": {""}, "kinds": {"nn.run", "nn.unrolled"}, "run": {"side_by_side"}}
+LATE = {"": {""}, "omega": {"axis"}, "kinds": {"nn.run", "nn.unrolled"}, "run": {"side_by_side"}}
 
 
 def module_of(path: Path) -> str:

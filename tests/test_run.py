@@ -34,7 +34,7 @@ from dagdp import (
     local_weights,
     reference,
 )
-from dagdp.graphs import dtw_grid, trellis
+from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 FUNCTIONS = ("dp_value", "dp_grad", "dp_value_and_grad")
 
@@ -439,6 +439,149 @@ def test_other_bad_arguments_are_named():
     dead = compile(GRAPHS["dead ends"]())
     with pytest.raises(InputError, match=r"end 4 leads to no end .* Name it in ends= to keep it"):
         dp_value(dead, np.zeros(6), end=4)
+
+
+# ------------------------------------------------------------------------------------------ padding
+
+
+def entries_on_paths(dag, end):
+    """[potentials] which entries are read on some path to a node of the user's, found by walking back from it."""
+    parents, children = dag.graph.edges()
+    starts = set(np.asarray(dag.starts).tolist())
+    ahead = starts.copy()  # nodes that a start reaches
+    while True:
+        more = {int(c) for p, c in zip(parents, children, strict=True) if int(p) in ahead} - ahead
+        if not more:
+            break
+        ahead |= more
+    before, waiting = set(), {int(end)}
+    while waiting:
+        node = waiting.pop()
+        edges = [e for e in np.flatnonzero(children == node) if int(parents[e]) in ahead and node not in starts]
+        before.update(edges)
+        waiting |= {int(parents[e]) for e in edges}
+    found = []
+    for potential in dag.graph.potentials():
+        read = np.zeros(potential.size, bool)
+        entries = potential.index[sorted(before)]
+        read[entries[entries >= 0]] = True
+        found.append(read.reshape(potential.shape))
+    return found
+
+
+RAGGED = {
+    "ragged trellis": lambda: trellis(5, 4, ragged=True),
+    "ragged chain": lambda: linear_chain(6, 3, ragged=True),
+    "grid": lambda: dtw_grid(6, 7),
+}
+PADDED = {**{name: GRAPHS[name] for name in ("two starts, two ends", "wide", "trellis, all", "tied")}, **RAGGED}
+
+
+def mapped(function, theta):
+    """The function of an array, or of each in a dict."""
+    return {name: function(array) for name, array in theta.items()} if isinstance(theta, dict) else function(theta)
+
+
+def blocks_of(dag, theta):
+    return [theta[p.name] if isinstance(theta, dict) else theta for p in dag.potentials]
+
+
+@pytest.mark.parametrize("minimize", [False, True])
+@pytest.mark.parametrize("name", PADDED)
+@pytest.mark.parametrize("omega", OPERATORS, ids=repr)
+@pytest.mark.parametrize(("items", "dtype"), [(1, "float32"), (5, "float64"), (20, "float32"), (19, "float64")])
+def test_an_entry_out_of_range_counts_where_a_path_to_the_end_reads_it(name, omega, items, dtype, minimize):
+    """And nowhere else: results are those of any sound numbers in its place, to the bit."""
+    dag, rng = compile(PADDED[name]()), np.random.default_rng(0)
+    live = np.flatnonzero((dag.rank >= 0) & ~np.isin(np.arange(dag.rank.size), dag.starts))
+    ends = rng.choice(live, items)
+    read = [entries_on_paths(dag, end) for end in ends]
+    theta, z = (random_theta(dag.graph, rng, (items,), dtype) for _ in range(2))
+    bad, along = mapped(np.copy, theta), mapped(np.copy, z)
+    for own in (bad, along):
+        for k, block in enumerate(blocks_of(dag, own)):
+            for b in range(items):
+                block[b][~read[b][k]] = rng.choice([np.nan, -np.inf if minimize else np.inf])
+    options = {"end": ends, "minimize": minimize}
+    for ours, theirs in zip(
+        (*dp_value_and_grad(dag, bad, omega, **options), *dp_jvp_and_hvp(dag, bad, along, omega, **options)),
+        (*dp_value_and_grad(dag, theta, omega, **options), *dp_jvp_and_hvp(dag, theta, z, omega, **options)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(flat(ours), flat(theirs))
+    np.testing.assert_array_equal(dp_value(dag, bad, omega, **options), dp_value(dag, theta, omega, **options))
+    for own, what in ((bad, "theta"), (along, "z")):
+        for k, block in enumerate(blocks_of(dag, own)):
+            item = int(rng.integers(items))
+            for entry in rng.permutation(np.argwhere(read[item][k]))[:1].tolist():
+                place = (item, *entry)
+                kept, block[place] = block[place], np.nan
+                label = what if dag.potentials[k].name is None else rf"{what}\['{dag.potentials[k].name}'\]"
+                with pytest.raises(InputError, match=rf"^{label}\[{', '.join(map(str, place))}\] is nan"):
+                    dp_hvp(dag, bad, along, omega, **options)
+                block[place] = kept
+
+
+def test_padding_is_not_looked_into(monkeypatch):
+    """To find out which entries lie on a path takes longer than the call; with sound values nobody does."""
+    dag, rng = compile(RAGGED["grid"]()), np.random.default_rng(0)
+    theta = np.full((20, 6, 7), np.nan)
+    theta[:, :3, :4] = rng.normal(size=(20, 3, 4))
+    monkeypatch.setattr("dagdp.call.raise_first_fault", None)
+    for omega in OPERATORS:
+        assert np.isfinite(dp_value(dag, theta, omega, end=dag.ends_of((3, 4)))).all()
+
+
+# ------------------------------------------------------------------------------------------ starts
+
+
+@pytest.mark.parametrize("omega", OPERATORS, ids=repr)
+@pytest.mark.parametrize("items", [3, 20])
+def test_a_start_of_its_own_forbids_the_others(omega, items):
+    dag, rng = compile(trellis(4, 3, "all")), np.random.default_rng(0)
+    theta, z = rng.normal(size=(2, items, 4, 3, 3))
+    starts = rng.integers(0, 3, items)
+    other = np.zeros((items, 4, 3, 3), bool)
+    other[:, 0] = np.arange(3) != starts[:, None, None]
+    forbidden = np.where(other, -np.inf, theta)
+    value, path = dp_value_and_grad(dag, theta, omega, start=starts)
+    want, edges = dp_value_and_grad(dag, forbidden, omega)
+    np.testing.assert_array_equal(value, want)
+    np.testing.assert_array_equal(path, edges)
+    np.testing.assert_array_equal(dp_value(dag, np.where(other, np.nan, theta), omega, start=starts), value)
+    np.testing.assert_allclose(reference.dp_value(dag, theta, omega, start=starts), value)
+    for ours, theirs in zip(
+        dp_jvp_and_hvp(dag, theta, z, omega, start=starts), dp_jvp_and_hvp(dag, forbidden, z, omega), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+    q = local_weights(dag, theta, omega, start=starts)
+    np.testing.assert_allclose(q, reference.local_weights(dag, theta, omega, start=starts), atol=1e-9)
+
+
+def test_starts_with_names_one_for_all_and_beside_ends():
+    graph = Graph(ends=["c", "d"])
+    for edge in [("a", "c"), ("b", "c"), ("b", "d"), ("x", "y")]:
+        graph.add_edge(*edge)
+    dag, theta = compile(graph), np.array([1.0, 2.0, 4.0, 8.0])
+    assert dp_value(dag, theta, HardMax()) == 4.0
+    assert dp_value(dag, theta, HardMax(), start="a") == 1.0
+    assert dp_value(dag, theta, HardMax(), start=["a", "b"], end="c").tolist() == [1.0, 2.0]
+    assert dp_value(dag, theta, HardMax(), start="a", end="d") == -np.inf
+    assert dp_value(dag, theta, HardMax(), start=["a", "b"], end=["a", "a"]).tolist() == [0.0, -np.inf]
+    assert dp_value(dag, theta, HardMax(), start="x") == -np.inf, "it leads to no end"
+    assert not dp_grad(dag, theta, HardMax(), start="x").any()
+    assert dp_value(dag, theta, HardMax(), start=[["a"], ["b"]], end=["c", "d"]).tolist() == [
+        [1.0, -np.inf],
+        [2.0, 4.0],
+    ]
+    with pytest.raises(InputError, match=r"start 'c' is no start of the graph; expected one of 3, such as \['a', 'b'"):
+        dp_value(dag, theta, start="c")
+    with pytest.raises(InputError, match=r"do not broadcast, at end: start \(3,\), end \(2,\)"):
+        dp_value(dag, theta, start=["a"] * 3, end=["c"] * 2)
+    with pytest.raises(InputError, match="item 1 has no path"):
+        dp_value(dag, theta, start=["a", "x"], on_infeasible="raise")
+    with pytest.raises(InputError, match="start= takes one graph at a time"):
+        dp_value(dagdp.compile_batch([dag]), [theta], start="a")
 
 
 # ------------------------------------------------------------------------------------------ the batch

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.jit import helper, inner
+from dagdp.kernels.jit import inner, loop
 
 
-@helper
+@loop
 def group(keys: Any, size: int) -> Any:
     """(ptr, order): indices grouped by key, each group in rising order (a stable counting sort)."""
     ptr = np.zeros(size + 1, np.int64)
@@ -48,7 +48,7 @@ def survey(parents: Any, children: Any, size: int) -> Any:
     return fan_in, fan_out, *_survey(parents, children, fan_in, fan_out)
 
 
-@helper
+@loop
 def _survey(parents: Any, children: Any, fan_in: Any, fan_out: Any) -> Any:
     size = fan_in.shape[0]
     rising = True
@@ -67,7 +67,7 @@ def _survey(parents: Any, children: Any, fan_in: Any, fan_out: Any) -> Any:
     return True, rising, grouped
 
 
-@helper
+@loop
 def first_outside(index: Any, size: int) -> int:
     """The first edge whose entry is neither -1 nor below `size`; -1 if there is none."""
     for e in range(index.shape[0]):
@@ -90,7 +90,7 @@ def adjacency(nodes: Any, others: Any, fan: Any, grouped: bool) -> Any:
     return ptr, order, far
 
 
-@helper
+@loop
 def _group_edges(nodes: Any, others: Any, fill: Any, order: Any, far: Any) -> None:
     for e in range(nodes.shape[0]):
         place = fill[nodes[e]]
@@ -107,14 +107,14 @@ def places(ptr: Any, order: Any) -> Any:
     return place
 
 
-@helper
+@loop
 def _places(ptr: Any, order: Any, place: Any) -> None:
     for node in range(ptr.shape[0] - 1):
         for k in range(ptr[node], ptr[node + 1]):
             place[order[k]] = k - ptr[node]
 
 
-@helper
+@loop
 def topological_order(children: Any, fan_in: Any, ptr: Any) -> Any:
     """Kahn's algorithm, `children` node by node; shorter than the nodes if and only if there is a cycle."""
     size = fan_in.shape[0]
@@ -138,7 +138,7 @@ def topological_order(children: Any, fan_in: Any, ptr: Any) -> Any:
     return queue[:done]
 
 
-@helper
+@loop
 def reach(heads: Any, tails: Any, ptr: Any, order: Any, sequence: Any, roots: Any, size: int) -> Any:
     """Which nodes a walk from `roots` along heads -> tails meets, nodes taken in `sequence`."""
     seen = np.zeros(size, np.bool_)
@@ -158,7 +158,7 @@ def longest_distance(parents: Any, ptr: Any, sequence: Any) -> Any:
     return level
 
 
-@helper
+@loop
 def _longest_distance(parents: Any, ptr: Any, sequence: Any, level: Any) -> None:
     for k in range(level.shape[0]):
         node = at(sequence, k)
@@ -179,7 +179,7 @@ def order_nodes(level: Any, fan_in: Any, fan_out: Any) -> Any:
     return level_ptr, order, rank
 
 
-@helper
+@loop
 def _count_levels(level: Any, fan_in: Any, fan_out: Any, level_ptr: Any) -> int:
     for node in range(level.shape[0]):
         if fan_in[node] + fan_out[node] > 0:
@@ -189,7 +189,7 @@ def _count_levels(level: Any, fan_in: Any, fan_out: Any, level_ptr: Any) -> int:
     return level_ptr[-1]
 
 
-@helper
+@loop
 def _order_nodes(
     level: Any, fan_in: Any, fan_out: Any, level_ptr: Any, fill: Any, spare: Any, bins: Any, order: Any, rank: Any
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dagdp.compiler.validate import Numbers
-from dagdp.kernels.jit import helper
+from dagdp.kernels.jit import loop
 from dagdp.wiring import SHEET_COLUMNS
 
 BAND_LEVELS = SHEET_COLUMNS  # shorter bands would turn squares that are half empty
@@ -41,7 +41,7 @@ def sorted_in_bands(node_entry: Numbers, size: int, level_ptr: Numbers, bands: N
     return ptr, nodes
 
 
-@helper
+@loop
 def _by_entry(node_entry: Any, band: Any, first: Any, following: Any, fill: Any, nodes: Any) -> None:
     """Readers of an entry are chained, then taken entry by entry: two passes over nodes, however many bands."""
     for node in range(node_entry.shape[0] - 1, -1, -1):

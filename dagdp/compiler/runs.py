@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dagdp.compiler.arrays import at
-from dagdp.kernels.jit import helper, inner
+from dagdp.kernels.jit import inner, loop
 from dagdp.progressions import CHILD, COUNT, EDGE, FIRST, LISTED, PARENT, SLOT
 
 
@@ -68,7 +68,7 @@ def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
     return level_slots, slot_first, slot_width
 
 
-@helper
+@loop
 def _lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any, level_slots: Any, slot_first: Any, slot_width: Any) -> None:
     at_edge = 0
     for lev in range(level_ptr.shape[0] - 1):
@@ -99,7 +99,7 @@ def incoming_runs(level_ptr: Any, nodes: Any, rank: Any, slots: Any, parents: An
     return slot_runs, runs[:made].copy(), listed[:kept].copy()
 
 
-@helper
+@loop
 def _incoming_runs(
     level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
     parents: Any, in_ptr: Any, least: int, heads: Any, tails: Any, slot_runs: Any, runs: Any, listed: Any,
@@ -203,7 +203,7 @@ def outgoing_runs(
     return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
 
 
-@helper
+@loop
 def _outgoing_runs(
     level_ptr: Any, nodes: Any, rank: Any, numbers: Any, in_ptr: Any, slot: Any,
     out_ptr: Any, out_order: Any, children: Any, least: int, fill: Any, level: Any, level_runs: Any, farthest: Any,
@@ -251,7 +251,7 @@ def entry_runs(runs: Any, listed: Any, column: int, index: Any) -> Any:
     return more[: _entry_runs(runs, listed, column, index, values, more)].copy()
 
 
-@helper
+@loop
 def _entry_runs(runs: Any, listed: Any, column: int, index: Any, values: Any, more: Any) -> int:
     kept = 0
     for r in range(runs.shape[0]):
@@ -284,7 +284,7 @@ def pieces_of(nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, 
     return pieces[:made].copy(), listed[:kept].copy()
 
 
-@helper
+@loop
 def _pieces_of(
     nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, least: int, pieces: Any, listed: Any
 ) -> Any:
@@ -331,7 +331,7 @@ def shared_entries(children: Any, numbers: Any, index: Any, rank: Any, size: int
     return same, np.maximum(entries, -1, out=entries)
 
 
-@helper
+@loop
 def _shared_entries(children: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
     for i in range(children.shape[0]):
         e = at(numbers, i)
@@ -344,7 +344,7 @@ def _shared_entries(children: Any, numbers: Any, index: Any, rank: Any, entries:
     return True
 
 
-@helper
+@loop
 def is_identity(index: Any) -> bool:
     """Whether every edge reads the entry of its own number."""
     e = 0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dagdp.compiler.validate import Numbers
-from dagdp.kernels.jit import helper
+from dagdp.kernels.jit import loop
 from dagdp.wiring import SHEET_COLUMNS as COLUMNS
 
 LEAST_ROWS = 16  # of a sheet: a row of float32
@@ -34,7 +34,7 @@ def find_sheets(node_entry: Numbers, size: int, level_ptr: Numbers, bands: Numbe
     return ptr, sheets[: ptr[-1]], left
 
 
-@helper
+@loop
 def _find(node_entry: Any, reader: Any, levels: Any, bands: Any, ptr: Any, sheets: Any, left: Any) -> None:
     for node in range(node_entry.shape[0]):
         entry = node_entry[node]

@@ -16,7 +16,7 @@ from dagdp.compiler.arrays import at
 from dagdp.compiler.level import Small
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.validate import Numbers
-from dagdp.kernels.jit import helper
+from dagdp.kernels.jit import loop
 from dagdp.progressions import CHILD, COUNT, LISTED, PARENT, expanded
 from dagdp.wiring import Outgoing, Tied
 
@@ -89,7 +89,7 @@ def _left_over(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
     return Outgoing(frozen(level_runs), frozen(joined), frozen(np.concatenate([listed, *more])), outgoing.blocks)
 
 
-@helper
+@loop
 def _dense_levels(
     level_ptr: Any, nodes: Any, rank: Any, in_ptr: Any, in_parent: Any, least_columns: int, least_rows: int, rows: Any,
     first: Any,
@@ -116,7 +116,7 @@ def _dense_levels(
             first[level] = p0
 
 
-@helper
+@loop
 def _fingerprints(
     levels: Any, level_ptr: Any, nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, rows: Any, index: Any, marks: Any
 ) -> None:

@@ -98,6 +98,9 @@ def _all_live(starts: Numbers, ends: Numbers, sources: Numbers, sinks: Numbers, 
 
 def _describe_unreached(graph: Graph, starts: Numbers, ends: Numbers) -> str:
     named, verb = ("end", "is") if ends.size == 1 else ("ends", "are")
+    if graph.added_start is not None:  # said of the user's own starts, behind it
+        parents, children = graph.edges()
+        starts = children[parents == graph.added_start]
     began = "" if graph.terminals()[0] is not None else ", the nodes without parents"
     return (
         f"{named} {_some(graph, ends)} {verb} reached from no start ({_some(graph, starts)}{began}); add an edge that "

@@ -24,23 +24,11 @@ from dagdp.kernels.recursion import (
 from dagdp.kernels.rows import add_to, fill, number
 from dagdp.kernels.runs import columns_of, edges_of, quantity, read_run, write_run
 from dagdp.kernels.scattered import add_vector
-from dagdp.kernels.team import LEAST_NODES, all_go_on, next_piece, only_one, pieces_of, portion
 from dagdp.kernels.tied import tied_backward, tied_flush, tied_hand_over
 from dagdp.kernels.vectors import FAR, pick, row_length
 from dagdp.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
 
 CHUNK = 256  # rows of edges whose potentials are read, and flows written, at once: 16 KiB each
-
-
-@inner
-def clear(array: Any, places: Any) -> None:
-    """Zeros, by all members of a team."""
-    pieces = pieces_of(places, array.shape[0], FAR)
-    piece = next_piece(places, pieces, -1)
-    while piece < pieces:
-        first, last = portion(0, array.shape[0], piece, pieces, row_length(array))
-        fill(array, first, last - first, 0)
-        piece = next_piece(places, pieces, piece)
 
 
 @inner
@@ -58,33 +46,26 @@ def seed(bar: Any, first: int, last: int, batch: Batch, b0: int, ends: Any, v_hi
 
 
 @inlined
-def seed_all(
-    incoming: Any, batch: Batch, b0: int, ends: Any, weights: Any, state: Any, bar: Any, places: Any, along: Any
-) -> None:
+def seed_all(incoming: Any, batch: Batch, b0: int, ends: Any, weights: Any, state: Any, bar: Any, along: Any) -> None:
     """The same of all nodes, and 0 elsewhere, as are the tangents."""
-    clear(bar, places)
-    if only_one(places):
-        seed(bar, 0, incoming.levels[-1], batch, b0, ends, state[0], weights)
-        all_go_on(places)
+    fill(bar, 0, bar.shape[0], 0)
+    seed(bar, 0, incoming.levels[-1], batch, b0, ends, state[0], weights)
     if along is not None:
-        clear(along.bar_dot, places)
+        fill(along.bar_dot, 0, along.bar_dot.shape[0], 0)
 
 
 @inlined
 def hand_up(
-    bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, batch: Batch, room: Any, at: int, cut: bool
+    bar: Any, outgoing: Any, run: int, skip: int, ends: Ends, row: Any, batch: Batch, room: Any, at: int
 ) -> None:
-    """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at` for who asks.
-
-    Where a level is cut, nothing may be written back that stands behind the last of these parents.
-    """
+    """Add a row of flows to their parents' ē, in the order of edges; `room` keeps the row at `at` for who asks."""
     if batch.together is None or outgoing.blocks.shape[0] > 0:
         store(room, at, row)
     if batch.together is not None:
         add_to(bar, ends.parent, row)
         return
     parents = quantity(outgoing, run, PARENT, skip)
-    if parents[2] == 1 and (not cut or ends.count == row_length(bar)):
+    if parents[2] == 1:
         put(bar, ends.parent, load(bar, ends.parent) + row, ends.count)
     elif parents[2] == LISTED:
         add_vector(bar, parents[0], parents[1], 0, ends.count, row)
@@ -101,25 +82,6 @@ def longest_run(outgoing: Any, level: int) -> int:
         if edges_of(outgoing, run) > most:
             found, most = run, edges_of(outgoing, run)
     return found
-
-
-@inlined
-def apart(outgoing: Any, level: int) -> bool:
-    """Whether the edges that leave a level can be shared out by their parents: no run lists them."""
-    for run in range(pick(outgoing.level_runs, level), pick(outgoing.level_runs, level + 1)):
-        if pick(outgoing.runs, run * columns_of(outgoing) + PARENT + 1) == LISTED:
-            return False
-    return True
-
-
-@inlined
-def edges_from(outgoing: Any, run: int, first: int, last: int) -> Any:
-    """(first, last) of the edges of a run that leave nodes [first, last)."""
-    edges, place = edges_of(outgoing, run), run * columns_of(outgoing) + PARENT
-    parent = pick(outgoing.runs, place)
-    if pick(outgoing.runs, place + 1) == 1:
-        return min(edges, max(0, first - parent)), min(edges, max(0, last - parent))
-    return 0, (edges if first <= parent and parent < last else 0)
 
 
 @inlined
@@ -172,7 +134,7 @@ def row_tangent(
 @inlined
 def pour(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, state: Any,
-    bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool, below: int,
+    bar: Any, out: Any, rows: Any, square: Any, spare: int, below: int,
 ) -> None:  # fmt: skip
     """The flows e = q ē on `count` edges of a run, handed to their parents and to the gradient."""
     w, _, flows = rows
@@ -188,7 +150,7 @@ def pour(
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, None))
         row = row_flow(omega, batch, state, bar, ends, w, at, below)
-        hand_up(bar, outgoing, run, e, ends, row, batch, flows, at, cut)
+        hand_up(bar, outgoing, run, e, ends, row, batch, flows, at)
     if w is not None:
         write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
 
@@ -196,7 +158,7 @@ def pour(
 @inlined
 def pour_tangent(
     omega: Any, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int, theta: Source, along: Along,
-    state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, cut: bool, below: int,
+    state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, below: int,
 ) -> None:  # fmt: skip
     """The same of e and ė, of which ė goes to the result."""
     w, w_dot, flows = rows
@@ -216,8 +178,8 @@ def pour_tangent(
         e = skip + at // lanes
         ends = row_ends(omega, outgoing, run, e, skip + count - e, batch, spare, state, (bar, bar_dot))
         row, row_dot = row_tangent(omega, batch, state, bar, along, ends, w, w_dot, at, below)
-        hand_up(bar, outgoing, run, e, ends, row, batch, flows, at, cut)
-        hand_up(bar_dot, outgoing, run, e, ends, row_dot, batch, flows, at, cut)
+        hand_up(bar, outgoing, run, e, ends, row, batch, flows, at)
+        hand_up(bar_dot, outgoing, run, e, ends, row_dot, batch, flows, at)
     if w is not None:
         write_run(out, square, theta, outgoing, batch, b0, run, skip, count, flows)
 
@@ -225,39 +187,29 @@ def pour_tangent(
 @inlined
 def leave_level(
     omega: Any, incoming: Any, outgoing: Any, batch: Batch, b0: int, level: int, theta: Source, state: Any, bar: Any,
-    out: Any, rows: Any, square: Any, spare: int, places: Any, along: Any,
+    out: Any, rows: Any, square: Any, spare: int, along: Any,
 ) -> None:  # fmt: skip
-    """The flows on the edges that leave a level, shared out among the members of a team."""
+    """The flows on the edges that leave a level."""
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
-    pieces = pieces_of(places, n1 - n0, LEAST_NODES)
-    if pieces > 1 and not apart(outgoing, level):
-        pieces = 1
     longest = longest_run(outgoing, level) if bar.shape[0] > FAR else -1
-    piece = next_piece(places, pieces, -1)
-    while piece < pieces:
-        begin, end = portion(n0, n1, piece, pieces, 1)
-        for run in range(outgoing.level_runs[level + 1] - 1, outgoing.level_runs[level] - 1, -1):
-            below = (n1 - n0) * batch.lanes if run == longest else 0
-            first, last = (0, edges_of(outgoing, run)) if pieces == 1 else edges_from(outgoing, run, begin, end)
-            for skip in range(first, last, CHUNK):
-                count, cut = min(CHUNK, last - skip), pieces > 1
-                if along is None:
-                    pour(
-                        omega, outgoing, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare, cut,
-                        below,
-                    )  # fmt: skip
-                else:
-                    pour_tangent(
-                        omega, outgoing, batch, b0, run, skip, count, theta, along, state, bar, out, rows, square,
-                        spare, cut, below,
-                    )  # fmt: skip
-        piece = next_piece(places, pieces, piece)
+    for run in range(outgoing.level_runs[level + 1] - 1, outgoing.level_runs[level] - 1, -1):
+        below = (n1 - n0) * batch.lanes if run == longest else 0
+        edges = edges_of(outgoing, run)
+        for skip in range(0, edges, CHUNK):
+            count = min(CHUNK, edges - skip)
+            if along is None:
+                pour(omega, outgoing, batch, b0, run, skip, count, theta, state, bar, out, rows, square, spare, below)
+            else:
+                pour_tangent(
+                    omega, outgoing, batch, b0, run, skip, count, theta, along, state, bar, out, rows, square, spare,
+                    below,
+                )  # fmt: skip
 
 
 @inner
 def backward(
     omega: Any, incoming: Any, outgoing: Any, free: Any, hoisted: Any, ties: Any, batch: Batch, b0: int, top: int,
-    theta: Source, state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, places: Any, along: Any,
+    theta: Source, state: Any, bar: Any, out: Any, rows: Any, square: Any, spare: int, along: Any,
 ) -> None:  # fmt: skip
     """E, and ē at every node (Algorithm 1); with `along` Ė, and the tangents of ē (Algorithm 2, A3)."""
     blocks = outgoing.blocks
@@ -270,11 +222,9 @@ def backward(
                 bar_dot = None if along is None else along.bar_dot
                 served = tied_backward(omega, ties[0], ties[1], incoming, level + 1, batch, b0, state, bar, bar_dot)
             here = free if served else outgoing
-            leave_level(
-                omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, places, along
-            )
+            leave_level(omega, incoming, here, batch, b0, level, theta, state, bar, out, rows, square, spare, along)
         if state[5] is not None:
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed, places)
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, handed)
     if ties is not None:
         tied_flush(omega, ties[0], ties[1])
         tied_hand_over(ties[0], ties[1], blocks, batch, out, theta)

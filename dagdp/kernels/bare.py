@@ -19,11 +19,10 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, select, store
 from dagdp.kernels.places import place_stretch
 from dagdp.kernels.powers import highest, sum_powers
-from dagdp.kernels.recursion import anchor, centre
+from dagdp.kernels.recursion import centre
 from dagdp.kernels.rows import add_to, fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, MOVES, rows_at_once, rows_of_moves
 from dagdp.kernels.slotwise import leave_level
-from dagdp.kernels.team import all_go_on, only_one
 from dagdp.kernels.vectors import FAR, behind, expect_row, part, pick, row_length
 
 LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
@@ -75,7 +74,7 @@ def push_rows(
     places, _, _, y, desk, _ = buffers
     whole = row_length(bar)
     for r in range(rows):
-        child, skip, v_at = first + r * whole, r * shift, part(places.numbers, r * jump, depth)
+        child, skip, v_at = first + r * whole, r * shift, part(places, r * jump, depth)
         expect_below(state, child - down)
         total, own_y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
         if bar_dot is not None:
@@ -97,7 +96,7 @@ def push_stretch(
         child, skip, v_at = first + r * whole, r * shift, part(numbers, r * jump, depth)
         expect_below(state, child - down)
         k = behind(state[0], skip)
-        total = sum_powers(k, behind(state[1], skip), v_at, depth, anchor(highest(k, v_at, depth)), y)
+        total = sum_powers(k, behind(state[1], skip), v_at, depth, highest(k, v_at, depth), y)
         above = load(bar, child)
         if bar_dot is not None:
             above_dot, v_dot = load(bar_dot, child), behind(state[3], skip)
@@ -112,7 +111,7 @@ def push_level(
     """The flows into a level, some rows at a time."""
     places, v_hi = buffers[0], state[0]
     whole, most = row_length(v_hi), rows_at_once(places)
-    run, at = part(places.numbers, 3 * most, most), part(places.numbers, 0, most)
+    run, at = part(places, 3 * most, most), part(places, 0, most)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
     for d in range(depth):
@@ -123,9 +122,7 @@ def push_level(
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
         room = n1 - node if batch.powers is not None else min(BARE_TOGETHER, most // depth)
-        nodes, rows, jump, shift = place_stretch(
-            incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at, True
-        )
+        nodes, rows, jump, shift = place_stretch(incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at)
         stretch = rows, jump, shift
         if batch.powers is None:
             push_rows(omega, depth, node * whole, stretch, state, bar, bar_dot, buffers, down)
@@ -178,15 +175,12 @@ def backward_bare(
     state: Any, rows: Any, out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
     """E (Algorithm 1), and with `along` Ė (Algorithm 2). `rows` and `along.bar_dot` have room for `window_nodes`."""
-    places = buffers[0]
     newest_band = last_at_most(hoisted.levels, top)
     before = pick(incoming.levels, pick(hoisted.levels, newest_band + 1))
     for band in range(newest_band, -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
         floor, last = pick(hoisted.floor, band), pick(incoming.levels, pick(hoisted.levels, band + 1))
-        if only_one(places):
-            enter_band(batch, b0, ends, weights, state, rows, along, floor, before, last)
-            all_go_on(places)
+        enter_band(batch, b0, ends, weights, state, rows, along, floor, before, last)
         before, skip = floor, floor * batch.lanes
         bar = behind(rows, -skip)
         bar_dot = None if along is None else behind(along.bar_dot, -skip)
@@ -196,4 +190,4 @@ def backward_bare(
             else:
                 leave_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
         if state[5] is not None:
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else bar_dot, places)
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else bar_dot)

@@ -5,11 +5,11 @@ a node) is allocated once a launch and stays warm. Lanes beyond the batch repeat
 are not handed back. One launch covers a range of blocks; threads take ranges, and no result depends on
 how many threads there are.
 
-Each entry point returns (the first sample that is not done, whether a NaN, or an infinity of the wrong sign, was read
-anywhere, or handed back). All are done, but where powers of two were out of range (powers.py): there it ends, before
-anything of that block is added to a gradient, and whoever launched it goes on without them. Its last arguments say
-which ways it goes, True or None, as `batch.together` and `batch.powers` do: of a way that is None nothing is compiled
-(decided.py).
+Each entry point returns (the first sample that is not done, whether a value that was handed back is +inf or NaN: an
+entry out of range reached it, or a sum overflowed). All samples are done, but where powers of two were out of range
+(powers.py): there it ends, before anything of that block is added to a gradient, and whoever launched it goes on
+without them. Its last arguments say which ways it goes, True or None, as `batch.together` and `batch.powers` do: of a
+way that is None nothing is compiled (decided.py).
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
@@ -35,7 +35,6 @@ from dagdp.kernels.powers import out_of_range, told
 from dagdp.kernels.room import new_buffers, new_rows, new_state, part_held
 from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, spare_at
-from dagdp.kernels.team import all_go_on, goes_on_alone, only_one, places_in, somebody_told
 from dagdp.kernels.vectors import part, pick, row_length
 from dagdp.kernels.wires import INCOMING, PASSING, backward_wires, forward_wires
 
@@ -84,17 +83,16 @@ def go_back(
     """The backward pass; with `along` that of the Hessian product."""
     incoming, hoisted, places = graph[0], graph[3], buffers[0]
     if keeping is not None:
-        seed_all(incoming, batch, b0, ends, seeds, state, bar, places, along)
-        if goes_on_alone(places):
-            backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square, along)
+        seed_all(incoming, batch, b0, ends, seeds, state, bar, along)
+        backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square, along)
     elif pushes(omega, edges):
         backward_bare(
             omega, incoming, hoisted, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, square, along
         )
     else:
-        seed_all(incoming, batch, b0, ends, seeds, state, bar, places, along)
+        seed_all(incoming, batch, b0, ends, seeds, state, bar, along)
         spare = spare_at(places, incoming, batch.lanes, bar)
-        backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare, places, along)
+        backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare, along)
 
 
 @inner
@@ -125,11 +123,11 @@ def hand_back(omega, out, values, state, m, batch, b0, incoming, level, ends, si
 
 @inner
 def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out):
-    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether input was bad).
+    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether one was +inf or NaN).
 
     The level is -1 where a power of two was out of range.
     """
-    whole, places, desk = row_length(value), buffers[0], buffers[4]
+    whole, desk = row_length(value), buffers[4]
     beyond = DESK * BARE_TOGETHER * whole
     if batch.powers is not None:
         fill(desk, beyond, whole, 0)
@@ -137,23 +135,20 @@ def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state
     top = 0
     level = next_end(incoming, batch, b0, ends, 0)
     while level >= 0:
-        bad |= forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
+        forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
         top = level
-        if only_one(places):
-            m = None if batch.powers is None else state[1]
-            bad |= hand_back(omega, value, None, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
-            if slope is not None:
-                one = value.dtype.type(1)
-                bad |= hand_back(omega, slope, value, state[3], None, batch, b0, incoming, top, ends, one, square)
-            all_go_on(places)
-        if batch.powers is not None and (somebody_told(places) or out_of_range(desk, beyond)):
-            return -1, bad
+        m = None if batch.powers is None else state[1]
+        bad |= hand_back(omega, value, None, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
+        if slope is not None:
+            one = value.dtype.type(1)
+            bad |= hand_back(omega, slope, value, state[3], None, batch, b0, incoming, top, ends, one, square)
+        if batch.powers is not None and out_of_range(desk, beyond):
+            return -1, False  # the block is done again
         level = next_end(incoming, batch, b0, ends, top)
     return top, bad
 
 
-def _value(omega, scratch, numbers, table, batch, ends, theta, value, tying, edges, nodes):
-    places = places_in(numbers, batch)
+def _value(omega, scratch, places, table, batch, ends, theta, value, tying, edges, nodes):
     incoming, hoisted, tied = forward_wires(table, PASSING)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, False, None, None, None, nodes)
     buffers, square, first = new_buffers(
@@ -170,8 +165,7 @@ def _value(omega, scratch, numbers, table, batch, ends, theta, value, tying, edg
     return batch.last, bad
 
 
-def _gradient(omega, scratch, numbers, table, batch, ends, theta, value, out, seeds, tying, keeping, edges, nodes):
-    places = places_in(numbers, batch)
+def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds, tying, keeping, edges, nodes):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
     keep = not pushes(omega, edges)
@@ -187,7 +181,7 @@ def _gradient(omega, scratch, numbers, table, batch, ends, theta, value, out, se
     graph = incoming, outgoing, free, hoisted, ties
     for b0 in range(batch.first, batch.last, batch.lanes):
         if keeping is not None:
-            bad |= begin_keeping(incoming, theta, theta, batch, b0, buffers, square)
+            begin_keeping(incoming, theta, theta, batch, b0, buffers, square)
         top, wrong = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, None,
             None if keeping is None else out,
@@ -204,8 +198,7 @@ def _gradient(omega, scratch, numbers, table, batch, ends, theta, value, out, se
     return batch.last, bad
 
 
-def _weights(omega, scratch, numbers, table, batch, ends, theta, value, out, tying, edges, nodes):
-    places = places_in(numbers, batch)
+def _weights(omega, scratch, places, table, batch, ends, theta, value, out, tying, edges, nodes):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, _ = backward_wires(table)
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, True, None, None, None, nodes)
@@ -222,13 +215,11 @@ def _weights(omega, scratch, numbers, table, batch, ends, theta, value, out, tyi
         bad |= wrong
         if top < 0:
             return b0, bad
-        if goes_on_alone(places):
-            local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
+        local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
     return batch.last, bad
 
 
-def _jvp(omega, scratch, numbers, table, batch, ends, theta, z, value, slope, tying, edges, nodes):
-    places = places_in(numbers, batch)
+def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope, tying, edges, nodes):
     incoming, hoisted, tied = forward_wires(table, PASSING)
     bend = None if pushes(omega, edges) else True  # as in the Hessian's pass, so that both have the same bits
     state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, False, True, bend, None, nodes)
@@ -246,8 +237,7 @@ def _jvp(omega, scratch, numbers, table, batch, ends, theta, z, value, slope, ty
     return batch.last, bad
 
 
-def _hessian(omega, scratch, numbers, table, batch, ends, theta, z, value, slope, out, tying, keeping, edges, nodes):
-    places = places_in(numbers, batch)
+def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope, out, tying, keeping, edges, nodes):
     incoming, hoisted, tied = forward_wires(table, INCOMING)
     outgoing, free = backward_wires(table)
     keep = not pushes(omega, edges)
@@ -264,7 +254,7 @@ def _hessian(omega, scratch, numbers, table, batch, ends, theta, z, value, slope
     graph = incoming, outgoing, free, hoisted, ties
     for b0 in range(batch.first, batch.last, batch.lanes):
         if keeping is not None:
-            bad |= begin_keeping(incoming, theta, z, batch, b0, buffers, square)
+            begin_keeping(incoming, theta, z, batch, b0, buffers, square)
         top, wrong = run_forward(
             omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope,
             None if keeping is None else out,

@@ -53,7 +53,7 @@ def exp_f4(x: Any) -> Any:
     r2 = r * r
     q = (Q0_4 + r * Q1_4) + r2 * ((Q2_4 + r * Q3_4) + r2 * Q4_4)
     p = (r + r2 * q) + ONE_4
-    y = select(x < LEAST_4, ZERO_4, add_exponent(p, t))
+    y = select(x >= LEAST_4, add_exponent(p, t), ZERO_4)  # 0 of NaN, which is no edge
     return select(x > MOST_4, INF_4, y)
 
 
@@ -66,7 +66,7 @@ def exp_f8(x: Any) -> Any:
     low = (Q0_8 + r * Q1_8) + r2 * (Q2_8 + r * Q3_8)
     high = ((Q4_8 + r * Q5_8) + r2 * (Q6_8 + r * Q7_8)) + r4 * (Q8_8 + r * Q9_8)
     p = (r + r2 * (low + r4 * high)) + 1.0
-    y = select(x < -708.39, 0.0, add_exponent(p, t))
+    y = select(x >= -708.39, add_exponent(p, t), 0.0)
     return select(x > 709.4, np.inf, y)
 
 

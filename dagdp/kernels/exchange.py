@@ -5,6 +5,10 @@ line a side at a time, since a column of samples is one cache miss each. Entries
 row at a time. A sample that is worked on alone is read as it lies.
 
 Where rows lie among the kernel's is a rule too (progressions.py): the k-th is row number(rows, k) of an array.
+
+An entry that is NaN, or an infinity of the wrong sign, is read as +inf, which no maximum loses. Every value that it
+can reach becomes +inf, so a finite value was made of sound entries alone. What lies behind a sample's end is read, too,
+where that is cheaper than to ask where it ends; it reaches nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import all_lanes, any_lane, first_lanes, first_lanes_or, load, row_of, select, store, total
+from dagdp.kernels.lanes import first_lanes, first_lanes_or, load, row_of, select, store, total
 from dagdp.kernels.rows import add_to, later, number
 from dagdp.kernels.scattered import gather_present
 from dagdp.kernels.vectors import (
@@ -35,6 +39,9 @@ MOST = 64  # entries that are taken at once where they fill no square
 LEAST_STRETCH = 4  # entries from which a square, most of it unused, beats reading sample by sample
 
 
+EVERY_START = np.empty(0, np.int32)
+
+
 class Batch(NamedTuple):
     """What one launch works on: samples [first, last) in blocks of `lanes`. What is None is so by type."""
 
@@ -45,6 +52,7 @@ class Batch(NamedTuple):
     graphs: int = 1  # graphs side by side: so many ends a sample has, each reported apart
     together: bool | None = None  # True: rows are of samples; None: of one sample's neighbouring nodes
     powers: bool | None = None  # True: the state holds powers of two, see powers.py; None: v in two parts
+    starts: np.ndarray[Any, Any] = EVERY_START  # [items, graphs] flat: where paths begin, -1 nowhere; empty: anywhere
 
 
 class Source(NamedTuple):
@@ -52,26 +60,13 @@ class Source(NamedTuple):
 
     table: np.ndarray[Any, Any]  # where these are: see `dagdp.wiring.located`
     sign: Any  # -1 to minimise
-    lowest: Any  # sign * entry must lie in [lowest, inf)
 
 
 @inlined
-def in_range(row: Any, lowest: Any, inf: Any) -> bool:
-    """Whether no lane is NaN or an infinity of the wrong sign. Two questions: masks are dear to join on AVX2."""
-    return all_lanes(row < inf) and (lowest == -inf or all_lanes(row >= lowest))
-
-
-@inlined
-def flawed(flaws: Any, row: Any, lowest: Any, like: Any) -> Any:
-    """`flaws`, and 1 in lanes that are NaN or an infinity of the wrong sign: of many rows the last is asked."""
-    real = like.dtype.type
-    return select(row >= lowest, select(row < real(np.inf), flaws, real(1)), real(1))
-
-
-@inlined
-def any_flaw(flaws: Any, like: Any) -> bool:
-    """Whether there is a 1."""
-    return any_lane(flaws > row_of(like, 0))
+def telling(value: Any, like: Any) -> Any:
+    """A row, or a number, with +inf in the place of NaN."""
+    inf = like.dtype.type(np.inf)
+    return select(value < inf, value, inf)
 
 
 @inner
@@ -104,78 +99,60 @@ def take_in(x: Any, at: int, row: Any, afresh: bool) -> None:
 @inner
 def read_rows(
     x: Any, rows: Any, square: Any, count: int, turned: bool, block: Any, entries: int, entry: Any, sign: Any,
-    lowest: Any, batch: Batch, b0: int, afresh: bool,
-) -> bool:  # fmt: skip
-    """Add `count` entries of each sample to rows of x; whether one is out of range. Lanes beyond the batch repeat.
+    batch: Batch, b0: int, afresh: bool,
+) -> None:  # fmt: skip
+    """Add `count` entries of each sample to rows of x. Lanes beyond the batch repeat.
 
     `afresh`: they are put in their place, and all are there.
     """
     whole = row_length(x)
-    flaws = row_of(x, 0)
     if turned and entries >= whole:
         start = min(number(entry, 0), entries - whole)
         skip = number(entry, 0) - start
         turn_vectors(square, 0, whole, block, b0 * entries + start, entries, batch.last - b0)
         for r in range(count):
             value = sign * load(square, (skip + r) * whole)
-            flaws = flawed(flaws, value, lowest, x)
-            take_in(x, number(rows, r) * whole, value, afresh)
-        return any_flaw(flaws, x)
+            take_in(x, number(rows, r) * whole, telling(value, x), afresh)
+        return
     for r in range(count):
         e = number(entry, r)
         if e >= 0:
             collect_vector(square, 0, block, b0 * entries + e, entries, batch.last - b0)
-            value = sign * load(square, 0)
-            flaws = flawed(flaws, value, lowest, x)
-            take_in(x, number(rows, r) * whole, value, afresh)
-    return any_flaw(flaws, x)
+            take_in(x, number(rows, r) * whole, telling(sign * load(square, 0), x), afresh)
 
 
 @inner
-def read_spread(x: Any, rows: Any, count: int, block: Any, entry: Any, sign: Any, lowest: Any, afresh: bool) -> bool:
+def read_spread(x: Any, rows: Any, count: int, block: Any, entry: Any, sign: Any, afresh: bool) -> None:
     """The same for a row of entries that all samples share."""
     whole = row_length(x)
-    inf = x.dtype.type(np.inf)
-    sound = True
     for r in range(count):
         e = number(entry, r)
         if e >= 0:
-            value = sign * pick(block, e)
-            sound &= (value >= lowest) & (value < inf)
+            value = telling(sign * pick(block, e), x)
             take_in(x, number(rows, r) * whole, row_of(x, value), afresh)
-    return not sound
 
 
 @inner
-def read_sample(
-    x: Any, rows: Any, count: int, block: Any, first: int, entry: Any, sign: Any, lowest: Any, afresh: bool
-) -> bool:
+def read_sample(x: Any, rows: Any, count: int, block: Any, first: int, entry: Any, sign: Any, afresh: bool) -> None:
     """The same for one sample, whose entries begin at `first`."""
     whole = row_length(x)
-    inf = x.dtype.type(np.inf)
-    sound, flaws = True, row_of(x, 0)
     r = 0
     if entry[2] == 1 and rows[2] == 1:
         while r + whole <= count:
-            value = sign * load(block, first + entry[1] + r)
-            flaws = flawed(flaws, value, lowest, x)
-            take_in(x, rows[1] + r, value, afresh)
+            take_in(x, rows[1] + r, telling(sign * load(block, first + entry[1] + r), x), afresh)
             r += whole
     if entry[2] == LISTED and rows[2] == 1:
         while r < count:
             some = min(whole, count - r)
             value = sign * gather_present(block, entry[0], entry[1] + r, first, some)
-            flaws = flawed(flaws, value, lowest, x)
-            take_in(x, rows[1] + r, first_lanes(value, some), afresh)
+            take_in(x, rows[1] + r, first_lanes(telling(value, x), some), afresh)
             r += whole
     while r < count:
         e = number(entry, r)
         if e >= 0:
-            value = sign * pick(block, first + e)
-            sound &= (value >= lowest) & (value < inf)
+            value = telling(sign * pick(block, first + e), x)
             x[number(rows, r)] = value if afresh else pick(x, number(rows, r)) + value
         r += 1
-    return not sound or any_flaw(flaws, x)
 
 
 @inner
@@ -282,25 +259,23 @@ def expect_next(block: Any, entry: Any, r: int, count: int, entries: int, batch:
 @inlined
 def read(
     x: Any, rows: Any, square: Any, source: Source, k: int, entry: Any, count: int, batch: Batch, b0: int, afresh: bool
-) -> bool:
-    """Add `count` entries of potential k to rows of x, or put them there; whether one is out of range."""
-    sign, lowest, entries = source.sign, source.lowest, row_entries(source, k)
+) -> None:
+    """Add `count` entries of potential k to rows of x, or put them there (`afresh`)."""
+    sign, entries = source.sign, row_entries(source, k)
     block = lent_block(source.table, k, x)
     if batch.together is None:
-        return read_sample(x, rows, count, block, first_entry(source, k, b0), entry, sign, lowest, afresh)
+        read_sample(x, rows, count, block, first_entry(source, k, b0), entry, sign, afresh)
+        return
     if is_shared(source, k):
-        return read_spread(x, rows, count, block, entry, sign, lowest, afresh)
-    bad = False
+        read_spread(x, rows, count, block, entry, sign, afresh)
+        return
     r = 0
     while r < count:
         some, turned = stretch(later(entry, r), count - r, batch.lanes)
         if turned and some == batch.lanes:
             expect_next(block, entry, r + some, count, entries, batch, b0)
-        bad |= read_rows(
-            x, later(rows, r), square, some, turned, block, entries, later(entry, r), sign, lowest, batch, b0, afresh
-        )
+        read_rows(x, later(rows, r), square, some, turned, block, entries, later(entry, r), sign, batch, b0, afresh)
         r += some
-    return bad
 
 
 @inlined

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from dagdp.kernels.exchange import Batch, Source, last_at_most, put
 from dagdp.kernels.hoisted import read_hoisted
 from dagdp.kernels.jit import inlined, inner
@@ -18,13 +20,11 @@ from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.ordered import in_order
 from dagdp.kernels.pieces import expect_edges, read_edges, write_edges
 from dagdp.kernels.places import place_rows, place_stretch
-from dagdp.kernels.powers import out_of_range
-from dagdp.kernels.recursion import anchor, enter, node_value
+from dagdp.kernels.recursion import enter, node_value
 from dagdp.kernels.rows import fill
 from dagdp.kernels.slots import BARE_TOGETHER, DESK, MOVES, TOGETHER, directly, edges_before, rows_at_once, spare_at
 from dagdp.kernels.solve import climb, maximum, settle, solve, tangents
 from dagdp.kernels.stretches import visit_stretches
-from dagdp.kernels.team import LEAST_NODES, all_go_on, alone, next_piece, only_one, pieces_of, portion, tell
 from dagdp.kernels.tied import tied_forward
 from dagdp.kernels.vectors import behind, part, pick, row_length
 
@@ -48,9 +48,9 @@ def compare_row(omega: Any, depth: int, placed: Any, state: Any, buffers: Any, r
     v_hi, v_lo = behind(state[0], r * shift), behind(state[1], r * shift)
     places, w, _, _, desk, _ = buffers
     whole, most = row_length(v_hi), rows_at_once(places)
-    x_at = part(places.numbers, (0 if w is None else 2 * most) + r * jump, depth)
+    x_at = part(places, (0 if w is None else 2 * most) + r * jump, depth)
     if w is not None:
-        v_at, w_at = part(places.numbers, r * depth, depth), part(places.numbers, most + r * depth, depth)
+        v_at, w_at = part(places, r * depth, depth), part(places, most + r * depth, depth)
         enter_edges(depth, v_hi, v_lo, v_at, w, w_at, spare + r * depth * whole, x_at)
     m_hi, m_lo = maximum(v_hi, v_lo, x_at, depth)
     store(desk, DESK * r * whole, m_hi)
@@ -64,10 +64,10 @@ def solve_row(omega: Any, depth: int, placed: Any, state: Any, buffers: Any, r: 
     v_hi, v_lo = behind(state[0], r * shift), behind(state[1], r * shift)
     places, w, _, y, desk, _ = buffers
     whole = row_length(v_hi)
-    x_at = part(places.numbers, (0 if w is None else 2 * rows_at_once(places)) + r * jump, depth)
+    x_at = part(places, (0 if w is None else 2 * rows_at_once(places)) + r * jump, depth)
     m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
     own_y = behind(y, r * depth * whole)
-    found, energy = solve(omega, v_hi, v_lo, x_at, depth, anchor(m_hi), m_lo, own_y)
+    found, energy = solve(omega, v_hi, v_lo, x_at, depth, m_hi, m_lo, own_y)
     store(desk, (DESK * r + 2) * whole, found)
     store(desk, (DESK * r + 3) * whole, energy)
 
@@ -119,7 +119,7 @@ def finish_row(
     if v_dot is not None:
         start = load(own_dot, own_at[1]) if own_dot is not None else row_of(v_hi, 0)
         own_y = behind(y, r * depth * whole)
-        v_at, z_at = part(places.numbers, r * jump, depth), part(places.numbers, most + r * depth, depth)
+        v_at, z_at = part(places, r * jump, depth), part(places, most + r * depth, depth)
         slope, mean = tangents(omega, depth, own_y, turn, behind(v_dot, r * shift), v_at, z, z_at, start)
         put(v_dot, at, slope, count)
         if c is not None:
@@ -130,10 +130,10 @@ def finish_row(
 def visit_nodes(
     omega: Any, incoming: Any, batch: Batch, b0: int, level: int, node: int, last: int, e0: int, base: Any,
     theta: Source, z: Source, state: Any, buffers: Any, out: Any,
-) -> bool:  # fmt: skip
-    """Nodes [node, last) of a level, a few rows at a time; whether a potential that they read is out of range."""
+) -> None:  # fmt: skip
+    """Nodes [node, last) of a level, a few rows at a time."""
     lanes, whole, most = batch.lanes, row_length(state[0]), rows_at_once(buffers[0])
-    at, run = part(buffers[0].numbers, 0, most), part(buffers[0].numbers, 3 * most, most)
+    at, run = part(buffers[0], 0, most), part(buffers[0], 3 * most, most)
     n0, slot = pick(incoming.levels, level), pick(incoming.slots, level)
     spare = spare_at(buffers[0], incoming, lanes, state[0])
     home = pick(incoming.place, level) - n0
@@ -141,7 +141,6 @@ def visit_nodes(
     together = BARE_TOGETHER if buffers[1] is None and batch.together is not None else TOGETHER
     room = min(together, most // depth)
     step = 1 if batch.together is not None else whole
-    bad = False
     while node < last:
         i = node - n0
         while pick(incoming.width, slot + depth - 1) <= i:
@@ -149,16 +148,14 @@ def visit_nodes(
             room = min(together, most // depth)
         if buffers[1] is None:
             nodes, rows, jump, shift = place_stretch(
-                incoming, batch, run, slot, depth, node, i, last, room, spare, state, at, alone(buffers[0])
+                incoming, batch, run, slot, depth, node, i, last, room, spare, state, at
             )
             placed = jump, shift
         else:
             placed, alike = (depth, 0), min(last - node, pick(incoming.width, slot + depth - 1) - i)
             rows = min(alike if batch.together is not None else (alike + whole - 1) // whole, room)
             nodes = min(last - node, rows * step)
-            bad |= place_rows(
-                incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare
-            )
+            place_rows(incoming, batch, b0, slot, depth, node, i, rows, last, e0, theta, z, state, buffers, spare)
         if buffers[1] is None and not exponential(omega) and depth == MOVES:
             solve_rows(omega, MOVES, rows, placed, state, buffers, spare)
         else:
@@ -177,30 +174,29 @@ def visit_nodes(
                 else:
                     keep_row(omega, incoming, slot, depth, node + k, e0, i + k, n, buffers, r)
         node += nodes
-    return bad
 
 
 @inlined
 def visit_part(
     omega: Any, incoming: Any, batch: Batch, b0: int, level: int, n0: int, n1: int, base: Any, theta: Source, z: Source,
     state: Any, buffers: Any, square: Any, out: Any,
-) -> bool:  # fmt: skip
+) -> None:  # fmt: skip
     """v of nodes [n0, n1) of a level; `base` are the nodes that stand first in `own` and `own_dot`."""
     places, w, w_dot, _, _, _ = buffers
     most = rows_at_once(places)
-    run = part(places.numbers, 3 * most, most)
+    run = part(places, 3 * most, most)
     lanes, whole = batch.lanes, row_length(state[0])
     slot, end = pick(incoming.slots, level), pick(incoming.slots, level + 1)
     for d in range(end - slot):
         run[d] = pick(incoming.slot_runs, slot + d)
     if batch.powers is not None:
         visit_stretches(omega, incoming, batch, level, n0, n1, base, state, buffers)
-        return False
+        return
     if w is None:
-        return visit_nodes(omega, incoming, batch, b0, level, n0, n1, 0, base, theta, z, state, buffers, out)
+        visit_nodes(omega, incoming, batch, b0, level, n0, n1, 0, base, theta, z, state, buffers, out)
+        return
     ordered = out is not None and in_order(incoming, batch)
     together = incoming.blocks.shape[0] > 0 and not directly(incoming, batch) and not ordered
-    bad = False
     k = n0
     while k < n1:
         last = n1 if ordered else k + edges_before(incoming, k, n1, batch, whole)
@@ -208,71 +204,69 @@ def visit_part(
         if together:
             e0, e1 = pick(incoming.edges, k), pick(incoming.edges, last)
             fill(w, 0, (e1 - e0) * lanes, 0)
-            bad |= read_edges(w, square, theta, incoming, batch, b0, e0, e1)
+            read_edges(w, square, theta, incoming, batch, b0, e0, e1)
             if w_dot is not None:
                 fill(w_dot, 0, (e1 - e0) * lanes, 0)
-                bad |= read_edges(w_dot, square, z, incoming, batch, b0, e0, e1)
+                read_edges(w_dot, square, z, incoming, batch, b0, e0, e1)
             if out is not None and batch.together is not None:
                 expect_edges(out, w, theta, incoming, batch, b0, e0, e1)
-        bad |= visit_nodes(omega, incoming, batch, b0, level, k, last, e0, base, theta, z, state, buffers, out)
+        visit_nodes(omega, incoming, batch, b0, level, k, last, e0, base, theta, z, state, buffers, out)
         if out is not None and together:
             write_edges(out, w, square, theta, incoming, batch, b0, e0, pick(incoming.edges, last))
         k = last
-    return bad
 
 
 @inlined
 def visit_level(
     omega: Any, incoming: Any, batch: Batch, b0: int, level: int, base: Any, theta: Source, z: Source, state: Any,
     buffers: Any, square: Any, ties: Any, out: Any,
-) -> bool:  # fmt: skip
-    """v of a level's nodes, shared out among the members of a team."""
-    places, desk = buffers[0], buffers[4]
-    whole = row_length(desk)
+) -> None:  # fmt: skip
+    """v of a level's nodes."""
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     if ties is not None:
         n0 += tied_forward(omega, ties[0], ties[1], incoming, level, base, state)
-    bad = False
-    pieces = pieces_of(places, n1 - n0, LEAST_NODES)
-    piece = next_piece(places, pieces, -1)
-    while piece < pieces:
-        first, last = portion(n0, n1, piece, pieces, whole)
-        bad |= visit_part(omega, incoming, batch, b0, level, first, last, base, theta, z, state, buffers, square, out)
-        if places.team is not None and batch.powers is not None and not alone(places):
-            tell(places, out_of_range(desk, DESK * BARE_TOGETHER * whole))
-        piece = next_piece(places, pieces, piece)
-    return bad
+    visit_part(omega, incoming, batch, b0, level, n0, n1, base, theta, z, state, buffers, square, out)
+
+
+@inlined
+def begin_at(batch: Batch, b0: int, v_hi: Any) -> None:
+    """v = 0 where a sample's own paths begin, for those that name their starts; it is -inf at all others."""
+    for b in range(batch.lanes):
+        item = min(b0 + b, batch.last - 1)
+        for node in batch.starts[item * batch.graphs : (item + 1) * batch.graphs]:
+            if node >= 0:
+                v_hi[node * batch.lanes + b] = 0
 
 
 @inner
 def forward(
     omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, first: int, top: int, theta: Source, z: Source,
     state: Any, buffers: Any, square: Any, ties: Any, out: Any,
-) -> bool:  # fmt: skip
-    """v over levels first..top; κ, v̇ and c where their arrays have room. Whether an input was out of range.
+) -> None:  # fmt: skip
+    """v over levels first..top; κ, v̇ and c where their arrays have room.
 
     A later call may go on at top + 1, with the same state. `out` is the gradient, if it keeps weights, or None.
     """
     v_hi, v_lo, _, v_dot, _, own, own_dot = state
-    lanes, places = batch.lanes, buffers[0]
+    lanes = batch.lanes
     room = v_hi.shape[0] - incoming.place[-1] * lanes
     keep = own is not None and own.shape[0] == incoming.levels[-1] * lanes + room
-    bad = False
-    if first == 1 and only_one(places):
+    if first == 1:
         starts = incoming.levels[1] * lanes
         fill(v_hi, 0, starts, 0)
         fill(v_lo, 0, starts, 0 if batch.powers is None else 1)  # v = 0, or e^v = 1·2^0
         if v_dot is not None:
             fill(v_dot, 0, starts, 0)
-        all_go_on(places)
+        if batch.starts.shape[0] > 0:
+            fill(v_hi, 0, starts, -np.inf)
+            begin_at(batch, b0, v_hi)
     for band in range(last_at_most(hoisted.levels, first), last_at_most(hoisted.levels, top) + 1):
         level0, level1 = pick(hoisted.levels, band), pick(hoisted.levels, band + 1)
         node0 = pick(incoming.levels, level0)
         base = (0 if keep else node0, node0)
         if own is not None and first <= max(level0, 1):
-            bad |= read_hoisted(own, base[0] * lanes, square, theta, incoming, hoisted, band, batch, b0, places)
+            read_hoisted(own, base[0] * lanes, square, theta, incoming, hoisted, band, batch, b0)
             if v_dot is not None:
-                bad |= read_hoisted(own_dot, node0 * lanes, square, z, incoming, hoisted, band, batch, b0, places)
+                read_hoisted(own_dot, node0 * lanes, square, z, incoming, hoisted, band, batch, b0)
         for level in range(max(level0, first), min(level1, top + 1)):
-            bad |= visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties, out)
-    return bad
+            visit_level(omega, incoming, batch, b0, level, base, theta, z, state, buffers, square, ties, out)

@@ -8,12 +8,10 @@ from dagdp.kernels.exchange import Batch, Source, read, write
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.rows import fill
 from dagdp.kernels.sheets import across, expect_across, in_sheets, read_aslant, rows_of, write_aslant
-from dagdp.kernels.team import all_go_on, next_piece, only_one, pieces_of, portion
-from dagdp.kernels.vectors import behind, lent_block, pick, row_length, rule
+from dagdp.kernels.vectors import behind, lent_block, pick, rule
 from dagdp.progressions import LISTED
 from dagdp.wiring import SHEET_COLUMNS
 
-LEAST_PIECE = 1024  # entries that a member of a team reads or writes at least
 NO_SHEET = -1
 
 
@@ -42,33 +40,27 @@ def part_of(hoisted: Any, place: int, n: int) -> Any:
     return sheet, 0, rows_of(hoisted, sheet)
 
 
-@inlined
-def pieces_of_part(places: Any, sheet: int, first: int, last: int) -> int:
-    """In how many pieces a team takes it."""
-    return pieces_of(places, (last - first) * (1 if sheet == NO_SHEET else SHEET_COLUMNS), LEAST_PIECE)
-
-
 @inner
 def read_part(
     x: Any, square: Any, source: Source, k: int, hoisted: Any, sheet: int, begin: int, end: int, batch: Batch, b0: int,
     afresh: bool,
-) -> bool:  # fmt: skip
-    """Potential k at rows [begin, end) of a sheet, or at those places of the lists; whether one is out of range."""
+) -> None:  # fmt: skip
+    """Potential k at rows [begin, end) of a sheet, or at those places of the lists."""
     here, rows, entry = x, rule(hoisted.node, begin, LISTED), rule(hoisted.entry, begin, LISTED)
     count = end - begin
     if batch.together is None:
         if sheet != NO_SHEET:
-            return read_aslant(x, hoisted, sheet, begin, end, square, source, k, b0, afresh)
-        return read(x, rows, square, source, k, entry, count, batch, b0, afresh)
-    bad = False
+            read_aslant(x, hoisted, sheet, begin, end, square, source, k, b0, afresh)
+        else:
+            read(x, rows, square, source, k, entry, count, batch, b0, afresh)
+        return
     while begin < end:
         if sheet != NO_SHEET:
             here, rows, entry = across(hoisted, sheet, begin, x, batch.lanes)
             count = SHEET_COLUMNS
             expect_across(lent_block(source.table, k, x), hoisted, sheet, begin + 1, source, k, batch, b0)
-        bad |= read(here, rows, square, source, k, entry, count, batch, b0, afresh)
+        read(here, rows, square, source, k, entry, count, batch, b0, afresh)
         begin += 1 if sheet != NO_SHEET else count
-    return bad
 
 
 @inner
@@ -96,49 +88,34 @@ def write_part(
 
 @inner
 def read_hoisted(
-    x: Any, before: int, square: Any, source: Source, incoming: Any, hoisted: Any, band: int, batch: Batch, b0: int,
-    places: Any,
-) -> bool:  # fmt: skip
+    x: Any, before: int, square: Any, source: Source, incoming: Any, hoisted: Any, band: int, batch: Batch, b0: int
+) -> None:
     """The sum of the hoisted potentials of a band's nodes, whose rows in x lie `before` elements before their places in
-    the state. Whether one is out of range.
+    the state.
     """
     x = behind(x, -before)
     node = pick(incoming.levels, pick(hoisted.levels, band))
     size = pick(incoming.levels, pick(hoisted.levels, band + 1)) - node
     listed = pick(hoisted.ptr, band + 1) - pick(hoisted.ptr, band)
     whole = listed + in_sheets(hoisted, band) == size  # the first of them is there at every node
-    if not whole and only_one(places):
+    if not whole:
         fill(x, node * batch.lanes, size * batch.lanes, 0)
-        all_go_on(places)
     bands = hoisted.levels.shape[0] - 1
-    bad = False
     for h in range(hoisted.blocks.shape[0]):
         place, k, afresh = h * bands + band, pick(hoisted.blocks, h), whole and h == 0
         for n in range(parts_of(hoisted, place)):
             sheet, first, last = part_of(hoisted, place, n)
-            pieces = pieces_of_part(places, sheet, first, last)
-            piece = next_piece(places, pieces, -1)
-            while piece < pieces:
-                begin, end = portion(first, last, piece, pieces, row_length(x))
-                bad |= read_part(x, square, source, k, hoisted, sheet, begin, end, batch, b0, afresh)
-                piece = next_piece(places, pieces, piece)
-    return bad
+            read_part(x, square, source, k, hoisted, sheet, first, last, batch, b0, afresh)
 
 
 @inner
 def write_hoisted(
-    out: Any, square: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int, bar: Any,
-    places: Any,
-) -> None:  # fmt: skip
+    out: Any, square: Any, source: Source, hoisted: Any, band: int, batch: Batch, b0: int, bar: Any
+) -> None:
     """The gradient of a hoisted potential is the adjoint of its node."""
     bands = hoisted.levels.shape[0] - 1
     for h in range(hoisted.blocks.shape[0]):
         place, k = h * bands + band, pick(hoisted.blocks, h)
         for n in range(parts_of(hoisted, place)):
             sheet, first, last = part_of(hoisted, place, n)
-            pieces = pieces_of_part(places, sheet, first, last)
-            piece = next_piece(places, pieces, -1)
-            while piece < pieces:
-                begin, end = portion(first, last, piece, pieces, row_length(bar))
-                write_part(out, bar, square, source, k, hoisted, sheet, begin, end, batch, b0)
-                piece = next_piece(places, pieces, piece)
+            write_part(out, bar, square, source, k, hoisted, sheet, first, last, batch, b0)

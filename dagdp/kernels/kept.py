@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from dagdp.kernels.ends import Ends, argument_of
 from dagdp.kernels.exchange import Batch, Source, first_entry, last_at_most, put
 from dagdp.kernels.hoisted import write_hoisted
@@ -46,7 +44,6 @@ from dagdp.kernels.slots import (
     run_at,
 )
 from dagdp.kernels.solve import kept_weight, row_kept, weighed
-from dagdp.kernels.team import alone
 from dagdp.kernels.vectors import FAR, behind, lent_block, part, pick, row_length
 from dagdp.progressions import LISTED
 
@@ -71,25 +68,12 @@ def keep_row(
 
 
 @inlined
-def hold(places: Any, held: Any, w: Any, e: int, count: int, row: Any) -> None:
-    """Put the first `count` lanes of a row at edge e. The next slot's edges stand behind them, which another member of
-    a team may be writing: then nothing is written back there."""
-    if count == row_length(held) or alone(places):
-        put(held, e, row, count)
-    else:
-        room = w.shape[0] - row_length(w)
-        store(w, room, row)
-        for x in range(count):
-            held[e + x] = pick(w, room + x)
-
-
-@inlined
 def keep_direct(
     omega: Any, incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, buffers: Any, r: int,
     out: Any,
 ) -> None:  # fmt: skip
     """The same slot by slot, or in the gradient, where rows find their entries themselves."""
-    places, w, _, y, desk, held = buffers
+    _, w, _, y, desk, held = buffers
     whole = row_length(w)
     turn, y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
     k = pick(incoming.blocks, 0)
@@ -99,7 +83,7 @@ def keep_direct(
         have = min(n, pick(incoming.width, slot + d) - i)
         e = pick(incoming.first, slot + d) + i
         if held.shape[0] > 0:
-            hold(places, held, w, e, have, row)
+            put(held, e, row, have)
             continue
         scatter_present(block, incoming.direct, e, first, have, row)
         if block.shape[0] > FAR:
@@ -241,7 +225,7 @@ def pour_level(
     """e, or ė, on the edges into a level, from what the gradient keeps."""
     places, w, w_dot, _, _, _ = buffers
     most = rows_at_once(places)
-    run = part(places.numbers, 3 * most, most)
+    run = part(places, 3 * most, most)
     lanes, whole = batch.lanes, row_length(w)
     n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
@@ -304,8 +288,7 @@ def backward_kept(
     out: Any, buffers: Any, square: Any, along: Any,
 ) -> None:  # fmt: skip
     """E, and ē at every node (Algorithm 1), from what the forward pass left in `out`; with `along` Ė (Algorithm 2)."""
-    real = bar.dtype.type
-    kept = Source(out, real(1), real(-np.inf))
+    kept = Source(out, bar.dtype.type(1))
     left = 0 if in_order(incoming, batch) or by_slots(incoming, batch) else incoming.bare.shape[0]
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, pick(hoisted.levels, band + 1))
@@ -315,7 +298,7 @@ def backward_kept(
                 left -= 1
                 node = pick(incoming.bare, left)
                 if node < pick(incoming.levels, level + 1):
-                    pour_bare(omega, incoming, level, node, batch, buffers[0].numbers, state, bar, along)
+                    pour_bare(omega, incoming, level, node, batch, buffers[0], state, bar, along)
         if state[5] is not None:
             flow_in = bar if along is None else along.bar_dot
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in, buffers[0])
+            write_hoisted(out, square, theta, hoisted, band, batch, b0, flow_in)

@@ -12,7 +12,7 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import fused, load, row_of, select, store
 from dagdp.kernels.recursion import two_sum
 from dagdp.kernels.rows import fill
-from dagdp.kernels.team import TIED
+from dagdp.kernels.slots import TIED
 from dagdp.kernels.vectors import lent_block, part, pick, row_length
 
 STEPS = 8  # levels whose products are summed in registers before they reach the gradient
@@ -87,7 +87,7 @@ def new_matrices(scratch: Any, first: int, places: Any, tied: Any, active: bool,
     columns_room, rows_room = part(scratch, first, sizes[0]), part(scratch, first + sizes[0], sizes[1])
     first += sizes[0] + sizes[1]
     sums = part(scratch, first, sizes[2])
-    waiting = part(places.numbers, places.numbers.shape[0] - TIED, TIED)
+    waiting = part(places, places.shape[0] - TIED, TIED)
     waiting[0] = 0
     return Matrices(a, z, flow, peak, columns_room, rows_room, sums, waiting), first + sizes[2]
 
@@ -104,7 +104,7 @@ def read_entry(source: Source, tied: Any, blocks: Any, pattern: int, j: int, mat
         entry = pick(tied.entries, first * edges + k * size + j)
         if entry >= 0:
             read = source.sign * pick(lent_block(source.table, pick(blocks, k), matrix), entry)
-            bad |= not ((read >= source.lowest) & (read < inf))
+            bad |= not read < inf
             value += read
     matrix[at] = value
     return bad

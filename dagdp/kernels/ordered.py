@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.exchange import Batch, Source, any_flaw, flawed, is_shared, row_entries
+from dagdp.kernels.exchange import Batch, Source, is_shared, row_entries, telling
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import load, row_of, store
 from dagdp.kernels.rows import fill
@@ -40,22 +40,19 @@ def expect_rows(w: Any, incoming: Any, start: int, entries: int) -> None:
 
 
 @inner
-def bring_in_order(w: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int) -> bool:
-    """Row e of w becomes what edge e reads, 0 where it reads nothing; whether an entry that is read is out of range."""
+def bring_in_order(w: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int) -> None:
+    """Row e of w becomes what edge e reads, 0 where it reads nothing."""
     whole = row_length(w)
     k = pick(incoming.blocks, 0)
     block, entries = lent_block(source.table, k, w), row_entries(source, k)
     for node in incoming.bare:
         edge = pick(incoming.edges, node)
         fill(w, edge * whole, (pick(incoming.edges, node + 1) - edge) * whole, 0)
-    flaws = row_of(w, 0)
     shared = is_shared(source, k)
     for entry in range(entries if shared else 0):
         edge = pick(incoming.reader, entry)
         if edge >= 0:
-            row = row_of(w, source.sign * pick(block, entry))
-            flaws = flawed(flaws, row, source.lowest, w)
-            store(w, edge * whole, row)
+            store(w, edge * whole, row_of(w, telling(source.sign * pick(block, entry), w)))
     for first in range(0, 0 if shared else entries, whole):
         start = min(first, entries - whole)
         expect_rows(w, incoming, start + SQUARES_AHEAD * whole, entries)
@@ -63,10 +60,7 @@ def bring_in_order(w: Any, square: Any, source: Source, incoming: Any, batch: Ba
         for r in range(first - start, whole):
             edge = pick(incoming.reader, start + r)
             if edge >= 0:
-                row = source.sign * load(square, r * whole)
-                flaws = flawed(flaws, row, source.lowest, w)
-                store(w, edge * whole, row)
-    return any_flaw(flaws, w)
+                store(w, edge * whole, telling(source.sign * load(square, r * whole), w))
 
 
 @inner
@@ -89,15 +83,13 @@ def take_back(out: Any, square: Any, w: Any, incoming: Any, top: int, source: So
 
 
 @inlined
-def begin_keeping(incoming: Any, theta: Source, z: Source, batch: Batch, b0: int, buffers: Any, square: Any) -> bool:
-    """Before a forward pass that keeps weights, along z if w_dot has room; whether an entry is out of range."""
+def begin_keeping(incoming: Any, theta: Source, z: Source, batch: Batch, b0: int, buffers: Any, square: Any) -> None:
+    """Before a forward pass that keeps weights, along z if w_dot has room."""
     _, w, w_dot, _, _, _ = buffers
-    bad = False
     if batch.together is not None and in_order(incoming, batch):
-        bad = bring_in_order(w, square, theta, incoming, batch, b0)
+        bring_in_order(w, square, theta, incoming, batch, b0)
         if w_dot is not None:
-            bad |= bring_in_order(w_dot, square, z, incoming, batch, b0)
-    return bad
+            bring_in_order(w_dot, square, z, incoming, batch, b0)
 
 
 @inlined

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from dagdp.kernels.exchange import Batch, Source, first_entry, in_range, read, row_entries, write
+from dagdp.kernels.exchange import Batch, Source, first_entry, read, row_entries, telling, write
 from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import store
 from dagdp.kernels.rows import later, number
@@ -42,33 +40,30 @@ def stretch_of_piece(incoming: Any, piece: int, first: int, e: int, last: int) -
 
 
 @inlined
-def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int, left: int) -> bool:
-    """Put one sample's potentials of the edges of a slot from e on in w, a row; whether one is out of range."""
+def read_direct(w: Any, at: int, source: Source, incoming: Any, b0: int, e: int, count: int, left: int) -> None:
+    """Put one sample's potentials of the edges of a slot from e on in w, a row."""
     k = pick(incoming.blocks, 0)
     block, first = lent_block(source.table, k, w), first_entry(source, k, b0)
-    row = source.sign * gather_present(block, incoming.direct, e, first, count)
+    row = telling(source.sign * gather_present(block, incoming.direct, e, first, count), w)
     if block.shape[0] > FAR:
         expect_vector(block, incoming.direct, e + count, first, left - count)
     store(w, at, row)
-    return not in_range(row, source.lowest, w.dtype.type(np.inf))
 
 
 @inner
 def read_edges(
     x: Any, square: Any, source: Source, incoming: Any, batch: Batch, b0: int, first: int, last: int
-) -> bool:
-    """Add the potentials of incoming edges [first, last) to the rows of x from 0 on; whether one is out of range."""
-    bad = False
+) -> None:
+    """Add the potentials of incoming edges [first, last) to the rows of x from 0 on."""
     for k in range(incoming.blocks.shape[0]):
         e = first
         piece = piece_at(incoming, k, e)
         while e < last:
             entries, rows, end = stretch_of_piece(incoming, piece, first, e, last)
             if entries[2] != 0:
-                bad |= read(x, rows, square, source, pick(incoming.blocks, k), entries, end - e, batch, b0, False)
+                read(x, rows, square, source, pick(incoming.blocks, k), entries, end - e, batch, b0, False)
             piece += 1
             e = end
-    return bad
 
 
 @inner

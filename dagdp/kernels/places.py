@@ -103,57 +103,52 @@ def place_potentials(
 def place_direct(
     incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, z: Source, w: Any, w_dot: Any,
     room: int, at: Any,
-) -> bool:  # fmt: skip
-    """The same where rows read their potentials themselves; whether one is out of range."""
+) -> None:  # fmt: skip
+    """The same where rows read their potentials themselves."""
     whole = row_length(w)
-    bad = False
     for d in range(depth):
         e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
         at[d] = room + d * whole
         left = pick(incoming.width, slot + d) - i
-        bad |= read_direct(w, at[d], theta, incoming, b0, e, have, left)
+        read_direct(w, at[d], theta, incoming, b0, e, have, left)
         if w_dot is not None:
-            bad |= read_direct(w_dot, at[d], z, incoming, b0, e, have, left)
-    return bad
+            read_direct(w_dot, at[d], z, incoming, b0, e, have, left)
 
 
 @inlined
 def place_rows(
     incoming: Any, batch: Any, b0: int, slot: int, depth: int, node: int, i: int, rows: int, last: int, e0: int,
     theta: Source, z: Source, state: Any, buffers: Any, spare: int,
-) -> bool:  # fmt: skip
-    """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level; whether one is bad."""
+) -> None:  # fmt: skip
+    """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level."""
     places, w, w_dot, _, _, _ = buffers
     whole, most = row_length(state[0]), rows_at_once(places)
-    numbers = places.numbers
-    at, w_at, run = part(numbers, 0, most), part(numbers, most, most), part(numbers, 3 * most, most)
-    bad = False
+    at, w_at, run = part(places, 0, most), part(places, most, most), part(places, 3 * most, most)
     if batch.together is not None:
         place_samples(incoming, run, slot, depth, i, rows, state, at)
         for r in range(rows):
             for d in range(depth):
                 w_at[r * depth + d] = (pick(incoming.edges, node + r) + d - e0) * whole
-        return bad
+        return
     for r in range(rows):
         k, skip, n = r * whole, r * depth * whole, min(whole, last - node - r * whole)
         own_at = part(w_at, r * depth, depth)
         place_nodes(incoming, run, slot, depth, i + k, n, spare + skip, state, part(at, r * depth, depth))
         if directly(incoming, batch):
-            bad |= place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
+            place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
         else:
             behind = w.shape[0] - (most + 1) * whole + skip  # the potentials that lie edge by edge
             place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, behind, own_at)
-    return bad
 
 
 @inlined
 def place_stretch(
     incoming: Any, batch: Any, run: Any, slot: int, depth: int, node: int, i: int, last: int, most: int, spare: int,
-    state: Any, at: Any, loose: bool,
+    state: Any, at: Any,
 ) -> Any:  # fmt: skip
     """(nodes, rows, jump, shift) of the next rows of bare nodes, up to `most`, from a level's i-th node on: the parents
     over the d-th edges of the r-th lie at at[r * jump + d] + r * shift. Rows whose parents' rise with them need no
-    list; the last of those is short if what stands behind it may be written back (`loose`).
+    list; of one sample the last of those may be short.
     """
     whole = row_length(state[0])
     step = 1 if batch.together is not None else whole
@@ -165,7 +160,7 @@ def place_stretch(
         _, first, rise = parents_of(incoming, k, e)
         straight = min(straight, left_of_run(incoming, k, e)) if rise == 1 else 0
         at[d] = first * batch.lanes
-    if batch.together is None and loose and straight > 0:
+    if batch.together is None and straight > 0:
         rows = min((straight + whole - 1) // whole, most)
         return min(straight, rows * whole), rows, 0, whole
     if straight >= step:

@@ -39,12 +39,12 @@ def highest(v_hi: Any, xs: Any, depth: int) -> Any:
 
 @inlined
 def lowered(k: Any, m: Any, top: Any, like: Any) -> Any:
-    """m·2^(k - top) for k <= top, as 0 where that is no normal number."""
+    """m·2^(k - top) for k <= top, as 0 where that is no normal number, and where k and top are infinite."""
     real = like.dtype.type
     single = row_length(like) == 16
     down = k - top
     power = add_exponent(m, down + (real(MAGIC_4) if single else real(MAGIC_8)))
-    return select(down < (real(LOWEST_4) if single else real(LOWEST_8)), real(0), power)
+    return select(down >= (real(LOWEST_4) if single else real(LOWEST_8)), power, real(0))
 
 
 @inlined
@@ -63,7 +63,8 @@ def sum_powers(v_hi: Any, v_lo: Any, xs: Any, depth: int, top: Any, y: Any) -> A
 
 @inlined
 def grow(c: Any, top: Any, total: Any, gamma: Any, like: Any) -> Any:
-    """(k, m) of e^{c/γ}·S·2^top, k being -inf where nothing is; and what k would be if the node were reached.
+    """(k, m) of e^{c/γ}·S·2^top, k being -inf where nothing is, and +inf where an entry out of range reaches; and what
+    k would be if the node were reached.
 
     Where c is not finite p is no number, of which an exponent is taken, and a mantissa, all the same.
     """
@@ -71,7 +72,8 @@ def grow(c: Any, top: Any, total: Any, gamma: Any, like: Any) -> Any:
     n, p = two_to(c, real(LOG2E_8) / gamma)
     j, m = split_exponent(total * p)
     up, base, finite = n + j, anchor(top), c - c == real(0)
-    return select(finite, top + up, real(-np.inf)), m, select(finite, base + up, base)
+    other = select(top + c > real(-np.inf), real(np.inf), real(-np.inf))
+    return select(finite, top + up, other), m, select(finite, base + up, base)
 
 
 @inlined

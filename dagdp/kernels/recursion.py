@@ -9,7 +9,8 @@ keeps is v and one number κ = Σ_e ω*(y_e - a) = (v - m)/γ - a, and every loc
 link((x_e - v_i)/γ + κ_i): nothing is stored on an edge. (But see kept.py, where the gradient has room for q.)
 
 Infinities: an edge of weight -inf has weight 0; a node with only such edges has v = -inf and weights 0.
-Both fall out of one rule: a y that is not finite is no edge. (link(-inf) = 0 for the closed form, which does
+An entry out of range is read as +inf, and so is v of every node that it reaches over edges that are not forbidden.
+All fall out of one rule: a y that is not finite is no edge. (link(-inf) = 0 for the closed form, which does
 without the question in the forward pass.)
 """
 
@@ -129,10 +130,15 @@ def newton_step(total: Any, bend: Any) -> Any:
 
 @point
 def node_value(c_hi: Any, m_hi: Any, m_lo: Any, a: Any, kappa: Any, gamma: Any) -> Any:
-    """v_i = c_i + m_i + γ(a_i + κ_i), c_i the potentials that all edges into i share, as (hi, lo); lo is finite."""
+    """v_i = c_i + m_i + γ(a_i + κ_i), c_i the potentials that all edges into i share, as (hi, lo); lo is finite.
+
+    Of an infinity and its opposite, -inf: a forbidden node is reached by nothing.
+    """
     hi, lo = two_sum(c_hi, m_hi)
     total, rest = two_sum(hi, lo + (m_lo + gamma * (a + kappa)))
-    return (total if hi - hi == 0.0 else hi), (rest if hi - hi == 0.0 else 0.0)
+    known = hi - hi == 0.0
+    lower = m_hi if m_hi < c_hi else c_hi
+    return (total if known else hi if hi == hi else lower), (rest if known else 0.0)
 
 
 @point

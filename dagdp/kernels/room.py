@@ -16,25 +16,18 @@ from dagdp.kernels.matrices import STEPS
 from dagdp.kernels.operator import exponential, first_only
 from dagdp.kernels.ordered import in_order
 from dagdp.kernels.rows import to_line
-from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, by_slots, rows_at_once, spare_rows
-from dagdp.kernels.team import MEMBER, OTHERS, TEAM, TIED, mine
+from dagdp.kernels.slots import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, TIED, by_slots, rows_at_once, spare_rows
 from dagdp.kernels.vectors import part, row_length
 
 
 def places_size(most_parents: int) -> int:
-    """Length of the array that says where rows of edges lie: four numbers each; then what team.py says."""
-    return 4 * max(most_parents, LEAST_ROWS) + TEAM + TIED
-
-
-def team_numbers(places: Any) -> slice:
-    """Where that array says who works on the levels together: see team.py."""
-    return slice(places.size - TIED - TEAM, places.size - TIED)
+    """Length of the array that says where rows of edges lie: four numbers each."""
+    return 4 * max(most_parents, LEAST_ROWS) + TIED
 
 
 def scratch_size(
-    kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int, members: int,
-    kept: int,
-) -> int:  # fmt: skip
+    kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int, kept: int
+) -> int:
     """Numbers in the block of memory that a launch of `kernel` works in, on a graph of that shape: see `new_state`.
 
     kept : numbers that have a place of their own for each edge.
@@ -43,11 +36,11 @@ def scratch_size(
     DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
     """
     row, rows = ROW_BYTES // itemsize, max(most_parents, LEAST_ROWS)
-    spare = members * (rows + 1) * row + 2 * row
+    spare = (rows + 1) * row + 2 * row
     state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
     tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * BARE_TOGETHER) * row
     own = tile + 3 * (CHUNK * lanes + row) + (row + 3) * row + matrices_size(tied, row)
-    return state + members * own + kept + row
+    return state + own + kept + row
 
 
 def matrices_size(tied: Any, row: int) -> int:
@@ -76,7 +69,7 @@ def taken_for(way, scratch, first, size):
 
 @inner
 def part_held(scratch, incoming, batch, keeping):
-    """(what is left of the block, room for the weights of one sample's edges, for all of a team)."""
+    """(what is left of the block, room for the weights of one sample's edges)."""
     held = 0
     if keeping is not None and by_slots(incoming, batch):
         held = incoming.edges[-1] + row_length(scratch)
@@ -92,7 +85,7 @@ def new_state(omega, scratch, places, incoming, hoisted, batch, keep, tangent, b
     nodes each array has room for the rows that are put together there.
     """
     whole, lanes = row_length(scratch), batch.lanes
-    spare = (mine(places, OTHERS) + 1) * spare_rows(places, scratch) + whole
+    spare = spare_rows(places, scratch) + whole
     size = incoming.place[-1] * lanes + spare
     size += -size % whole
     band = band_rows(incoming, hoisted) * lanes + spare
@@ -111,8 +104,7 @@ def new_state(omega, scratch, places, incoming, hoisted, batch, keep, tangent, b
         bars += -bars % whole
     bar, first = taken_for(back, scratch, first, bars)
     bar_dot, first = taken_for(None if back is None else tangent, scratch, first, bars)
-    rest = (scratch.shape[0] - first) // whole // (mine(places, OTHERS) + 1) * whole  # a member's own
-    return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), bar, bar_dot, first + mine(places, MEMBER) * rest
+    return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), bar, bar_dot, first
 
 
 @inner

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.exchange import Batch, Source, any_flaw, first_entry, flawed, is_shared, row_entries, take_in
+from dagdp.kernels.exchange import Batch, Source, first_entry, is_shared, row_entries, take_in, telling
 from dagdp.kernels.jit import inlined, inner
-from dagdp.kernels.lanes import load, row_of, store
+from dagdp.kernels.lanes import load, store
 from dagdp.kernels.rows import add_to
 from dagdp.kernels.vectors import FAR, behind, expect_square, lent_block, pick, row_length, rule, turn_vectors
 from dagdp.progressions import LISTED
@@ -67,12 +67,10 @@ def expect_below(block: Any, at: int, step: int, rows: int) -> None:
 @inner
 def read_aslant(
     x: Any, hoisted: Any, sheet: int, begin: int, end: int, square: Any, source: Source, k: int, b0: int, afresh: bool
-) -> bool:
-    """Add rows [begin, end) of a sheet to one sample's x, or put them there (`afresh`); whether one is out of range."""
+) -> None:
+    """Add rows [begin, end) of a sheet to one sample's x, or put them there (`afresh`)."""
     whole, block = row_length(x), lent_block(source.table, k, x)
-    sign, lowest = source.sign, source.lowest
     nodes, step = WIDTH * sheet + NODES, pick(hoisted.sheets, WIDTH * sheet + STEP)
-    flaws = row_of(x, 0)
     for r in range(begin, end, whole):
         rows = min(whole, end - r)
         for c in range(0, COLUMNS, whole):
@@ -80,17 +78,15 @@ def read_aslant(
             expect_below(block, at + whole * step, step, end - r - whole)
             turn_vectors(square, 0, whole, block, at, step, rows)
             for t in range(whole):
-                row = sign * load(square, t * whole)
-                flaws = flawed(flaws, row, lowest, x)
+                row = telling(source.sign * load(square, t * whole), x)
                 place = pick(hoisted.sheets, nodes + c + t) + r
-                if rows < whole:  # behind the last row stand other nodes, which another member may be writing
+                if rows < whole:  # behind the last row stand other nodes
                     store(square, t * whole, row)
                     for n in range(rows):
                         value = pick(square, t * whole + n)
                         x[place + n] = value if afresh else pick(x, place + n) + value
                 else:
                     take_in(x, place, row, afresh)
-    return any_flaw(flaws, x)
 
 
 @inner

@@ -6,7 +6,6 @@ from typing import Any
 
 from dagdp.kernels.jit import inlined
 from dagdp.kernels.rows import later, number
-from dagdp.kernels.team import MEMBER, TEAM, TIED, mine
 from dagdp.kernels.vectors import FAR, expect_row, pick, row_length, rows_on_stack, rule
 from dagdp.progressions import LISTED
 
@@ -18,6 +17,7 @@ BARE_TOGETHER = 8  # the same of samples without potentials on edges
 # loops over edges: DTW takes 0.82 to 0.95 of the time.
 MOVES = 3
 rows_of_moves = rows_on_stack(MOVES)
+TIED = 2  # numbers behind the places of rows, for tied levels
 LEAST_ROWS = 32  # rows of edges that they may have, if no node has more
 DESK = 4  # numbers of a row between the phases: the maximum as (hi, lo), what the solver found, and its κ
 
@@ -25,21 +25,20 @@ DESK = 4  # numbers of a row between the phases: the maximum as (hi, lo), what t
 @inlined
 def rows_at_once(places: Any) -> int:
     """How many rows of edges there is room for."""
-    return (places.numbers.shape[0] - TEAM - TIED) // 4
+    return (places.shape[0] - TIED) // 4
 
 
 @inlined
 def spare_rows(places: Any, like: Any) -> int:
-    """Numbers behind the state in which a member puts rows together, the last of which is overrun."""
+    """Numbers behind the state in which rows are put together, the last of which is overrun."""
     return (rows_at_once(places) + 1) * row_length(like)
 
 
 @inlined
 def spare_at(places: Any, incoming: Any, lanes: int, like: Any) -> int:
-    """Where these begin: behind all nodes, a row that is written back with the last of them (see `put`), and the room
-    of the members before."""
+    """Where these begin: behind all nodes, and a row that is written back with the last of them (see `put`)."""
     nodes = pick(incoming.place, incoming.place.shape[0] - 1)
-    return nodes * lanes + row_length(like) + mine(places, MEMBER) * spare_rows(places, like)
+    return nodes * lanes + row_length(like)
 
 
 @inlined

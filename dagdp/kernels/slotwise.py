@@ -2,9 +2,8 @@
 
 A level is left in two steps. First each of its nodes learns anew what its max_Ω hung on, and keeps it where its own v
 was, for which nobody asks any more: top and 1/S of powers of two, else m + γ log S; and c in the place of v̇. Then its
-edges hand their flows to their parents, a slot after the other: in which order a parent adds them up hangs neither on
-how a level falls into rows, nor on what graphs stand beside this one, nor on threads, each of which has parents of its
-own.
+edges hand their flows to their parents, a slot after the other: in which order a parent adds them up depends neither
+on how a level falls into rows, nor on what graphs stand beside this one.
 """
 
 from __future__ import annotations
@@ -18,16 +17,13 @@ from dagdp.kernels.jit import inlined, inner
 from dagdp.kernels.lanes import first_lanes, load, rounded, row_of, select, store
 from dagdp.kernels.places import place_stretch
 from dagdp.kernels.powers import highest, lowered, sum_powers
-from dagdp.kernels.recursion import anchor, flow, flow_tangent, scaled, weight_tangent
+from dagdp.kernels.recursion import flow, flow_tangent, scaled, weight_tangent
 from dagdp.kernels.rows import add_to, later, number
 from dagdp.kernels.scattered import add_vector, gather_pair, gather_vector
 from dagdp.kernels.slots import DESK, MOVES, TOGETHER, rows_at_once, rows_of_moves, spare_at
 from dagdp.kernels.solve import tangents
-from dagdp.kernels.team import LEAST_NODES, alone, next_piece, pieces_of, portion
 from dagdp.kernels.vectors import behind, part, pick, row_length, rule
 from dagdp.progressions import LISTED
-
-PARENTS = 256  # neighbours that one member of a team adds to, before those of the next
 
 
 @inlined
@@ -44,8 +40,8 @@ def keep_powers(omega: Any, depth: int, first: int, stretch: Any, state: Any, bu
     rows, jump, shift = stretch
     whole, real = row_length(k), k.dtype.type
     for r in range(rows):
-        at, skip, v_at = first + r * whole, r * shift, part(buffers[0].numbers, r * jump, depth)
-        top = anchor(highest(behind(k, skip), v_at, depth))
+        at, skip, v_at = first + r * whole, r * shift, part(buffers[0], r * jump, depth)
+        top = highest(behind(k, skip), v_at, depth)
         mass = sum_powers(behind(k, skip), behind(m, skip), v_at, depth, top, y)
         share = select(mass > real(0), real(1) / mass, real(0))
         if v_dot is not None:
@@ -63,14 +59,14 @@ def keep_values(omega: Any, depth: int, first: int, stretch: Any, state: Any, bu
     whole, real = row_length(v_hi), v_hi.dtype.type
     solve_rows(omega, depth, rows, (jump, shift), state, buffers, 0)
     for r in range(rows):
-        at, skip, v_at = first + r * whole, r * shift, part(places.numbers, r * jump, depth)
+        at, skip, v_at = first + r * whole, r * shift, part(places, r * jump, depth)
         m_hi, m_lo = load(desk, DESK * r * whole), load(desk, (DESK * r + 1) * whole)
         mass = load(desk, (DESK * r + 2) * whole)
         some = mass > real(0)
         if v_dot is not None:
             share = select(some, real(1) / mass, real(0))
             keep_mean(omega, depth, at, skip, v_at, behind(y, r * depth * whole), share, v_dot)
-        store(v_hi, at, anchor(m_hi))
+        store(v_hi, at, m_hi)
         store(v_lo, at, select(some, m_lo + log_of_mass(mass) * omega.gamma, real(0)))
 
 
@@ -81,7 +77,7 @@ def keep_nodes(
     """The same of nodes [node, last) of a level."""
     places, _, _, y, _, _ = buffers
     most = rows_at_once(places)
-    run, at = part(places.numbers, 3 * most, most), part(places.numbers, 0, most)
+    run, at = part(places, 3 * most, most), part(places, 0, most)
     n0 = pick(incoming.levels, level)
     slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
     spare = spare_at(places, incoming, 1, y)
@@ -93,7 +89,7 @@ def keep_nodes(
             depth -= 1
         room = last - node if batch.powers is not None else min(TOGETHER, most // depth)
         nodes, rows, jump, shift = place_stretch(
-            incoming, batch, run, slot, depth, node, i, last, room, spare, state, at, alone(places)
+            incoming, batch, run, slot, depth, node, i, last, room, spare, state, at
         )
         stretch = rows, jump, shift
         if batch.powers is None:
@@ -181,7 +177,7 @@ def push_straight(
 def push_listed(
     omega: Any, batch: Batch, state: Any, parents: Any, child: int, size: int, bar: Any, bar_dot: Any, room: Any
 ) -> None:
-    """The flows on edges of which that is not known, or behind whose parents are those of another member."""
+    """The flows on edges of which that is not known."""
     whole = row_length(bar)
     for at in range(0, size, whole):
         here, count = later(parents, at), min(whole, size - at)
@@ -226,82 +222,33 @@ def push_to_one(
 
 @inlined
 def push_run(
-    omega: Any, batch: Batch, state: Any, parents: Any, child: int, size: int, bar: Any, bar_dot: Any, room: Any,
-    cut: bool,
-) -> None:  # fmt: skip
+    omega: Any, batch: Batch, state: Any, parents: Any, child: int, size: int, bar: Any, bar_dot: Any, room: Any
+) -> None:
     """The flows on `size` edges of a run, the first of which enters the node `child`."""
     _, first, step = parents
-    whole, done = row_length(bar), 0
+    whole = row_length(bar)
     if step == 0 and size > 1:
         push_to_one(omega, batch, state, first, child, size, bar, bar_dot, room)
-        return
-    if step == 1:
+    elif step == 1:
         done = size - size % whole
         for at in range(0, done, whole):
             push_straight(omega, batch, state, first, child, at, whole, bar, bar_dot)
-        if done < size and not cut:
+        if done < size:
             push_straight(omega, batch, state, first, child, done, size - done, bar, bar_dot)
-            return
-    push_listed(omega, batch, state, later(parents, done), child + done, size - done, bar, bar_dot, room)
-
-
-@inlined
-def next_border(parents: Any, done: int, size: int, piece: int, pieces: int) -> Any:
-    """(where the edges behind the first `done` of a run end whose parents belong together, whether to this piece)."""
-    if pieces == 1:
-        return size, True
-    parent = number(parents, done)
-    end = size if parents[2] != 1 else min(size, done + PARENTS - parent % PARENTS)
-    return end, parent // PARENTS % pieces == piece
-
-
-@inlined
-def push_slots(
-    omega: Any, incoming: Any, batch: Batch, level: int, state: Any, bar: Any, bar_dot: Any, room: Any, piece: int,
-    pieces: int,
-) -> None:  # fmt: skip
-    """The flows into a level, to those parents that belong to a piece."""
-    node = pick(incoming.levels, level)
-    for slot in range(pick(incoming.slots, level), pick(incoming.slots, level + 1)):
-        for k in range(pick(incoming.slot_runs, slot), pick(incoming.slot_runs, slot + 1)):
-            first, size = pick(incoming.runs, 4 * k), pick(incoming.runs, 4 * k + 1)
-            parents = rule(incoming.parent, pick(incoming.runs, 4 * k + 2), pick(incoming.runs, 4 * k + 3))
-            child, done = node + first - pick(incoming.first, slot), 0
-            while done < size:
-                end, own = next_border(parents, done, size, piece, pieces)
-                if own:
-                    here = later(parents, done)
-                    push_run(omega, batch, state, here, child + done, end - done, bar, bar_dot, room, pieces > 1)
-                done = end
-
-
-@inlined
-def by_parents(incoming: Any, level: int) -> bool:
-    """Whether the edges into a level can be shared out by their parents: each run has one, or neighbours."""
-    first, last = pick(incoming.slots, level), pick(incoming.slots, level + 1)
-    for k in range(pick(incoming.slot_runs, first), pick(incoming.slot_runs, last)):
-        step = pick(incoming.runs, 4 * k + 3)
-        if step != 0 and step != 1:
-            return False
-    return True
+    else:
+        push_listed(omega, batch, state, parents, child, size, bar, bar_dot, room)
 
 
 @inner
 def leave_level(
     omega: Any, incoming: Any, batch: Batch, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
 ) -> None:
-    """The flows into a level, shared out among the members of a team: its nodes, then their parents."""
-    places, whole = buffers[0], row_length(bar)
-    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
-    pieces = pieces_of(places, n1 - n0, LEAST_NODES)
-    piece = next_piece(places, pieces, -1)
-    while piece < pieces:
-        first, last = portion(n0, n1, piece, pieces, whole)
-        keep_nodes(omega, incoming, batch, level, first, last, state, buffers)
-        piece = next_piece(places, pieces, piece)
-    if pieces > 1 and not by_parents(incoming, level):
-        pieces = 1
-    piece = next_piece(places, pieces, -1)
-    while piece < pieces:
-        push_slots(omega, incoming, batch, level, state, bar, bar_dot, buffers[4], piece, pieces)
-        piece = next_piece(places, pieces, piece)
+    """The flows into a level: first its nodes, then slot by slot to their parents."""
+    node, last = pick(incoming.levels, level), pick(incoming.levels, level + 1)
+    keep_nodes(omega, incoming, batch, level, node, last, state, buffers)
+    for slot in range(pick(incoming.slots, level), pick(incoming.slots, level + 1)):
+        for k in range(pick(incoming.slot_runs, slot), pick(incoming.slot_runs, slot + 1)):
+            first, size = pick(incoming.runs, 4 * k), pick(incoming.runs, 4 * k + 1)
+            parents = rule(incoming.parent, pick(incoming.runs, 4 * k + 2), pick(incoming.runs, 4 * k + 3))
+            child = node + first - pick(incoming.first, slot)
+            push_run(omega, batch, state, parents, child, size, bar, bar_dot, buffers[4])

@@ -106,7 +106,7 @@ def solve_exponential(omega: Any, x_hi: Any, x_lo: Any, xs: Any, depth: int, m_h
         some = row_of(x_hi, 0)
         for d in range(first, min(first + TERMS, depth)):
             at = pick(xs, d)
-            # y is finite or -inf, of which the link is 0
+            # y is finite, or no number (x is no edge, or nothing reaches the node): then the link is 0
             link = exp(scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
             if keep:
                 store(y, d * whole, link)

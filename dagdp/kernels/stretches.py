@@ -24,7 +24,6 @@ from dagdp.kernels.slots import (
     spare_at,
 )
 from dagdp.kernels.solve import tangents
-from dagdp.kernels.team import alone
 from dagdp.kernels.vectors import behind, part, pick, row_length
 
 
@@ -60,9 +59,9 @@ def raise_rows(
     size = load(desk, DESK * BARE_TOGETHER * whole)
     for r in range(rows):
         skip, at, count = r * shift, first + r * whole, min(whole, left - r * whole)
-        v_at = part(places.numbers, r * jump, depth)
+        v_at = part(places, r * jump, depth)
         top = highest(behind(k, skip), v_at, depth)
-        total = sum_powers(behind(k, skip), behind(m, skip), v_at, depth, anchor(top), y)
+        total = sum_powers(behind(k, skip), behind(m, skip), v_at, depth, top, y)
         turn, reached = put_power(omega, count, at, own_at[0] + r * whole, state, top, total, ask)
         size = widest(size, reached, count, k)
         if v_dot is not None:
@@ -80,7 +79,7 @@ def visit_stretches(
     places, y, lanes, whole = buffers[0], buffers[3], batch.lanes, row_length(state[0])
     ask = y.shape[0] > whole
     most = rows_at_once(places)
-    at, run = part(places.numbers, 0, most), part(places.numbers, 3 * most, most)
+    at, run = part(places, 0, most), part(places, 3 * most, most)
     n0, slot = pick(incoming.levels, level), pick(incoming.slots, level)
     home, spare = pick(incoming.place, level) - n0, spare_at(places, incoming, lanes, state[0])
     depth = pick(incoming.slots, level + 1) - slot
@@ -89,7 +88,7 @@ def visit_stretches(
         while pick(incoming.width, slot + depth - 1) <= i:
             depth -= 1
         nodes, rows, jump, shift = place_stretch(
-            incoming, batch, run, slot, depth, node, i, last, last - node, spare, state, at, alone(places)
+            incoming, batch, run, slot, depth, node, i, last, last - node, spare, state, at
         )
         left = rows * whole if batch.together is not None else nodes
         first, own_at = (home + node) * lanes, ((node - base[0]) * lanes, (node - base[1]) * lanes)

@@ -30,25 +30,31 @@ LIMIT_4, LIMIT_8 = np.float32(80.0), 700.0  # e^-LIMIT is a normal number
 
 @inlined
 def parents_peak(v_hi: Any, at: int, columns: int, rate: Any, span: Any) -> Any:
-    """(m, whether the level fits): each sample's largest finite v of the parents, and all of it within LIMIT."""
+    """(m, whether the level fits, lost): each sample's largest finite v of the parents, and whether all of it is within
+    LIMIT; +inf where an entry out of range reaches a parent, else -inf.
+    """
     whole = row_length(v_hi)
     real = v_hi.dtype.type
-    top, bottom = row_of(v_hi, -np.inf), row_of(v_hi, np.inf)
+    top, bottom, lost = row_of(v_hi, -np.inf), row_of(v_hi, np.inf), row_of(v_hi, -np.inf)
     for f in range(columns):
         v = load(v_hi, at + f * whole)
-        top = select(v > top, v, top)
-        finite = select(v - v == real(0), v, real(np.inf))
-        bottom = select(finite < bottom, finite, bottom)
+        finite = v - v == real(0)
+        top = select(finite & (v > top), v, top)
+        bottom = select(finite & (v < bottom), v, bottom)
+        lost = select(v == real(np.inf), v, lost)
     limit = real(LIMIT_4) if whole == 16 else real(LIMIT_8)
-    return anchor(top), not any_lane((top - bottom + span) * rate > limit)
+    return anchor(top), not any_lane((top - bottom + span) * rate > limit), lost
 
 
 @inner
-def put_columns(made: Matrices, first: int, second: int, m: Any, state: Any, at: int, columns: int, rate: Any) -> None:
-    """Rows p = exp((v - m)/γ) of the parents from row `first` on, and p v̇ from row `second`; 0 where v is no number."""
+def put_columns(made: Matrices, first: int, second: int, m: Any, state: Any, at: int, columns: int, rate: Any) -> Any:
+    """Rows p = exp((v - m)/γ) of the parents from row `first` on, and p v̇ from row `second`; 0 where v is no number.
+
+    Handed back is a row of zeros, of NaN where v̇ of a parent that is reached is no number.
+    """
     v_hi, v_lo, _, v_dot, _, _, _ = state
     whole = row_length(v_hi)
-    zero = v_hi.dtype.type(0)
+    zero, flaws = v_hi.dtype.type(0), row_of(v_hi, 0)
     for f in range(columns):
         v = load(v_hi, at + f * whole)
         hi, lo = two_sum(v, -m)
@@ -58,6 +64,8 @@ def put_columns(made: Matrices, first: int, second: int, m: Any, state: Any, at:
         if v_dot is not None:
             v_d = load(v_dot, at + f * whole)
             store(made.columns, (second + f) * whole, select(v_d - v_d == zero, p * v_d, zero))
+            flaws = flaws + select(v - v == zero, v_d - v_d, zero)
+    return flaws
 
 
 @inner
@@ -72,21 +80,22 @@ def tied_forward(omega: Any, tied: Any, made: Matrices, incoming: Any, level: in
     rows, columns = pick(tied.shapes, 2 * pattern), pick(tied.shapes, 2 * pattern + 1)
     before = pick(incoming.place, level - 1) + pick(tied.first, level) - pick(incoming.levels, level - 1)
     peak, span = pick(made.peak, 2 * pattern), pick(made.peak, 2 * pattern + 1)
-    m, fits = parents_peak(v_hi, before * whole, columns, rate, span)
+    m, fits, lost = parents_peak(v_hi, before * whole, columns, rate, span)
     if not fits:
         return 0
     at, second, more = start_of(tied, pattern), up4(columns), up4(rows)
-    put_columns(made, 0, second, m, state, before * whole, columns, rate)
+    flaws = put_columns(made, 0, second, m, state, before * whole, columns, rate)
     times(made.sums, 0, made.a, at, rows, 1, columns, columns, made.columns, 0)
     if v_dot is not None:
         times(made.sums, more, made.a, at, rows, 1, columns, columns, made.columns, second)
         times(made.sums, 2 * more, made.z, at, rows, 1, columns, columns, made.columns, 0)
     m_hi, m_lo = enter(row_of(v_hi, peak), m, row_of(v_hi, 0))
+    m_hi = select(lost > real(0), lost, m_hi)
     node, place = pick(incoming.levels, level), pick(incoming.place, level) * whole
     for t in range(rows):
         mass = load(made.sums, t * whole)
         c_i = load(own, (node + t - base[0]) * whole) if own is not None else row_of(v_hi, 0)
-        m_i = select(mass > real(0), m_hi, real(-np.inf))
+        m_i = select(mass > real(0), m_hi, lost)
         hi, lo = node_value(c_i, m_i, m_lo, log_of_mass(mass), row_of(v_hi, real(1) - omega.corner), omega.gamma)
         store(v_hi, place + t * whole, hi)
         store(v_lo, place + t * whole, lo)
@@ -96,7 +105,7 @@ def tied_forward(omega: Any, tied: Any, made: Matrices, incoming: Any, level: in
                 store(c, place + t * whole, slope)
             if own_dot is not None:
                 slope = slope + load(own_dot, (node + t - base[1]) * whole)
-            store(v_dot, place + t * whole, slope)
+            store(v_dot, place + t * whole, slope + flaws)
     return rows
 
 
@@ -157,7 +166,7 @@ def tied_backward(
     rate = real(1) / omega.gamma
     rows, columns = pick(tied.shapes, 2 * pattern), pick(tied.shapes, 2 * pattern + 1)
     before = pick(tied.first, level) * whole
-    m, fits = parents_peak(v_hi, before, columns, rate, pick(made.peak, 2 * pattern + 1))
+    m, fits, _ = parents_peak(v_hi, before, columns, rate, pick(made.peak, 2 * pattern + 1))
     if not fits:
         return False
     if made.waiting[0] == STEPS or (made.waiting[0] > 0 and made.waiting[1] != pattern):

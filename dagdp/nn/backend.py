@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dagdp.compiled import CompiledDAG
-from dagdp.compiler.arrays import group, reach
-from dagdp.faults import raise_first_fault
-from dagdp.inputs import arrange, batch_of, end_shape
+from dagdp.faults import nodes_before, nodes_behind, raise_first_fault
+from dagdp.inputs import arrange, batch_of, terminal_shape
 from dagdp.nn.memory import once_a_graph
 from dagdp.nn.smooth import max_omega
-from dagdp.nn.tensors import end_numbers
 from dagdp.omega import Omega
 
 Shape = tuple[int, ...]
+Ranks = NDArray[np.int32]  # internal numbers of nodes
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,26 @@ class Plan:
 
     starts: int  # nodes of level 0
     levels: tuple[Level, ...]
-    child: NDArray[np.int64]  # [E] of every edge, level by level
+    parent: NDArray[np.int64]  # [E] of every edge, level by level
+    child: NDArray[np.int64]
     entries: tuple[Tensor, ...]  # [potentials] [E] the entry an edge reads, 0 where it reads none
     reads: tuple[Tensor | None, ...]  # [potentials] [E] whether it reads one; None: all do
 
 
 def value(
-    dag: CompiledDAG, blocks: Sequence[Tensor], omega: Omega, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG,
+    blocks: Sequence[Tensor],
+    omega: Omega,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
 ) -> Tensor:
     """DP_Ω(θ) by equation (6): [*batch], with an autograd graph through every node.
 
     blocks : theta, one tensor [*batch, *shape] for each of `dag.potentials`, in that order, all of one floating
         dtype and device; a block without batch dimensions is shared.
-    minimize, end : as in `dagdp.dp_value`. Padding behind an item's end may hold NaN.
+    minimize, start, end : as in `dagdp.dp_value`. Padding behind an item's end may hold NaN.
 
     Raises InputError for NaN, or an infinity of the wrong sign, where a path reads it. Second derivatives are
     exact; a third one through an operator other than HardMax and Negentropy raises DerivativeError.
@@ -76,21 +82,27 @@ def value(
     >>> theta.grad.tolist()
     [0.5, 0.5, 0.5]
     """
-    batch = batch_of(_batches(dag, blocks), [], end_shape(end_numbers(dag, end), dag))
-    ends = dag.end_nodes(end, batch)
+    batch = batch_of(_batches(dag, blocks), [], terminal_shape(start, end, dag))
+    starts, ends, _ = dag.terminals(start, end, batch)
     plan = plan_of(dag, blocks[0].device)
     weights = _edge_weights(dag, plan, blocks, batch)
     weights = -weights if minimize else weights
-    if end is not None:
-        weights = torch.where(_before_ends(dag, plan, ends, weights.device), weights, -torch.inf)
+    if end is not None or start is not None:
+        weights = torch.where(_on_paths(dag, plan, starts, ends, weights.device), weights, -torch.inf)
     if not bool((weights.detach() < torch.inf).all()):
-        _name_the_fault(dag, blocks, batch, ends, -1.0 if minimize else 1.0)
-    total = _recursion(plan, weights, ends, omega).reshape(batch)
+        _name_the_fault(dag, blocks, batch, (starts, ends), -1.0 if minimize else 1.0)
+    total = _recursion(plan, weights, starts, ends, omega).reshape(batch)
     return -total if minimize else total
 
 
 def gradient(
-    dag: CompiledDAG, blocks: Sequence[Tensor], omega: Omega, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG,
+    blocks: Sequence[Tensor],
+    omega: Omega,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """(value, E): E = ∇DP_Ω(θ) by backpropagation through `value`, one tensor for each block.
 
@@ -104,7 +116,7 @@ def gradient(
     further = torch.is_grad_enabled() and any(block.requires_grad for block in blocks)
     with torch.enable_grad():
         leaves = _leaves(blocks)
-        total = value(dag, leaves, omega, minimize=minimize, end=end)
+        total = value(dag, leaves, omega, minimize=minimize, start=start, end=end)
         E = torch.autograd.grad(total.sum(), leaves, create_graph=further, materialize_grads=True)
     return (total if further else total.detach()), E
 
@@ -116,6 +128,7 @@ def hessian_product(
     omega: Omega,
     *,
     minimize: bool = False,
+    start: Any = None,
     end: Any = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """(<E, Z>, ∇²DP_Ω(θ) Z) by backpropagation through backpropagation: the baseline of section 2.4.
@@ -130,11 +143,11 @@ def hessian_product(
     >>> hessian_product(dag, [theta], [z], dagdp.SquaredL2(1.0))[1][0].tolist()
     [0.5, -0.5, 0.5]
     """
-    batch = batch_of(_batches(dag, blocks), _batches(dag, z), end_shape(end_numbers(dag, end), dag))
+    batch = batch_of(_batches(dag, blocks), _batches(dag, z), terminal_shape(start, end, dag))
     with torch.enable_grad():
         leaves = _leaves(blocks)
         rows = [block.expand(*batch, *p.shape) for block, p in zip(leaves, dag.potentials, strict=True)]
-        total = value(dag, rows, omega, minimize=minimize, end=end)
+        total = value(dag, rows, omega, minimize=minimize, start=start, end=end)
         E = torch.autograd.grad(total.sum(), rows, create_graph=True, materialize_grads=True)
         products = [(e * direction).reshape(*batch, -1).sum(-1) for e, direction in zip(E, z, strict=True)]
         slope = torch.stack(products).sum(0)
@@ -179,13 +192,16 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
         entry = np.where(edges >= 0, potential.index[edges], -1)
         entries.append(tensor(np.maximum(entry, 0)))
         reads.append(None if (entry >= 0).all() else tensor(entry >= 0))
-    return Plan(int(level_ptr[1]), tuple(levels), child, tuple(entries), tuple(reads))
+    return Plan(int(level_ptr[1]), tuple(levels), parent, child, tuple(entries), tuple(reads))
 
 
-def _recursion(plan: Plan, weights: Tensor, ends: NDArray[np.int32], omega: Omega) -> Tensor:
+def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: Omega) -> Tensor:
     """v at each item's end: [items], 0 at a start and -inf where no path leads. weights [items or 1, E]."""
     items = ends.size
     frontier = weights.new_zeros(items, plan.starts)
+    if starts.size:
+        others = torch.as_tensor(starts[:, None] != np.arange(plan.starts), device=weights.device)
+        frontier = frontier.masked_fill(others, -torch.inf)
     edgeless = np.flatnonzero(ends < plan.starts)
     finished = [torch.as_tensor(edgeless, device=weights.device)]
     found = [weights.new_tensor(np.where(ends[edgeless] < 0, -np.inf, 0.0))]
@@ -217,18 +233,14 @@ def _edge_weights(dag: CompiledDAG, plan: Plan, blocks: Sequence[Tensor], batch:
     return total
 
 
-def _before_ends(dag: CompiledDAG, plan: Plan, ends: NDArray[np.int32], device: torch.device) -> Tensor:
-    """[items, E] whether an edge lies on a path to its item's end."""
-    ptr, order = group(dag.children, dag.num_nodes)
-    falling = np.arange(dag.num_nodes)[::-1].copy()
+def _on_paths(dag: CompiledDAG, plan: Plan, starts: Ranks, ends: Ranks, device: torch.device) -> Tensor:
+    """[items, E] whether an edge lies on a path from its item's start, or from any where there is none, to its end."""
     distinct, which = np.unique(ends, return_inverse=True)
-    above = np.stack(
-        [
-            reach(dag.children, dag.parents, ptr, order, falling, np.array([end], np.int64)[end < 0 :], dag.num_nodes)
-            for end in distinct.tolist()
-        ]
-    )
-    return torch.as_tensor(above[:, plan.child][which], device=device)
+    on_path = np.stack([nodes_before(dag, end) for end in distinct.tolist()])[:, plan.child][which]
+    if starts.size:
+        distinct, which = np.unique(starts, return_inverse=True)
+        on_path &= np.stack([nodes_behind(dag, start) for start in distinct.tolist()])[:, plan.parent][which]
+    return torch.as_tensor(on_path, device=device)
 
 
 def _leaves(blocks: Sequence[Tensor]) -> list[Tensor]:
@@ -241,9 +253,10 @@ def _batches(dag: CompiledDAG, blocks: Sequence[Tensor]) -> list[Shape]:
 
 
 def _name_the_fault(
-    dag: CompiledDAG, blocks: Sequence[Tensor], batch: Shape, ends: NDArray[np.int32], sign: float
+    dag: CompiledDAG, blocks: Sequence[Tensor], batch: Shape, between: tuple[Ranks, Ranks], sign: float
 ) -> None:
     arrays = [block.detach().cpu().double().numpy() for block in blocks]
     keyed = dag.potentials[0].name is not None and len(blocks) > 1
     weights = arrange(keyed, arrays, _batches(dag, blocks), batch, np.float64)
-    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign)
+    starts, ends = between
+    raise_first_fault(dag, weights, ends, "theta", -np.inf, sign, None, starts)

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dagdp.axis import maximum, weights
 from dagdp.errors import InputError, OmegaError
+from dagdp.nn.tensors import as_tensor
 from dagdp.omega import Omega, Tsallis
 
 HIDDEN_ALPHA = (
@@ -95,6 +97,16 @@ class Learnable(nn.Module):
             raise OmegaError(HIDDEN_ALPHA)
         operator: Omega = dataclasses.replace(self.base, alpha=self.learnt_alpha.item())
         return operator
+
+    def max(self, x: Any, axis: int = -1) -> Tensor:
+        """max_Ω(x) along an axis, differentiable in x and in the temperature: see `dagdp.Omega.max`."""
+        made: Tensor = maximum(self, as_tensor(x, "x"), axis)
+        return made
+
+    def argmax(self, x: Any, axis: int = -1) -> Tensor:
+        """∇max_Ω(x) along an axis, shaped like x, likewise: see `dagdp.Omega.argmax`."""
+        made: Tensor = weights(self, as_tensor(x, "x"), axis)
+        return made
 
     def extra_repr(self) -> str:
         fields: dict[str, Any] = {"gamma": self.gamma} | ({} if self.alpha is None else {"alpha": self.alpha})

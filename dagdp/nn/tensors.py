@@ -112,16 +112,26 @@ def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dty
 
 def end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
     """Node numbers, one or [*batch]; that paths end there is checked by the operator."""
-    if end is None:
+    return _node_numbers(dag, end, "end")
+
+
+def start_numbers(dag: CompiledDAG, start: Any) -> Tensor | None:
+    """Node numbers, one or [*batch]; that paths begin there is checked by the operator."""
+    return _node_numbers(dag, start, "start")
+
+
+def _node_numbers(dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
+    if nodes is None:
         return None
     if dag.named:
-        end = dag.end_numbers(on_device(end, "end", "cpu").numpy(force=True) if isinstance(end, Tensor) else end)
-    elif not isinstance(end, Tensor) and not torch.compiler.is_compiling():
-        end = _from_array(_unwrapped(end), "end")
-    numbers = end if isinstance(end, Tensor) else torch.tensor(end)
+        numbered = dag.end_numbers if what == "end" else dag.start_numbers
+        nodes = numbered(on_device(nodes, what, "cpu").numpy(force=True) if isinstance(nodes, Tensor) else nodes)
+    elif not isinstance(nodes, Tensor) and not torch.compiler.is_compiling():
+        nodes = _from_array(_unwrapped(nodes), what)
+    numbers = nodes if isinstance(nodes, Tensor) else torch.tensor(nodes)
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype is torch.bool:
-        raise InputError(f"end has dtype {numbers.dtype}; expected node numbers (integers)")
-    return on_device(numbers, "end", "cpu").long()
+        raise InputError(f"{what} has dtype {numbers.dtype}; expected node numbers (integers)")
+    return on_device(numbers, what, "cpu").long()
 
 
 def _unwrapped(end: Any) -> Any:
@@ -131,13 +141,13 @@ def _unwrapped(end: Any) -> Any:
     return end.numpy(force=True) if isinstance(end, Tensor) else end
 
 
-def spread(end: Tensor, batch: Shape) -> Tensor:
+def spread(nodes: Tensor, batch: Shape, what: str = "end") -> Tensor:
     """Node numbers [*batch] from one for all or one for each item."""
     try:
-        return end.expand(batch)
+        return nodes.expand(batch)
     except RuntimeError:
         raise InputError(
-            f"end has shape {tuple(end.shape)}; expected one node, or one for each batch item, shape {batch}"
+            f"{what} has shape {tuple(nodes.shape)}; expected one node, or one for each batch item, shape {batch}"
         ) from None
 
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError, OmegaError
 from dagdp.infeasible import refuses
-from dagdp.inputs import batch_of, checked, collect, end_shape
+from dagdp.inputs import batch_of, checked, collect, terminal_shape
 from dagdp.nn import backend
 from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.run import Gradient, given_direction, refuse_unreached
-from dagdp.nn.tensors import end_numbers, on_one_device, over_batch, real_tensor, spread
+from dagdp.nn.tensors import end_numbers, on_one_device, over_batch, real_tensor, spread, start_numbers
 from dagdp.omega import Omega
 
 
@@ -32,7 +32,7 @@ def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = Non
     tensor(3.)
     """
     call = _Call.of(dag, theta, omega, **options)
-    value = backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end)
+    value = backend.value(dag, call.blocks, call.omega, **call.options)
     call.look_at(value)
     return call.value(value)
 
@@ -47,7 +47,7 @@ def dp_value_and_grad(
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`)."""
     call = _Call.of(dag, theta, omega, **options)
-    value, E = backend.gradient(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end)
+    value, E = backend.gradient(dag, call.blocks, call.omega, **call.options)
     call.look_at(value)
     return call.value(value), call.gradient(E)
 
@@ -67,9 +67,11 @@ def dp_jvp_and_hvp(
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
     call = _Call.of(dag, theta, omega, given_direction(z), **options)
-    slope, change = backend.hessian_product(dag, call.blocks, call.z, call.omega, minimize=call.minimize, end=call.end)
+    slope, change = backend.hessian_product(
+        dag, call.blocks, call.z, call.omega, minimize=call.minimize, start=call.start, end=call.end
+    )
     if call.refuse:
-        call.look_at(backend.value(dag, call.blocks, call.omega, minimize=call.minimize, end=call.end))
+        call.look_at(backend.value(dag, call.blocks, call.omega, **call.options))
     if call.gamma is not None:
         change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
     return call.scalars(slope), call.gradient(change)
@@ -85,6 +87,7 @@ class _Call:
     blocks: list[Tensor]
     dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
     minimize: bool
+    start: Any
     end: Any
     gamma: Tensor | None  # a learnt temperature: blocks are divided by it
     z: list[Tensor]  # the direction's blocks; none where none was given
@@ -99,6 +102,7 @@ class _Call:
         z: Any = None,
         *,
         minimize: bool = False,
+        start: Any = None,
         end: Any = None,
         on_infeasible: str = "value",
         threads: int | None = None,
@@ -112,8 +116,8 @@ class _Call:
         _, along, z_batches = (False, [], []) if z is None else collect(dag, z, "z", real_tensor)
         labels = [f"{'theta' if k < len(given) else 'z'}" for k in range(len(given) + len(along))]
         on_one_device(zip(labels, [*given, *along], strict=True))
-        numbers = end_numbers(dag, end)
-        batch = batch_of(batches, z_batches, end_shape(numbers, dag))
+        numbers, begins = end_numbers(dag, end), start_numbers(dag, start)
+        batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
         given, _ = over_batch(dag, keyed, given, batches, batch)
         along, _ = over_batch(dag, keyed, along, z_batches, batch) if along else ([], [])
         dtypes = [block.dtype if block.is_floating_point() else torch.float64 for block in given]
@@ -122,7 +126,10 @@ class _Call:
         gamma = omega.on_device_of(blocks[0]).temperature().to(real) if isinstance(omega, Learnable) else None
         if gamma is not None:  # DP_γΩ(θ) = γ DP_Ω(θ/γ)
             blocks = [scaled(block, 1.0 / gamma) for block in blocks]
-        ends = None if numbers is None else dag.end_names(spread(numbers, batch).numpy(force=True))
+        starts, ends = (
+            None if nodes is None else dag.end_names(spread(nodes, batch, what).numpy(force=True))
+            for what, nodes in (("start", begins), ("end", numbers))
+        )
         return cls(
             dag=dag,
             omega=chosen,
@@ -130,11 +137,17 @@ class _Call:
             blocks=blocks,
             dtypes=dtypes,
             minimize=minimize,
+            start=starts,
             end=ends,
             gamma=gamma,
             z=[block.to(real) for block in along],
             refuse=refuses(on_infeasible),
         )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As functions of the backend take them."""
+        return {"minimize": self.minimize, "start": self.start, "end": self.end}
 
     @property
     def real(self) -> torch.dtype:

@@ -99,7 +99,7 @@ def _sorted_pairs(dag: CompiledDAG) -> tuple[Numbers, Numbers, int]:
 
 
 def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
-    """Names as numbers, in the same lists; numbers as they are."""
+    """Names as numbers, in the same lists, behind an added start if the graph has one; numbers as they are."""
     names = dag.numbers
     if names is None:
         return nodes
@@ -109,15 +109,19 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
             raise InputError(f"the target visits {node!r}, which is no node of the graph")
         return names[node]
 
+    def path(row: Iterable[Any]) -> list[int]:
+        found, added = [number(node) for node in row], dag.graph.added_start
+        return found if added is None or added in found[:1] else [added, *found]
+
     if not isinstance(nodes, Iterable):
         raise InputError(f"nodes is {nodes!r}; expected a list of nodes, or a list of such lists")
     rows = list(nodes)
     if rows and isinstance(rows[0], Hashable) and rows[0] in names:
-        return [number(node) for node in rows]
+        return path(rows)
     for row in rows:
         if not isinstance(row, Iterable):
             raise InputError(f"the target visits {row!r}, which is no node of the graph, and no list of nodes")
-    return [[number(node) for node in row] for row in rows]
+    return [path(row) for row in rows]
 
 
 def node_name(dag: CompiledDAG, number: Any) -> Any:

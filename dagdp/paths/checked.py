@@ -80,7 +80,8 @@ def _check(
 
     refuse(torn.any(-1), lambda p: f"is no path: {tear(p)}")
     late = (lengths > 0) & ~np.isin(known.parents[edges[..., 0]], known.starts)
-    refuse(late, lambda p: f"is no path: it begins with {edge(first(p))}, not at a start")
+    before = "" if dag.graph.added_start is None else f"; first comes the edge from {name(dag.graph.added_start)}"
+    refuse(late, lambda p: f"is no path: it begins with {edge(first(p))}, not at a start{before}")
     allowed = np.isin(finals, known.ends) if question.end is None else finals == ends
     early = (lengths > 0) & ~allowed
     refuse(early, lambda p: f"is no path: it stops at {name(finals[p])}, which is not its end")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.graph import Graph
 from dagdp.paths.arrays import host, like
 from dagdp.paths.plain import Question
 from dagdp.paths.scores import path_scores
@@ -64,16 +65,17 @@ class Paths:
         )
 
     def names(self, dag: CompiledDAG | CompiledBatch) -> list[Any]:
-        """The user's own node names along each path: a list, in lists for the leading axes, without padding."""
+        """The user's own node names along each path: a list, in lists for the leading axes, without padding.
+
+        The node "(start)" that `Graph.add_node` may bring is left out.
+        """
         if isinstance(dag, CompiledBatch):
             return _names_by_graph(dag, host(self.nodes))
-        known = dag.graph.nodes
-        names: list[Hashable] = list(range(dag.graph.num_nodes)) if known is None else known
 
         def named(nodes: Numbers) -> list[Any]:
             if nodes.ndim > 1:
                 return [named(part) for part in nodes]
-            return [names[node] for node in nodes[nodes >= 0]]
+            return _names(dag.graph, nodes)
 
         return named(host(self.nodes))
 
@@ -82,9 +84,14 @@ def _names_by_graph(batch: CompiledBatch, nodes: Numbers) -> list[Any]:
     """[*batch, graphs, L + 1] node numbers, each graph's own, as names."""
     if nodes.ndim > 2:
         return [_names_by_graph(batch, part) for part in nodes]
-    known = [graph.nodes for graph in batch.graphs]
-    rows = [row[row >= 0].tolist() for row in nodes]
-    return [row if own is None else [own[n] for n in row] for row, own in zip(rows, known, strict=True)]
+    return [_names(graph, row) for graph, row in zip(batch.graphs, nodes, strict=True)]
+
+
+def _names(graph: Graph, nodes: Numbers) -> list[Hashable]:
+    """One path's nodes, [L + 1] with padding, as the user calls them."""
+    known = graph.nodes
+    row = [node for node in nodes.tolist() if node >= 0 and node != graph.added_start]
+    return row if known is None else [known[node] for node in row]
 
 
 def assemble(question: Question, edges: Numbers, draws: bool = False) -> Paths:

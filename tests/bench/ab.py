@@ -8,7 +8,8 @@ are pinned to one core, where the system can, and take turns on each row. A turn
 once; a row's time is the minimum of its turns.
 
 Rows: the cases of bench_engine.py (a selection; `--all` has every operator and type), calls so small that overhead is
-all there is, and the processor time of the first value and gradient of a fresh process with an empty cache folder.
+all there is, questions that were cliffs once, and the processor time of the first compilation, and of the first value
+and gradient, of a fresh process with an empty cache folder.
 `--only` takes parts of row names, and chooses from all rows.
 
 Machines are shared. A row whose ratio lies beyond 1.05, or below 1/1.05, is measured again up to three times, by new
@@ -41,7 +42,7 @@ HERE = Path(__file__).resolve()
 ROW_BOUND, MEAN_BOUND = 1.05, 1.02
 AGAIN = 3  # times that a doubtful row is measured anew
 BURST = 0.005  # seconds that a turn repeats its call for
-COLD = "first call, cold"
+COLD, COLD_COMPILE = "first call, cold", "first compile, cold"
 SIDES = ("base", "new")
 QUICK = ("small, 3 edges, value", "small, 3 edges, value+grad")
 
@@ -126,6 +127,35 @@ def small_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
         yield "crf, torch marginals", True, torch_marginals
 
 
+def cliff_rows() -> Iterator[tuple[str, bool, Callable[[], Call]]]:
+    """Ordinary questions that once took many times as long as those beside them."""
+    yield "cliff, NaN behind the end, crf 128 x 200 x 20, value+grad", True, lambda: padded_call("crf")
+    yield "cliff, NaN behind the end, dtw 64 x 200^2, value+grad", True, lambda: padded_call("dtw")
+
+
+def padded_call(what: str) -> Call:
+    """Value and gradient of a ragged batch whose padding is NaN."""
+    import numpy as np
+
+    import dagdp
+    from dagdp.graphs import dtw_grid, linear_chain
+
+    rng = np.random.default_rng(0)
+    if what == "crf":
+        dag, lengths = dagdp.compile(linear_chain(200, 20, ragged=True)), rng.integers(50, 201, 128)
+        emission = rng.normal(size=(128, 200, 20)).astype(np.float32)
+        emission[np.arange(200) >= lengths[:, None]] = np.nan
+        theta: Any = {"emission": emission}
+        theta |= {p.name: np.zeros(p.shape, np.float32) for p in dag.potentials if p.name != "emission"}
+        return passes(dag, theta, None, dagdp.Negentropy(1.0), end=dag.ends_of(lengths))["value+grad"]
+    dag, (rows, columns) = dagdp.compile(dtw_grid(200, 200)), rng.integers(50, 201, (2, 64))
+    theta = rng.normal(size=(64, 200, 200)).astype(np.float32)
+    theta[np.arange(200) >= rows[:, None]] = np.nan
+    theta.swapaxes(1, 2)[np.arange(200) >= columns[:, None]] = np.nan
+    ends = dag.ends_of((rows, columns))
+    return passes(dag, theta, None, dagdp.Negentropy(1.0), end=ends, minimize=True)["value+grad"]
+
+
 def torch_call(dag: Any, omega: Any) -> Call:
     """`dp_value` of a tensor, and its backward pass."""
     import torch
@@ -150,6 +180,16 @@ def torch_marginals() -> Call:
     theta = {name: torch.randn(shape, requires_grad=True) for name, shape in shapes.items()}
     theta["emission"] = torch.randn(128, 200, 20)
     return lambda: dagdp.dp_grad(dag, theta, threads=1)
+
+
+def cold_compile() -> float:
+    """Processor seconds of a process's first `compile`; imports are left out."""
+    import dagdp
+
+    graph, compile = dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]), dagdp.compile
+    began = time.process_time()
+    compile(graph)
+    return time.process_time() - began
 
 
 def cold_call() -> float:
@@ -179,7 +219,7 @@ def work(checkout: Path, core: int) -> None:
         found = Path(str(module.__file__)).resolve()
         if not found.is_relative_to(checkout):
             raise SystemExit(f"{module.__name__} was imported from {found}; expected it in the checkout {checkout}")
-    made = {name: (chosen, make) for rows in (small_rows(), engine_rows()) for name, chosen, make in rows}
+    made = {name: (chosen, make) for rows in (small_rows(), cliff_rows(), engine_rows()) for name, chosen, make in rows}
     calls: dict[str, Call] = {}
     for line in sys.stdin:
         asked, *given = json.loads(line)
@@ -194,7 +234,7 @@ def work(checkout: Path, core: int) -> None:
             elif asked == "turn":
                 answer = turn(calls[given[0]], core)
             else:
-                answer = cold_call()
+                answer = {COLD: cold_call, COLD_COMPILE: cold_compile}[given[0]]()
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"
         print(json.dumps(answer), file=answers, flush=True)
@@ -288,18 +328,19 @@ class Duel:
         """All rows that NEW knows, and whether they are of the selection."""
         with Side(self.checkouts[1], self.core) as side:
             side.ask("rows")
-            return [*map(tuple, side.answer()), (COLD, True)]
+            return [*map(tuple, side.answer()), (COLD, True), (COLD_COMPILE, True)]
 
     def measure(self, rows: Sequence[str]) -> None:
         """Each row once more, by workers made for it."""
         with ExitStack() as held:
             sides = [held.enter_context(Side(checkout, self.core)) for checkout in self.checkouts]
             for row in rows:
-                if row != COLD:
+                if row not in (COLD, COLD_COMPILE):
                     self.warm(row, sides)
                     print(f"{self.ratios.get(row, math.nan):6.3f} so far: {row}", file=sys.stderr, flush=True)
-        for _ in range(2) if COLD in rows else ():
-            self.cold()
+        for row in {COLD, COLD_COMPILE} & {*rows}:
+            for _ in range(2):
+                self.cold(row)
 
     def warm(self, row: str, sides: Sequence[Side]) -> None:
         """One row, side by side: who goes first changes from round to round."""
@@ -316,14 +357,14 @@ class Duel:
                 found[which] = sides[which].answer()
             self.keep(row, found)
 
-    def cold(self) -> None:
-        """The first call of a fresh process, on each side."""
+    def cold(self, row: str) -> None:
+        """The first call, or compilation, of a fresh process, on each side."""
         found = []
         for checkout in self.checkouts:
             with tempfile.TemporaryDirectory() as folder, Side(checkout, self.core, folder) as side:
-                side.ask("cold")
+                side.ask("cold", row)
                 found.append(side.answer())
-        self.keep(COLD, found)
+        self.keep(row, found)
 
     def keep(self, row: str, found: Sequence[Any]) -> bool:
         """Keep what is less than before; whether both sides could run it."""

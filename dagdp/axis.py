@@ -1,0 +1,62 @@
+"""max_Ω of the entries of an array along an axis: the engine on a graph of one node that parallel edges enter."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dagdp.compiled import CompiledDAG
+from dagdp.compiler import build
+from dagdp.errors import InputError
+from dagdp.graph import Graph
+from dagdp.kinds import is_tensor, plain_array
+from dagdp.run import dp_grad, dp_value
+
+
+def maximum(omega: Any, x: Any, axis: int) -> Any:
+    """`Omega.max`."""
+    return _of_rows(dp_value, omega, x, axis)[0]
+
+
+def weights(omega: Any, x: Any, axis: int) -> Any:
+    """`Omega.argmax`."""
+    made, place = _of_rows(dp_grad, omega, x, axis)
+    return made.movedim(-1, place) if is_tensor(made) else np.moveaxis(made, -1, place)
+
+
+def _of_rows(function: Callable[..., Any], omega: Any, x: Any, axis: Any) -> tuple[Any, int]:
+    """(the function of the rows of x along an axis, where that axis was)."""
+    array = x if is_tensor(x) else plain_array(x, "x")
+    try:
+        place = operator.index(axis)
+    except TypeError:
+        raise InputError(f"axis is {axis!r}; expected the number of one axis") from None
+    if not -array.ndim <= place < array.ndim:
+        raise InputError(f"x has shape {tuple(array.shape)} and axis is {place}; expected one of its {array.ndim} axes")
+    if array.shape[place] == 0:
+        raise InputError(f"x has shape {tuple(array.shape)} and axis is {place}; expected at least one entry along it")
+    rows = array.movedim(place, -1) if is_tensor(array) else np.moveaxis(array, place, -1)
+    try:
+        return function(_star(rows.shape[-1]), rows, omega), place
+    except InputError:
+        _name_the_fault(array)
+        raise
+
+
+def _name_the_fault(array: Any) -> None:
+    """Raise InputError for the first entry of x that is NaN or +inf."""
+    numbers = array.detach().cpu().double().numpy() if is_tensor(array) else array
+    wrong = np.argwhere(~(numbers < np.inf)) if numbers.dtype.kind == "f" else []
+    if len(wrong):
+        entry = tuple(wrong[0].tolist())
+        raise InputError(f"x{list(entry)} is {numbers[entry]}; expected a number below infinity") from None
+
+
+@functools.lru_cache(maxsize=32)
+def _star(entries: int) -> CompiledDAG:
+    """One node that `entries` edges enter."""
+    return build(Graph.from_edges(np.zeros(entries, np.int32), np.ones(entries, np.int32)))

@@ -49,7 +49,7 @@ def only_numbers(dag: Any, omega: Any, *given: Any) -> bool:
 
 
 def by_numpy(
-    function: Callable[..., Any], dag: CompiledDAG, given: tuple[Any, ...], omega: Omega | None, options: dict[str, Any]
+    function: Callable[..., Any], dag: CompiledDAG, given: tuple[Any, ...], omega: Any, options: dict[str, Any]
 ) -> Any:
     """`function` of `dagdp.run` for tensors: its result as tensors, in the types that tensors are handed back in.
 

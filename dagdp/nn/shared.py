@@ -67,11 +67,9 @@ class Question(NamedTuple):
 
     def bend(self, end: Any, blocks: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
         """The Hessian product of the sum of values by each block, in a direction with blocks like them."""
-        given = [dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along)]
-        threads = self.problem.threads or None
-        made = dp_hvp(
-            self.problem.dag, *given, self.problem.omega, minimize=self.problem.minimize, end=end, threads=threads
-        )
+        theta, z = (dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along))
+        asked = self.problem
+        made = dp_hvp(asked.dag, theta, z, asked.omega, minimize=asked.minimize, end=end, threads=asked.threads or None)
         return [torch.from_numpy(change) for change in made.values()]
 
     def ask(self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
@@ -176,7 +174,7 @@ def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
 
 
 def value_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
 ) -> Tensor:
     """DP_Ω(θ) without a copy of what the batch shares."""
     question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
@@ -185,7 +183,7 @@ def value_of_shared(
 
 
 def path_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
 ) -> dict[str | None, Tensor]:
     """E in the same way."""
     question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
@@ -193,7 +191,7 @@ def path_of_shared(
 
 
 def value_and_path_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
 ) -> tuple[Tensor, dict[str | None, Tensor]]:
     """Both from one pair of passes."""
     question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)

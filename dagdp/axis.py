@@ -30,7 +30,7 @@ def weights(omega: Any, x: Any, axis: int) -> Any:
 
 def _of_rows(function: Callable[..., Any], omega: Any, x: Any, axis: Any) -> tuple[Any, int]:
     """(the function of the rows of x along an axis, where that axis was)."""
-    array = x if is_tensor(x) else plain_array(x, "x")
+    array: Any = x if is_tensor(x) else plain_array(x, "x")
     try:
         place = operator.index(axis)
     except TypeError:
@@ -50,8 +50,8 @@ def _of_rows(function: Callable[..., Any], omega: Any, x: Any, axis: Any) -> tup
 def _name_the_fault(array: Any) -> None:
     """Raise InputError for the first entry of x that is NaN or +inf."""
     numbers = array.detach().cpu().double().numpy() if is_tensor(array) else array
-    wrong = np.argwhere(~(numbers < np.inf)) if numbers.dtype.kind == "f" else []
-    if len(wrong):
+    wrong = np.argwhere(~(numbers < np.inf)) if numbers.dtype.kind == "f" else np.empty((0, numbers.ndim), int)
+    if wrong.size:
         entry = tuple(wrong[0].tolist())
         raise InputError(f"x{list(entry)} is {numbers[entry]}; expected a number below infinity") from None
 

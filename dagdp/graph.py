@@ -273,7 +273,7 @@ class Graph:
             listed, starts = self._reading.entering(listed, entered), np.array([added])
             names.append(_free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
-        shapes: dict[str | None, Shape] = {None: (sizes[1],)} if self._shapes is None else {**self._shapes}
+        shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
         return _CompleteGraph(Kept(listed), sizes, (starts, ends), shapes, names, added_start=added)
 
     def potentials(self) -> tuple[Potential, ...]:

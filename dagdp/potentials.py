@@ -64,10 +64,10 @@ class Reading:
 
     def entering(self, listed: EdgeArrays, entered: Numbers) -> EdgeArrays:
         """The edges, and behind them one from a new node, whose number is the last, to each of the nodes `entered`."""
-        edges = (listed.parents, np.full(entered.size, self.nodes)), (listed.children, entered)
         indices = zip(listed.indices, self.shapes, strict=True)
         return EdgeArrays(
-            *(compact(np.concatenate(pair)) for pair in edges),
+            compact(np.append(listed.parents, np.full(entered.size, self.nodes))),
+            compact(np.append(listed.children, entered)),
             tuple(compact(np.append(index, self.by_node(name)[entered])) for index, name in indices),
         )
 

@@ -51,7 +51,7 @@ def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
 
 def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
     """[nodes] whether the internal node `end` is reached from the node, or is it; none if -1."""
-    falling, roots = np.arange(dag.num_nodes)[::-1].copy(), np.array([end], np.int64)[end < 0 :]
+    falling, roots = np.arange(dag.num_nodes)[::-1].copy(), np.array([end], np.int64)[int(end < 0) :]
     grouped = group(dag.children, dag.num_nodes)
     before: NDArray[np.bool_] = reach(dag.children, dag.parents, *grouped, falling, roots, dag.num_nodes)
     return before
@@ -59,7 +59,7 @@ def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
 
 def nodes_behind(dag: CompiledDAG, start: int) -> NDArray[np.bool_]:
     """[nodes] whether the node is reached from the internal node `start`, or is it; none if -1."""
-    rising, roots = np.arange(dag.num_nodes), np.array([start], np.int64)[start < 0 :]
+    rising, roots = np.arange(dag.num_nodes), np.array([start], np.int64)[int(start < 0) :]
     grouped = group(dag.parents, dag.num_nodes)
     behind: NDArray[np.bool_] = reach(dag.parents, dag.children, *grouped, rising, roots, dag.num_nodes)
     return behind

@@ -245,9 +245,12 @@ ALLOWED = {
     "nn.walks": {"compiled", "compiler", "edge_arrays", "errors", "graph", "inputs", "nn.memory", "nn.tensors"},
     "nn.targets": {"compiled", "errors", "inputs", "nn", "nn.tensors", "nn.walks", "omega", "run"},
     "nn.fitted": {"compiled", "errors", "inputs", "nn.targets", "nn.tensors", "nn.walks"},
+    "nn.batch_losses": {
+        "batch", "each", "errors", "inputs", "layout", "nn.fitted", "nn.tensors", "run",
+    },
     "nn.losses": {
-        "compiled", "errors", "inputs", "nn.fitted", "nn.learnable", "nn.targets", "nn.tensors", "nn.walks", "omega",
-        "run",
+        "batch", "compiled", "errors", "inputs", "nn.batch_losses", "nn.fitted", "nn.learnable", "nn.targets",
+        "nn.tensors", "nn.walks", "omega", "run",
     },
     "nn.divergence": {"errors", "graphs", "nn.costs", "nn.fitted", "nn.losses", "omega"},
     "nn": {"nn.costs", "nn.divergence", "nn.layers", "nn.learnable", "nn.losses", "nn.targets"},

@@ -16,7 +16,7 @@ from dagdp.compiler.validate import warn_of_default_ends
 from dagdp.errors import GraphError, InputError
 from dagdp.graph import Graph, Potential
 from dagdp.layout import Layout, Numbers, section
-from dagdp.union import Union, join
+from dagdp.union import Union, join, with_a_path
 
 # Edges from which a union takes no further graph. Each costs a launch, and its state, below 2 MB, should stay near.
 UNION_EDGES = 1 << 16
@@ -65,6 +65,17 @@ class CompiledBatch:
     def dags(self) -> tuple[CompiledDAG, ...]:
         """Each graph compiled alone, for what takes one graph at a time. Made when first asked for."""
         return tuple(build(graph) for graph in self.graphs)
+
+    @cached_property
+    def alone(self) -> tuple[CompiledDAG, ...]:
+        """`dags`, where a graph none of whose ends is reached, which cannot be compiled, has one edge more.
+
+        That edge leads past the user's graph, whose ends stay ends that no path leads to.
+        """
+        missing = {union.first + int(g) for union in self.unions for g in np.flatnonzero(union.ends < 0)}
+        if not missing:
+            return self.dags
+        return tuple(build(with_a_path(graph) if g in missing else graph) for g, graph in enumerate(self.graphs))
 
     @cached_property
     def potentials(self) -> tuple[Potential, ...]:

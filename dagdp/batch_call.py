@@ -129,7 +129,7 @@ class BatchCall(Repeatable):
         """Name the first bad entry that a graph of the union reads, if it lies on a path."""
         for g in np.flatnonzero(union.ends >= 0).tolist():
             g += union.first
-            dag, number = self.batch.dags[g], self.batch.own_number(union, g)
+            dag, number = self.batch.alone[g], self.batch.own_number(union, g)
             joint = number == dag.graph.num_nodes
             ends = np.full(self.items, dag.end if joint else dag.rank[number], np.int32)
             told = zip(("theta", "z"), self.given, self.asked, self.bounds, strict=False)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dagdp.batch import CompiledBatch
 from dagdp.call import Call, Gradient, prepare
 from dagdp.compiled import CompiledDAG
+from dagdp.each import for_each_graph, of_edges
 from dagdp.errors import InputError
 from dagdp.faults import edges_before
 from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
@@ -214,9 +215,13 @@ def dp_jvp(
 
 
 def value_and_slope(
-    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | None, *, minimize: bool, end: Any
+    dag: CompiledDAG | CompiledBatch, theta: Any, z: Any, omega: Omega | None, *, minimize: bool, end: Any
 ) -> tuple[Any, Any]:
     """(`dp_value`, `dp_jvp`) of arrays, from one pass: for layers above."""
+    if isinstance(dag, CompiledBatch):
+        import dagdp.side_by_side as side_by_side
+
+        return side_by_side.value_and_slope(dag, theta, z, omega, minimize, end)
     call = prepare(dag, theta, omega, z, minimize, (None, end), None)
     value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
     call.launch(jvp_kernel, call.theta, call.z, value, slope)
@@ -291,8 +296,9 @@ def dp_jvp_and_hvp(
     return call.slopes(value, slope), call.gradient(out, call.sign)
 
 
+@for_each_graph(of_edges)
 def local_weights(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     *,
@@ -328,6 +334,7 @@ def local_weights(
     inner, value = np.zeros((call.items, dag.num_edges), call.real), np.zeros(call.items, call.real)
     call.launch(weights_kernel, call.theta, value, inner)
     call.values(value)
+    assert isinstance(dag, CompiledDAG)  # a batch of graphs has come here graph by graph
     for node in np.unique(call.ends[call.ends != dag.end]):
         rows = call.ends == node
         inner[rows] = np.where(edges_before(dag, node), inner[rows], 0)

@@ -92,6 +92,16 @@ def _jvp(
     return call.slopes(*call.launch(jvp_kernel, 2))
 
 
+def value_and_slope(
+    batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, minimize: bool, end: Any
+) -> tuple[Any, Any]:
+    """(`dp_value`, `dp_jvp`) of arrays, from one pass."""
+    call = prepare(batch, theta, omega, z, minimize, end, None, "value")
+    value, slope = call.launch(jvp_kernel, 2)
+    slopes = call.slopes(value.copy(), slope)
+    return call.values(value), slopes
+
+
 def _jvp_and_hvp(
     batch: CompiledBatch,
     theta: Any,

@@ -39,7 +39,7 @@ def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: 
         try:
             dag = build(whole)
         except UnreachedError:
-            dag = build(_with_a_path(whole))
+            dag = build(with_a_path(whole))
         else:
             given = whole.terminals()[1]
             if given is not None and (dag.rank[given] == UNREACHED).any():  # no part of a graph's joint end
@@ -53,17 +53,21 @@ def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: 
     return Union(first, last, dag, nodes, np.maximum(dag.rank[ends], -1).astype(np.int32))
 
 
-def _with_a_path(whole: Graph) -> Graph:
-    """The graph beside one edge that reads nothing: for graphs none of which has a path."""
+def with_a_path(whole: Graph) -> Graph:
+    """The graph beside one edge that reads nothing: for graphs none of which has a path.
+
+    An unnamed potential is "theta" then.
+    """
     (parents, children), (starts, ends), size = whole.edges(), whole.terminals(), whole.num_nodes
-    assert starts is not None and ends is not None
+    starts = np.setdiff1d(parents, children) if starts is None else starts
+    ends = np.setdiff1d(children, parents) if ends is None else ends
     return Graph.from_edges(
         np.append(parents, size),
         np.append(children, size + 1),
         num_nodes=size + 2,
         starts=np.append(starts, size),
         ends=np.append(ends, size + 1),
-        potentials={str(p.name): (p.shape, np.append(p.index, -1)) for p in whole.potentials()},
+        potentials={p.name or "theta": (p.shape, np.append(p.index, -1)) for p in whole.potentials()},
     )
 
 

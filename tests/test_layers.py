@@ -150,6 +150,7 @@ ALLOWED = {
     "layout": {"errors", "graph", "kinds"},
     "union": {"compiled", "compiler", "compiler.validate", "errors", "graph", "layout"},
     "batch": {"compiled", "compiler", "compiler.validate", "errors", "graph", "layout", "union"},
+    "each": {"batch", "errors", "inputs", "kinds", "layout", "omega"},
     "inputs": {"batch", "compiled", "errors", "graph", "kinds", "omega"},
     "networkx_graphs": {"compiled", "errors", "graph", "inputs", "kinds", "misuse"},
     "faults": {"compiled", "errors", "graph", "inputs", "compiler.arrays"},
@@ -159,7 +160,7 @@ ALLOWED = {
         "", "compiled", "faults", "graph", "infeasible", "inputs", "kernels.cpu", "kernels.exchange", "kernels.jit",
         "kernels.room", "omega", "pool", "repeat", "wiring",
     },
-    "run": {"batch", "call", "compiled", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
+    "run": {"batch", "call", "compiled", "each", "errors", "faults", "inputs", "kernels.cpu", "kinds", "omega"},
     "batch_call": {
         "", "batch", "call", "compiled", "faults", "graph", "infeasible", "inputs", "kernels.cpu", "kernels.exchange",
         "kernels.jit", "layout", "omega", "pool", "repeat", "union", "wiring",
@@ -182,32 +183,35 @@ ALLOWED = {
     },
     "paths.rows": {"", "compiled", "faults", "omega", "paths.plain", "paths.sweep", "paths.wires", "pool"},
     "paths.noded": {"compiled", "compiler", "graph", "paths.arrays", "paths.plain"},
-    "paths.values": {"compiled", "errors", "inputs", "omega", "paths.plain", "paths.rows"},
+    "paths.values": {"batch", "compiled", "each", "errors", "inputs", "omega", "paths.plain", "paths.rows"},
     "paths.scores": {"kernels.jit", "kernels.recursion", "paths.plain"},
     "paths.threshold": {"kernels.jit", "omega", "paths.arrays", "paths.noded", "paths.plain", "run"},
-    "paths.batch": {"batch", "graph", "kinds", "layout", "omega", "paths.arrays", "paths.result", "run"},
-    "paths.result": {"batch", "compiled", "errors", "graph", "paths.arrays", "paths.plain", "paths.scores"},
+    "paths.batch": {"batch", "each", "graph", "kinds", "layout", "omega", "paths.arrays", "paths.result", "run"},
+    "paths.result": {"batch", "compiled", "each", "errors", "graph", "paths.arrays", "paths.plain", "paths.scores"},
     "paths.checked": {"compiled", "errors", "paths.arrays", "paths.plain", "paths.result"},
     "paths.best": {
-        "", "batch", "compiled", "errors", "kernels.jit", "kernels.recursion", "paths.batch", "paths.plain",
+        "", "batch", "compiled", "each", "errors", "kernels.jit", "kernels.recursion", "paths.batch", "paths.plain",
         "paths.result", "paths.rows", "paths.scores", "pool",
     },
     "paths.walk": {
-        "compiled", "errors", "inputs", "kernels.jit", "omega", "paths.plain", "paths.result", "paths.threshold",
+        "batch", "compiled", "each", "errors", "inputs", "kernels.jit", "omega", "paths.plain", "paths.result",
+        "paths.threshold",
     },
     "paths.density": {
-        "compiled", "errors", "inputs", "omega", "paths.arrays", "paths.checked", "paths.plain", "paths.threshold",
-        "run",
+        "batch", "compiled", "each", "errors", "inputs", "omega", "paths.arrays", "paths.checked", "paths.plain",
+        "paths.threshold", "run",
     },
     "paths.averages": {
-        "compiled", "errors", "inputs", "kinds", "omega", "paths.arrays", "paths.density", "paths.noded", "paths.plain",
-        "paths.rows", "run",
+        "batch", "compiled", "each", "errors", "inputs", "kinds", "omega", "paths.arrays", "paths.density",
+        "paths.noded", "paths.plain", "paths.rows", "run",
     },
     "paths.support": {
-        "compiled", "errors", "omega", "paths.arrays", "paths.best", "paths.density", "paths.plain", "paths.result",
+        "batch", "compiled", "each", "errors", "omega", "paths.arrays", "paths.best", "paths.density", "paths.plain",
+        "paths.result",
     },
     "paths.marginals": {
-        "compiled", "errors", "inputs", "omega", "paths.arrays", "paths.noded", "paths.plain", "reference", "run",
+        "batch", "compiled", "each", "errors", "inputs", "omega", "paths.arrays", "paths.noded", "paths.plain",
+        "reference", "run",
     },
     "plot_checks": {"compiled", "errors", "graph", "kinds"},
     "plot": {"compiled", "errors", "plot_checks"},
@@ -246,9 +250,12 @@ ALLOWED = {
     "nn.walks": {"compiled", "compiler", "edge_arrays", "errors", "graph", "inputs", "nn.memory", "nn.tensors"},
     "nn.targets": {"compiled", "errors", "inputs", "nn", "nn.tensors", "nn.walks", "omega", "run"},
     "nn.fitted": {"compiled", "errors", "inputs", "nn.targets", "nn.tensors", "nn.walks"},
+    "nn.batch_losses": {
+        "batch", "each", "errors", "inputs", "layout", "nn.fitted", "nn.tensors", "run",
+    },
     "nn.losses": {
-        "compiled", "errors", "inputs", "nn.fitted", "nn.learnable", "nn.targets", "nn.tensors", "nn.walks", "omega",
-        "run",
+        "batch", "compiled", "errors", "inputs", "nn.batch_losses", "nn.fitted", "nn.learnable", "nn.targets",
+        "nn.tensors", "nn.walks", "omega", "run",
     },
     "nn.divergence": {"errors", "graphs", "nn.costs", "nn.fitted", "nn.losses", "omega"},
     "nn": {
@@ -265,7 +272,13 @@ ALLOWED = {
 
 #: The imports against the order, made inside a function when the first tensor, or batch of graphs, arrives.
 #: The package itself imports its public modules when they are asked for by attribute.
-LATE = {"": {""}, "omega": {"axis"}, "kinds": {"nn.run", "nn.unrolled"}, "run": {"side_by_side"}}
+LATE = {
+    "": {""},
+    "omega": {"axis"},
+    "each": {"side_by_side"},
+    "kinds": {"nn.run", "nn.unrolled"},
+    "run": {"side_by_side"},
+}
 
 
 def module_of(path: Path) -> str:

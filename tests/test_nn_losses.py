@@ -608,3 +608,70 @@ def test_pairs_on_a_grid_with_a_band_find_its_nodes():
     np.testing.assert_allclose(score, dagdp.dp_value(dag, cost, dagdp.HardMax(), minimize=True), atol=1e-12)
     with pytest.raises(InputError, match=r"pairs\[1\] is \[0, 3\], a cell outside the band of the grid"):
         Target.from_pairs(dag, [[0, 0], [0, 3]])
+
+
+# ---- batches of different graphs ----
+
+
+@pytest.mark.parametrize("batch", [(), (2,)], ids=str)
+@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
+def test_losses_of_a_batch_of_graphs_are_those_of_each(batch, minimize):
+    graphs, rng = [trellis(2, 2), trellis(3, 2)], np.random.default_rng(0)
+    compiled = dagdp.compile_batch(graphs)
+    theta = [torch.tensor(random_theta(graph, rng, batch), requires_grad=True) for graph in graphs]
+    targets = [Target.from_tags(d, rng.integers(0, 2, (*batch, T))) for d, T in zip(compiled.dags, (2, 3), strict=True)]
+    costs = [hamming_cost(target, own) for target, own in zip(targets, theta, strict=True)]
+    kept = {"minimize": minimize}
+    for loss, more in (
+        (structured_loss, (SquaredL2(0.7), costs)),
+        (perceptron_loss, ()),
+        (hinge_loss, (costs,)),
+        (crf_loss, (0.7,)),
+        (fenchel_young_loss, (SquaredL2(0.7),)),
+    ):
+        found = loss(compiled, theta, targets, *more, reduction="none", **kept)
+        alone = []
+        for g, dag in enumerate(compiled.dags):
+            own = [part[g] if part is costs else part for part in more]
+            alone.append(loss(dag, theta[g], targets[g], *own, reduction="none", **kept))
+        torch.testing.assert_close(found, torch.stack(alone, -1))
+        total = loss(compiled, theta, targets, *more, **kept)
+        torch.testing.assert_close(total, torch.stack(alone).mean())
+        wanted = torch.autograd.grad(torch.stack(alone).mean(), theta)
+        for ours, others in zip(torch.autograd.grad(total, theta), wanted, strict=True):
+            torch.testing.assert_close(ours, others)
+
+
+def test_losses_of_a_batch_that_shares_potentials():
+    graphs, rng = [linear_chain(T, 2) for T in (3, 2)], np.random.default_rng(1)
+    own = [random_theta(graph, rng) for graph in graphs]
+    common = ["transition", "start", "end"]
+    compiled = dagdp.compile_batch(graphs, shared=common)
+    theta = {name: torch.tensor(own[0][name], requires_grad=True) for name in common}
+    theta["emission"] = [torch.tensor(part["emission"]) for part in own]
+    targets = [Target.from_tags(dag, [0] * T) for dag, T in zip(compiled.dags, (3, 2), strict=True)]
+    apart = [{name: theta[name] for name in common} | {"emission": emission} for emission in theta["emission"]]
+    costs = [hamming_cost(target, part, "emission") for target, part in zip(targets, apart, strict=True)]
+    cost = {"emission": [part["emission"] for part in costs]}
+    found = hinge_loss(compiled, theta, targets, cost, reduction="sum")
+    zipped = zip(compiled.dags, apart, targets, costs, strict=True)
+    alone = sum(hinge_loss(*parts) for parts in zipped)
+    torch.testing.assert_close(found, alone)
+    leaves = [theta[name] for name in common]
+    for ours, others in zip(torch.autograd.grad(found, leaves), torch.autograd.grad(alone, leaves), strict=True):
+        torch.testing.assert_close(ours, others)
+
+
+def test_losses_of_a_batch_refuse_what_is_no_target():
+    graphs = [Graph.from_edges([0, 0], [1, 2], ends=[1, 2]), Graph.from_edges([0], [1])]
+    compiled = dagdp.compile_batch(graphs)
+    theta, targets = [torch.zeros(2), torch.zeros(1)], [Target(compiled.dags[0], [0]), Target(compiled.dags[1], [0])]
+    assert fenchel_young_loss(compiled, theta, targets, SquaredL2(1.0), end=[1, None]).item() == 0.0
+    with pytest.raises(InputError, match=r"^graph 0: the target stops at node 1, which is no end"):
+        crf_loss(compiled, theta, targets, end=[2, None])
+    with pytest.raises(InputError, match=r"^target is a list of 1; expected a list with a Target"):
+        crf_loss(compiled, theta, targets[:1])
+    with pytest.raises(InputError, match=r"^graph 0: the target was made for another"):
+        crf_loss(compiled, theta, targets[::-1])
+    with pytest.raises(InputError, match=r"^dag is a CompiledBatch, and this function takes one graph"):
+        relaxed_loss(compiled, theta, targets)

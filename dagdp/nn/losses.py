@@ -6,6 +6,10 @@ theta; computes one number for each batch item, and reduces them by `reduction`:
 options (`threads=`, `backend=`) go to the `dagdp` functions. A ragged batch ends where its targets do: pass
 `end=target.end`. All are differentiable in theta; where a target goes over a forbidden edge the loss of that item
 is +inf and its gradient 0.
+
+The losses by name, `relaxed_loss` excepted, take a batch of different graphs (`dagdp.compile_batch`): theta and cost as
+`dagdp.dp_value` takes theta then, target a list with a `Target` (or Y) for each graph, made with `batch.dags[g]`, and
+`end` a list. There is one number for each graph, [*batch, graphs].
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.inputs import checked, collect
+from dagdp.inputs import checked_options, collect
+from dagdp.nn.batch_losses import fitted_to_graphs, gap_of_batch
 from dagdp.nn.fitted import check_options, fitted
 from dagdp.nn.learnable import Learnable
 from dagdp.nn.targets import Target
@@ -33,7 +40,7 @@ COMMON = ENGINE | {"reduction", "end", "minimize"}
 
 
 def structured_loss(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     target: Any,
     omega: Omega | Learnable | None = None,
@@ -66,6 +73,8 @@ def structured_loss(
     (0.5, [1.0, -1.0, 1.0])
     """
     check_options("structured_loss", options, ENGINE)
+    if isinstance(dag, CompiledBatch):
+        return reduced(gap_of_batch(dag, theta, target, omega, cost, end=end, minimize=minimize, **options), reduction)
     asked = fitted(dag, theta, target, end, cost)
     run: dict[str, Any] = {"omega": omega, "end": end, "minimize": minimize, **options}
     value = dp_value(dag, asked.augmented(-1.0 if minimize else 1.0), **run)
@@ -74,7 +83,7 @@ def structured_loss(
     return reduced(torch.where(score.isinf(), torch.inf, gap).expand(asked.batch), reduction)
 
 
-def perceptron_loss(dag: CompiledDAG, theta: Any, target: Any, **options: Any) -> Tensor:
+def perceptron_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, **options: Any) -> Tensor:
     """max over paths of <Y', θ> - <Y, θ>: ℓ_{0,0}, the structured perceptron. 0 where the target is a best path.
 
     >>> import dagdp
@@ -86,7 +95,7 @@ def perceptron_loss(dag: CompiledDAG, theta: Any, target: Any, **options: Any) -
     return structured_loss(dag, theta, target, HardMax(), **options)
 
 
-def hinge_loss(dag: CompiledDAG, theta: Any, target: Any, cost: Any, **options: Any) -> Tensor:
+def hinge_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, cost: Any, **options: Any) -> Tensor:
     """max over paths of <Y', θ + C> - <Y, θ>: ℓ_{C,0}, the structured hinge (margin) loss.
 
     At least the cost <Y', C> of the best path Y'. For C see `hamming_cost`.
@@ -101,7 +110,7 @@ def hinge_loss(dag: CompiledDAG, theta: Any, target: Any, cost: Any, **options: 
     return structured_loss(dag, theta, target, HardMax(), cost, **options)
 
 
-def crf_loss(dag: CompiledDAG, theta: Any, target: Any, gamma: float = 1.0, **options: Any) -> Tensor:
+def crf_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, gamma: float = 1.0, **options: Any) -> Tensor:
     """-γ log p(Y), with p(Y) ∝ exp(<Y, θ>/γ): ℓ_{0,-H}, the negative log-likelihood of a CRF.
 
     >>> import dagdp
@@ -115,7 +124,7 @@ def crf_loss(dag: CompiledDAG, theta: Any, target: Any, gamma: float = 1.0, **op
 
 
 def fenchel_young_loss(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     target: Any,
     omega: Omega | Learnable | None = None,
@@ -137,14 +146,25 @@ def fenchel_young_loss(
     0.0
     """
     check_options("fenchel_young_loss", options, ENGINE | {"cost", "minimize"})
-    target = fitted(dag, theta, target, end, options.get("cost")).target
+    nodes: Any
+    if isinstance(dag, CompiledBatch):
+        asked = fitted_to_graphs(dag, theta, target, end)
+        ends = [None] * len(asked) if end is None else end
+        pairs = zip(asked, ends, strict=True)
+        nodes = np.stack([_nodes(own.dag, own.target, node) for own, node in pairs], -1)
+    else:
+        target = fitted(dag, theta, target, end, options.get("cost")).target
+        nodes = _nodes(dag, target, end)
     gap = structured_loss(dag, theta, target, omega, reduction="none", end=end, **options)
-    unit = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, None)
+    unit = checked_options(omega.operator() if isinstance(omega, Learnable) else omega, None)
     gamma = omega.temperature() if isinstance(omega, Learnable) else unit.gamma
     corner = gamma * (unit.corner - unit.conjugate(unit.corner))  # type: ignore[attr-defined]
-    joined = 1 if end is None and dag.ends.size > 1 else 0  # the extra node over several ends is visited as well
-    nodes = torch.as_tensor(target.lengths + joined, dtype=gap.dtype, device=gap.device)
-    return reduced(gap + corner * nodes, reduction)
+    return reduced(gap + corner * torch.as_tensor(nodes, dtype=gap.dtype, device=gap.device), reduction)
+
+
+def _nodes(dag: CompiledDAG, target: Target, end: Any) -> Any:
+    """[*batch] nodes that a path visits after its start; the extra node over several ends is visited as well."""
+    return target.lengths + (1 if end is None and dag.ends.size > 1 else 0)
 
 
 def hamming_cost(target: Target, theta: Any, name: str | None = None) -> Any:

@@ -15,12 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import for_each_graph, like_theta, pack, scalars
 from dagdp.errors import InputError
-from dagdp.inputs import checked
+from dagdp.inputs import checked, checked_options
 from dagdp.kinds import is_tensor
 from dagdp.omega import HardMax, Omega
-from dagdp.paths.arrays import constant, double, host, like, namespace, repeated
+from dagdp.paths.arrays import (
+    answer_type,
+    cast,
+    constant,
+    double,
+    host,
+    like,
+    namespace,
+    repeated,
+    settled,
+)
 from dagdp.paths.density import Density, density, refuse_lost
 from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question, ask
@@ -28,15 +40,54 @@ from dagdp.paths.rows import entropies
 from dagdp.run import dp_jvp, dp_value, value_and_slope
 
 
+def _expectation_at_once(
+    dag: CompiledBatch, theta: Any, omega: Omega | None, cost: Any, minimize: bool = False, end: Any = None
+) -> Any:
+    """`expectation` of a batch of graphs, where costs have the form of theta."""
+    return dp_jvp(dag, theta, cost, omega, minimize=minimize, end=end) if like_theta(dag, cost) else None
+
+
+def _entropy_at_once(
+    dag: CompiledBatch, theta: Any, omega: Omega | None = None, minimize: bool = False, end: Any = None
+) -> Any:
+    """`entropy` of a batch of graphs under the closed form."""
+    chosen = checked_options(omega, None)
+    if chosen.solver != "exponential" or chosen.corner != 1:
+        return None
+    arrays = pack(dag, theta, "theta", {"minimize": minimize, "end": end})[0]
+    blocks, sign = list(map(double, arrays)), -1.0 if minimize else 1.0
+    alone = settled(arrays)
+    blocks = list(map(host, blocks)) if alone else blocks
+    fixed, xp = list(map(constant, blocks)), namespace(blocks[0])
+    finite = [xp.where(xp.isfinite(block), block, xp.zeros_like(block)) for block in fixed]
+    whole, still, along = (_by_name(dag, own) for own in (blocks, fixed, finite))
+    ended = (dag if end is None else dag.ending(end)).packed
+    if alone:
+        value, mean = value_and_slope(ended, whole, along, omega, minimize=minimize, end=None)
+    else:
+        value = dp_value(ended, still, omega, minimize=minimize)
+        mean = dp_jvp(ended, whole, along, omega, minimize=minimize)
+    found = _of_score_and_value(value, mean, sign, chosen.gamma)
+    return cast(like(arrays[0], found), answer_type(arrays))
+
+
+@for_each_graph(scalars, at_once=_expectation_at_once)
 def expectation(
-    dag: CompiledDAG, theta: Any, omega: Omega | None, cost: Any, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch,
+    theta: Any,
+    omega: Omega | None,
+    cost: Any,
+    *,
+    minimize: bool = False,
+    end: Any = None,
 ) -> Any:
     """E_p[Σ_{e in Y} cost_e], the mean over the path distribution of what edges cost: array [*batch].
 
     One tangent pass, <E, cost> (Algorithm 2, A1); differentiable from torch in theta and in cost.
 
     cost : [*batch, edges] or [edges], finite: one number for each edge in the user's order; or keyed and shaped
-        like theta, as the z of `dp_jvp`.
+        like theta, as the z of `dp_jvp`. Of a batch of different graphs: in the form of theta, or a list with an array
+        [*batch, edges] for each graph, or such arrays side by side; what can be both has the form of theta.
     Other parameters and errors are those of `dp_value`. An item without a path has expectation 0.
 
     Example
@@ -55,8 +106,9 @@ def expectation(
     return question.answer(_mean(question, omega, xp.concatenate((given, joint), -1)))
 
 
+@for_each_graph(scalars, at_once=_entropy_at_once)
 def entropy(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
 ) -> Any:
     """H(p) = -Σ_Y p(Y) log p(Y) of the path distribution, in nats: array [*batch], >= 0 but for rounding.
 
@@ -92,14 +144,25 @@ def _closed_entropy(question: Question, omega: Omega) -> Any:
         mean = dp_jvp(dag, formed(question, blocks), formed(question, finite), omega, **options)
     else:
         value, mean = value_and_slope(dag, formed(question, blocks), formed(question, finite), omega, **options)
+    return _of_score_and_value(value, mean, question.sign, omega.gamma)
+
+
+def _by_name(batch: CompiledBatch, blocks: list[Any]) -> Any:
+    """Arrays of all graphs side by side as `CompiledBatch.packed` takes theta."""
+    whole = {part.name: block for part, block in zip(batch.layout.sections, blocks, strict=True)}
+    return whole.get(None, whole)
+
+
+def _of_score_and_value(value: Any, mean: Any, sign: float, gamma: float) -> Any:
+    """The entropy of DP_Ω(θ) and the mean score, 0 where there is no path."""
+    xp = namespace(value)
     possible = xp.isfinite(value)
-    return (
-        xp.where(possible, question.sign * (xp.where(possible, value, xp.zeros_like(value)) - mean), 0.0) / omega.gamma
-    )
+    return xp.where(possible, sign * (xp.where(possible, value, xp.zeros_like(value)) - mean), 0.0) / gamma
 
 
+@for_each_graph(scalars)
 def cross_entropy(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     other: Any,
     omega: Omega | None = None,
@@ -129,8 +192,9 @@ def cross_entropy(
     return p.answer(_crossed(p, omega, others, -_mean_log(p, omega, others)))
 
 
+@for_each_graph(scalars)
 def kl_divergence(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     other: Any,
     omega: Omega | None = None,
@@ -193,7 +257,7 @@ def _crossed(question: Question, omega: Omega | None, other: Density, mean: Any)
     return mean
 
 
-def _pair(dag: CompiledDAG, theta: Any, other: Any, minimize: bool, end: Any) -> tuple[Question, Question]:
+def _pair(dag: Any, theta: Any, other: Any, minimize: bool, end: Any) -> tuple[Question, Question]:
     """Both distributions, as tensors where one of them is given as such."""
     p, r = ask(dag, theta, minimize, end), ask(dag, other, minimize, end)
     return _beside(p, r.arrays[0]), _beside(r, p.arrays[0])
@@ -206,7 +270,7 @@ def _beside(question: Question, other: Any) -> Question:
     return question
 
 
-def _like_edges(dag: CompiledDAG, cost: Any) -> bool:
+def _like_edges(dag: Any, cost: Any) -> bool:
     """Whether a cost has one number for each edge, and is not shaped like theta."""
     if isinstance(cost, Mapping):
         return False

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from dagdp.batch import CompiledBatch, build_batch
+from dagdp.each import Asked
 from dagdp.graph import Graph
 from dagdp.kinds import is_tensor
 from dagdp.layout import NUMPY, Numbers, leaves
 from dagdp.omega import HardMax
 from dagdp.paths.arrays import host, like
-from dagdp.paths.result import Paths
+from dagdp.paths.result import Paths, of_graphs
 from dagdp.run import dp_value, dp_value_and_grad
 
 
@@ -35,6 +36,8 @@ _known: weakref.WeakKeyDictionary[CompiledBatch, _Edges] = weakref.WeakKeyDictio
 
 def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Paths:
     """`best_path` of every graph: `Paths` with leading axes [*batch, graphs]."""
+    if len(batch) == 0:
+        return of_graphs(Asked(batch, {}, ()), [])
     known = _edges(batch)
     tensor = next((leaf for leaf in leaves(theta) if is_tensor(leaf)), None)
     kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(host(value), label))
@@ -47,7 +50,8 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
     paths = _laid_out(known, len(batch), value.shape, marked["edge"].reshape(-1, known.owner.size) > 0.5)
     dtype = np.result_type(*(array.dtype if array.dtype.kind == "f" else np.float64 for array in packed))
     value = value.astype(dtype, copy=False)
-    return Paths(*(like(tensor, array) if tensor is not None else array for array in (value, *paths)))
+    scores, edges, nodes, lengths = (like(tensor, array) for array in (value, *paths))
+    return Paths(scores, edges, nodes, lengths)
 
 
 def _numbers(batch: CompiledBatch) -> list[int | None]:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from dagdp import pool
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import SMALL, CompiledDAG
+from dagdp.each import for_each_graph
 from dagdp.errors import InputError
 from dagdp.kernels.jit import counted, helper
 from dagdp.kernels.recursion import exceeds
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
-from dagdp.paths.result import Paths, assemble, laid_out
+from dagdp.paths.result import Paths, assemble, laid_out, of_graphs
 from dagdp.paths.rows import best_edges
 from dagdp.paths.scores import arrived, entered
 
@@ -53,7 +54,8 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = 
     return laid_out(question, edges.reshape(*question.batch, edges.shape[-1]), scores.reshape(question.batch))
 
 
-def k_best(dag: CompiledDAG, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:
+@for_each_graph(of_graphs)
+def k_best(dag: CompiledDAG | CompiledBatch, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:
     """The k distinct paths of highest score, best first: `Paths` with leading axes [*batch, k].
 
     Fewer where the graph has fewer paths without a forbidden edge; in a batch, an item that has fewer than

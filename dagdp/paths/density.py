@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import for_each_graph, scalars_of_paths
 from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.omega import Omega
@@ -26,8 +28,15 @@ from dagdp.paths.threshold import walk_weights
 from dagdp.run import dp_grad, dp_value
 
 
+@for_each_graph(scalars_of_paths)
 def path_log_prob(
-    dag: CompiledDAG, theta: Any, paths: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch,
+    theta: Any,
+    paths: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool = False,
+    end: Any = None,
 ) -> Any:
     """log p(Y) of given paths: array [*batch, *axes], -inf outside the support; differentiable from torch.
 
@@ -50,7 +59,7 @@ def path_log_prob(
     [0.5, 0.5]
     """
     question = ask(dag, theta, minimize, end)
-    edges = checked_edges(dag, question, paths)
+    edges = checked_edges(question.dag, question, paths)
     found = density(question, omega)
     xp = namespace(question.arrays[0])
     axes = edges.shape[:-1]

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import for_each_graph, of_nodes, one_each
 from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.omega import HardMax, Omega
@@ -18,8 +20,9 @@ from dagdp.reference import max_omega
 from dagdp.run import dp_grad, dp_value, dp_value_and_grad
 
 
+@for_each_graph(of_nodes)
 def node_marginals(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
 ) -> Any:
     """ē, the probability that the walk visits each node: array [*batch, nodes], nodes as the user numbered them.
 
@@ -37,7 +40,7 @@ def node_marginals(
     [1.0, 0.5, 1.0]
     """
     asked = ask(dag, theta, minimize, end)
-    question = asked.settled()
+    question, dag = asked.settled(), asked.dag
     if dag.starts.size > 1:
         flow = dp_grad(question.plain.dag, question.theta, omega, end=question.end)
         return asked.answer((flow["node"] + flow["start"])[..., : question.plain.nodes])
@@ -67,16 +70,18 @@ def _of_entries(
     return value, padded[..., question.like(read.entries)], dag.ends[read.entries[dag.ends] < 0]
 
 
+@for_each_graph(one_each)
 def gap_bound(
-    dag: CompiledDAG, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
-) -> tuple[float, float]:
-    """(low, high) such that hard value - smoothed value lies between them, whatever theta is; in theta's unit.
+    dag: CompiledDAG | CompiledBatch, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+) -> Any:
+    """(low, high), floats such that hard value - smoothed value lies between them, whatever theta is; in theta's unit.
 
     The hard value is `dp_value` under HardMax, the smoothed one under `omega`; Proposition 2 in its corrected form
     (docs/maths.md): with L <= Ω <= U at a node of fan-in D, low is the least sum of L along a path and high
     the greatest sum of U. When minimising, the signs turn.
 
     end : one node where paths end, as in `dp_value`.  Raises InputError where it is none, or no path leads there.
+    Of a batch of different graphs: a list of pairs.
 
     Example
     -------
@@ -85,8 +90,8 @@ def gap_bound(
     >>> gap_bound(dag, dagdp.SquaredL2(1.0))  # 1/4 to 1/2 where there is a choice, 1/2 where there is none
     (0.75, 1.0)
     """
-    known = plain(dag)
-    chosen = checked(dag, omega, None)
+    chosen, known = checked(dag, omega, None), plain(dag)
+    dag = known.own
     if end is not None and dag.end_nodes(end, ())[0] < 0:
         raise InputError(
             f"no path leads to end {end!r}, so there is no value to bound; expected a node that is reached"

@@ -205,7 +205,7 @@ class Question:
         return cast(self.like(values), self.dtype)
 
 
-def ask(dag: CompiledDAG, theta: Any, minimize: bool, end: Any) -> Question:
+def ask(dag: Any, theta: Any, minimize: bool, end: Any) -> Question:
     """The potentials checked as `dp_value` checks them; nothing is summed yet."""
     checked(dag, None, None)
     tensors = home_of(None, theta) is not None
@@ -238,7 +238,7 @@ def one_end(dag: CompiledDAG, end: Any) -> int:
 _known: weakref.WeakKeyDictionary[CompiledDAG, Plain] = weakref.WeakKeyDictionary()
 
 
-def plain(dag: CompiledDAG) -> Plain:
+def plain(dag: Any) -> Plain:
     """The plain form of a graph, made once for each compiled graph."""
     checked(dag, None, None)
     if dag not in _known:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import Asked, filled_up
 from dagdp.errors import InputError
 from dagdp.graph import Graph
 from dagdp.paths.arrays import host, like
@@ -25,7 +26,8 @@ class Paths:
     """Paths as arrays, from start to end, with -1 behind the last edge and the last node.
 
     Leading axes, written *axes, are [*batch] for `best_path`, [*batch, k] for `k_best`, [*batch, n] for
-    `sample_paths` and [*batch, m] for `support`. L is the length of the longest path among them. Arrays are
+    `sample_paths` and [*batch, m] for `support`; of a batch of different graphs [*batch, graphs], and k, n or m behind
+    them. L is the length of the longest path among them. Arrays are
     tensors where theta is one, constants to autograd: derivatives come from `path_log_prob` and `expectation`.
 
     scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype, rounded once (see `best_path`);
@@ -57,6 +59,7 @@ class Paths:
     edges: Any
     nodes: Any
     lengths: Any
+    inner: int = 0  # of different graphs: the axes behind that of the graphs, 1 for `k_best`
 
     def __repr__(self) -> str:
         axes, longest = tuple(self.edges.shape[:-1]), self.edges.shape[-1]
@@ -71,7 +74,7 @@ class Paths:
         The node "(start)" that `Graph.add_node` may bring is left out.
         """
         if isinstance(dag, CompiledBatch):
-            return _names_by_graph(dag, host(self.nodes))
+            return _names_by_graph(dag, host(self.nodes), self.inner)
 
         def named(nodes: Numbers) -> list[Any]:
             if nodes.ndim > 1:
@@ -79,6 +82,21 @@ class Paths:
             return _names(dag.graph, nodes)
 
         return named(host(self.nodes))
+
+    def of_graph(self, g: int) -> Paths:
+        """Of paths in different graphs those in graph g, for what takes one graph: leading axes [*batch, k].
+
+        >>> import dagdp
+        >>> batch = dagdp.compile_batch([dagdp.graphs.trellis(T, 2) for T in (2, 3)])
+        >>> paths = dagdp.best_path(batch, [np.zeros((2, 2, 2)), np.ones((3, 2, 2))])
+        >>> paths.of_graph(0).tags(batch.dags[0]).tolist()
+        [0, 0]
+        """
+        axis = self.lengths.ndim - 1 - self.inner
+        if axis < 0:
+            raise InputError("these paths are of one graph; expected those of a CompiledBatch, [*batch, graphs]")
+        place = (*[slice(None)] * axis, g)
+        return Paths(self.scores[place], self.edges[place], self.nodes[place], self.lengths[place])
 
     def entries(self, dag: CompiledDAG, name: str | None = None) -> Any:
         """Which entry of a potential each edge of the paths reads: int64 [*axes, L, axes of the potential].
@@ -92,6 +110,7 @@ class Paths:
         >>> dagdp.best_path(dag, theta).entries(dag, "transition").tolist()  # [to, from]
         [[-1, -1], [1, 1], [-1, -1]]
         """
+        _refuse_batch(dag, "entries")
         names = [potential.name for potential in dag.potentials]
         if name not in names and (name is not None or len(names) > 1):
             raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
@@ -117,6 +136,7 @@ class Paths:
         >>> dagdp.best_path(dag, np.arange(12.0).reshape(3, 2, 2)).tags(dag).tolist()
         [1, 1, 1]
         """
+        _refuse_batch(dag, "tags")
         shapes = {potential.name: potential.shape for potential in dag.potentials}
         name = "emission" if len(shapes) > 1 else dag.potentials[0].name
         if len(shapes.get(name, ())) != (2 if len(shapes) > 1 else 3):
@@ -140,17 +160,41 @@ class Paths:
         >>> dagdp.best_path(dag, np.zeros((2, 3)), minimize=True).cells(dag)[0].tolist()
         [0, 0]
         """
+        _refuse_batch(dag, "cells")
         if len(dag.potentials) > 1 or len(dag.potentials[0].shape) != 2:
             shapes = {potential.name: potential.shape for potential in dag.potentials}
             raise InputError(f"dag has potentials {shapes}; expected one of shape (N_A, N_B), as dtw_grid has")
         return self.entries(dag)
 
 
-def _names_by_graph(batch: CompiledBatch, nodes: Numbers) -> list[Any]:
-    """[*batch, graphs, L + 1] node numbers, each graph's own, as names."""
-    if nodes.ndim > 2:
-        return [_names_by_graph(batch, part) for part in nodes]
-    return [_names(graph, row) for graph, row in zip(batch.graphs, nodes, strict=True)]
+def _refuse_batch(dag: Any, what: str) -> None:
+    if isinstance(dag, CompiledBatch):
+        raise InputError(
+            f"{what} takes one graph, and was given a CompiledBatch; call "
+            f"paths.of_graph(g).{what}(batch.dags[g]) for each graph"
+        )
+
+
+def of_graphs(asked: Asked, results: list[Paths]) -> Paths:
+    """Paths [*batch, *inner] of each graph as one `Paths` [*batch, graphs, *inner], filled up with length 0."""
+    if not results:
+        none = np.zeros((0, 0), np.int64)
+        return Paths(np.zeros(0), none, np.full((0, 1), -1), np.zeros(0, np.int64))
+    axis = len(asked.shape)
+    fills = {"scores": -np.inf * asked.sign, "edges": -1, "nodes": -1, "lengths": 0}
+    arrays = {name: filled_up([getattr(own, name) for own in results], axis, fill) for name, fill in fills.items()}
+    return Paths(**arrays, inner=results[0].lengths.ndim - axis)
+
+
+def _names_by_graph(batch: CompiledBatch, nodes: Numbers, inner: int) -> list[Any]:
+    """[*batch, graphs, *inner, L + 1] node numbers, each graph's own, as names."""
+    if nodes.ndim > 2 + inner:
+        return [_names_by_graph(batch, part, inner) for part in nodes]
+
+    def named(graph: Graph, own: Numbers) -> list[Any]:
+        return [named(graph, part) for part in own] if own.ndim > 1 else _names(graph, own)
+
+    return [named(graph, own) for graph, own in zip(batch.graphs, nodes, strict=True)]
 
 
 def _names(graph: Graph, nodes: Numbers) -> list[Hashable]:

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import Asked, counts, filled_up, for_each_graph
 from dagdp.errors import InputError
 from dagdp.omega import Omega
 from dagdp.paths.arrays import host
 from dagdp.paths.best import ranked
 from dagdp.paths.density import Density, density
 from dagdp.paths.plain import Plain, Question, ask, one_end, plain
-from dagdp.paths.result import Paths, assemble
+from dagdp.paths.result import Paths, assemble, of_graphs
 
 
 class Support(NamedTuple):
@@ -24,8 +26,16 @@ class Support(NamedTuple):
     paths: Paths  # leading axes [*batch, m]
 
 
+def _supports(asked: Asked, results: list[Support]) -> Support:
+    paths = of_graphs(asked, [own.paths for own in results])
+    if not results:
+        return Support(np.zeros((0, 0)), paths)
+    return Support(filled_up([own.probabilities for own in results], len(asked.shape), 0.0), paths)
+
+
+@for_each_graph(_supports)
 def support(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     limit: int = 1000,
@@ -70,8 +80,9 @@ def support(
     return Support(question.answer(probabilities), paths)
 
 
+@for_each_graph(counts)
 def support_size(
-    dag: CompiledDAG, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
 ) -> Any:
     """How many paths have non-zero probability, as in `support`: a Python int, or an object array of them [*batch].
 
@@ -93,8 +104,11 @@ def support_size(
     return made.reshape(question.batch)[()]
 
 
-def count_paths(dag: CompiledDAG, end: Any = None) -> int:
+@for_each_graph(counts)
+def count_paths(dag: CompiledDAG | CompiledBatch, end: Any = None) -> Any:
     """How many paths lead from a start to an end, exactly, as a Python int of any size; parallel edges count apart.
+
+    Of a batch of different graphs an object array of them [graphs].
 
     end : the one node where paths end; default: the ends of the graph. Raises InputError as `dp_value` does.
 
@@ -105,7 +119,7 @@ def count_paths(dag: CompiledDAG, end: Any = None) -> int:
     2
     """
     known = plain(dag)
-    node = known.end if end is None else one_end(dag, end)
+    node = known.end if end is None else one_end(known.own, end)
     return _count(known, np.ones(known.parents.size, bool), node)
 
 

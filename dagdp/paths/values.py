@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import for_each_graph, of_edges, of_nodes
 from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.omega import Omega
@@ -15,8 +17,9 @@ from dagdp.paths.plain import Question, ask
 from dagdp.paths.rows import best_through, values_of_nodes, visited_before
 
 
+@for_each_graph(of_nodes)
 def node_values(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     *,
@@ -57,7 +60,8 @@ def node_values(
     return _signed(question, values)
 
 
-def max_marginals(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
+@for_each_graph(of_edges)
+def max_marginals(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
     """The score of the best path through each edge: array [*batch, edges], in the order of `add_edge`.
 
     Forward v at the edge's parent, its weight, and backward v at its child, under HardMax; the largest of them
@@ -76,7 +80,8 @@ def max_marginals(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: 
     return _signed(question, best_through(question)[1])
 
 
-def slack(dag: CompiledDAG, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
+@for_each_graph(of_edges)
+def slack(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
     """How far each edge is from optimal: array [*batch, edges], >= 0, in theta's unit and dtype.
 
     The score of the best path less that of the best path through the edge (`max_marginals`; the other way round when

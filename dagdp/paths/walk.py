@@ -7,18 +7,41 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.batch import CompiledBatch
 from dagdp.compiled import CompiledDAG
+from dagdp.each import for_each_graph
 from dagdp.errors import InputError
 from dagdp.inputs import checked
 from dagdp.kernels.jit import helper
 from dagdp.omega import Omega
 from dagdp.paths.plain import ask
-from dagdp.paths.result import Paths, assemble
+from dagdp.paths.result import Paths, assemble, of_graphs
 from dagdp.paths.threshold import walk_weights
 
 
+def _is_torch_generator(value: Any) -> bool:
+    """Whether the value is a torch generator of random numbers. Without torch imported there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Generator)
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    """A generator of random numbers from what the user gave."""
+    if _is_torch_generator(seed):  # one number of it, so that the next call draws other paths
+        torch = sys.modules["torch"]
+        seed = int(torch.randint(2**63 - 1, (), generator=seed, device=seed.device))
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"seed is {seed!r}: {error}; expected None, an integer >= 0 or a sequence of them, or a generator, NumPy's "
+            "or torch's"
+        ) from None
+
+
+@for_each_graph(of_graphs, once={"seed": _generator})
 def sample_paths(
-    dag: CompiledDAG,
+    dag: CompiledDAG | CompiledBatch,
     theta: Any,
     omega: Omega | None = None,
     n: int = 1,
@@ -35,7 +58,8 @@ def sample_paths(
 
     seed : whatever `numpy.random.default_rng` takes: an integer >= 0, a sequence of them, a `numpy.random.Generator`;
         or a `torch.Generator`, of which one number is drawn as the seed. The same seed gives the same paths, a
-        generator that went on gives others. None: fresh ones.
+        generator that went on gives others. None: fresh ones. Of a batch of different graphs one generator serves all
+        graphs, in their order.
     Other parameters and errors are those of `dp_value`; InputError where n is not a positive number, for any other
     seed, and where an item has no path.
 
@@ -65,26 +89,6 @@ def sample_paths(
             "takes a forbidden edge; expected a path for every item: leave such items out"
         )
     return assemble(question, edges.reshape(*question.batch, int(n), known.longest), draws=True)
-
-
-def _is_torch_generator(value: Any) -> bool:
-    """Whether the value is a torch generator of random numbers. Without torch imported there is none."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Generator)
-
-
-def _generator(seed: Any) -> np.random.Generator:
-    """A generator of random numbers from what the user gave."""
-    if _is_torch_generator(seed):  # one number of it, so that the next call draws other paths
-        torch = sys.modules["torch"]
-        seed = int(torch.randint(2**63 - 1, (), generator=seed, device=seed.device))
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"seed is {seed!r}: {error}; expected None, an integer >= 0 or a sequence of them, or a generator, NumPy's "
-            "or torch's"
-        ) from None
 
 
 @helper

@@ -69,7 +69,7 @@ def _read(question: Question, edges: NDArray[np.int64]) -> tuple[NDArray[np.floa
     behind = np.full(question.plain.parents.size - question.plain.edges + 1, -1)  # edges into the joint, and -1
     for k, (potential, block) in enumerate(zip(dag.potentials, question.blocks, strict=True)):
         entry = np.concatenate([potential.index, behind])[edges]
-        item = np.arange(len(edges))[:, None, None] if block.shape[0] > 1 else 0
+        item = np.arange(len(edges))[:, None, None] if block.shape[0] != 1 else 0
         read = np.where(entry >= 0, block[item, np.maximum(entry, 0)].astype(np.float64), 0.0) * question.sign
         kind = int(k in dag.hoisted)
         parts[kind] = read if parts[kind] is nothing else parts[kind] + read

@@ -8,8 +8,8 @@ are pinned to one core, where the system can, and take turns on each row. A turn
 once; a row's time is the minimum of its turns.
 
 Rows: the cases of bench_engine.py (a selection; `--all` has every operator and type), calls so small that overhead is
-all there is, questions that were cliffs once, and the processor time of the first compilation, and of the first value
-and gradient, of a fresh process with an empty cache folder.
+all there is, questions that were cliffs once, and the processor time of a fresh process, with an empty cache folder,
+for its first compilation, its first value and gradient, and `import dagdp.nn`.
 `--only` takes parts of row names, and chooses from all rows.
 
 Machines are shared. A row whose ratio lies beyond 1.05, or below 1/1.05, is measured again up to three times, by new
@@ -43,7 +43,7 @@ HERE = Path(__file__).resolve()
 ROW_BOUND, MEAN_BOUND = 1.05, 1.02
 AGAIN = 3  # times that a doubtful row is measured anew
 BURST = 0.005  # seconds that a turn repeats its call for
-COLD, COLD_COMPILE = "first call, cold", "first compile, cold"
+COLD, COLD_COMPILE, COLD_IMPORT = "first call, cold", "first compile, cold", "import dagdp.nn after torch"
 SIDES = ("base", "new")
 QUICK = ("small, 3 edges, value", "small, 3 edges, value+grad")
 
@@ -227,6 +227,16 @@ def cold_compile() -> float:
     return time.process_time() - began
 
 
+def cold_import() -> float:
+    """Processor seconds of a process's `import dagdp.nn`, torch being there."""
+    import torch  # noqa: F401
+
+    began = time.process_time()
+    import dagdp.nn  # noqa: F401
+
+    return time.process_time() - began
+
+
 def cold_call() -> float:
     """Processor seconds of a process's first value and gradient; imports and the graph's compilation are left out."""
     import numpy as np
@@ -270,7 +280,7 @@ def work(checkout: Path, core: int) -> None:
             elif asked == "turn":
                 answer = turn(calls[given[0]], core)
             else:
-                answer = {COLD: cold_call, COLD_COMPILE: cold_compile}[given[0]]()
+                answer = {COLD: cold_call, COLD_COMPILE: cold_compile, COLD_IMPORT: cold_import}[given[0]]()
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"
         print(json.dumps(answer), file=answers, flush=True)
@@ -364,17 +374,17 @@ class Duel:
         """All rows that NEW knows, and whether they are of the selection."""
         with Side(self.checkouts[1], self.core) as side:
             side.ask("rows")
-            return [*map(tuple, side.answer()), (COLD, True), (COLD_COMPILE, True)]
+            return [*map(tuple, side.answer()), (COLD, True), (COLD_COMPILE, True), (COLD_IMPORT, True)]
 
     def measure(self, rows: Sequence[str]) -> None:
         """Each row once more, by workers made for it."""
         with ExitStack() as held:
             sides = [held.enter_context(Side(checkout, self.core)) for checkout in self.checkouts]
             for row in rows:
-                if row not in (COLD, COLD_COMPILE):
+                if row not in (COLD, COLD_COMPILE, COLD_IMPORT):
                     self.warm(row, sides)
                     print(f"{self.ratios.get(row, math.nan):6.3f} so far: {row}", file=sys.stderr, flush=True)
-        for row in {COLD, COLD_COMPILE} & {*rows}:
+        for row in {COLD, COLD_COMPILE, COLD_IMPORT} & {*rows}:
             for _ in range(2):
                 self.cold(row)
 

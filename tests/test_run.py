@@ -516,7 +516,7 @@ def test_an_entry_out_of_range_counts_where_a_path_to_the_end_reads_it(name, ome
             for entry in rng.permutation(np.argwhere(read[item][k]))[:1].tolist():
                 place = (item, *entry)
                 kept, block[place] = block[place], np.nan
-                label = what if dag.potentials[k].name is None else rf"{what}\['{dag.potentials[k].name}'\]"
+                label = rf"{what}\['{dag.potentials[k].name}'\]" if isinstance(own, dict) else what
                 with pytest.raises(InputError, match=rf"^{label}\[{', '.join(map(str, place))}\] is nan"):
                     dp_hvp(dag, bad, along, omega, **options)
                 block[place] = kept

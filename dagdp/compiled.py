@@ -48,11 +48,13 @@ class CompiledDAG:
     weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry, of one potential
     serial: int = field(init=False)  # its name where only numbers can go
     calls: dict[Any, Any] = field(init=False)  # what `dagdp.call` worked out for calls of one form
-    named: bool = field(init=False)  # whether nodes have names: a field, which torch.compile can follow
+    named: bool = field(init=False)  # whether nodes have names; fields, which torch.compile can follow
+    ends_by_length: Any = field(init=False)  # the graph's
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calls", {})
         object.__setattr__(self, "named", self.graph.nodes is not None)
+        object.__setattr__(self, "ends_by_length", self.graph.ends_by_length)
         object.__setattr__(self, "serial", enrolled(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -203,7 +205,7 @@ class CompiledDAG:
         >>> np.exp(dagdp.dp_value(dag, theta, end=dag.ends_of([1, 3]))).round(6).tolist()  # 2 and 8 state sequences
         [2.0, 8.0]
         """
-        return ends_of_lengths(self.graph.ends_by_length, lengths, most)
+        return ends_of_lengths(self.ends_by_length, lengths, most)
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""

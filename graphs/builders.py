@@ -98,6 +98,7 @@ def _edges_of_linear_chain(T: int, S: int, ragged: bool) -> tuple[Any, Any, list
 
 
 _shelf = Shelf()
+NOT_GROWN = (np.ndarray, list, tuple, int, float)  # a tuple: torch.compile cannot follow a union of types
 
 
 def compiled(builder: Callable[..., Graph], *arguments: Any, axes: int = 0, grown: tuple[Any, ...] = ()) -> CompiledDAG:
@@ -123,7 +124,7 @@ def ends_in(dag: CompiledDAG, lengths: Any, own: tuple[int, ...], data: tuple[in
     >>> ends_in(dag, [1, 3], (3,), (2,)).tolist(), ends_in(dag, None, (2,), (2,))
     ([7, 9], 8)
     """
-    rule = dag.graph.ends_by_length
+    rule = dag.ends_by_length
     if lengths is None:
         if rule is None:
             return None
@@ -191,7 +192,7 @@ def may_grow(values: Any) -> bool:
     >>> may_grow(np.ones(2)), may_grow([1.0])
     (True, False)
     """
-    return type(values) is np.ndarray or not isinstance(values, np.ndarray | list | tuple | int | float)
+    return type(values) is np.ndarray or not isinstance(values, NOT_GROWN)
 
 
 def sizes(array: Any, count: int) -> tuple[int, ...]:

@@ -851,7 +851,7 @@ def test_ends_of_a_form_that_was_met_are_looked_at_anew():
         assert dp_value(dag, both, HardMax(), end=np.array([0, 1])).tolist() == [0, 2]
         with pytest.raises(InputError, match="end has dtype float64"):
             dp_value(dag, both, HardMax(), end=np.array([1.0, 2.0]))
-    assert any(form[2] is not None for form in dag.calls)
+    assert any(form[3] is not None for form in dag.calls)
     graph = Graph(ends=["b", "c"])
     graph.add_edge("a", "b")
     graph.add_edge("b", "c")

@@ -268,6 +268,7 @@ def local_weights(
     threads: int | None = None,
 ) -> NDArray[np.float64]:
     """q: see `dagdp.local_weights`."""
+    omega = checked(dag, omega, threads)
     _, arrays, batches = collect(dag, theta)
     batch = batch_of(batches, [], terminal_shape(start, end, dag))
     weights = arrange(isinstance(theta, dict), arrays, batches, batch, np.float64)
@@ -277,7 +278,7 @@ def local_weights(
     q = np.zeros((ends.size, dag.graph.num_edges))
     for b, at in enumerate(ends):
         edges = sign * _edge_weights(dag, weights, b)
-        item = _Item(dag, edges, Negentropy(1.0) if omega is None else omega, int(at))
+        item = _Item(dag, edges, omega, int(at))
         item.forward(int(starts[b]) if starts.size else None)
         q[b] = item.per_edge(item.weights_before_end(), dag.graph.num_edges)
     return q.reshape(*batch, dag.graph.num_edges)

@@ -17,7 +17,7 @@ from dagdp.compiled import CompiledDAG
 from dagdp.faults import raise_first_fault
 from dagdp.infeasible import refuse_infeasible, refuses
 from dagdp.inputs import Weights, arrange, batch_of, checked, collect, terminal_shape
-from dagdp.omega import Negentropy, Omega
+from dagdp.omega import Omega
 
 Row = list[float]
 
@@ -27,6 +27,7 @@ def max_omega(x: Row, omega: Omega) -> tuple[float, Row, Row]:
 
     τ solves Σ link((x_k - τ)/γ) = 1 (DESIGN section 3). A row of only -inf has value -inf and weights 0.
 
+    >>> from dagdp import Negentropy
     >>> value, q, s = max_omega([0.0, 0.0], Negentropy(1.0))
     >>> round(value, 12) == round(math.log(2.0), 12), [round(k, 12) for k in q]
     (True, [0.5, 0.5])

@@ -322,44 +322,6 @@ class Tsallis(Omega, bundled=True):
         base = (self.alpha - 1.0) * y + 1.0 / self.alpha
         return base * math.exp(math.log(base) / (self.alpha - 1.0)) / self.alpha if base > 0.0 else 0.0
 
-    def max(self, x: Any, axis: int = -1) -> Any:
-        """max_Ω(x) along an axis: an array, or a tensor, of x's type without that axis; in x's unit.
-
-        x : scores [..., n, ...], arrays or tensors; -inf is never taken. A row of -inf alone has the value -inf. From
-            torch twice differentiable. dp_value on one node, so equation (1) of the paper.
-
-        Raises InputError (NaN or +inf, no such axis).
-
-        Example
-        -------
-        >>> import numpy as np
-        >>> import dagdp
-        >>> x = np.array([[0.0, 0.0], [1.0, 3.0]])
-        >>> dagdp.Negentropy(1.0).max(x).round(3).tolist()  # log-sum-exp
-        [0.693, 3.127]
-        """
-        from dagdp.axis import maximum  # the engine, which imports this file
-
-        return maximum(self, x, axis)
-
-    def argmax(self, x: Any, axis: int = -1) -> Any:
-        """∇max_Ω(x) along an axis, the weights q: shaped and typed like x, in [0, 1], with the sum 1 along the axis.
-
-        The softmax of Negentropy(1.0), sparsemax of SquaredL2(1.0), 1.5-entmax of Tsallis(1.5); the first maximal entry
-        of HardMax(). From torch differentiable once. A row of -inf alone has weights 0. Arguments and errors are those
-        of `max`.
-
-        Example
-        -------
-        >>> import numpy as np
-        >>> import dagdp
-        >>> dagdp.SquaredL2(1.0).argmax(np.array([0.0, 0.5, -2.0])).tolist()
-        [0.25, 0.75, 0.0]
-        """
-        from dagdp.axis import weights  # the engine, which imports this file
-
-        return weights(self, x, axis)
-
     def data(self, real: Callable[[Any], Any] = float) -> Any:
         """As in `Omega`. The alpha that most people take, 1.5, has kernels of its own, without exp and log."""
         self._check_range(real)

@@ -161,7 +161,6 @@ def weighted_gradient(
     omega: Omega | None,
     *,
     minimize: bool,
-    start: Any,
     end: Any,
     threads: int | None,
     weights: NDArray[Any] | None,
@@ -170,7 +169,7 @@ def weighted_gradient(
 
     For layers above, whose blocks may be shared by a batch of unequal upstream gradients.
     """
-    call = prepare(dag, theta, omega, None, minimize, (start, end), threads)
+    call = prepare(dag, theta, omega, None, minimize, (None, end), threads)
     return _weighted(call, weights)
 
 

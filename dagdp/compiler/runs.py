@@ -41,7 +41,7 @@ def two_runs(values: Any, first: int, last: int) -> int:
     """Where values[first:last] are to be cut so that both parts rise by one; `first` if there is no such place.
 
     What a long run leaves over in a level of a grid is such a pair: the border's cells, of one parent each. A row of
-    nodes that reads a list there takes the time of twenty that do not.
+    nodes with a list among its runs is gathered one parent at a time.
     """
     k = first + 1
     while k < last and values[k] == values[k - 1] + 1:

@@ -108,7 +108,7 @@ def helper(function: Callable[..., Any]) -> Any:
 def loop(function: Callable[..., Any]) -> Any:
     """A helper that goes through the arrays of a graph: Python runs its text as long as graphs are small.
 
-    To compile all loops of the compiler takes 4 s, to read them from disk 0.3 s. So each goes through SMALL numbers in
+    To compile all loops of the compiler takes 4 s, to read them from disk 0.7 s. So each goes through SMALL numbers in
     Python, about 0.1 µs for each step, before it is compiled. Both ways have the same results.
     """
     compiled, left = helper(function), [SMALL]

@@ -82,7 +82,6 @@ class Question(NamedTuple):
             arrays.get(None, arrays),
             self.problem.omega,
             minimize=self.problem.minimize,
-            start=None,
             end=end,
             threads=self.problem.threads or None,
             weights=None if weights is None else weights.numpy(force=True),

@@ -217,13 +217,7 @@ class CompiledDAG:
             ends = np.empty(math.prod(batch), np.int32)
             ends.fill(self.end)
             return ends, False
-        chosen = self._user_numbers(end)
-        try:
-            chosen = np.broadcast_to(chosen, batch).ravel()
-        except ValueError:
-            raise InputError(
-                f"end has shape {chosen.shape}; expected one node, or one for each batch item, shape {batch}"
-            ) from None
+        chosen = _of_items(self._user_numbers(end, "end"), batch, "end")
         wrong = chosen.view(np.uint64) >= self.rank.size  # negative numbers are the largest of these
         if np.logical_or.reduce(wrong):
             raise InputError(f"end {chosen[wrong][0]} is no node; expected 0 <= end < {self.rank.size}")
@@ -245,13 +239,7 @@ class CompiledDAG:
 
         Raises InputError for a node that is no start of the graph.
         """
-        chosen = self._user_numbers(start, "start")
-        try:
-            chosen = np.broadcast_to(chosen, batch).ravel()
-        except ValueError:
-            raise InputError(
-                f"start has shape {chosen.shape}; expected one node, or one for each batch item, shape {batch}"
-            ) from None
+        chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
         wrong = ~np.isin(chosen, self._own_starts)
         if wrong.any():
             node, names = int(chosen[wrong][0]), self.graph.nodes
@@ -313,6 +301,16 @@ class CompiledDAG:
 
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
+
+
+def _of_items(nodes: Numbers, batch: tuple[int, ...], what: str) -> Numbers:
+    """[items] node numbers, from one for all or an array of the batch's shape."""
+    try:
+        return np.broadcast_to(nodes, batch).ravel()
+    except ValueError:
+        raise InputError(
+            f"{what} has shape {nodes.shape}; expected one node, or one for each batch item, shape {batch}"
+        ) from None
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -80,19 +80,3 @@ def test_readme_names_only_commands_that_exist():
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"make (\w+)", readme)):
         assert f"\n{target}:" in makefile
-
-
-def test_tagger_trains_with_every_loss(tmp_path):
-    """Two documents of one sentence pattern: after a few steps each loss has learnt it. Without data it says so."""
-    pytest.importorskip("torch")
-    pytest.importorskip("tqdm")
-    script = [sys.executable, str(ROOT / "examples" / "train_crf.py")]
-    rows = "Ada I-PER\nLovelace I-PER\nlives O\nin O\nLondon I-LOC\n. O\n\n"
-    (tmp_path / "wikigold.conll.txt").write_text(6 * (8 * rows + "-DOCSTART- O\n\n"))
-    done = subprocess.run([*script, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "6 documents; train 32 sentences, test 16 with 32 entities" in done.stdout
-    losses = re.findall(r"^(.{26})     1\.000   1\.000   1\.000 ", done.stdout, flags=re.M)
-    assert len(losses) == 6, done.stdout
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "no data: pass --data FOLDER" in done.stderr

@@ -234,6 +234,7 @@ ALLOWED = {
     "nn.layers": {
         "compiled", "graphs", "graphs.builders", "nn", "nn.learnable", "nn.ops", "nn.run", "nn.tensors", "omega",
     },
+    "nn.ragged": {"errors", "nn.tensors"},
     "nn.tagging": {"errors", "nn.tensors"},
     "nn.crf": {
         "", "compiled", "errors", "graphs", "graphs.builders", "inputs", "nn", "nn.learnable", "nn.run", "nn.tagging",
@@ -259,11 +260,13 @@ ALLOWED = {
     },
     "nn.divergence": {"errors", "graphs", "nn.costs", "nn.fitted", "nn.losses", "omega"},
     "nn": {
-        "nn.costs", "nn.crf", "nn.divergence", "nn.layers", "nn.learnable", "nn.losses", "nn.tagging", "nn.targets",
+        "nn.costs", "nn.crf", "nn.divergence", "nn.layers", "nn.learnable", "nn.losses", "nn.ragged", "nn.tagging",
+        "nn.targets",
     },
-    "graphs": {"graphs.builders", "graphs.dtw", "graphs.grid", "graphs.viterbi"},
+    "graphs": {"graphs.builders", "graphs.dtw", "graphs.grid", "graphs.onsets", "graphs.viterbi"},
     "graphs.grid": {""},
     "graphs.kept": {""},
+    "graphs.onsets": {""},
     "graphs.builders": {"", "graphs.grid", "graphs.kept"},
     "graphs.viterbi": {"", "graphs.builders"},
     "graphs.strip": {"", "graphs.builders", "graphs.grid", "graphs.kept"},

@@ -401,3 +401,33 @@ def test_k_best_has_the_shapes_that_were_asked_for():
         crf.k_best(emission, 0)
     with pytest.raises(InputError, match="n is 0; expected a positive number"):
         crf.sample(emission, 0)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_support_lists_the_sequences_of_marginals_above_zero(lengths, dtype):
+    """Each sequence once; summed by steps, the probabilities are the marginals; nothing is left out."""
+    crf = a_crf(SquaredL2(2.0), LEGAL, dtype)
+    emission = an_emission(lengths, dtype)
+    tags, probabilities = crf.support(emission, lengths)
+    marginals = crf.marginals(emission, lengths)
+    assert tags.shape[:2] == probabilities.shape and probabilities.dtype == dtype
+    for item, n in enumerate(lengths or [T] * 3):
+        rows = [(y, p) for y, p in zip(tags[item].tolist(), probabilities[item].tolist(), strict=True) if p > 0]
+        assert len({tuple(y) for y, _ in rows}) == len(rows) and math.isclose(sum(p for _, p in rows), 1, rel_tol=1e-5)
+        assert [p for _, p in rows] == sorted((p for _, p in rows), reverse=True)
+        expected = torch.zeros(T, S, dtype=dtype)
+        for y, p in rows:
+            assert all(s >= 0 for s in y[:n]) and all(s == -1 for s in y[n:])
+            for t, s in enumerate(y[:n]):
+                expected[t, s] += p
+        assert torch.allclose(expected, marginals[item], atol=1e-5)
+    gamma = torch.tensor(2.0, requires_grad=True)
+    crf.omega = Learnable(SquaredL2(), gamma=gamma)
+    again, shares = crf.support(emission, lengths)
+    assert torch.equal(again, tags) and torch.allclose(shares, probabilities, atol=1e-6)
+
+
+def test_support_beyond_its_limit_is_refused():
+    with pytest.raises(InputError, match=r"the support has 81 paths; expected at most limit=80"):
+        a_crf().support(torch.zeros(T, S, dtype=torch.float64), limit=80)

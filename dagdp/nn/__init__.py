@@ -28,7 +28,9 @@ from dagdp.nn.losses import hinge_loss as hinge_loss
 from dagdp.nn.losses import perceptron_loss as perceptron_loss
 from dagdp.nn.losses import relaxed_loss as relaxed_loss
 from dagdp.nn.losses import structured_loss as structured_loss
+from dagdp.nn.ragged import pad_ragged as pad_ragged
 from dagdp.nn.tagging import LegalTransitions as LegalTransitions
+from dagdp.nn.tagging import convert_tags as convert_tags
 from dagdp.nn.tagging import legal_transitions as legal_transitions
 from dagdp.nn.targets import Target as Target
 

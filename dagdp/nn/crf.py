@@ -205,6 +205,29 @@ class LinearChainCRF(nn.Module):
             paths = dagdp.sample_paths(dag, weights, omega, n, seed, end=end)
         return self._tags(paths, given)
 
+    def support(
+        self, emission: Any, lengths: Any = None, limit: int = 1000, *, mask: Any = None, allowed: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """(tags, probabilities): every tag sequence of non-zero probability, likeliest first (paper, section C.1).
+
+        tags are int64 [*batch, m, T], -1 behind an item's length; probabilities [*batch, m] sum to 1. Items with fewer
+        sequences are filled up with -1 and probability 0. Both are constants to autograd. A sparse operator such as
+        SquaredL2 leaves few sequences; under Negentropy there are up to S^T.
+
+        Raises InputError where an item has more than `limit` sequences. See `dagdp.support`.
+
+        >>> from dagdp import SquaredL2
+        >>> crf = LinearChainCRF(2, SquaredL2(1.0))
+        >>> crf.support(torch.tensor([[9.0, 0.0], [0.0, 9.0]]))
+        (tensor([[0, 1]]), tensor([1.]))
+        """
+        with torch.no_grad():
+            given = self._fitted(emission, lengths, mask, allowed)
+            dag, theta, end = self._problem(given)
+            weights, omega = self._at_one(theta)
+            found = dagdp.support(dag, weights, omega, limit, end=end)
+        return self._tags(found.paths, given), found.probabilities
+
     def entropy(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
         """-Σ_y p(y) log p(y) over tag sequences, in nats: [*batch], from 0 to T log S; differentiable once.
 

@@ -1,7 +1,8 @@
-"""Which tag may follow which, in the schemes that mark chunks of a sequence, such as names in a text."""
+"""The schemes that mark chunks of a sequence, such as names in a text: conversion, and which tag may follow which."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -48,31 +49,85 @@ def legal_transitions(tags: Sequence[str], scheme: str = "BIO") -> LegalTransiti
     """
     if scheme not in SCHEMES:
         raise InputError(f"scheme is {scheme!r}; expected one of {list(SCHEMES)}")
-    prefixes, inside, unfinished = SCHEMES[scheme]
     if isinstance(tags, str) or not all(isinstance(name, str) for name in tags) or len(tags) < 1:
         raise InputError(f"tags is {tags!r}; expected a list of names, such as ['O', 'B-PER', 'I-PER']")
-    pairs = []
+    _, inside, unfinished = SCHEMES[scheme]
+    pairs = [_parts(tags, place, scheme) for place in range(len(tags))]
     for place, name in enumerate(tags):
-        prefix, _, kind = name.partition("-")
-        if name != "O" and prefix not in tuple(prefixes):
-            raise InputError(
-                f"tags[{place}] is {name!r}; expected 'O', or one of {list(prefixes)} and the kind of the chunk "
-                f"such as 'B-PER', in the scheme {scheme}"
-            )
         if name in tags[:place]:
             raise InputError(f"tags[{place}] is {name!r}, which is tags[{tags.index(name)}]; expected each name once")
-        pairs.append((prefix, kind))
-
-    def may_follow(to: tuple[str, str], source: tuple[str, str]) -> bool:
-        if to[0] in tuple(inside):
-            return source[0] in ("B", "I") and source[1] == to[1]
-        return source[0] not in tuple(unfinished)
-
     return LegalTransitions(
-        torch.tensor([[may_follow(to, source) for source in pairs] for to in pairs]),
+        torch.tensor([[_may_follow(to, source, scheme) for source in pairs] for to in pairs]),
         torch.tensor([prefix not in tuple(inside) for prefix, _ in pairs]),
         torch.tensor([prefix not in tuple(unfinished) for prefix, _ in pairs]),
     )
+
+
+def convert_tags(tags: Sequence[str], source: str, target: str) -> list[str]:
+    """The tags of one sequence in another scheme: the chunks stay as they are.
+
+    Parameters
+    ----------
+    tags : one name a step, as `legal_transitions` takes them.
+    source, target : "BIO" (IOB2), "BIOES" (IOBES), or "IOB1". In IOB1 a chunk begins with I, or with B where it follows
+        a chunk of its kind at once. Read as IOB1, any sequence of O, B and I is legal.
+
+    Raises InputError for another scheme, for a name that is no tag of `source`, and where `source` does not allow a
+    tag behind the one before it.
+
+    >>> convert_tags(["I-PER", "I-PER", "O", "I-LOC", "B-LOC"], "IOB1", "BIOES")
+    ['B-PER', 'E-PER', 'O', 'S-LOC', 'S-LOC']
+    """
+    for label, scheme in (("source", source), ("target", target)):
+        if scheme not in (*SCHEMES, "IOB1"):
+            raise InputError(f"{label} is {scheme!r}; expected one of {[*SCHEMES, 'IOB1']}")
+    parts = [_parts(tags, place, source) for place in range(len(tags))]
+    outside = ("O", "")
+    for place, (before, part) in enumerate(itertools.pairwise([outside, *parts, outside])):
+        if source != "IOB1" and not _may_follow(part, before, source):
+            where = f"tags[{place}] is {tags[place]!r}" if place < len(tags) else "the sequence ends"
+            follows = f"after {tags[place - 1]!r}" if place else "at the beginning"
+            mend = ". Where I may begin a chunk, the scheme is IOB1" if source == "BIO" else ""
+            raise InputError(f"{where} {follows}, which the scheme {source} does not allow{mend}")
+    chunked = [prefix != "O" for prefix, _ in parts]
+    goes_on = [
+        chunked[k] and k > 0 and prefix not in ("B", "S") and chunked[k - 1] and parts[k - 1][1] == kind
+        for k, (prefix, kind) in enumerate(parts)
+    ]
+    converted = []
+    for k, (_, kind) in enumerate(parts):
+        begins, ends = not goes_on[k], not (k + 1 < len(parts) and goes_on[k + 1])
+        if not chunked[k]:
+            converted.append("O")
+            continue
+        if target == "IOB1":
+            prefix = "B" if begins and k > 0 and chunked[k - 1] and parts[k - 1][1] == kind else "I"
+        elif target == "BIO":
+            prefix = "B" if begins else "I"
+        else:
+            prefix = ("S" if ends else "B") if begins else ("E" if ends else "I")
+        converted.append(f"{prefix}-{kind}" if kind else prefix)
+    return converted
+
+
+def _parts(tags: Sequence[str], place: int, scheme: str) -> tuple[str, str]:
+    """(prefix, kind) of a tag."""
+    name, prefixes = tags[place], "BI" if scheme == "IOB1" else SCHEMES[scheme][0]
+    prefix, _, kind = name.partition("-")
+    if name != "O" and prefix not in tuple(prefixes):
+        raise InputError(
+            f"tags[{place}] is {name!r}; expected 'O', or one of {list(prefixes)} and the kind of the chunk "
+            f"such as 'B-PER', in the scheme {scheme}"
+        )
+    return prefix, kind
+
+
+def _may_follow(to: tuple[str, str], source: tuple[str, str], scheme: str) -> bool:
+    """Whether a tag may stand behind another; ("O", "") stands for the outside of the sequence, too."""
+    _, inside, unfinished = SCHEMES[scheme]
+    if to[0] in tuple(inside):
+        return source[0] in ("B", "I") and source[1] == to[1]
+    return source[0] not in tuple(unfinished)
 
 
 def checked_legal(allowed: Any, num_tags: int) -> LegalTransitions:

@@ -1,0 +1,44 @@
+"""Sequences of different lengths as one array, for what takes `lengths=`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from dagdp.errors import InputError
+from dagdp.nn.tensors import on_one_device, real_tensor
+
+
+def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tensor]:
+    """(padded [batch, T, *rest], lengths int64 [batch]) of sequences [T_i, *rest]; T is the greatest length.
+
+    Differentiable in sequences that are tensors. What takes `lengths=` never reads what lies behind an item's length.
+
+    Parameters
+    ----------
+    sequences : tensors, arrays or lists: the emissions [T_i, S] of sentences, their tags [T_i], time series [T_i, d].
+    value : what is written behind the end of an item.
+
+    Raises InputError where there is no sequence, where one is empty, and where their last axes or devices differ.
+
+    >>> tags, lengths = pad_ragged([[0, 1, 2], [2]], value=-1)
+    >>> tags.tolist(), lengths.tolist()
+    ([[0, 1, 2], [2, -1, -1]], [3, 1])
+    """
+    if not len(sequences):
+        raise InputError("sequences is empty; expected at least one")
+    items = [real_tensor(given, f"sequences[{k}]") for k, given in enumerate(sequences)]
+    on_one_device([(f"sequences[{k}]", item) for k, item in enumerate(items)])
+    for k, item in enumerate(items):
+        if item.ndim < 1 or not len(item) or item.shape[1:] != items[0].shape[1:]:
+            rest = "".join(f", {size}" for size in items[0].shape[1:])
+            raise InputError(
+                f"sequences[{k}] has shape {tuple(item.shape)}; expected [T{rest}] with T of at least 1, as the first "
+                "has it"
+            )
+    lengths = torch.tensor([len(item) for item in items], device=items[0].device)
+    return pad_sequence(items, batch_first=True, padding_value=value), lengths

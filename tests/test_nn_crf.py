@@ -431,3 +431,17 @@ def test_support_lists_the_sequences_of_marginals_above_zero(lengths, dtype):
 def test_support_beyond_its_limit_is_refused():
     with pytest.raises(InputError, match=r"the support has 81 paths; expected at most limit=80"):
         a_crf().support(torch.zeros(T, S, dtype=torch.float64), limit=80)
+
+
+def test_a_layer_without_boundary_scores_learns_transitions_alone():
+    torch.manual_seed(0)
+    crf = LinearChainCRF(S, boundaries=False)
+    emission, tags = torch.randn(2, T, S), torch.tensor([[0, 1, 2, 0], [2, 2, 1, 0]])
+    moved = crf.transition[tags[:, 1:], tags[:, :-1]].sum(-1)
+    scores = emission.gather(-1, tags.unsqueeze(-1)).sum((-2, -1)) + moved
+    assert torch.allclose(crf.score(emission, tags), scores)
+    (-crf(emission, tags)).sum().backward()
+    assert crf.start.grad is None and crf.end.grad is None and crf.transition.grad.abs().sum() > 0
+    assert list(crf.state_dict()) == ["transition", "start", "end"] and not crf.start.any() and not crf.end.any()
+    crf.reset_parameters()
+    assert not crf.start.any() and not crf.end.any()

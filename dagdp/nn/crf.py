@@ -33,6 +33,8 @@ class LinearChainCRF(nn.Module):
     omega : default Negentropy(1.0), the CRF of Lafferty et al.; another makes it sparse (paper, section 4.1).
     allowed : which transitions are legal: (transition [to, from], start [S], end [S]), boolean, as `legal_transitions`
         makes them from the names of tags. Default: all. Others score -inf, and their parameters get gradient 0.
+    boundaries : False leaves the first and the last tag without scores of their own (paper, section 4.2): `start` and
+        `end` stay 0 and are not learnt.
     device, dtype : of the parameters, as in the layers of torch.
 
     State: `transition` [to, from], `start`, `end`; an entry set to -inf is forbidden, too. Emissions may be of a half
@@ -65,13 +67,14 @@ class LinearChainCRF(nn.Module):
         omega: Omega | Learnable | None = None,
         *,
         allowed: Any = None,
+        boundaries: bool = True,
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         if isinstance(num_tags, bool) or not isinstance(num_tags, int | np.integer) or num_tags < 1:
             raise InputError(f"num_tags is {num_tags!r}; expected a whole number of tags, at least 1")
-        self.num_tags, self.omega = num_tags, omega
+        self.num_tags, self.omega, self.boundaries = num_tags, omega, boundaries
         self.transition = nn.Parameter(torch.empty(num_tags, num_tags, device=device, dtype=dtype))
         self.start = nn.Parameter(torch.empty(num_tags, device=device, dtype=dtype))
         self.end = nn.Parameter(torch.empty(num_tags, device=device, dtype=dtype))
@@ -82,9 +85,12 @@ class LinearChainCRF(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in ±0.1: no tag is preferred much."""
+        """Uniform in ±0.1: no tag is preferred much. Without boundary scores `start` and `end` are 0."""
         for parameter in (self.transition, self.start, self.end):
             nn.init.uniform_(parameter, -0.1, 0.1)
+        if not self.boundaries:
+            nn.init.zeros_(self.start).requires_grad_(False)
+            nn.init.zeros_(self.end).requires_grad_(False)
 
     def forward(
         self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None, reduction: str = "none"

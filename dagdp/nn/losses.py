@@ -217,8 +217,8 @@ def relaxed_loss(
     minimize, end : as in `structured_loss`.
 
     Differentiable once: its gradient is a Hessian product of DP_Ω. The paper pairs "squared_l2" with SquaredL2 and
-    "kl" with Negentropy. Under HardMax E is constant by pieces, and the gradient 0. Under a sparse operator the gradient
-    is 0 wherever a single path is left, right or wrong: take small steps (docs/faq.md).
+    "kl" with Negentropy. Under HardMax E is constant by pieces, and the gradient 0. Under a sparse operator the
+    gradient is 0 wherever a single path is left, right or wrong: take small steps (docs/faq.md).
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))

@@ -48,12 +48,7 @@ class SegmentationAttention(nn.Module):
 
     def __init__(self, omega: Omega) -> None:
         super().__init__()
-        self.chain = LinearChainCRF(2, omega)
-        with torch.no_grad():
-            self.chain.start.zero_()
-            self.chain.end.zero_()
-        self.chain.start.requires_grad_(False)
-        self.chain.end.requires_grad_(False)
+        self.chain = LinearChainCRF(2, omega, boundaries=False)
 
     def forward(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """Weights [B, S, T] for scores [B, S, T] of S decoder steps, in one call."""

@@ -55,11 +55,7 @@ def test_every_loss_falls_in_a_quick_run(quick, loss):
     (path,) = quick.glob(f"en-lstm-{loss}-*.json")
     result = json.loads(path.read_text())
     losses = [epoch["loss"] for epoch in result["history"]]
-    if loss == "perceptron":  # its loss grows with the scale of the scores until they part the tags: no entity before
-        assert max(epoch["f1"] for epoch in result["history"]) > 0.0
-    else:
-        assert losses[-1] < losses[0]
-    assert result["quick"] and set(result["test"]) == {"precision", "recall", "f1"}
+    assert losses[-1] < losses[0] and result["quick"] and set(result["test"]) == {"precision", "recall", "f1"}
     assert not list(quick.glob("*.checkpoint.pt")) and path.with_suffix(".model.pt").is_file()
 
 
@@ -69,7 +65,7 @@ def test_a_report_is_made_from_the_results(quick, tmp_path):
     readme.write_text("\n".join(f"<!-- {name} -->\nstale\n<!-- end of {name} -->" for name in names))
     main(["report", "--out", str(quick), "--readme", str(readme), "--pictures", str(tmp_path)])
     text = readme.read_text()
-    assert "stale" not in text and text.count("| structured perceptron |") == 1 and "CRFsuite" in text
+    assert "stale" not in text and text.count("| structured perceptron |") == 2 and "CRFsuite" in text
     assert (tmp_path / "precision-recall-en.png").stat().st_size > 10_000
 
 

@@ -21,7 +21,9 @@ import dagdp
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"graphs", "nn", "plot", "reference", "testing"}
-GRAPHS = {f"dagdp/graphs/{name}.py" for name in ("__init__", "builders", "dtw", "grid", "kept", "strip", "viterbi")}
+GRAPHS = {
+    f"dagdp/graphs/{name}.py" for name in ("__init__", "builders", "dtw", "grid", "kept", "onsets", "strip", "viterbi")
+}
 
 
 def python(code: str, cwd: Path = ROOT) -> str:

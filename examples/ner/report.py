@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def tables(folder: Path) -> dict[str, str]:
     for path in sorted(folder.glob("inspection-*.json")):
         content = read_json(path)
         made[f"sequences {content['language']}"] = _sequences(content)
+        made[f"precision and recall {content['language']}"] = _precision_recall(content)
     return made
 
 
@@ -67,7 +68,7 @@ def table_1(results: list[dict[str, Any]], yardsticks: list[dict[str, Any]]) -> 
     return markdown_table(["loss", *(TITLES[language] for language in columns)], rows)
 
 
-def _runs(results: Iterable[dict[str, Any] | None]) -> str:
+def _runs(results: Sequence[dict[str, Any] | None]) -> str:
     """A row for each chosen run."""
     rows = [
         [
@@ -82,6 +83,36 @@ def _runs(results: Iterable[dict[str, Any] | None]) -> str:
         if result is not None
     ]
     header = ["run", "step size", "epoch", "validation F1", "test precision", "recall", "F1", "training, s"]
+    return "\n\n".join([markdown_table(header, rows), *_provenance([r for r in results if r is not None])])
+
+
+def _provenance(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Where, when and with what the runs were made, as a sentence."""
+    if not results:
+        return []
+    dates, machines, versions, seeds = (
+        sorted({written(result) for result in results})
+        for written in (
+            lambda r: r["machine"]["date"],
+            lambda r: f"{r['machine']['machine']}, {r['threads']} thread",
+            lambda r: f"Python {r['machine']['python']}, torch {r['machine']['torch']}",
+            lambda r: f"seed {r['run']['seed']}",
+        )
+    )
+    minutes = sum(result["seconds"] for result in results) / 60
+    return [f"{', '.join([*dates, *machines, *versions, *seeds])}; {minutes:.0f} minutes of training in all."]
+
+
+def _precision_recall(content: dict[str, Any]) -> str:
+    """Precision and recall at four thresholds, in percent."""
+    rows = []
+    for percent in (90, 50, 10, 1):
+        row = [f"{percent} %"]
+        for loss in PAIR:
+            point = next((p for p in content[loss]["curve"] if abs(p["threshold"] - percent / 100) < 1e-9), None)
+            row += ["", ""] if point is None else [_percent(point["precision"]), _percent(point["recall"])]
+        rows.append(row)
+    header = ["probability at least", *(f"{NAMES[loss]}, {part}" for loss in PAIR for part in ("precision", "recall"))]
     return markdown_table(header, rows)
 
 

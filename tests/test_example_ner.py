@@ -121,6 +121,13 @@ def test_wikigold_is_divided_by_documents():
         load_corpus("conll", None)
 
 
+def test_missing_data_and_results_are_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"wikigold.conll.txt.gz is not there; expected it under --data PATH"):
+        load_corpus("en", tmp_path)
+    with pytest.raises(SystemExit, match="has no results; expected those of `train --out"):
+        main(["report", "--out", str(tmp_path), "--readme", str(tmp_path / "README.md")])
+
+
 def test_conll_files_are_found_by_either_name(tmp_path):
     for name in ("eng.train", "valid.txt", "eng.testb"):
         (tmp_path / name).write_text("-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\n\n")

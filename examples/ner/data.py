@@ -56,6 +56,8 @@ def read_documents(path: Path, word: int, tag: int) -> list[list[Sentence]]:
     Lines with # are comments, an empty line ends a sentence, -DOCSTART- begins a document. Tags may be IOB1 or BIO
     (IOB2): read as IOB1, both give the entities that were meant.
     """
+    if not path.is_file():
+        raise SystemExit(f"{path} is not there; expected it under --data PATH, a folder laid out as README.md says")
     text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
     documents: list[list[Sentence]] = []
     for document in re.split(r"(?m)^-DOCSTART-.*$", text):

@@ -25,6 +25,8 @@ NAMES = {"negentropy-surrogate": "Negentropy", "l2-surrogate": "SquaredL2"}
 
 def write_report(options: argparse.Namespace) -> None:
     """Write every table of the README and every picture."""
+    if not read_results(options.out):
+        raise SystemExit(f"{options.out} has no results; expected those of `train --out {options.out}`")
     for name, text in tables(options.out).items():
         put_between(options.readme, name, text)
     options.pictures.mkdir(parents=True, exist_ok=True)

@@ -26,15 +26,20 @@ EXAMPLES = Path(__file__).parent
 DATA = EXAMPLES / "data"
 
 
-def add_training_options(parser: argparse.ArgumentParser, *, epochs: int, out: str) -> None:
-    """Add the options that every experiment has. The default output folder is examples/out/`out`."""
+def add_options(parser: argparse.ArgumentParser, *, out: str) -> None:
+    """Add the options of every step that measures. The default output folder is examples/out/`out`."""
     parser.add_argument("--data", type=Path, help="folder with the full data; default: the sample in examples/data")
-    parser.add_argument("--epochs", type=int, default=epochs, help=f"passes over the training data ({epochs})")
     parser.add_argument("--seed", type=int, default=0, help="of the parameters, the order of the data and splits (0)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of torch and dagdp")
     parser.add_argument("--out", type=Path, default=EXAMPLES / "out" / out, help="folder for results and checkpoints")
-    parser.add_argument("--resume", action="store_true", help="go on from the results and the checkpoint in --out")
     parser.add_argument("--quick", action="store_true", help="a few steps on a little data, under 20 seconds")
+
+
+def add_training_options(parser: argparse.ArgumentParser, *, epochs: int, out: str) -> None:
+    """Add the options of a step that trains, those of `add_options` included."""
+    add_options(parser, out=out)
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"how long to train, at most ({epochs})")
+    parser.add_argument("--resume", action="store_true", help="go on from the results and the checkpoint in --out")
 
 
 def machine() -> dict[str, str]:

@@ -9,15 +9,8 @@ from examples.attention.model import NAMES
 from examples.audio_to_score import report as audio_report
 from examples.experiment import EXAMPLES, markdown_table, put_between, read_json
 from examples.ner import report as ner_report
-from examples.ner.train import read_results
 
 README = EXAMPLES.parent / "README.md"
-
-
-def entities(results: Path) -> str:
-    """Table 1: F1 of entities in percent."""
-    yardsticks = [read_json(path) for path in sorted(results.glob("*-crfsuite.json"))]
-    return ner_report.table_1(read_results(results), yardsticks)
 
 
 def alignments(results: Path) -> str:
@@ -48,7 +41,7 @@ def translations(results: Path) -> str:
 def tables() -> dict[str, str]:
     """The text of each table, by its name in the README."""
     return {
-        "table 1": entities(EXAMPLES / "ner" / "results"),
+        "table 1": ner_report.table_1(EXAMPLES / "ner" / "results"),
         "table 2": alignments(EXAMPLES / "audio_to_score" / "results"),
         "table 3": translations(EXAMPLES / "attention" / "results"),
     }

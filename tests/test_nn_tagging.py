@@ -75,6 +75,8 @@ def test_what_legal_transitions_forbid_is_refused(tags):
         ((["B-PER", "I-LOC"], "BIO", "IOB1"), r"tags\[1\] is 'I-LOC' after 'B-PER'"),
         ((["X-PER"], "BIO", "IOB1"), r"tags\[0\] is 'X-PER'; expected 'O', or one of \['B', 'I'\]"),
         ((["S-PER"], "IOB1", "BIO"), r"tags\[0\] is 'S-PER'; .* in the scheme IOB1"),
+        (("OBI", "BIO", "IOB1"), "tags is 'OBI'; expected a list of names"),
+        (([0, 1], "BIO", "IOB1"), r"tags is \[0, 1\]; expected a list of names"),
         ((["O"], "IOB", "BIO"), r"source is 'IOB'; expected one of \['BIO', 'BIOES', 'IOBES', 'IOB1'\]"),
         ((["O"], "BIO", "IO"), "target is 'IO'; expected one of"),
     ],

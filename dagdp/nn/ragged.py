@@ -37,8 +37,8 @@ def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tens
         if item.ndim < 1 or not len(item) or item.shape[1:] != items[0].shape[1:]:
             rest = "".join(f", {size}" for size in items[0].shape[1:])
             raise InputError(
-                f"sequences[{k}] has shape {tuple(item.shape)}; expected [T{rest}] with T of at least 1, as the first "
-                "has it"
+                f"sequences[{k}] has shape {tuple(item.shape)}; expected [T{rest}] with T of at least 1: leave out "
+                "empty items, and give all the last axes of sequences[0]"
             )
     lengths = torch.tensor([len(item) for item in items], device=items[0].device)
     return pad_sequence(items, batch_first=True, padding_value=value), lengths

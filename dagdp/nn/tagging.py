@@ -49,8 +49,9 @@ def legal_transitions(tags: Sequence[str], scheme: str = "BIO") -> LegalTransiti
     """
     if scheme not in SCHEMES:
         raise InputError(f"scheme is {scheme!r}; expected one of {list(SCHEMES)}")
-    if isinstance(tags, str) or not all(isinstance(name, str) for name in tags) or len(tags) < 1:
-        raise InputError(f"tags is {tags!r}; expected a list of names, such as ['O', 'B-PER', 'I-PER']")
+    _check_names(tags)
+    if not len(tags):
+        raise InputError(f"tags is {tags!r}; expected a list of names, at least one")
     _, inside, unfinished = SCHEMES[scheme]
     pairs = [_parts(tags, place, scheme) for place in range(len(tags))]
     for place, name in enumerate(tags):
@@ -81,6 +82,7 @@ def convert_tags(tags: Sequence[str], source: str, target: str) -> list[str]:
     for label, scheme in (("source", source), ("target", target)):
         if scheme not in (*SCHEMES, "IOB1"):
             raise InputError(f"{label} is {scheme!r}; expected one of {[*SCHEMES, 'IOB1']}")
+    _check_names(tags)
     parts = [_parts(tags, place, source) for place in range(len(tags))]
     outside = ("O", "")
     for place, (before, part) in enumerate(itertools.pairwise([outside, *parts, outside])):
@@ -108,6 +110,11 @@ def convert_tags(tags: Sequence[str], source: str, target: str) -> list[str]:
             prefix = ("S" if ends else "B") if begins else ("E" if ends else "I")
         converted.append(f"{prefix}-{kind}" if kind else prefix)
     return converted
+
+
+def _check_names(tags: Sequence[str]) -> None:
+    if isinstance(tags, str) or not all(isinstance(name, str) for name in tags):
+        raise InputError(f"tags is {tags!r}; expected a list of names, such as ['O', 'B-PER', 'I-PER']")
 
 
 def _parts(tags: Sequence[str], place: int, scheme: str) -> tuple[str, str]:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from dagdp.nn import pad_ragged
 from examples.experiment import DATA
 
 SAMPLE = DATA / "tatoeba_fra_eng"
@@ -184,16 +184,11 @@ class Corpus:
         ]
 
 
-def stack(rows: Sequence[Sequence[int]]) -> Tensor:
-    """[rows, longest] numbers, filled up with PAD."""
-    longest = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
-
-
 def make_batch(encoded: Sequence[tuple[list[int], list[int]]]) -> Batch:
     """The pairs as one batch."""
     sources, targets = zip(*encoded, strict=True)
-    return Batch(stack(sources), torch.tensor([len(row) for row in sources]), stack(targets))
+    source, lengths = pad_ragged(sources, PAD)
+    return Batch(source, lengths, pad_ragged(targets, PAD)[0])
 
 
 def batches(encoded: Sequence[tuple[list[int], list[int]]], size: int, seed: int | str | None) -> Iterator[Batch]:

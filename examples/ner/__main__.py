@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from examples.experiment import EXAMPLES, add_training_options
+from examples.experiment import EXAMPLES, add_options, add_training_options
 from examples.ner.data import LANGUAGES
 from examples.ner.model import LOSSES, TABLE_1
 
@@ -20,29 +20,31 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     train = steps.add_parser("train", help="train a tagger for each language, loss and learning rate")
     crfsuite = steps.add_parser("crfsuite", help="train CRFsuite's linear CRF, the yardstick")
     inspect = steps.add_parser("inspect", help="marginals, possible tag sequences, and precision against recall")
+    add_training_options(train, epochs=15, out="ner")
+    for step in (crfsuite, inspect):
+        add_options(step, out="ner")
     for step in (train, crfsuite, inspect):
-        add_training_options(step, epochs=15, out="ner")
         step.add_argument("--languages", nargs="+", choices=LANGUAGES, default=["en"], metavar="LANGUAGE")
         step.add_argument("--conll-dir", type=Path, help="folder with CoNLL-2003, for --languages conll")
     for step in (train, inspect):
         step.add_argument("--encoder", choices=list(RATES), default="lstm")
-        step.add_argument("--losses", nargs="+", choices=list(LOSSES), default=TABLE_1, metavar="LOSS")
-        step.add_argument("--rates", nargs="+", type=float, metavar="RATE", help="learning rates to choose from")
-        step.add_argument("--rates-from", choices=LANGUAGES, metavar="LANGUAGE", help="the rates chosen there")
-        step.add_argument("--batch", type=int, default=8)
-        step.add_argument("--warm", type=int, default=0, help="epochs of the surrogate before a relaxed loss (0)")
-        step.add_argument("--patience", type=int, default=4, help="epochs without a better validation F1 (4)")
+    train.add_argument("--losses", nargs="+", choices=list(LOSSES), default=TABLE_1, metavar="LOSS")
+    train.add_argument("--rates", nargs="+", type=float, metavar="RATE", help="learning rates to choose from")
+    train.add_argument("--rates-from", choices=LANGUAGES, metavar="LANGUAGE", help="the rates chosen there")
+    train.add_argument("--batch", type=int, default=8)
+    train.add_argument("--warm", type=int, default=0, help="epochs of the surrogate before a relaxed loss (0)")
+    train.add_argument("--patience", type=int, default=4, help="epochs without a better validation F1 (4)")
     report = steps.add_parser("report", help="write the tables and the pictures of a README from the results")
     report.add_argument("--out", type=Path, default=EXAMPLES / "ner" / "results", help="folder with the results")
     report.add_argument("--readme", type=Path, default=EXAMPLES / "ner" / "README.md")
     report.add_argument("--pictures", type=Path, default=EXAMPLES / "ner" / "pictures")
     options = parser.parse_args(given)
-    if options.step in ("train", "inspect"):
+    if options.step == "train":
         options.rates = options.rates or RATES[options.encoder]
     if getattr(options, "quick", False):
-        options.epochs, options.languages, options.data = 3, ["en"], None
+        options.languages, options.data = ["en"], None
         if options.step == "train":
-            options.rates = [0.03]
+            options.epochs, options.rates = 3, [0.03]
     return options
 
 

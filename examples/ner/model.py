@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ class LSTMEncoder(nn.Module):
         return self.sentence(self.dropout(seen), batch.lengths)
 
 
-class Tagger(nn.Module):
+class Tagger(nn.Module, ABC):
     """Emissions w_i x_t + b_i of an encoder, and a transition matrix: theta[t, i, j] of section 4.2.
 
     There are no scores for the first and the last tag, as in the paper.
@@ -87,9 +88,9 @@ class Tagger(nn.Module):
         self.tags = list(tags)
         self.crf = LinearChainCRF(len(tags), omega, boundaries=False)
 
+    @abstractmethod
     def emission(self, sentences: Sequence[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
         """(emission [B, T, S], tags [B, T], lengths [B])."""
-        raise NotImplementedError
 
 
 class LSTMTagger(Tagger):

@@ -39,9 +39,8 @@ def write_report(options: argparse.Namespace) -> None:
 def tables(folder: Path) -> dict[str, str]:
     """The text of each table, by its name in the README."""
     results = read_results(folder)
-    yardsticks = [read_json(path) for path in sorted(folder.glob("*-crfsuite.json"))]
     made = {
-        "table 1": table_1(results, yardsticks),
+        "table 1": table_1(folder),
         "runs": _runs([chosen_result(results, language, loss, "lstm") for language in LANGUAGES for loss in TABLE_1]),
         "step sizes": _step_sizes(results, "en"),
         "linear": _runs([chosen_result(results, "en", loss, "features") for loss in LOSSES]),
@@ -53,8 +52,10 @@ def tables(folder: Path) -> dict[str, str]:
     return made
 
 
-def table_1(results: list[dict[str, Any]], yardsticks: list[dict[str, Any]]) -> str:
+def table_1(folder: Path) -> str:
     """Test F1 in percent; a language has a column where all five losses were trained on it."""
+    results = read_results(folder)
+    yardsticks = [read_json(path) for path in sorted(folder.glob("*-crfsuite.json"))]
     columns = [
         language
         for language in LANGUAGES

@@ -19,7 +19,6 @@ from examples.ner.evaluate import evaluate
 from examples.ner.features import FeatureNumbers
 from examples.ner.model import LOSSES, FeatureTagger, LSTMTagger, Tagger, surrogate
 
-SETTINGS = ("encoder", "batch", "epochs", "patience", "seed", "warm")  # of the command line, for every run
 OPTIMIZERS = {"lstm": torch.optim.SGD, "features": torch.optim.Adam}
 
 

@@ -29,6 +29,12 @@ def test_arrays_and_lists_are_padded():
     padded, lengths = pad_ragged([np.ones((2, 1), np.float32), [[5.0]]])
     assert padded.tolist() == [[[1.0], [1.0]], [[5.0], [0.0]]] and lengths.tolist() == [2, 1]
     assert pad_ragged([[1, 2], [3]])[0].dtype == torch.int64
+    assert pad_ragged([[1, 2], [0.5]])[0].tolist() == [
+        [1.0, 2.0],
+        [0.5, 0.0],
+    ]  # not cut to the first type
+    single, double = torch.ones(2), torch.full((1,), 0.1, dtype=torch.float64)
+    assert pad_ragged([single, double])[0].tolist() == [[1.0, 1.0], [0.1, 0.0]]
 
 
 @pytest.mark.parametrize(

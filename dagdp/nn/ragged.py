@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from dagdp.nn.tensors import on_one_device, real_tensor
 def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tensor]:
     """(padded [batch, T, *rest], lengths int64 [batch]) of sequences [T_i, *rest]; T is the greatest length.
 
-    Differentiable in sequences that are tensors. What takes `lengths=` never reads what lies behind an item's length.
+    The dtype is the one that holds all items. Differentiable in sequences that are tensors. What takes `lengths=` never
+    reads what lies behind an item's length.
 
     Parameters
     ----------
@@ -41,4 +43,5 @@ def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tens
                 "empty items, and give all the last axes of sequences[0]"
             )
     lengths = torch.tensor([len(item) for item in items], device=items[0].device)
-    return pad_sequence(items, batch_first=True, padding_value=value), lengths
+    dtype = functools.reduce(torch.promote_types, (item.dtype for item in items))  # torch takes that of the first
+    return pad_sequence([item.to(dtype) for item in items], batch_first=True, padding_value=value), lengths

@@ -13,13 +13,13 @@ if _os.path.isfile(_link):
         "`git checkout -- dagdp/graphs`, on Windows in developer mode; or install a wheel"
     )
 
-from dagdp.compiled import CompiledDAG as CompiledDAG
+from dagdp.compiled.dag import CompiledDAG as CompiledDAG
+from dagdp.describe.graph import Graph as Graph
 from dagdp.errors import DagError as DagError
 from dagdp.errors import DerivativeError as DerivativeError
 from dagdp.errors import GraphError as GraphError
 from dagdp.errors import InputError as InputError
 from dagdp.errors import OmegaError as OmegaError
-from dagdp.graph import Graph as Graph
 from dagdp.omega import HardMax as HardMax
 from dagdp.omega import Negentropy as Negentropy
 from dagdp.omega import Omega as Omega
@@ -32,9 +32,16 @@ if _TYPE_CHECKING:
     from dagdp import plot as plot
     from dagdp import reference as reference
     from dagdp import testing as testing
-    from dagdp.batch import CompiledBatch as CompiledBatch
-    from dagdp.batch import compile_batch as compile_batch
     from dagdp.compiler import compile as compile
+    from dagdp.compiler.batch import CompiledBatch as CompiledBatch
+    from dagdp.compiler.batch import compile_batch as compile_batch
+    from dagdp.functions import dp_grad as dp_grad
+    from dagdp.functions import dp_hvp as dp_hvp
+    from dagdp.functions import dp_jvp as dp_jvp
+    from dagdp.functions import dp_jvp_and_hvp as dp_jvp_and_hvp
+    from dagdp.functions import dp_value as dp_value
+    from dagdp.functions import dp_value_and_grad as dp_value_and_grad
+    from dagdp.functions import local_weights as local_weights
     from dagdp.networkx_graphs import from_networkx as from_networkx
     from dagdp.networkx_graphs import to_networkx as to_networkx
     from dagdp.paths import Paths as Paths
@@ -55,13 +62,6 @@ if _TYPE_CHECKING:
     from dagdp.paths import slack as slack
     from dagdp.paths import support as support
     from dagdp.paths import support_size as support_size
-    from dagdp.run import dp_grad as dp_grad
-    from dagdp.run import dp_hvp as dp_hvp
-    from dagdp.run import dp_jvp as dp_jvp
-    from dagdp.run import dp_jvp_and_hvp as dp_jvp_and_hvp
-    from dagdp.run import dp_value as dp_value
-    from dagdp.run import dp_value_and_grad as dp_value_and_grad
-    from dagdp.run import local_weights as local_weights
 
 __version__ = "0.1.0"
 
@@ -114,7 +114,7 @@ __all__ = [
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
 _HOMES = {
     "dagdp": ("graphs", "nn", "plot", "reference", "testing"),
-    "dagdp.batch": ("CompiledBatch", "compile_batch"),
+    "dagdp.compiler.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
     "dagdp.networkx_graphs": ("from_networkx", "to_networkx"),
     "dagdp.paths": (
@@ -122,7 +122,7 @@ _HOMES = {
         "k_best", "kl_divergence", "max_marginals", "node_marginals", "node_values", "path_log_prob", "sample_paths",
         "slack", "support", "support_size",
     ),
-    "dagdp.run": (
+    "dagdp.functions": (
         "dp_grad", "dp_hvp", "dp_jvp", "dp_jvp_and_hvp", "dp_value", "dp_value_and_grad", "local_weights",
     ),
 }  # fmt: skip

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.compiled import CompiledDAG
+from dagdp.array_kinds import is_tensor, plain_array
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
+from dagdp.describe.graph import Graph
 from dagdp.errors import InputError
-from dagdp.graph import Graph
-from dagdp.kinds import is_tensor, plain_array
-from dagdp.run import dp_grad, dp_value
+from dagdp.functions import dp_grad, dp_value
 
 
 def maximum(omega: Any, x: Any, axis: int) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.array_kinds import is_tensor, plain_array
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.describe.graph import Graph
+from dagdp.describe.misuse import short
+from dagdp.engine.inputs import collect
 from dagdp.errors import GraphError, InputError
-from dagdp.graph import Graph
-from dagdp.inputs import collect
-from dagdp.kinds import is_tensor, plain_array
-from dagdp.misuse import short
 
 Numbers = NDArray[np.float64]
 Nodes = Hashable | Iterable[Hashable]

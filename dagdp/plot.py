@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.plot_checks import checked_flow, checked_map, checked_names, checked_path, checked_series, checked_states
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.array_kinds import is_tensor
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.describe.graph import Graph
 from dagdp.errors import InputError
-from dagdp.graph import Graph
-from dagdp.kinds import is_tensor
 
 
 def _numbers(what: str, values: Any) -> NDArray[np.float64]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
-from dagdp.faults import raise_first_fault
-from dagdp.infeasible import refuse_infeasible, refuses
-from dagdp.inputs import Weights, arrange, batch_of, checked, collect, terminal_shape
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.faults import raise_first_fault
+from dagdp.engine.infeasible import refuse_infeasible, refuses
+from dagdp.engine.inputs import Weights, arrange, batch_of, checked, collect, terminal_shape
 from dagdp.omega import Omega
 
 Row = list[float]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import compile
+from dagdp.describe.graph import Graph
 from dagdp.errors import OmegaError
-from dagdp.graph import Graph
+from dagdp.functions import dp_grad, dp_hvp, dp_value
 from dagdp.omega import Omega
-from dagdp.run import dp_grad, dp_hvp, dp_value
 
 Vector = NDArray[np.float64]
 

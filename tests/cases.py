@@ -13,7 +13,7 @@ import pytest
 
 import dagdp
 from dagdp import Graph, HardMax, Negentropy, Omega, SquaredL2, Tsallis
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 

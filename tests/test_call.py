@@ -10,11 +10,11 @@ import pytest
 
 import dagdp
 from dagdp import HardMax, Negentropy, SquaredL2
-from dagdp.call import prepare, to_the_end, ways_of
+from dagdp.engine.call import prepare, to_the_end, ways_of
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.kernels.cpu import gradient_kernel, hessian_kernel, value_kernel
-from dagdp.kernels.exchange import Batch
-from dagdp.kernels.jit import Kernel
+from dagdp.jit.decorators import Kernel
+from dagdp.kernels.cpu.entry import gradient_kernel, hessian_kernel, value_kernel
+from dagdp.kernels.cpu.packing.entries import Batch
 
 TIED, KEPT, OF_NODES = (True, None, True, True), (None, True, True, None), (None, None, None, True)
 LARGE = 8  # items: a row of samples in float64

@@ -17,9 +17,9 @@ from strategies import problems
 
 import dagdp
 from dagdp import CompiledDAG, Graph, GraphError, HardMax, compile, dp_grad, dp_value, pool
+from dagdp.compiled.progressions import COUNT, ENTRY, expanded
 from dagdp.compiler import build
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.progressions import COUNT, ENTRY, expanded
 
 
 def named(*edges, **keywords) -> Graph:

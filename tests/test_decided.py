@@ -10,10 +10,10 @@ import pytest
 from cases import IDS, OPERATORS
 from numba import types
 
-from dagdp.kernels.decided import FACTS, fact
-from dagdp.kernels.operator import exponential, first_only
-from dagdp.kernels.parts import WholeCompiler
+from dagdp.jit.linking import WholeCompiler
+from dagdp.jit.static_branches import FACTS, fact
 from dagdp.kernels.recursion import argument
+from dagdp.lanes.operators import exponential, first_only
 
 compiled = numba.njit(pipeline_class=WholeCompiler)
 

@@ -6,6 +6,7 @@ import errno
 import importlib
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 
 import dagdp
-from dagdp import Omega, run
+from dagdp import Omega, functions
 from dagdp.graphs import trellis
-from dagdp.kernels import cpu, disk
-from dagdp.kernels.jit import Kernel
-from dagdp.kernels.jit import helper as helper_of_compilers
+from dagdp.jit import disk_cache
+from dagdp.jit.decorators import Kernel
+from dagdp.jit.decorators import helper as helper_of_compilers
+from dagdp.kernels.cpu import entry
 from dagdp.omega import storable
 
 HALF = 0.5
@@ -66,16 +68,16 @@ def imported_as(name, folder):
 
 def test_a_second_process_finds_a_users_kernel(tmp_path, monkeypatch):
     """Played here by a second kernel, and a second class from another module, that know nothing of the first."""
-    monkeypatch.setattr(disk, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(disk_cache, "cache_directory", lambda: tmp_path)
     graph = trellis(4, 3)
     theta = np.random.default_rng(0).normal(size=(5, *graph.potentials()[0].shape))
     values, builds = [], []
     for name in ("module_one", "module_two"):
-        kernel = Kernel(cpu._gradient, nodes=5, back="gradient")
+        kernel = Kernel(entry._gradient, nodes=5, back="gradient")
         with monkeypatch.context() as patch:
             (tmp_path / name).mkdir()
             patch.syspath_prepend(tmp_path / name)
-            patch.setattr(run, "gradient_kernel", kernel)
+            patch.setattr(functions, "gradient_kernel", kernel)
             values.append(dagdp.dp_grad(dagdp.compile(graph), theta, imported_as(name, tmp_path / name)(0.7)))
         del sys.modules[name]
         builds.append(kernel.custom)
@@ -115,21 +117,21 @@ def test_what_cannot_be_followed_is_not_kept():
 
 
 def test_nothing_is_kept_where_nothing_can_be_written(monkeypatch):
-    monkeypatch.setattr(disk, "cache_directory", lambda: None)
-    cache = disk.OperatorCache(cpu._value)
+    monkeypatch.setattr(disk_cache, "cache_directory", lambda: None)
+    cache = disk_cache.OperatorCache(entry._value)
     assert cache._file(operator().Data, (), None) is None
 
 
 VALUE = """
 import numpy as np, dagdp
-from dagdp.kernels.cpu import value_kernel
+from dagdp.kernels.cpu.entry import value_kernel
 value = dagdp.dp_value(dagdp.compile(dagdp.Graph.from_edges([0], [1])), np.ones(1))
 misses = value_kernel.bundled.stats.cache_misses
 print(float(value), sum(misses.values()))
 """
 
 
-@pytest.mark.skipif(disk.fcntl is None, reason="no locks here")
+@pytest.mark.skipif(disk_cache.fcntl is None, reason="no locks here")
 def test_of_processes_that_start_together_one_compiles(tmp_path):
     environment = {**os.environ, "DAGDP_CACHE_DIR": str(tmp_path)}
     running = [
@@ -143,16 +145,16 @@ def test_of_processes_that_start_together_one_compiles(tmp_path):
 
 def test_what_compiled_code_calls_is_not_locked_while_it_is_compiled(monkeypatch):
     """Under Numba's lock it would wait for a thread that waits for that one."""
-    names, alone = [], disk._alone
-    monkeypatch.setattr(disk, "_alone", lambda name: names.append(name) or alone(name))
+    names, alone = [], disk_cache._alone
+    monkeypatch.setattr(disk_cache, "_alone", lambda name: names.append(name) or alone(name))
     once_more = helper_of_compilers(lambda x: x + 1)
     assert once_more(1) == 2
     assert names == []
 
 
 def test_who_cannot_lock_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(disk, "cache_directory", lambda: tmp_path / "is not there")
-    with disk._alone("anything"):
+    monkeypatch.setattr(disk_cache, "cache_directory", lambda: tmp_path / "is not there")
+    with disk_cache._alone("anything"):
         entered = True
     assert entered
 
@@ -160,10 +162,10 @@ def test_who_cannot_lock_goes_on(tmp_path, monkeypatch):
 @pytest.fixture
 def afresh(monkeypatch):
     """As in a process of its own: the folder is looked for anew, and nobody was warned."""
-    disk._found.cache_clear()
-    monkeypatch.setattr(disk, "_told", threading.Event())
+    disk_cache._found.cache_clear()
+    monkeypatch.setattr(disk_cache, "_told", threading.Event())
     yield monkeypatch
-    disk._found.cache_clear()
+    disk_cache._found.cache_clear()
 
 
 def plus_one(x):
@@ -177,7 +179,7 @@ def kept(folder):
 def test_the_folder_is_made_for_its_user_alone(tmp_path, afresh):
     afresh.setenv("DAGDP_CACHE_DIR", "")
     afresh.setenv("XDG_CACHE_HOME", str(tmp_path / "new" / "xdg"))
-    folder = disk.cache_directory()
+    folder = disk_cache.cache_directory()
     assert folder.parent == tmp_path / "new" / "xdg" / "dagdp"
     if hasattr(os, "getuid"):
         assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [0o700, 0o700]
@@ -189,10 +191,10 @@ def test_a_folder_that_others_may_write_to_is_left_alone_with_one_warning(tmp_pa
     afresh.setenv("DAGDP_CACHE_DIR", str(tmp_path))
     if case == "someone else's":
         afresh.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-        afresh.setattr(disk.Path, "stat", with_owner(disk.Path.stat, tmp_path.stat().st_uid + 2))
+        afresh.setattr(disk_cache.Path, "stat", with_owner(disk_cache.Path.stat, tmp_path.stat().st_uid + 2))
     else:
         tmp_path.chmod(0o777 if case == "others" else 0o770)
-    assert disk.cache_directory() is None
+    assert disk_cache.cache_directory() is None
     with pytest.warns(UserWarning, match=rf"{tmp_path}: others can write there.*in memory.*Set DAGDP_CACHE_DIR"):
         assert helper_of_compilers(plus_one)(1) == 2
     assert helper_of_compilers(plus_one)(1.0) == 2.0  # a second warning would be an error
@@ -216,7 +218,7 @@ def test_where_no_folder_can_be_made_that_is_said_when_something_is_compiled(tmp
     if case == "relative":
         afresh.setenv("DAGDP_CACHE_DIR", "")
         afresh.setenv("XDG_CACHE_HOME", "relative")
-    assert disk.cache_directory() is None
+    assert disk_cache.cache_directory() is None
     compiled = helper_of_compilers(plus_one)  # as an import does: nothing is said yet
     with pytest.warns(UserWarning, match=r"cannot be kept in .*every process compiles anew"):
         assert compiled(1) == 2
@@ -230,7 +232,7 @@ def test_what_is_there_is_read_and_a_full_disk_is_a_warning(tmp_path, afresh):
     def full(*_given, **_named):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    afresh.setattr(disk.Path, "write_bytes", full)
+    afresh.setattr(disk_cache.Path, "write_bytes", full)
     again = helper_of_compilers(plus_one)
     assert again(1) == 2 and sum(again.stats.cache_hits.values()) == 1
     with pytest.warns(UserWarning, match=rf"{file.parent}: .*No space left on device.*Set DAGDP_CACHE_DIR"):
@@ -250,11 +252,26 @@ def test_a_broken_file_is_compiled_again_and_replaced(tmp_path, afresh, content)
         assert compiled(1) == 2 and sum(compiled.stats.cache_hits.values()) == hits
 
 
-@pytest.mark.skipif(disk.fcntl is None, reason="no locks here")
+@pytest.mark.skipif(disk_cache.fcntl is None, reason="no locks here")
 def test_who_cannot_open_a_lock_file_goes_on(tmp_path, monkeypatch):
     """A disk may be full at the lock file already."""
-    monkeypatch.setattr(disk, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(disk_cache, "cache_directory", lambda: tmp_path)
     (tmp_path / "name.lock").mkdir()
-    with disk._alone("name"):
+    with disk_cache._alone("name"):
         entered = True
     assert entered
+
+
+@pytest.mark.parametrize("edited", ["omega.py", "jit/linking.py", "lanes/rows.py", "kernels/recursion.py",
+                                    "kernels/cpu/entry.py", "kernels/cpu/packing/entries.py",
+                                    "kernels/cpu/special/push.py", "compiled/index_arrays.py"])  # fmt: skip
+def test_an_edit_in_any_folder_of_kernels_changes_the_key(tmp_path, edited):
+    package = tmp_path / "dagdp"
+    shutil.copytree(disk_cache.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = disk_cache._sources(package)
+    assert before == disk_cache._sources()
+    (package / "graph.py").write_text("# describes, and is not compiled\n")
+    assert disk_cache._sources(package) == before
+    with (package / edited).open("a") as file:
+        file.write("# edited\n")
+    assert disk_cache._sources(package) != before

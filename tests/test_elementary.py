@@ -7,9 +7,9 @@ import numba
 import numpy as np
 import pytest
 
-from dagdp.kernels.elementary import exp, log
-from dagdp.kernels.lanes import load, store
-from dagdp.kernels.vectors import row_length
+from dagdp.lanes.exp_log import exp, log
+from dagdp.lanes.rows import load, store
+from dagdp.lanes.views import row_length
 
 
 @numba.njit(error_model="numpy")

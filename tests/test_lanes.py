@@ -12,9 +12,10 @@ import pytest
 
 import dagdp
 from dagdp import Omega, SquaredL2
-from dagdp.kernels.elementary import LANE_MATH, ONE, TWO
-from dagdp.kernels.jit import OPTIONS
-from dagdp.kernels.lanes import (
+from dagdp.jit.decorators import OPTIONS
+from dagdp.lanes.exp_log import LANE_MATH, ONE, TWO
+from dagdp.lanes.rewrite import narrow, on_lanes
+from dagdp.lanes.rows import (
     all_lanes,
     any_lane,
     first_lanes,
@@ -25,8 +26,7 @@ from dagdp.kernels.lanes import (
     store,
     total,
 )
-from dagdp.kernels.text import narrow, on_lanes
-from dagdp.kernels.vectors import behind, part, rows_on_stack, totals, turn_vectors
+from dagdp.lanes.views import behind, part, rows_on_stack, totals, turn_vectors
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

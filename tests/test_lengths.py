@@ -8,8 +8,8 @@ import torch
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, SquaredL2, compile, compile_batch, dp_value
+from dagdp.compiled.lengths import checked_lengths
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.lengths import checked_lengths
 
 
 def test_ends_of_lengths_are_nodes_of_the_users_graph():

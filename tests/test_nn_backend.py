@@ -30,8 +30,9 @@ from dagdp import (  # noqa: E402
     reference,
 )
 from dagdp.graphs import linear_chain, trellis  # noqa: E402
-from dagdp.nn import Learnable, backend  # noqa: E402
-from dagdp.nn.smooth import max_omega  # noqa: E402
+from dagdp.nn import Learnable  # noqa: E402
+from dagdp.nn.unrolled import recursion  # noqa: E402
+from dagdp.nn.unrolled.max_omega import max_omega  # noqa: E402
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 
@@ -49,8 +50,8 @@ def assert_same(got, want) -> None:
 def assert_parity(dag, theta, z, omega, **options) -> None:
     """Value, gradient, slope and Hessian product equal the kernels' (a user's operator: the reference's)."""
     other = reference if isinstance(omega, Tsallis15) else dagdp  # compiling an operator of one's own takes long
-    value, E = backend.gradient(dag, blocks_of(theta), omega, **options)
-    slope, change = backend.hessian_product(dag, blocks_of(theta), blocks_of(z), omega, **options)
+    value, E = recursion.gradient(dag, blocks_of(theta), omega, **options)
+    slope, change = recursion.hessian_product(dag, blocks_of(theta), blocks_of(z), omega, **options)
     want_slope = reference.dp_jvp(dag, theta, z, omega, **options)
     np.testing.assert_allclose(value.numpy(), other.dp_value(dag, theta, omega, **options), **CLOSE)
     np.testing.assert_allclose(slope.numpy(), want_slope, **CLOSE)
@@ -159,9 +160,9 @@ def test_end_alone_gives_the_batch_and_names_work():
     for parent, child in ["ab", "bc", "ac", "cd"]:
         graph.add_edge(parent, child)
     dag, theta = dagdp.compile(graph), torch.arange(4.0, dtype=torch.float64)
-    value = backend.value(dag, [theta], HardMax(), end=["c", "d", "b"])
+    value = recursion.value(dag, [theta], HardMax(), end=["c", "d", "b"])
     assert value.tolist() == [2.0, 5.0, 0.0]
-    assert backend.value(dag, [theta], HardMax(), end="c").item() == 2.0
+    assert recursion.value(dag, [theta], HardMax(), end="c").item() == 2.0
 
 
 @pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
@@ -179,7 +180,7 @@ def test_first_and_second_derivatives(omega):
     theta = torch.tensor(random_theta(dag.graph, np.random.default_rng(3), (2,)), requires_grad=True)
 
     def value(theta):
-        return backend.value(dag, [theta], omega, end=[dag.graph.num_nodes - 1] * 2)
+        return recursion.value(dag, [theta], omega, end=[dag.graph.num_nodes - 1] * 2)
 
     assert gradcheck(value, (theta,))
     if not isinstance(omega, SquaredL2):  # kinks are met by finite differences too often
@@ -189,12 +190,12 @@ def test_first_and_second_derivatives(omega):
 def test_gradient_stays_differentiable_where_it_should():
     dag = dagdp.compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
     theta = torch.tensor([1.0, 2.5, 2.0], dtype=torch.float64, requires_grad=True)
-    _, (E,) = backend.gradient(dag, [2 * theta], Negentropy())
+    _, (E,) = recursion.gradient(dag, [2 * theta], Negentropy())
     (E[0] ** 2).backward()
     want = 2 * E[0].item() * 2 * dagdp.dp_hvp(dag, 2 * theta.detach().numpy(), [1.0, 0.0, 0.0])
     np.testing.assert_allclose(theta.grad.numpy(), want, atol=1e-12)
     with torch.no_grad():
-        assert not backend.gradient(dag, [2 * theta], Negentropy())[1][0].requires_grad
+        assert not recursion.gradient(dag, [2 * theta], Negentropy())[1][0].requires_grad
 
 
 @pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
@@ -203,8 +204,8 @@ def test_forbidden_edges_and_infeasible_items(omega):
     theta = np.zeros((2, 3, 2, 2))
     theta[0, 1, 0, 1] = theta[1, 2] = -np.inf  # one edge of item 0; every edge into the last step of item 1
     leaf, z = torch.tensor(theta), torch.arange(12.0, dtype=torch.float64).reshape(3, 2, 2)
-    value, (E,) = backend.gradient(dag, [leaf], omega)
-    slope, (change,) = backend.hessian_product(dag, [leaf], [z], omega)
+    value, (E,) = recursion.gradient(dag, [leaf], omega)
+    slope, (change,) = recursion.hessian_product(dag, [leaf], [z], omega)
     assert value[1] == -torch.inf and value[0].isfinite()
     assert E[0, 1, 0, 1] == 0 and (E[1] == 0).all() and (change[1] == 0).all()
     assert E.isfinite().all() and change.isfinite().all() and slope[1] == 0
@@ -215,12 +216,12 @@ def test_what_a_path_reads_is_checked():
     theta = torch.zeros(2, 3, 2, 2)
     theta[1, 2, 0, 1] = torch.nan
     with pytest.raises(InputError, match=r"theta\[1, 2, 0, 1\] is nan; expected a number"):
-        backend.value(dag, [theta], Negentropy())
+        recursion.value(dag, [theta], Negentropy())
     theta[1, 2, 0, 1] = torch.inf
     with pytest.raises(InputError, match=r"is inf; expected less than infinity"):
-        backend.value(dag, [theta], Negentropy())
+        recursion.value(dag, [theta], Negentropy())
     theta[:, 0, :, 1] = torch.nan  # no edge reads it
-    assert backend.value(dag, [theta], Negentropy(), minimize=True).isfinite().all()
+    assert recursion.value(dag, [theta], Negentropy(), minimize=True).isfinite().all()
 
 
 def test_a_third_derivative_raises():
@@ -262,7 +263,7 @@ def test_float32_stays_float32():
     dag = dagdp.compile(trellis(4, 3))
     theta = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     for omega in OPERATORS:
-        value, (E,) = backend.gradient(dag, [theta], omega)
+        value, (E,) = recursion.gradient(dag, [theta], omega)
         assert value.dtype == E.dtype == torch.float32
         np.testing.assert_allclose(E, reference.dp_grad(dag, theta.numpy(), omega), atol=2e-5)
 

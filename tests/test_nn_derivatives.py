@@ -12,7 +12,7 @@ from dagdp import DerivativeError, HardMax, Negentropy, SquaredL2, Tsallis, comp
 torch = pytest.importorskip("torch")
 from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
 
-from dagdp.nn import ops  # noqa: E402
+from dagdp.nn.autograd import operators  # noqa: E402
 
 OMEGAS = [HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)]
 omegas = pytest.mark.parametrize("omega", OMEGAS, ids=repr)
@@ -292,8 +292,8 @@ def test_the_path_that_the_caller_holds_stays_his():
     before = path.detach().clone()
     (5.0 * value).sum().backward()
     assert torch.equal(path, before) and torch.allclose(theta.grad, 5.0 * before)
-    problem = ops.Problem(dag, Negentropy(), False, 1)
-    value, path = ops.gradient_op(theta.flatten(1), None, *problem.arguments)
+    problem = operators.Problem(dag, Negentropy(), False, 1)
+    value, path = operators.gradient_op(theta.flatten(1), None, *problem.arguments)
     before = path.detach().clone()
     (5.0 * value).sum().backward()
     assert torch.equal(path, before)

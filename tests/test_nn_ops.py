@@ -32,9 +32,10 @@ from torch._dynamo.exc import Unsupported  # noqa: E402
 from torch._dynamo.testing import CompileCounterWithBackend  # noqa: E402
 from torch.autograd import forward_ad  # noqa: E402
 
-from dagdp.nn import LinearChainCRF, ops  # noqa: E402
+from dagdp.nn import LinearChainCRF  # noqa: E402
+from dagdp.nn.autograd import operators  # noqa: E402
 
-OPERATORS = [ops.value_op, ops.gradient_op, ops.path_op, ops.slope_op, ops.bend_op]
+OPERATORS = [operators.value_op, operators.gradient_op, operators.path_op, operators.slope_op, operators.bend_op]
 
 
 def traced(function, **options):
@@ -43,7 +44,7 @@ def traced(function, **options):
 
 
 def problem(dag, omega, minimize=False):
-    return ops.Problem(dag, omega, minimize, 0).arguments
+    return operators.Problem(dag, omega, minimize, 0).arguments
 
 
 @pytest.mark.parametrize("op", OPERATORS, ids=lambda op: op._name)
@@ -52,16 +53,16 @@ def test_opcheck(op, name):
     dag = compile(GRAPHS[name]())
     size = sum(p.size for p in dag.potentials)
     end = torch.tensor([13, 13]) if name == "chain" else None
-    theta = torch.randn(2, size, dtype=torch.float64, requires_grad=op is not ops.bend_op)
-    z = torch.randn(2, size, dtype=torch.float64, requires_grad=op is not ops.path_op)
-    tensors = (theta,) if op in (ops.value_op, ops.gradient_op) else (theta, z)
+    theta = torch.randn(2, size, dtype=torch.float64, requires_grad=op is not operators.bend_op)
+    z = torch.randn(2, size, dtype=torch.float64, requires_grad=op is not operators.path_op)
+    tensors = (theta,) if op in (operators.value_op, operators.gradient_op) else (theta, z)
     torch.library.opcheck(op, (*tensors, end, *problem(dag, SquaredL2(0.5))))
 
 
 def test_an_operator_is_rebuilt_from_what_travels():
     dag = compile(GRAPHS["one edge"]())
     for omega in (HardMax(), Negentropy(0.7), SquaredL2(2), Tsallis(1.3, 0.2)):
-        made = ops.Problem.of(*problem(dag, omega, True))
+        made = operators.Problem.of(*problem(dag, omega, True))
         assert made.omega == omega and made.dag is dag and made.minimize
 
     @dataclass(frozen=True)
@@ -74,10 +75,10 @@ def test_an_operator_is_rebuilt_from_what_travels():
 
         slope = conjugate = link
 
-    rebuilt = ops.Problem.of(*problem(dag, Named(3.0, 0.5))).omega
+    rebuilt = operators.Problem.of(*problem(dag, Named(3.0, 0.5))).omega
     assert type(rebuilt) is Named and rebuilt == Named(3.0, 0.5)
     with pytest.raises(OmegaError, match="the operator class Nowhere is gone"):
-        ops.Problem.of(dag.serial, "Nowhere", [], False, 0)
+        operators.Problem.of(dag.serial, "Nowhere", [], False, 0)
 
 
 def test_a_graph_that_is_gone_is_an_error():
@@ -86,7 +87,7 @@ def test_a_graph_that_is_gone_is_an_error():
     del dag
     gc.collect()
     with pytest.raises(InputError, match="is gone; keep a reference to the CompiledDAG"):
-        ops.value_op(torch.zeros(1), None, *arguments)
+        operators.value_op(torch.zeros(1), None, *arguments)
 
 
 @pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.7), Tsallis(1.5, 0.8)], ids=repr)
@@ -293,6 +294,6 @@ def test_import_and_training_leave_torchs_compiler_unloaded():
 
 def test_what_is_constant_is_marked_as_torch_marks_it():
     ours, theirs = lambda: 1, lambda: 1
-    assert ops.constant_when_traced(ours) is ours
+    assert operators.constant_when_traced(ours) is ours
     torch.compiler.assume_constant_result(theirs)
     assert vars(ours) == vars(theirs) != {}

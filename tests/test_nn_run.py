@@ -28,7 +28,7 @@ from dagdp.graphs import (
     viterbi_marginals,
     viterbi_value,
 )
-from dagdp.kernels.jit import Launch
+from dagdp.jit.decorators import Launch
 
 torch = pytest.importorskip("torch")
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
@@ -208,7 +208,7 @@ def test_a_value_without_gradients_repeats_no_shared_block(monkeypatch):
     theta["transition"] = theta["transition"][0].to(torch.float32)
     end = torch.tensor([dag.graph.num_nodes - 1] * 3)
     expected = dp_value(dag, {name: block.requires_grad_() for name, block in theta.items()}, minimize=True)
-    monkeypatch.setattr(dagdp.nn.run, "joined", None)
+    monkeypatch.setattr(dagdp.nn.autograd.functions, "joined", None)
     plain = {name: block.detach() for name, block in theta.items()}
     for given in ({}, {"end": dag.end_names(end.numpy())}):
         value = dp_value(dag, plain, minimize=True, **given)

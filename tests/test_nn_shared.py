@@ -9,7 +9,8 @@ import torch
 import dagdp
 from dagdp import HardMax, Negentropy, SquaredL2
 from dagdp.graphs import linear_chain
-from dagdp.nn import LinearChainCRF, shared
+from dagdp.nn import LinearChainCRF
+from dagdp.nn.autograd import shared_blocks
 
 SIZE = (5, 3)
 REGULAR, RAGGED = dagdp.compile(linear_chain(*SIZE)), dagdp.compile(linear_chain(*SIZE, ragged=True))
@@ -39,9 +40,11 @@ def value_of(theta, omega, ragged):
 def asked(monkeypatch):
     """How often the shared route was taken, by whether items were weighted."""
     log = []
-    ask = shared.Question.ask
+    ask = shared_blocks.Question.ask
     monkeypatch.setattr(
-        shared.Question, "ask", lambda self, end, given, w: (log.append(w is not None), ask(self, end, given, w))[1]
+        shared_blocks.Question,
+        "ask",
+        lambda self, end, given, w: (log.append(w is not None), ask(self, end, given, w))[1],
     )
     return log
 
@@ -137,7 +140,7 @@ def test_no_copy_for_each_item(monkeypatch):
     crf, items, steps, tags = LinearChainCRF(64), 40, 3, 64
     emission = torch.randn(items, steps, tags, requires_grad=True)
     joined = []
-    for module in ("dagdp.nn.run", "dagdp.nn.shared"):
+    for module in ("dagdp.nn.autograd.functions", "dagdp.nn.autograd.shared_blocks"):
         monkeypatch.setattr(f"{module}.joined", lambda *a: joined.append(a))
     crf(emission, torch.zeros(items, steps, dtype=torch.int64)).sum().backward()
     assert joined == [] and crf.transition.grad.shape == (tags, tags)
@@ -156,8 +159,8 @@ def test_errors_are_those_of_the_other_route():
 def test_a_form_that_was_asked_before_is_not_checked_again(monkeypatch):
     """Other numbers of the same form get their own answer; another form, and what is wrong, are looked at anew."""
     dag, log = dagdp.compile(linear_chain(*SIZE)), []
-    check = shared.collect
-    monkeypatch.setattr(shared, "collect", lambda *given: (log.append(given[2]), check(*given))[1])
+    check = shared_blocks.collect
+    monkeypatch.setattr(shared_blocks, "collect", lambda *given: (log.append(given[2]), check(*given))[1])
 
     def both(factor, omega=None, **options):
         theta = {name: (factor * block.detach()).requires_grad_() for name, block in blocks().items()}
@@ -184,8 +187,8 @@ def test_a_form_that_was_asked_before_is_not_checked_again(monkeypatch):
 def test_ends_of_a_form_that_was_asked_before(monkeypatch):
     """Each call has its own ends, also on the way back and where the gradient is differentiated."""
     dag, log, omega = dagdp.compile(linear_chain(*SIZE, ragged=True)), [], Negentropy(0.7)
-    check = shared.collect
-    monkeypatch.setattr(shared, "collect", lambda *given: (log.append(given[2]), check(*given))[1])
+    check = shared_blocks.collect
+    monkeypatch.setattr(shared_blocks, "collect", lambda *given: (log.append(given[2]), check(*given))[1])
     weights = torch.tensor([1.0, -2, 0, 3], dtype=torch.float64)
     theta, values = blocks(), []
     several = [SIZE[0] * SIZE[1] + torch.tensor(lengths) for lengths in ([5, 1, 3, 4], [1, 2, 5, 5], [2, 2, 2, 2])]
@@ -309,7 +312,7 @@ def test_several_seeds_at_once():
 
 
 def test_numbers_alone_and_first_derivatives_copy_no_block(monkeypatch):
-    for module in ("dagdp.nn.run", "dagdp.nn.shared"):
+    for module in ("dagdp.nn.autograd.functions", "dagdp.nn.autograd.shared_blocks"):
         monkeypatch.setattr(f"{module}.joined", None)
     crf, theta = LinearChainCRF(3).double(), blocks()
     z = {name: block.detach() for name, block in theta.items()}

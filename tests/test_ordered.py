@@ -12,7 +12,7 @@ from test_kept import scattered
 import dagdp
 from dagdp import Graph, InputError, Negentropy
 from dagdp.graphs import trellis
-from dagdp.kernels.vectors import FAR
+from dagdp.lanes.views import FAR
 
 
 def sparse(nodes: int = 200, entries: int = 700) -> Graph:

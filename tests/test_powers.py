@@ -12,7 +12,7 @@ from cases import flat, random_theta, sinks, unproved
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, Omega, reference
 from dagdp.graphs import dtw_grad, dtw_grid, dtw_value
-from dagdp.kernels.powers import WIDEST_4, WIDEST_8
+from dagdp.kernels.cpu.special.scaled import WIDEST_4, WIDEST_8
 
 LIMITS = {"float32": WIDEST_4 * math.log(2), "float64": WIDEST_8 * math.log(2)}  # of |v|/γ
 

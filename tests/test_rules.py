@@ -214,7 +214,7 @@ def test_rule_7_import_and_run_without_a_writable_disk(tmp_path, place):
     }[place]
     code = (
         "import warnings\nwarnings.simplefilter('error')\nimport dagdp\nwarnings.simplefilter('default')\n"
-        "from dagdp.kernels.disk import cache_directory\nassert cache_directory() is None\n"
+        "from dagdp.jit.disk_cache import cache_directory\nassert cache_directory() is None\n"
     )
     done = run_python(code + SMALL_CALL, **settings)
     assert (done.returncode, done.stdout) == (0, "")
@@ -223,7 +223,8 @@ def test_rule_7_import_and_run_without_a_writable_disk(tmp_path, place):
 
 def test_rule_7_a_second_process_finds_the_kernels(tmp_path):
     code = (
-        SMALL_CALL + "from dagdp.kernels.cpu import value_kernel as k\nprint(sum(k.bundled.stats.cache_hits.values()))"
+        SMALL_CALL
+        + "from dagdp.kernels.cpu.entry import value_kernel as k\nprint(sum(k.bundled.stats.cache_hits.values()))"
     )
     first, second = (run_python(code, DAGDP_CACHE_DIR=str(tmp_path)) for _ in range(2))
     assert first.stdout.strip() == "0" and second.stdout.strip() == "1", (first.stderr, second.stderr)
@@ -268,9 +269,11 @@ def test_no_float64_instruction_in_a_float32_kernel(omega):
     A kernel from the disk cache keeps LLVM's optimised text, of which the instructions are made again. cvtsd2ss is
     left out: the wrapper unboxes Python's floats with it.
     """
-    from dagdp import run
+    from dagdp import functions
 
-    kernel = run.gradient_kernel if omega == HardMax() else run.hessian_kernel  # HardMax never runs the other
+    kernel = (
+        functions.gradient_kernel if omega == HardMax() else functions.hessian_kernel
+    )  # HardMax never runs the other
     dag = compile(GRAPHS["chain"]())
     theta = random_theta(dag.graph, np.random.default_rng(0), (20,), "float32")
     dp_grad(dag, theta, omega)

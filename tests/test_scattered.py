@@ -6,9 +6,8 @@ import numba
 import numpy as np
 import pytest
 
-from dagdp.kernels.jit import OPTIONS
-from dagdp.kernels.lanes import load, store
-from dagdp.kernels.scattered import (
+from dagdp.jit.decorators import OPTIONS
+from dagdp.lanes.gather import (
     add_vector,
     expect_vector,
     gather_pair,
@@ -17,6 +16,7 @@ from dagdp.kernels.scattered import (
     scatter_present,
     scatter_vector,
 )
+from dagdp.lanes.rows import load, store
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 SHIFT, START = 2, 3

@@ -8,9 +8,9 @@ from cases import flat
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, compile, dp_grad, dp_value, dp_value_and_grad
-from dagdp.compiler.sheets import LEAST_ROWS
+from dagdp.compiled.index_arrays import SHEET_COLUMNS
+from dagdp.compiler.diagonal_tiles import LEAST_ROWS
 from dagdp.graphs import dtw_grid
-from dagdp.wiring import SHEET_COLUMNS
 
 
 def grid(N: int, M: int, index, without=()) -> Graph:

@@ -8,7 +8,7 @@ from cases import BUNDLED, BUNDLED_IDS, GRAPHS, flat, random_theta, sinks, unpro
 
 import dagdp
 from dagdp import Graph, Negentropy, reference
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import generic
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 

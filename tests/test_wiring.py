@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dagdp import Graph, HardMax, compile, dp_value, dp_value_and_grad
-from dagdp.kernels.cpu import value_kernel
-from dagdp.wiring import COLUMNS, ENTRIES, SHARED, located, sizes
+from dagdp.compiled.index_arrays import COLUMNS, ENTRIES, SHARED, located, sizes
+from dagdp.kernels.cpu.entry import value_kernel
 
 
 def test_a_table_says_where_arrays_lie():

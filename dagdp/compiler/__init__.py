@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.level import level
 from dagdp.compiler.renumber import renumber
 from dagdp.compiler.specialise import specialise
 from dagdp.compiler.validate import validate, warn_of_default_ends
+from dagdp.describe.graph import Graph
 from dagdp.errors import GraphError
-from dagdp.graph import Graph
 
 __all__ = ["build", "compile"]
 

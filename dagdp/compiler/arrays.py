@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.jit import inner, loop
+from dagdp.jit.decorators import inner, loop
 
 
 @loop

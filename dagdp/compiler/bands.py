@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.compiled.index_arrays import SHEET_COLUMNS
 from dagdp.compiler.validate import Numbers
-from dagdp.kernels.jit import loop
-from dagdp.wiring import SHEET_COLUMNS
+from dagdp.jit.decorators import loop
 
 BAND_LEVELS = SHEET_COLUMNS  # shorter bands would turn squares that are half empty
 MOSTLY_READ = 4  # entries a node: of more than that, only those that are read are numbered

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import frozen
-from dagdp.progressions import COUNT, LISTED, PARENT, expanded
-from dagdp.wiring import Incoming, Outgoing
+from dagdp.compiled.dag import frozen
+from dagdp.compiled.index_arrays import Incoming, Outgoing
+from dagdp.compiled.progressions import COUNT, LISTED, PARENT, expanded
 
 
 def listed_entries(incoming: Incoming, k: int) -> NDArray[np.int64]:

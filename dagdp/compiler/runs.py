@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.compiled.progressions import CHILD, COUNT, EDGE, FIRST, LISTED, PARENT, SLOT
 from dagdp.compiler.arrays import at
-from dagdp.kernels.jit import inner, loop
-from dagdp.progressions import CHILD, COUNT, EDGE, FIRST, LISTED, PARENT, SLOT
+from dagdp.jit.decorators import inner, loop
 
 
 @inner

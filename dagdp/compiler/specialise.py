@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dagdp.pool as pool
-from dagdp.compiled import UNREACHED, CompiledDAG, frozen, locked
+from dagdp.compiled.dag import UNREACHED, CompiledDAG, frozen, locked
+from dagdp.compiled.index_arrays import SHEET_COLUMNS, Hoisted, Incoming, Outgoing, Wiring
+from dagdp.compiled.progressions import EDGE, ENTRY, LISTED
 from dagdp.compiler.arrays import by_parent
 from dagdp.compiler.bands import cut_bands, floors, places_among_read, sorted_in_bands, window
+from dagdp.compiler.diagonal_tiles import find_sheets
 from dagdp.compiler.generic import listed_entries, listed_incoming, listed_outgoing
 from dagdp.compiler.renumber import Renumbered
+from dagdp.compiler.repeated_levels import tie
 from dagdp.compiler.runs import (
     entry_runs,
     incoming_runs,
@@ -28,11 +32,7 @@ from dagdp.compiler.runs import (
     pieces_of,
     shared_entries,
 )
-from dagdp.compiler.sheets import find_sheets
-from dagdp.compiler.tie import tie
 from dagdp.compiler.validate import Numbers, Small
-from dagdp.progressions import EDGE, ENTRY, LISTED
-from dagdp.wiring import SHEET_COLUMNS, Hoisted, Incoming, Outgoing, Wiring
 
 PROVE = True  # off in tests alone (pytest --generic): then nothing is specialised
 LEAST_RUN = 32  # edges: a shorter run is read by index. Chosen with trellises of 16 states in mind, not tuned

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiler.arrays import adjacency, first_outside, group, reach, survey, topological_order
-from dagdp.edge_arrays import LARGEST as LARGEST  # node and edge numbers inside one graph are int32
+from dagdp.describe.edge_arrays import LARGEST as LARGEST  # node and edge numbers inside one graph are int32
+from dagdp.describe.graph import Graph, Potential
 from dagdp.errors import GraphError
-from dagdp.graph import Graph, Potential
 
 Numbers = NDArray[np.int64]
 Small = NDArray[np.int32]

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.operator import conjugate, first_only, link, slope
-from dagdp.kernels.text import point
+from dagdp.lanes.operators import conjugate, first_only, link, slope
+from dagdp.lanes.rewrite import point
 
 
 @point

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dagdp.batch import CompiledBatch
-from dagdp.each import TENSORS
+from dagdp.compiled.layout import Layout
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import TENSORS
+from dagdp.engine.inputs import broadcast
 from dagdp.errors import InputError
-from dagdp.inputs import broadcast
-from dagdp.layout import Layout
+from dagdp.functions import dp_value
+from dagdp.nn.autograd.tensors import on_one_device, real_tensor
 from dagdp.nn.fitted import Fitted, fitted
-from dagdp.nn.tensors import on_one_device, real_tensor
-from dagdp.run import dp_value
 
 KIND = TENSORS._replace(as_array=real_tensor)
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dagdp.engine.inputs import broadcast
 from dagdp.errors import InputError
-from dagdp.inputs import broadcast
-from dagdp.nn.tensors import beside, on_one_device, real_tensor
+from dagdp.nn.autograd.tensors import beside, on_one_device, real_tensor
 
 Cost = Callable[[Tensor, Tensor], Tensor]
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 import dagdp
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.inputs import broadcast
 from dagdp.errors import DerivativeError, InputError
 from dagdp.graphs import builders, linear_chain
-from dagdp.inputs import broadcast
-from dagdp.nn import run
+from dagdp.nn.autograd import functions
+from dagdp.nn.autograd.tensors import as_tensor, on_one_device, whole_tensor
 from dagdp.nn.learnable import Learnable, scaled, seen
 from dagdp.nn.tagging import checked_legal, flags
-from dagdp.nn.tensors import as_tensor, on_one_device, whole_tensor
 from dagdp.omega import HardMax, Omega
 
 REDUCTIONS = ("none", "sum", "mean", "token_mean")
@@ -120,7 +120,7 @@ class LinearChainCRF(nn.Module):
     def value(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
         """DP_Ω [*batch]: the log partition function, over the sequences that are allowed. Differentiable twice."""
         dag, theta, end = self._problem(self._fitted(emission, lengths, mask, allowed))
-        return run.dp_value(dag, theta, self.omega, end=end)
+        return functions.dp_value(dag, theta, self.omega, end=end)
 
     def score(self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None) -> Tensor:
         """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
@@ -151,7 +151,7 @@ class LinearChainCRF(nn.Module):
         """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
         given = self._fitted(emission, lengths, mask, allowed)
         dag, theta, end = self._problem(given)
-        return builders.cut(run.dp_grad(dag, theta, self.omega, end=end)["emission"], given.sizes)
+        return builders.cut(functions.dp_grad(dag, theta, self.omega, end=end)["emission"], given.sizes)
 
     def decode(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
         """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag.
@@ -161,7 +161,7 @@ class LinearChainCRF(nn.Module):
         with torch.no_grad():
             given = self._fitted(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
-            visited = builders.cut(run.dp_grad(dag, theta, HardMax(), end=end)["emission"], given.sizes)
+            visited = builders.cut(functions.dp_grad(dag, theta, HardMax(), end=end)["emission"], given.sizes)
         return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
 
     def k_best(

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.inputs import Shape, broadcast, checked, collect
 from dagdp.errors import InputError
-from dagdp.inputs import Shape, broadcast, checked, collect
+from dagdp.nn.autograd.tensors import beside, end_numbers, on_one_device, over_batch, real_tensor
 from dagdp.nn.targets import Target
-from dagdp.nn.tensors import beside, end_numbers, on_one_device, over_batch, real_tensor
 from dagdp.nn.walks import node_name
 
 

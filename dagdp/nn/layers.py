@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.graphs import builders, dtw, viterbi
-from dagdp.nn import run
+from dagdp.nn.autograd import functions
+from dagdp.nn.autograd.operators import constant_when_traced
+from dagdp.nn.autograd.tensors import as_tensor
 from dagdp.nn.learnable import Learnable
-from dagdp.nn.ops import constant_when_traced
-from dagdp.nn.tensors import as_tensor
 from dagdp.omega import Omega
 
 constant_when_traced(builders.compiled)  # a tracer takes the finished graph, not its making
@@ -37,7 +37,7 @@ class DPValue(nn.Module):
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Tensor:
         """DP_Ω(θ) [*batch]; theta, end and start as in `dagdp.dp_value`."""
-        return run.dp_value(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
+        return functions.dp_value(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
 
     def extra_repr(self) -> str:
         return f"{self.dag!r}, {self.omega!r}, minimize={self.minimize}"
@@ -54,7 +54,7 @@ class DPGrad(DPValue):
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Any:
         """E; theta, end and start as in `dagdp.dp_grad`."""
-        return run.dp_grad(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
+        return functions.dp_grad(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
 
 
 class Viterbi(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dagdp.axis import maximum, weights
 from dagdp.errors import InputError, OmegaError
-from dagdp.nn.tensors import as_tensor
+from dagdp.nn.autograd.tensors import as_tensor
 from dagdp.omega import Omega, Tsallis
 
 HIDDEN_ALPHA = (
@@ -27,7 +27,7 @@ class Learnable(nn.Module):
     γ Σ ω(q). So nothing new is computed: the derivatives by γ, mixed and second ones included, follow from those by
     θ. By the dual formula d DP/dγ = -Σ_i ē_i Ω(q_i), Ω at temperature 1: minus the expected penalty of a path.
 
-    For alpha there is no such rule; see `dagdp.nn.alpha`. It costs another pass and memory for each edge.
+    For alpha there is no such rule; see `dagdp.nn.autograd.alpha`. It costs another pass and memory for each edge.
 
     omega : the operator; of its own gamma and alpha those given here are not used.
     gamma : tensor without dimensions, > 0, in the unit of the potentials. A Parameter is learnt and saved. To keep

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from dagdp.errors import InputError
-from dagdp.nn.tensors import on_one_device, real_tensor
+from dagdp.nn.autograd.tensors import on_one_device, real_tensor
 
 
 def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dagdp.errors import InputError
-from dagdp.nn.tensors import on_device, real_tensor
+from dagdp.nn.autograd.tensors import on_device, real_tensor
 
 #: scheme -> (prefixes of names, those that go on with a chunk, those after which a chunk must go on)
 SCHEMES = {"BIO": ("BI", "I", ""), "BIOES": ("BIES", "IE", "BI"), "IOBES": ("BIES", "IE", "BI")}

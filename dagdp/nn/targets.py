@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.inputs import batch_of, broadcast, checked, collect, end_shape
 from dagdp.errors import InputError
-from dagdp.inputs import batch_of, broadcast, checked, collect, end_shape
+from dagdp.functions import dp_grad
 from dagdp.nn import walks
-from dagdp.nn.tensors import end_numbers
+from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
-from dagdp.run import dp_grad
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
-from dagdp.edge_arrays import EdgeArrays
+from dagdp.describe.edge_arrays import EdgeArrays
+from dagdp.describe.graph import Graph
+from dagdp.engine.inputs import broadcast
 from dagdp.errors import InputError
-from dagdp.graph import Graph
-from dagdp.inputs import broadcast
-from dagdp.nn.memory import once_a_graph
-from dagdp.nn.tensors import on_device, real_tensor
+from dagdp.nn.autograd.tensors import on_device, real_tensor
+from dagdp.nn.unrolled.memory import once_a_graph
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]

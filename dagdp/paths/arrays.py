@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.kinds import is_tensor
+from dagdp.array_kinds import is_tensor
 
 
 def namespace(value: Any) -> Any:

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import for_each_graph, like_theta, pack, scalars
+from dagdp.array_kinds import is_tensor
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph, like_theta, pack, scalars
+from dagdp.engine.inputs import checked, checked_options
 from dagdp.errors import InputError
-from dagdp.inputs import checked, checked_options
-from dagdp.kinds import is_tensor
+from dagdp.functions import dp_jvp, dp_value, value_and_slope
 from dagdp.omega import HardMax, Omega
 from dagdp.paths.arrays import (
     answer_type,
@@ -37,7 +38,6 @@ from dagdp.paths.density import Density, density, refuse_lost
 from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question, ask
 from dagdp.paths.rows import entropies
-from dagdp.run import dp_jvp, dp_value, value_and_slope
 
 
 def _expectation_at_once(

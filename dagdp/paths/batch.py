@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.batch import CompiledBatch, build_batch
-from dagdp.each import Asked
-from dagdp.graph import Graph
-from dagdp.kinds import is_tensor
-from dagdp.layout import NUMPY, Numbers, leaves
+from dagdp.array_kinds import is_tensor
+from dagdp.compiled.layout import NUMPY, Numbers, leaves
+from dagdp.compiler.batch import CompiledBatch, build_batch
+from dagdp.describe.graph import Graph
+from dagdp.engine.each_graph import Asked
+from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.omega import HardMax
 from dagdp.paths.arrays import host, like
 from dagdp.paths.result import Paths, of_graphs
-from dagdp.run import dp_value, dp_value_and_grad
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import SMALL, CompiledDAG
-from dagdp.each import for_each_graph
+from dagdp.compiled.dag import SMALL, CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph
 from dagdp.errors import InputError
-from dagdp.kernels.jit import counted, helper
+from dagdp.jit.decorators import counted, helper
 from dagdp.kernels.recursion import exceeds
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask

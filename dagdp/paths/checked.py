@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.paths.arrays import host
 from dagdp.paths.plain import Question

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import for_each_graph, scalars_of_paths
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph, scalars_of_paths
+from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
-from dagdp.inputs import checked
+from dagdp.functions import dp_grad, dp_value
 from dagdp.omega import Omega
 from dagdp.paths.arrays import constant, host, like, namespace
 from dagdp.paths.checked import checked_edges
 from dagdp.paths.plain import Question, ask
 from dagdp.paths.threshold import walk_weights
-from dagdp.run import dp_grad, dp_value
 
 
 @for_each_graph(scalars_of_paths)

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import for_each_graph, of_nodes, one_each
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph, of_nodes, one_each
+from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
-from dagdp.inputs import checked
+from dagdp.functions import dp_grad, dp_value, dp_value_and_grad
 from dagdp.omega import HardMax, Omega
 from dagdp.paths.arrays import host, namespace
 from dagdp.paths.noded import NODE, Cover, cover, formed, noded, noded_theta, own_blocks
 from dagdp.paths.plain import Question, ask, one_end, plain
 from dagdp.reference import max_omega
-from dagdp.run import dp_grad, dp_value, dp_value_and_grad
 
 
 @for_each_graph(of_nodes)

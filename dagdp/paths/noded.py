@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
-from dagdp.graph import Graph
+from dagdp.describe.graph import Graph
 from dagdp.paths.arrays import double, namespace
 from dagdp.paths.plain import Question
 

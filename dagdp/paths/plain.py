@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.array_kinds import home_of, is_tensor
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
 from dagdp.compiler.arrays import group
-from dagdp.graph import Graph
-from dagdp.inputs import batch_of, checked, collect, end_shape
-from dagdp.kinds import home_of, is_tensor
+from dagdp.describe.graph import Graph
+from dagdp.engine.inputs import batch_of, checked, collect, end_shape
+from dagdp.functions import dp_value
 from dagdp.omega import HardMax
 from dagdp.paths.arrays import (
     answer_type,
@@ -35,7 +36,6 @@ from dagdp.paths.arrays import (
     settled,
     single_or_double,
 )
-from dagdp.run import dp_value
 
 Numbers = NDArray[np.int64]
 Shape = tuple[int, ...]

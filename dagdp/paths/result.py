@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import Asked, filled_up
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.describe.graph import Graph
+from dagdp.engine.each_graph import Asked, filled_up
 from dagdp.errors import InputError
-from dagdp.graph import Graph
 from dagdp.paths.arrays import host, like
 from dagdp.paths.plain import Question
 from dagdp.paths.scores import path_scores

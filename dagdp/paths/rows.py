@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import pool
-from dagdp.compiled import SMALL
-from dagdp.faults import edges_before
+from dagdp.compiled.dag import SMALL
+from dagdp.engine.faults import edges_before
 from dagdp.omega import Omega
 from dagdp.paths.plain import Question
 from dagdp.paths.sweep import ROW, highest, smoothed, through, traced

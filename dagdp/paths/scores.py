@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.kernels.jit import counted, helper
+from dagdp.jit.decorators import counted, helper
 from dagdp.kernels.recursion import enter, node_value
 from dagdp.paths.plain import Question
 

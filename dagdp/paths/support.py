@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import Asked, counts, filled_up, for_each_graph
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import Asked, counts, filled_up, for_each_graph
 from dagdp.errors import InputError
 from dagdp.omega import Omega
 from dagdp.paths.arrays import host

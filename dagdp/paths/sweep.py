@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dagdp.kernels.elementary import log
-from dagdp.kernels.jit import Kernel, helper, inlined
-from dagdp.kernels.lanes import load, row_of, select, store
-from dagdp.kernels.operator import first_only
+from dagdp.jit.decorators import Kernel, helper, inlined
+from dagdp.kernels.cpu.row_max import climb, maximum, row_weight, settle, solve
 from dagdp.kernels.recursion import anchor, enter, exceeds, node_value
-from dagdp.kernels.solve import climb, maximum, row_weight, settle, solve
-from dagdp.kernels.vectors import part
+from dagdp.lanes.exp_log import log
+from dagdp.lanes.operators import first_only
+from dagdp.lanes.rows import load, row_of, select, store
+from dagdp.lanes.views import part
 
 ROW = 8  # samples: a row of float64
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.kernels.jit import helper
+from dagdp.functions import local_weights
+from dagdp.jit.decorators import helper
 from dagdp.omega import Omega
 from dagdp.paths.arrays import host
 from dagdp.paths.noded import formed, own_blocks
 from dagdp.paths.plain import Question
-from dagdp.run import local_weights
 
 UNITS = 8 * float(np.finfo(np.float64).eps)
 MOST = 1e-7  # y is never taken to be less certain: where it is, nothing can be said

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import for_each_graph, of_edges, of_nodes
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph, of_edges, of_nodes
+from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
-from dagdp.inputs import checked
 from dagdp.omega import Omega
 from dagdp.paths.plain import Question, ask
 from dagdp.paths.rows import best_through, values_of_nodes, visited_before

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.batch import CompiledBatch
-from dagdp.compiled import CompiledDAG
-from dagdp.each import for_each_graph
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph
+from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
-from dagdp.inputs import checked
-from dagdp.kernels.jit import helper
+from dagdp.jit.decorators import helper
 from dagdp.omega import Omega
 from dagdp.paths.plain import ask
 from dagdp.paths.result import Paths, assemble, of_graphs

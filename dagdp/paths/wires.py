@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled import CompiledDAG
+from dagdp.compiled.dag import CompiledDAG
 
 Numbers = NDArray[np.int64]
 Indices = NDArray[np.int32]

@@ -30,9 +30,9 @@ from scalar_loop import OPTIONS
 import dagdp
 from dagdp import CompiledDAG, Graph
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.kernels.elementary import exp
-from dagdp.kernels.lanes import load, store
-from dagdp.kernels.vectors import row_length
+from dagdp.lanes.exp_log import exp
+from dagdp.lanes.rows import load, store
+from dagdp.lanes.views import row_length
 
 FAR = 1 << 28  # bytes: beyond the caches
 NEAR = 2048  # numbers: 8 to 16 KiB, inside L1

@@ -37,7 +37,7 @@ import statistics, time
 import numba
 import numpy as np
 import dagdp
-from dagdp.kernels.jit import OPTIONS, Launch
+from dagdp.jit.decorators import OPTIONS, Launch
 {setup}
 def timed(call, since=lambda t: time.perf_counter() - t):
     times = []

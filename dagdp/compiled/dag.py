@@ -1,0 +1,354 @@
+"""CompiledDAG: what compile() makes and every run reads. Frozen arrays, no behaviour but explaining itself."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled.explain import explained
+from dagdp.compiled.index_arrays import Wiring, addresses
+from dagdp.compiled.lengths import ends_of_lengths
+from dagdp.compiled.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
+from dagdp.describe.graph import Graph, Potential
+from dagdp.errors import InputError
+
+Numbers = NDArray[np.int64]
+NEAR = 1 << 16  # nodes: what is kept of them for a row of samples stays in the cache, or not far from it
+SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
+EVERY_START = np.empty(0, np.int32)  # in the place of each item's own: paths begin at any
+PRUNED, UNREACHED = -1, -2  # ranks of nodes that take no part: no way leads on to an end; no way leads there
+_serials = itertools.count()
+_living: WeakValueDictionary[int, Any] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CompiledDAG:
+    """A graph made ready to run: immutable, reusable, safe to share between threads.
+
+    `print(dag.explain())` shows what compilation found.
+    """
+
+    graph: Graph
+    potentials: tuple[Potential, ...]
+    wiring: Wiring
+    origin: NDArray[np.int32]  # [nodes] the user's number of each internal node, -1 for the extra end
+    rank: NDArray[np.int32]  # [user's nodes] the internal number; PRUNED or UNREACHED for nodes that take no part
+    end: int
+    starts: Numbers
+    ends: Numbers
+    hoisted: tuple[int, ...]
+    weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry, of one potential
+    serial: int = field(init=False)  # its name where only numbers can go
+    calls: dict[Any, Any] = field(init=False)  # what `dagdp.engine.call` worked out for calls of one form
+    named: bool = field(init=False)  # whether nodes have names; fields, which torch.compile can follow
+    ends_by_length: Any = field(init=False)  # the graph's
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "calls", {})
+        object.__setattr__(self, "named", self.graph.nodes is not None)
+        object.__setattr__(self, "ends_by_length", self.graph.ends_by_length)
+        object.__setattr__(self, "serial", enrolled(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickle holds the graph and its arrays; the copy gets a serial of its own."""
+        return _restored, tuple(getattr(self, part.name) for part in fields(self) if part.init)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledDAG:
+        """Immutable, so a deep copy of what holds it shares it."""
+        return self
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes that take part, the extra end of a graph with several ends included."""
+        return int(self.origin.size)
+
+    @cached_property
+    def num_edges(self) -> int:
+        """Edges that take part, those into the extra end included."""
+        return int(self.wiring.outgoing.runs[:, COUNT].sum())
+
+    @cached_property
+    def edges(self) -> Numbers:
+        """[E] the user's number of each edge, level by level of the parents; -1 for edges into the extra end."""
+        return self._of_edges(EDGE)
+
+    @cached_property
+    def parents(self) -> Numbers:
+        """[E] the internal number of each edge's parent, in the order of `edges`."""
+        return self._of_edges(PARENT)
+
+    @cached_property
+    def children(self) -> Numbers:
+        """[E] the internal number of each edge's child, in the order of `edges`."""
+        return self._of_edges(CHILD)
+
+    @property
+    def slots(self) -> Numbers:
+        """[E] how many edges into the same child come before each edge, in the order of `edges`."""
+        return self._of_edges(SLOT)
+
+    def _of_edges(self, column: int) -> Numbers:
+        made = expanded(self.wiring.outgoing.runs, column, self.wiring.outgoing.listed)
+        made.flags.writeable = False
+        return made
+
+    @property
+    def num_levels(self) -> int:
+        """Levels: the longest path has one edge fewer."""
+        return int(self.wiring.incoming.levels.size - 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all index arrays that runs read."""
+        return sum(array.nbytes for array in {id(a): a for part in self.wiring for a in part}.values())
+
+    def samples_together(self, items: int, row: int) -> int:
+        """Samples of a batch that are worked on at once: a row of them, or one, whose rows are neighbouring nodes.
+
+        One item after another visits all rows of nodes that often, a row of samples every node. The former take at
+        least twice as long: they lie across lines, and are often put together. But threads can share items, not lanes,
+        so large items go together where that is faster on one thread by far: where they fill more than half a row, or
+        half of 16 lanes if their state stays in the cache. (Not by threads: bits would differ.)
+        """
+        twice = self._scattered or items * self.num_edges < SMALL
+        visits = items * self._rows_of_nodes[row] * (2 if twice else 1)
+        least = row // 2 if row == 16 and self.num_nodes < NEAR else row // 2 + 1
+        return row if items > 1 and (items >= least or visits > self.num_nodes) else 1
+
+    @cached_property
+    def _scattered(self) -> bool:
+        """Whether most of one sample's rows have to be put together."""
+        _, counts, _, steps = self.wiring.incoming.runs.T
+        return 2 * int(counts[steps == LISTED].sum()) > self.num_edges
+
+    @cached_property
+    def _rows_of_nodes(self) -> dict[int, int]:
+        """By length of a row: rows of nodes that one sample takes."""
+        widths = np.diff(self.wiring.incoming.levels)
+        return {row: int(-(-widths // row).sum()) for row in (8, 16)}
+
+    def keeps(self, shared: NDArray[np.bool_]) -> bool:
+        """Whether weights of edges are kept in the gradient between the passes: not in that of a shared potential."""
+        return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
+
+    def ties(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
+        """Whether levels that repeat a matrix may be multiplied with it: where all samples share what it is read from.
+
+        shared : for θ, and for z where there is one, which potentials are one row for all samples.
+        """
+        blocks = self.wiring.incoming.blocks
+        return self.wiring.tied.shapes.size > 0 and all(own[blocks].all() for own in shared)
+
+    @cached_property
+    def entry_counts(self) -> Numbers:
+        """[potentials] how many entries each has."""
+        return np.array([math.prod(potential.shape) for potential in self.potentials], np.int64)
+
+    @cached_property
+    def addresses(self) -> Numbers:
+        """Where kernels find the wiring: see `dagdp.compiled.index_arrays.addresses`."""
+        return addresses(self.wiring)
+
+    @cached_property
+    def most_parents(self) -> int:
+        """The largest fan-in."""
+        return int(np.diff(self.wiring.incoming.slots).max())
+
+    @cached_property
+    def band_nodes(self) -> int:
+        """Nodes of the largest band."""
+        return int(np.diff(self.wiring.incoming.levels[self.wiring.hoisted.levels]).max())
+
+    @cached_property
+    def numbers(self) -> dict[Hashable, int] | None:
+        """Node name -> the user's number, or None where names are the numbers."""
+        names = self.graph.nodes
+        return None if names is None else {name: k for k, name in enumerate(names)}
+
+    def end_names(self, numbers: Numbers) -> Any:
+        """Node numbers as `end=` takes them: names, in nested lists, where the graph has names."""
+        names = self.graph.nodes
+        return numbers if names is None else _named(names, numbers.tolist())
+
+    def end_numbers(self, end: Any) -> Numbers:
+        """The user's numbers of the nodes that `end=` names, one or an array of them."""
+        return self._user_numbers(end)
+
+    def start_numbers(self, start: Any) -> Numbers:
+        """The user's numbers of the nodes that `start=` names, one or an array of them."""
+        return self._user_numbers(start, "start")
+
+    def ends_of(self, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
+        """Where the items of a ragged batch end, for `end=`: int64 [*batch], the graph's own node numbers.
+
+        lengths : integers [*batch], at least 1; for a graph that has two lengths, such as an alignment grid, a pair
+            (n_a, n_b) of a number or an array [*batch] each.
+        most : the largest lengths, where data fills a part of the graph only. Default: those of the graph.
+
+        Raises InputError where a length is out of range, or the graph was built without ends by length: `trellis` and
+        `linear_chain` have them with ragged=True, `dtw_grid` without a band, others by
+        `Graph.from_edges(ends_by_length=)`.
+
+        Example
+        -------
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.trellis(3, 2, ragged=True))
+        >>> theta = np.zeros((2, 3, 2, 2))
+        >>> np.exp(dagdp.dp_value(dag, theta, end=dag.ends_of([1, 3]))).round(6).tolist()  # 2 and 8 state sequences
+        [2.0, 8.0]
+        """
+        return ends_of_lengths(self.ends_by_length, lengths, most)
+
+    def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
+        """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""
+        return self.ends_reached(end, batch)[0]
+
+    def ends_reached(self, end: Any, batch: tuple[int, ...]) -> tuple[NDArray[np.int32], bool]:
+        """(`end_nodes`, whether some of them are -1)."""
+        if end is None:
+            ends = np.empty(math.prod(batch), np.int32)
+            ends.fill(self.end)
+            return ends, False
+        chosen = _of_items(self._user_numbers(end, "end"), batch, "end")
+        wrong = chosen.view(np.uint64) >= self.rank.size  # negative numbers are the largest of these
+        if np.logical_or.reduce(wrong):
+            raise InputError(f"end {chosen[wrong][0]} is no node; expected 0 <= end < {self.rank.size}")
+        ranks = self.rank[chosen]
+        if np.minimum.reduce(ranks, initial=0) >= 0:
+            return ranks, False
+        pruned = np.flatnonzero(ranks == PRUNED)
+        if pruned.size:
+            names = self.graph.nodes
+            node = int(chosen[pruned[0]]) if names is None else names[chosen[pruned[0]]]
+            raise InputError(
+                f"end {node!r} leads to no end that the graph was compiled with, so its edges were dropped; expected a "
+                "node on a path. Name it in ends= to keep it"
+            )
+        return np.maximum(ranks, -1), True
+
+    def start_nodes(self, start: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
+        """Internal numbers [items] of each batch item's start, from the user's `start=`; -1 where it leads to no end.
+
+        Raises InputError for a node that is no start of the graph.
+        """
+        chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
+        wrong = ~np.isin(chosen, self._own_starts)
+        if wrong.any():
+            node, names = int(chosen[wrong][0]), self.graph.nodes
+            shown = node if names is None or not 0 <= node < len(names) else names[node]
+            some = [int(n) if names is None else names[n] for n in self._own_starts[:5]]
+            raise InputError(
+                f"start {shown!r} is no start of the graph; expected one of {self._own_starts.size}, such as {some}: "
+                "nodes without parents, or those that starts= names where the graph is made"
+            )
+        return np.maximum(self.rank[chosen], -1)
+
+    @cached_property
+    def _own_starts(self) -> Numbers:
+        """The user's numbers of all starts, those that lead to no end among them."""
+        named = self.graph.terminals()[0]
+        if named is not None:
+            return named
+        parents, children = self.graph.edges()
+        fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
+        return np.flatnonzero((fan_in == 0) & (fan_out > 0))
+
+    def terminals(
+        self, start: Any, end: Any, batch: tuple[int, ...]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], bool]:
+        """(starts, ends, whether some item has no path): internal numbers [items]. No starts where `start` is None.
+
+        An item whose end is a start, but not its own, has no path: its end is -1.
+        """
+        ends, lost = self.ends_reached(end, batch)
+        if start is None:
+            return EVERY_START, ends, lost
+        starts = self.start_nodes(start, batch)
+        apart = (starts < 0) | ((ends >= 0) & (ends < self.wiring.incoming.levels[1]) & (ends != starts))
+        return starts, np.where(apart, np.int32(-1), ends), lost or bool(apart.any())
+
+    def _user_numbers(self, nodes: Any, what: str = "end") -> Numbers:
+        if self.numbers is None:
+            array = np.asarray(nodes)
+            if array.dtype.kind not in "iu":
+                raise InputError(f"{what} has dtype {array.dtype}; expected node numbers (integers)")
+            return array.astype(np.int64)
+        if isinstance(nodes, Hashable) and nodes in self.numbers:
+            return np.array(self.numbers[nodes])
+        names = nodes.tolist() if isinstance(nodes, np.ndarray) else nodes
+        if not isinstance(names, list | tuple):
+            raise InputError(f"{what} {nodes!r} is no node of the graph")
+        numbers = np.array([self._user_numbers(name, what) for name in names], np.int64)
+        return numbers
+
+    def explain(self) -> str:
+        """Levels, widths, fan-in, dead nodes, bytes and what was specialised, as a few lines of text."""
+        return explained(self)
+
+    def unreached_ends(self) -> int:
+        """Nodes without children that no start reaches."""
+        parents, children = self.graph.edges()
+        fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
+        return int(((fan_out == 0) & (fan_in > 0) & (self.rank == UNREACHED)).sum())
+
+    def __repr__(self) -> str:
+        return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
+
+
+def _of_items(nodes: Numbers, batch: tuple[int, ...], what: str) -> Numbers:
+    """[items] node numbers, from one for all or an array of the batch's shape."""
+    try:
+        return np.broadcast_to(nodes, batch).ravel()
+    except ValueError:
+        raise InputError(
+            f"{what} has shape {nodes.shape}; expected one node, or one for each batch item, shape {batch}"
+        ) from None
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """int32, contiguous, read-only: what a kernel gets."""
+    return locked(np.ascontiguousarray(array, np.int32))
+
+
+def locked(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself, read-only from now on."""
+    array.flags.writeable = False
+    return array
+
+
+def enrolled(compiled: Any) -> int:
+    """A number for a compiled graph, or batch of graphs, by which `living` finds it for as long as it lives."""
+    serial = next(_serials)
+    _living[serial] = compiled
+    return serial
+
+
+def living(serial: int) -> Any:
+    """The compiled graph of that serial; an InputError if nobody holds it any more."""
+    try:
+        return _living[serial]
+    except KeyError:
+        raise InputError(
+            f"compiled graph number {serial} is gone; keep a reference to the CompiledDAG for as long as "
+            "a traced or compiled function uses it"
+        ) from None
+
+
+def _restored(*parts: Any) -> CompiledDAG:
+    """From a pickle. Arrays are read-only again."""
+    dag = CompiledDAG(*parts)
+    for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.ends):
+        array.flags.writeable = False
+    return dag
+
+
+def _named(names: list[Hashable], numbers: Any) -> Any:
+    return [_named(names, number) for number in numbers] if isinstance(numbers, list) else names[numbers]

@@ -1,0 +1,1 @@
+"""Describe: a graph in the user's names, node by node or as arrays."""

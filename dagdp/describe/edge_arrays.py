@@ -1,0 +1,170 @@
+"""A graph as arrays of numbers: int32 wherever they fit, and not kept where they can be made again."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dagdp.array_kinds import refuse_mask
+from dagdp.errors import GraphError
+
+Shape = tuple[int, ...]
+Numbers = NDArray[np.int64]
+Listed = NDArray[Any]  # int32; int64 where a number is too large for it, which no compiled graph has
+#: (first, shape): the ends of a ragged batch are consecutive nodes from `first`, in row-major order of the lengths
+EndsByLength = tuple[int, Shape]
+#: What `Graph.from_maker` calls: (parents, children, the index of each potential)
+Maker = Callable[..., tuple[ArrayLike, ArrayLike, Sequence[ArrayLike]]]
+SMALLEST, LARGEST = -(2**31), 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeArrays:
+    """The edges of a graph in the user's order, and for each potential the entry that each edge reads."""
+
+    parents: Listed  # [edges]
+    children: Listed
+    indices: tuple[Listed, ...]  # [potentials] of [edges], -1: none
+
+
+class Kept:
+    """The arrays of a graph that holds them."""
+
+    def __init__(self, arrays: EdgeArrays) -> None:
+        self.arrays = arrays
+
+    def __call__(self) -> EdgeArrays:
+        return self.arrays
+
+
+class Made:
+    """The arrays of a graph that makes them at each demand; readings share them for as long as one of them holds them.
+
+    make, arguments : what lists so many edges, and an index for each of the potentials of these names.
+    """
+
+    def __init__(self, make: Maker, arguments: tuple[Any, ...], num_edges: int, names: Sequence[str]) -> None:
+        self.make, self.arguments, self.num_edges, self.names = make, arguments, num_edges, names
+        self.made: weakref.ref[EdgeArrays] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "made": None}
+
+    def __call__(self) -> EdgeArrays:
+        made = None if self.made is None else self.made()
+        if made is None:
+            label = self.make.__name__
+            parents, children, indices = self.make(*self.arguments)
+            lists = [integers(f"what {label} made", one, own=True) for one in (parents, children, *indices)]
+            wrong = [one.size for one in lists if one.size != self.num_edges]
+            if wrong or len(lists) != 2 + len(self.names):
+                raise GraphError(
+                    f"{label} made {len(lists) - 2} indices and {wrong or self.num_edges} edges; expected an "
+                    f"index for each of the potentials {list(self.names)}, and {self.num_edges} edges in each array"
+                )
+            made = EdgeArrays(lists[0], lists[1], tuple(lists[2:]))
+            self.made = weakref.ref(made)
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Potential:
+    """A named array of weights that edges read: edge e reads `flat[index[e]]`, or nothing where index is -1."""
+
+    name: str | None
+    shape: Shape
+    source: Listed | Callable[[], Listed]  # the index, or what makes it
+
+    @property
+    def index(self) -> Listed:
+        """[edges] the entry that each edge reads, -1 for none. Made at each reading where the graph keeps no arrays."""
+        return self.source() if callable(self.source) else self.source
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return math.prod(self.shape)
+
+
+def compact(numbers: Listed) -> Listed:
+    """The whole numbers as int32 if all of them fit, else as int64; a copy only where the type is another."""
+    if numbers.dtype == np.int32:
+        return numbers
+    fits = numbers.size == 0 or (numbers.min() >= SMALLEST and numbers.max() <= LARGEST)
+    return numbers.astype(np.int32 if fits else np.int64, copy=False)
+
+
+def of_edges(edges: int) -> Potential:
+    """theta of a graph without names: an entry for each edge."""
+    return Potential(None, (edges,), compact(np.arange(edges)))
+
+
+def terminals_of(starts: ArrayLike | None, ends: ArrayLike | None) -> tuple[Numbers | None, Numbers | None]:
+    """Starts and ends as node numbers, None where the default applies."""
+    made = [
+        None if nodes is None else integers(what, nodes).astype(np.int64)
+        for what, nodes in (("starts", starts), ("ends", ends))
+    ]
+    return made[0], made[1]
+
+
+def counted_nodes(edges: tuple[Listed, Listed]) -> int:
+    """1 + the largest number, refused where nearly all nodes below it would be without an edge."""
+    nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
+    most = 16 * edges[0].size + 10**6
+    if nodes > most:
+        raise GraphError(
+            f"the largest node number is {nodes - 1} and there are {edges[0].size} edges; expected at most {most - 1}: "
+            "every number below the largest is a node. Renumber with "
+            "names, numbers = np.unique([parents, children], return_inverse=True) and "
+            "parents, children = numbers.reshape(2, -1), or give num_nodes= if the nodes are meant"
+        )
+    return nodes
+
+
+def potential_of(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
+    """A potential of a graph of so many edges, or a GraphError where its index has another number of entries."""
+    read = integers(f"the index of potential {name!r}", index)
+    if read.size != edges:
+        raise GraphError(
+            f"the index of potential {name!r} has {read.size} entries; "
+            f"expected one for each of the {edges} edges (-1 for an edge that does not read it)"
+        )
+    return Potential(name, shape_of(name, shape), read)
+
+
+def integers(what: str, values: ArrayLike, own: bool = False) -> Listed:
+    """[entries] int32 where they fit; taken as they are if `own`, and where nobody else can write to them."""
+    refuse_mask(values, what, GraphError)
+    given = np.asarray(values)
+    array = given if given.ndim == 1 else given.ravel()
+    if array.size == 0:
+        return np.empty(0, np.int32)
+    if array.dtype.kind not in "iu":
+        raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
+    made = compact(array)
+    kept = own or made is not array or (array.base is None and not array.flags.writeable)
+    return made if kept else made.copy()
+
+
+def shape_of(name: str, shape: int | Sequence[int]) -> Shape:
+    """The shape of a potential, from a number or several."""
+    made = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    if any(not isinstance(n, int | np.integer) or n < 1 for n in made):
+        raise GraphError(f"potential {name!r} has shape {shape!r}; expected positive integers")
+    return tuple(int(n) for n in made)
+
+
+def summary(nodes: int, edges: int, shapes: Mapping[Any, Shape]) -> str:
+    """A graph's sizes only: edges may be millions."""
+    said = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((nodes, "node"), (edges, "edge"))]
+    named = [f"{name} {shape}" for name, shape in shapes.items() if name is not None]
+    if named:
+        named[0] = f"potential{'' if len(named) == 1 else 's'} {named[0]}"
+    return f"Graph({', '.join(said + named)})"

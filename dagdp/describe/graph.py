@@ -1,0 +1,370 @@
+"""DESCRIBE: what a user says about a dynamic program. Nothing is checked or ordered here but sizes.
+
+A graph is a list of edges, each from a parent to a child, in the user's order; that order is the order
+of theta, of every gradient, and of HardMax ties. What nodes read is handed to edges when the graph is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Never, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import dagdp.describe.misuse as misuse
+from dagdp.describe.edge_arrays import (
+    EdgeArrays,
+    EndsByLength,
+    Kept,
+    Listed,
+    Made,
+    Maker,
+    Numbers,
+    compact,
+    counted_nodes,
+    integers,
+    of_edges,
+    potential_of,
+    shape_of,
+    summary,
+    terminals_of,
+)
+from dagdp.describe.edge_arrays import Potential as Potential
+from dagdp.describe.edge_arrays import Shape as Shape
+from dagdp.describe.potentials import Place, Reading, entries_read, handed_down, starts_to_enter, written
+from dagdp.errors import GraphError
+
+
+class Graph:
+    """A directed acyclic graph with weighted edges, built edge by edge over any hashable nodes.
+
+    Parameters
+    ----------
+    starts, ends : nodes where a path may begin and end. Default: nodes without parents, nodes without children. Where
+        the default finds several ends, `compile` warns: a node that leads nowhere by mistake would be one.
+    potentials : `{name: shape}` of the arrays whose entries edges and nodes will name; without it every edge has
+        a weight of its own and theta is one array `[*batch, edges]` in the order of `add_edge`.
+
+    Example
+    -------
+    >>> graph = Graph()
+    >>> graph.add_edge("home", "work"), graph.add_edge("home", "cafe"), graph.add_edge("cafe", "work")
+    (0, 1, 2)
+    >>> shared = Graph(potentials={"step": (2,)})
+    >>> shared.add_edge(0, 1, step=0), shared.add_edge(1, 2, step=0), shared.add_edge(0, 2, step=1)
+    (0, 1, 2)
+    >>> shared
+    Graph(3 nodes, 3 edges, potential step (2,))
+    """
+
+    def __init__(
+        self,
+        *given: Never,
+        starts: Iterable[Hashable] | None = None,
+        ends: Iterable[Hashable] | None = None,
+        potentials: Mapping[str, int | Sequence[int]] | None = None,
+    ) -> None:
+        if given:
+            raise misuse.graph_given(given[0])
+        for what, nodes in (("starts", starts), ("ends", ends)):
+            if isinstance(nodes, str):
+                raise GraphError(f"{what} is the text {nodes!r}; expected a list of nodes: {what}=[{nodes!r}]")
+        self._starts = None if starts is None else list(starts)
+        self._ends = None if ends is None else list(ends)
+        self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
+        self._numbers: dict[Hashable, int] = {}
+        self._parents: list[int] = []
+        self._children: list[int] = []
+        self._entries: dict[str, list[int]] = {name: [] for name in self._shapes or ()}
+        self._node_entries: dict[int, dict[str, int]] = {}
+
+    def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> int:
+        """The node's number, new or known. Needed for weights of nodes, and to fix their order: edges add theirs.
+
+        `entries` name, for each potential the node reads, the place in it, as in `add_edge`. A path's score contains
+        them once, for each node that it visits: every edge into the node reads them. Starts are entered, too, where
+        one of them reads entries: the compiled graph then has one more node, named "(start)", and an edge from it to
+        every start. That node and these edges have the last numbers, and `Paths.names` leaves the node out. Under
+        SquaredL2 starts are then visited nodes. Edges and nodes may be added in any order.
+
+        Raises GraphError: an entry that is none, or other entries for a node that has some. An edge that reads a
+        potential which its child node reads, too, is an error when the graph is compiled.
+
+        Example
+        -------
+        >>> project = Graph(potentials={"days": (3,)})
+        >>> [project.add_node(task, days=k) for k, task in enumerate(["plan", "build", "paint"])]
+        [0, 1, 2]
+        >>> project.add_edge("plan", "build"), project.add_edge("build", "paint")
+        (0, 1)
+        >>> import dagdp
+        >>> float(dagdp.dp_value(dagdp.compile(project), [2.0, 5.0, 1.0], dagdp.HardMax()))
+        8.0
+        """
+        if given:
+            raise misuse.node_given(node, given[0])
+        if entries and self._shapes is None:
+            raise misuse.node_without_potentials(node, *next(iter(entries.items())))
+        shapes = self._shapes or {}
+        places = entries_read(f"node {node!r}", shapes, entries)
+        try:
+            number = self._numbers.setdefault(node, len(self._numbers))
+        except TypeError:
+            raise GraphError(f"node {node!r} is not hashable; use a string, a number or a tuple of them") from None
+        known = self._node_entries.setdefault(number, places) if places else places
+        if known != places:
+            raise GraphError(
+                f"node {node!r} was given {written(shapes, places)} and reads {written(shapes, known)} already; "
+                "expected the entries of a node once, all in one call of add_node"
+            )
+        return number
+
+    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> int:
+        """Add an edge and return its number; parallel edges are kept apart.
+
+        `entries` name, for each potential the edge reads, the place in it: an index or a tuple of indices.
+        The edge's weight is the sum of those entries.
+        """
+        if given:
+            raise misuse.edge_given(parent, child, given[0])
+        if entries and self._shapes is None:
+            raise misuse.edge_without_potentials(parent, child, *next(iter(entries.items())))
+        places = entries_read(f"edge {parent!r} -> {child!r}", self._shapes or {}, entries)
+        self._parents.append(self.add_node(parent))
+        self._children.append(self.add_node(child))
+        for name, column in self._entries.items():
+            column.append(places.get(name, -1))
+        return len(self._parents) - 1
+
+    @classmethod
+    def from_edges(
+        cls,
+        parents: ArrayLike,
+        children: ArrayLike,
+        num_nodes: int | None = None,
+        starts: ArrayLike | None = None,
+        ends: ArrayLike | None = None,
+        potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
+        *,
+        ends_by_length: EndsByLength | None = None,
+    ) -> Graph:
+        """A graph from integer arrays: the fast door, without a Python loop over edges.
+
+        Parameters
+        ----------
+        parents, children : [edges] node numbers, 0 <= number < num_nodes. Copied, but for int32 arrays that are
+            read-only and own their numbers.
+        num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
+        starts, ends : node numbers. Default: nodes without parents, nodes without children.
+        potentials : `{name: (shape, index)}`, index [edges] into the flattened array, -1 for "none".
+        ends_by_length : (first, shape) where an item of a ragged batch ends by its lengths, for `dag.ends_of`: node
+            `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
+
+        Raises GraphError: arrays of unequal size, no integers, numbers far above the number of edges.
+
+        Example
+        -------
+        >>> graph = Graph.from_edges([0, 0, 1], [1, 2, 2])
+        >>> graph
+        Graph(3 nodes, 3 edges)
+        """
+        edges = integers("parents", parents), integers("children", children)
+        if edges[0].shape != edges[1].shape:
+            raise GraphError(
+                f"parents has {edges[0].size} entries and children {edges[1].size}; expected one of each for every edge"
+            )
+        read: tuple[Potential, ...] = (of_edges(edges[0].size),)
+        if potentials is not None:
+            read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
+        size = counted_nodes(edges) if num_nodes is None else int(num_nodes)
+        source = Kept(EdgeArrays(*edges, tuple(potential.index for potential in read)))
+        shapes = {potential.name: potential.shape for potential in read}
+        sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
+        return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
+
+    @classmethod
+    def from_maker(
+        cls,
+        make: Maker,
+        arguments: tuple[Any, ...],
+        *,
+        num_nodes: int,
+        num_edges: int,
+        starts: ArrayLike,
+        ends: ArrayLike,
+        potentials: Mapping[str, int | Sequence[int]],
+        ends_by_length: EndsByLength | None = None,
+    ) -> Graph:
+        """A graph whose edges `make(*arguments)` lists whenever somebody asks: nothing of their number is kept.
+
+        Parameters
+        ----------
+        make : a function that always returns the same (parents [edges], children [edges], [the index [edges] of each
+            potential]), as `from_edges` takes them. One that can be pickled makes a graph that can.
+        num_nodes, num_edges : how many there are.
+        starts, ends, ends_by_length : as in `from_edges`.
+        potentials : `{name: shape}`, in the order of the indices.
+
+        Raises GraphError, where edges are asked for, if their number is another.
+
+        Example
+        -------
+        >>> def chain(n):
+        ...     return np.arange(n), np.arange(1, n + 1), [np.arange(n)]
+        >>> Graph.from_maker(chain, (3,), num_nodes=4, num_edges=3, starts=[0], ends=[3], potentials={"step": 3})
+        Graph(4 nodes, 3 edges, potential step (3,))
+        """
+        shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
+        source = Made(make, arguments, num_edges, list(shapes))
+        sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
+        return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
+
+    @property
+    def num_nodes(self) -> int:
+        """How many nodes have been named."""
+        return len(self._numbers)
+
+    @property
+    def num_edges(self) -> int:
+        """How many edges have been added."""
+        return len(self._parents)
+
+    @property
+    def nodes(self) -> list[Hashable] | None:
+        """The user's own names by number, or None where names are the numbers."""
+        return list(self._numbers)
+
+    @property
+    def added_start(self) -> int | None:
+        """The number of the node "(start)" that compilation put in front of the starts, or None: see `add_node`."""
+        return None
+
+    def edges(self) -> tuple[Numbers, Numbers]:
+        """(parents, children), each [edges], as node numbers."""
+        listed = self.listed()
+        return listed.parents.astype(np.int64), listed.children.astype(np.int64)
+
+    def listed(self) -> EdgeArrays:
+        """Edges and the entries that they read, int32 where the numbers fit. Not to be written to."""
+        parents, children = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
+        return EdgeArrays(parents, children, tuple(potential.index for potential in self.potentials()))
+
+    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
+        """(starts, ends) as node numbers; None where the default applies."""
+        return self._numbered("start", self._starts), self._numbered("end", self._ends)
+
+    @property
+    def ends_by_length(self) -> EndsByLength | None:
+        """(first, shape) as `from_edges` was given it, or None."""
+        return None
+
+    def snapshot(self) -> Graph:
+        """The graph as it is now, which no later `add_edge` changes: what a compiled graph holds.
+
+        Its nodes and edges are those that were added, and behind them, where a start reads entries, one more node and
+        an edge from it to each start.
+        """
+        listed, names, (starts, ends) = self.listed(), list(self._numbers), self.terminals()
+        entered = starts_to_enter(self._reading, listed, starts)
+        added = len(names) if entered.size else None
+        if added is not None:
+            listed, starts = self._reading.entering(listed, entered), np.array([added])
+            names.append(_free_name("(start)", self._numbers))
+        sizes = len(names), listed.parents.size
+        shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
+        return _CompleteGraph(Kept(listed), sizes, (starts, ends), shapes, names, added_start=added)
+
+    def potentials(self) -> tuple[Potential, ...]:
+        """The arrays that edges read, in the order in which they were named; an edge reads its child's entries, too.
+
+        Raises GraphError where an edge and its child node read the same potential.
+        """
+        if self._shapes is None:
+            return (of_edges(self.num_edges),)
+        read = handed_down(self._reading, self._entries, self._parents, self._children, list(self._numbers))
+        return tuple(Potential(name, shape, read[name]) for name, shape in self._shapes.items())
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self._shapes or {}, self._node_entries, len(self._numbers))
+
+    def __repr__(self) -> str:
+        return summary(self.num_nodes, self.num_edges, self._shapes or {})
+
+    def _numbered(self, what: str, nodes: list[Hashable] | None) -> NDArray[np.int64] | None:
+        if nodes is None:
+            return None
+        for node in nodes:
+            if node not in self._numbers:
+                raise GraphError(f"{what} {node!r} is on no edge of the graph; add an edge that reaches it")
+        return np.array([self._numbers[node] for node in nodes], np.int64)
+
+
+class _CompleteGraph(Graph):
+    """A graph to which nothing is added: nodes are numbers that may have names; edges are kept, or made on demand."""
+
+    def __init__(
+        self,
+        source: Kept | Made,
+        size: tuple[int, int],
+        terminals: tuple[Numbers | None, Numbers | None],
+        shapes: Mapping[Any, Shape],
+        names: list[Hashable] | None = None,
+        ends_by_length: EndsByLength | None = None,
+        added_start: int | None = None,
+    ) -> None:
+        self._source, self._size, self._terminals, self._read = source, size, terminals, dict(shapes)
+        self._names, self._ends_by_length, self._added_start = names, ends_by_length, added_start
+
+    def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> NoReturn:
+        raise misuse.added_to_complete("node")
+
+    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
+        raise misuse.added_to_complete("edge")
+
+    @property
+    def num_nodes(self) -> int:
+        return self._size[0]
+
+    @property
+    def num_edges(self) -> int:
+        return self._size[1]
+
+    @property
+    def nodes(self) -> list[Hashable] | None:
+        return self._names
+
+    @property
+    def ends_by_length(self) -> EndsByLength | None:
+        return self._ends_by_length
+
+    @property
+    def added_start(self) -> int | None:
+        return self._added_start
+
+    def listed(self) -> EdgeArrays:
+        return self._source()
+
+    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
+        return self._terminals
+
+    def potentials(self) -> tuple[Potential, ...]:
+        return tuple(Potential(*named, partial(self._index, k)) for k, named in enumerate(self._read.items()))
+
+    def _index(self, k: int) -> Listed:
+        return self.listed().indices[k]
+
+    def snapshot(self) -> Graph:
+        return self
+
+    def __repr__(self) -> str:
+        return summary(self.num_nodes, self.num_edges, self._read)
+
+
+def _free_name(name: str, taken: Mapping[Hashable, int]) -> str:
+    """The name, in so many brackets that no node has it."""
+    while name in taken:
+        name = f"({name})"
+    return name

@@ -1,0 +1,1 @@
+"""One call: from checked arrays to launches and back to the user's arrays, for NumPy alone."""

@@ -1,0 +1,252 @@
+"""CHECK: from what the user handed over to the plain arrays that kernels read, and back again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.array_kinds import is_tensor, plain_array
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.describe.graph import Graph, Potential
+from dagdp.errors import InputError, OmegaError
+from dagdp.omega import Negentropy, Omega
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Weights(NamedTuple):
+    """theta, or a direction, in kernel form: per potential an array [items or 1, entries] of one real type."""
+
+    keyed: bool  # the user gave a dict
+    given: tuple[Array, ...]  # [blocks] the user's arrays, data expanded to the batch
+    own: tuple[Shape, ...]  # [blocks] the batch dimensions that the user's array has
+    shapes: tuple[Shape, ...]  # [blocks] of `given`
+    expanded: bool  # whether the user's arrays have other shapes
+    entry_shapes: tuple[Shape, ...]  # [blocks] shape of the potential, without batch
+    blocks: tuple[Array, ...]
+    shared: NDArray[np.bool_]  # [blocks] a parameter: one row for all items
+    rows: tuple[tuple[int, int], ...]  # [blocks] shape of the block
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What value and derivatives are handed back in: the common type of the floating inputs."""
+        return _common(self.given)
+
+    def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
+        """Of other arrays of the same form: shapes, types and names are not looked at."""
+        given = tuple([values[p.name] for p in potentials]) if self.keyed else (values,)
+        if self.expanded:
+            given = tuple([_expanded(array, shape) for array, shape in zip(given, self.shapes, strict=True)])
+        blocks = tuple([_plain(array, real, rows) for array, rows in zip(given, self.rows, strict=True)])
+        return Weights(
+            self.keyed, given, self.own, self.shapes, self.expanded, self.entry_shapes, blocks, self.shared, self.rows
+        )  # not _replace, which takes four calls of Python
+
+    def emptied(self) -> Weights:
+        """Without the arrays."""
+        return self._replace(given=(), blocks=())
+
+    def like(self, index: int) -> tuple[Shape, np.dtype[Any]]:
+        """Shape and dtype of a gradient with respect to block `index`."""
+        return self.given[index].shape, _floating(self.given[index].dtype)
+
+
+def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
+    """The operator to use, Negentropy(1.0) by default, once `dag`, `omega` and `threads` are seen to be right."""
+    if isinstance(dag, CompiledBatch):
+        raise InputError(
+            "dag is a CompiledBatch, and this function takes one graph: call it for each of batch.dags, with its own "
+            "theta"
+        )
+    if not isinstance(dag, CompiledDAG):
+        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
+        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
+    return checked_options(omega, threads)
+
+
+def checked_options(omega: Omega | None, threads: int | None) -> Omega:
+    """The operator to use, once `omega` and `threads` are seen to be right."""
+    chosen = Negentropy(1.0) if omega is None else omega  # a global one would be traced twice by torch.compile
+    if not isinstance(chosen, Omega):
+        raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
+    if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+        raise InputError(f"threads is {threads!r}; expected a positive number, or None for the default")
+    return chosen
+
+
+def collect(
+    dag: CompiledDAG, values: Any, what: str = "theta", as_array: Callable[[Any, str], Any] | None = None
+) -> tuple[bool, list[Any], list[Shape]]:
+    """(keyed, arrays, batch shapes), one for each potential; names and trailing shapes checked.
+
+    `as_array` makes the arrays of one kind from what was given, and refuses what is none; default NumPy's.
+    """
+    as_array = as_array or _as_array
+    names = [potential.name for potential in dag.potentials]
+    keyed = type(values) is not np.ndarray and isinstance(values, Mapping)
+    if not keyed and len(names) > 1:
+        raise InputError(
+            f"{what} is one {type(values).__name__}; the graph has potentials {names}: expected a dict with those keys"
+        )
+    if keyed:
+        if names == [None]:
+            raise InputError(f"{what} is a dict; the graph names no potentials: expected one array [*batch, edges]")
+        if set(values) != set(names):
+            raise InputError(f"{what} has keys {sorted(map(str, values))}; expected exactly {names}")
+    arrays, batches = [], []
+    for potential in dag.potentials:
+        label = f"{what}[{potential.name!r}]" if keyed else what
+        array = as_array(values[potential.name] if keyed else values, label)
+        arrays.append(array)
+        batches.append(_batch_of(array, potential, label, dag))
+    if keyed:
+        check_carried(batches, what)
+    return keyed, arrays, batches
+
+
+def check_carried(batches: list[Shape], what: str) -> None:
+    """Of the blocks of a dict each carries all batch dimensions, or none: then it is a parameter of the batch."""
+    carried = [batch for batch in batches if batch != ()]  # no set: to hash a traced size is to fix it
+    if any(batch != carried[0] for batch in carried):
+        raise InputError(
+            f"batch dimensions disagree: the arrays of {what} have {sorted(set(carried))}; expected every array to "
+            "carry the same ones, or none"
+        )
+
+
+def batch_of(batches: Sequence[Shape], z_batches: Sequence[Shape], end: Shape) -> Shape:
+    """The batch of a call: the broadcast of what the blocks of theta, those of z, and `end` carry in front.
+
+    Among the blocks of a dict those that have batch dimensions have all of them: see `check_carried`.
+    """
+    carried = [next((own for own in given if own != ()), ()) for given in (batches, z_batches)]
+    batch = broadcast([("theta", carried[0]), ("z", carried[1])])
+    if end == () or batch == ():
+        return batch if end == () else end
+    together = _together(batch, end)
+    if together is None:
+        raise InputError(f"end has shape {end}; expected one node, or one for each batch item, shape {batch}")
+    return together
+
+
+def end_shape(end: Any, dag: CompiledDAG) -> Shape:
+    """The batch dimensions that `end=` carries: nodes may be names, in lists."""
+    if end is None:
+        return ()
+    return tuple(end.shape) if hasattr(end, "shape") else tuple(dag.end_numbers(end).shape)
+
+
+def terminal_shape(start: Any, end: Any, dag: CompiledDAG) -> Shape:
+    """The broadcast of the batch dimensions that `start=` and `end=` carry."""
+    if start is None:
+        return end_shape(end, dag)
+    own = tuple(start.shape) if hasattr(start, "shape") else tuple(dag.start_numbers(start).shape)
+    return broadcast([("start", own), ("end", end_shape(end, dag))])
+
+
+def refuse_start(start: Any) -> None:
+    """Raise InputError where a start is named in a call of several graphs."""
+    if start is not None:
+        raise InputError(
+            "start= takes one graph at a time; name the start of each graph where it is made, as by Graph(starts=[...])"
+        )
+
+
+def broadcast(named: Sequence[tuple[str, Shape]]) -> Shape:
+    """The broadcast of batch shapes, as NumPy has it; each is named for the message."""
+    batch: Shape = ()
+    for what, own in named:
+        if own in (batch, ()):  # not computed: to compare a traced size with 1 is to fix it
+            continue
+        together = own if batch == () else _together(batch, own)
+        if together is None:
+            given = ", ".join(f"{label} {tuple(shape)}" for label, shape in named if shape != ())
+            raise InputError(
+                f"batch dimensions do not broadcast, at {what}: {given}; expected equal sizes, or 1, counted from the "
+                "last one"
+            )
+        batch = together
+    return batch
+
+
+def _together(one: Shape, other: Shape) -> Shape | None:
+    """Two shapes broadcast, or None where they do not fit."""
+    rank = max(len(one), len(other))
+    pairs = list(zip((1,) * (rank - len(one)) + one, (1,) * (rank - len(other)) + other, strict=True))
+    if any(a != b and a != 1 and b != 1 for a, b in pairs):
+        return None
+    return tuple(b if a == 1 else a for a, b in pairs)
+
+
+def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape, real: Any) -> Weights:
+    """Kernel form: two-dimensional, contiguous, one real type. Arrays that already are so are not copied.
+
+    Data is expanded to the batch: an array alone always, a block of a dict where it has batch dimensions. A block
+    without them is a parameter, which the batch shares.
+    """
+    items = math.prod(batch)
+    entries = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
+    shared = np.array([keyed and own == () and batch != () for own in batches])
+    shapes = tuple(
+        shape if parameter else (*batch, *shape) for shape, parameter in zip(entries, shared.tolist(), strict=True)
+    )
+    given = tuple(_expanded(array, shape) for array, shape in zip(arrays, shapes, strict=True))
+    blocks = []
+    for array, shape, parameter in zip(given, entries, shared.tolist(), strict=True):
+        blocks.append(_plain(array, real, (1 if parameter else items, math.prod(shape))))
+    rows = tuple(block.shape for block in blocks)
+    widened = any(array.shape != shape for array, shape in zip(arrays, shapes, strict=True))
+    return Weights(keyed, given, tuple(batches), shapes, widened, entries, tuple(blocks), shared, rows)
+
+
+def real_type(arrays: list[Array]) -> Any:
+    """float32 where every array fits it, else float64."""
+    return np.float64 if _common(arrays).itemsize > 4 else np.float32
+
+
+def _common(arrays: Sequence[Array]) -> np.dtype[Any]:
+    """The common floating type. Mostly there is one array, and np.result_type costs a microsecond."""
+    first = _floating(arrays[0].dtype)
+    return first if len(arrays) == 1 else np.result_type(first, *(_floating(array.dtype) for array in arrays[1:]))
+
+
+def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _as_array(value: Any, label: str) -> Array:
+    if type(value) is not np.ndarray and is_tensor(value):  # an array would be cut off from autograd without a word
+        raise InputError(f"{label} is a tensor; this takes arrays: pass {label}.detach().cpu().numpy()")
+    array = plain_array(value, label)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise InputError(f"{label} has dtype {array.dtype}; expected float64, float32, float16 or integers")
+    return array
+
+
+def _batch_of(array: Any, potential: Potential, label: str, dag: CompiledDAG) -> Shape:
+    shape = tuple(array.shape)
+    keep = len(shape) - len(potential.shape)
+    if keep < 0 or shape[keep:] != potential.shape:
+        meaning = f" (one entry for each of the {dag.graph.num_edges} edges)" if potential.name is None else ""
+        raise InputError(f"{label} has shape {shape}; expected [*batch, {_dims(potential.shape)}]{meaning}")
+    return shape[:keep]
+
+
+def _dims(shape: Shape) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _expanded(array: Array, shape: Shape) -> Array:
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
+def _plain(array: Array, real: Any, shape: Shape) -> Array:
+    """The numbers as kernels read them: of one real type, contiguous and aligned. Not copied where they are so."""
+    plain = np.ascontiguousarray(array, real).reshape(shape)
+    return plain if plain.flags.aligned else plain.copy()

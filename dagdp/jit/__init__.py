@@ -1,0 +1,1 @@
+"""How Python becomes kernels: every decision about Numba."""

@@ -1,0 +1,1 @@
+"""The CPU schedule: rows of lanes, level by level."""

@@ -1,0 +1,1 @@
+"""Between the user's arrays, batch first, and rows of lanes."""

@@ -1,0 +1,138 @@
+"""From the one scalar text of a formula to what a kernel compiles: literals narrowed, choices made for all lanes.
+
+A *point* function is plain scalar Python that any target can take: CUDA threads, the simulator, Python itself.
+Called with lanes from a CPU kernel it is compiled from a rewritten text, in which `a if test else b` takes both
+sides and chooses lane by lane, and `math` means functions of lanes.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable
+from types import CellType, CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from dagdp.jit.decorators import POINT_OPTIONS
+from dagdp.jit.operator_errors import foreign
+from dagdp.lanes.rows import Lanes, select
+
+
+def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
+    """`function` with its numeric literals as `real` scalars.
+
+    Numba types a bare 0.5 as float64, which would widen every float32 expression it touches.
+    """
+    assert isinstance(function, FunctionType)
+    code: CodeType = function.__code__
+    literals = tuple(real(c) if type(c) in (int, float) else c for c in code.co_consts)
+    made = FunctionType(
+        code.replace(co_consts=literals),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__module__ = __name__  # a kernel on disk names it, and another process may not have the user's
+    return made
+
+
+def with_helpers(function: Any, real: Any, compiled: Callable[[Any], Any], within: tuple[Any, ...] = ()) -> Any:
+    """`function` narrowed, and with it the functions of the user's own that it calls, which are `compiled`.
+
+    One that calls itself is left as it is.
+    """
+    helpers = {
+        name: compiled(with_helpers(value, real, compiled, (*within, function)))
+        for name, value in foreign(function).items()
+        if isinstance(value, FunctionType) and value is not function and value not in within
+    }
+    narrowed = narrow(function, real)
+    if not helpers:
+        return narrowed
+    code, cells = narrowed.__code__, zip(narrowed.__code__.co_freevars, narrowed.__closure__ or (), strict=True)
+    closure = tuple(CellType(helpers[name]) if name in helpers else cell for name, cell in cells)
+    made = FunctionType(code, {**function.__globals__, **helpers}, code.co_name, narrowed.__defaults__, closure)
+    made.__module__ = __name__
+    return made
+
+
+def real_of(*arguments: Any) -> Any:
+    """The NumPy scalar type of the first floating argument, or row of lanes, among Numba types."""
+    for argument in arguments:
+        kind = argument.dtype if isinstance(argument, Lanes) else argument
+        if isinstance(kind, types.Float):
+            return np.float32 if kind.bitwidth == 32 else np.float64
+    return np.float64
+
+
+@functools.cache
+def on_lanes(function: Callable[..., Any], lane_math: Any = None) -> FunctionType:
+    """`function` rewritten for lanes, with `lane_math` in place of the module `math` where given.
+
+    Raises OSError or TypeError where the source text cannot be found (typed at a prompt, for example), or branches
+    by statements on what may be lanes.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except SyntaxError:  # a lambda in the middle of something
+        raise TypeError(f"{function!r} is not a def of expressions alone") from None
+    definition = tree.body[0]
+    if not isinstance(definition, ast.FunctionDef) or any(map(_branches, ast.walk(definition))):
+        raise TypeError(f"{function!r} is not a def of expressions alone")
+    definition.decorator_list, definition.returns = [], None
+    for argument in definition.args.args:
+        argument.annotation = None
+    tree = ast.fix_missing_locations(_Choices().visit(tree))
+    names = {**function.__globals__, **inspect.getclosurevars(function).nonlocals, "_select": select}
+    if lane_math is not None:
+        names["math"] = lane_math
+    exec(compile(tree, inspect.getsourcefile(function) or "<lanes>", "exec"), names)
+    made: FunctionType = names[definition.name]
+    return made
+
+
+def _branches(node: ast.AST) -> bool:
+    """A loop, or an `if` that asks more than a yes or no known when a kernel is compiled (`if first_only(omega):`)."""
+    return isinstance(node, ast.For | ast.While) or (isinstance(node, ast.If) and not isinstance(node.test, ast.Call))
+
+
+class _Choices(ast.NodeTransformer):
+    """Conditional expressions become `_select`, and/or become &, |: nothing is skipped, in any lane."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return ast.Call(ast.Name("_select", ast.Load()), [node.test, node.body, node.orelse], [])
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        self.generic_visit(node)
+        join: ast.operator = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()
+        return functools.reduce(lambda left, right: ast.BinOp(left, join, right), node.values)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        if len(node.ops) == 1:
+            return node
+        sides = [node.left, *node.comparators]
+        pairs: list[ast.expr] = [
+            ast.Compare(a, [op], [b]) for a, op, b in zip(sides, node.ops, sides[1:], strict=False)
+        ]
+        return functools.reduce(lambda left, right: ast.BinOp(left, ast.BitAnd(), right), pairs)
+
+
+def point(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare scalar text: called from Python it runs as written, from a kernel it is compiled inline."""
+
+    def typer(*arguments: Any) -> FunctionType:
+        lanes = any(isinstance(argument, Lanes) for argument in arguments)
+        return narrow(on_lanes(function) if lanes else function, real_of(*arguments))
+
+    typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    overload(function, strict=False, target="generic", jit_options=POINT_OPTIONS)(typer)
+    return function

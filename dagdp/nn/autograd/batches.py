@@ -1,0 +1,70 @@
+"""Tensors of a batch of different graphs: brought side by side for one run, and handed back in the user's form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dagdp.compiled.layout import Form, Kind, Layout, Numbers
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.errors import InputError
+
+
+class Packed(NamedTuple):
+    """Weights side by side, and the way back."""
+
+    batch: CompiledBatch  # as packed weights see it, at the user's ends
+    theta: Any
+    z: Any
+    layout: Layout
+    form: Form
+    kind: Kind
+
+    @property
+    def parameters(self) -> bool:
+        """Whether weights came in a dict, where what has no batch dimensions is shared by the batch."""
+        return self.form.named
+
+    def unpack(self, arrays: list[Tensor]) -> Any:
+        """One tensor a section, in the form of theta."""
+        return self.layout.unpack(self.form, arrays, self.kind)
+
+
+def packed(
+    batch: CompiledBatch,
+    theta: Any,
+    z: Any,
+    end: Any,
+    as_tensor: Callable[[Any, str], Tensor],
+    dtype: Callable[[Tensor], torch.dtype],
+) -> Packed:
+    """theta and z as one tensor for each potential; autograd takes gradients through it into the user's tensors."""
+    if torch.compiler.is_compiling():
+        raise InputError(
+            "torch.compile cannot follow a batch of different graphs; call it outside, or in a function under "
+            "@torch.compiler.disable"
+        )
+    kind = Kind(as_tensor, lambda pieces: torch.cat(pieces, -1), Tensor.to, dtype, _gather, _scatter)
+    layout = batch.layout
+    form, arrays, _ = layout.pack(theta, "theta", kind)
+    along = None if z is None else _named(layout, layout.pack(z, "z", kind)[1])
+    ended = batch if end is None else batch.ending(end)
+    return Packed(ended.packed, _named(layout, arrays), along, layout, form, kind)
+
+
+def _named(layout: Layout, arrays: list[Tensor]) -> Any:
+    whole = {part.name: array for part, array in zip(layout.sections, arrays, strict=True)}
+    return whole.get(None, whole)
+
+
+def _gather(array: Tensor, places: Numbers) -> Tensor:
+    return array.index_select(-1, torch.from_numpy(np.asarray(places)))
+
+
+def _scatter(array: Tensor, places: Numbers, size: int) -> Tensor:
+    whole = array.new_zeros((*array.shape[:-1], size))
+    return whole.index_add(-1, torch.from_numpy(np.asarray(places)), array)

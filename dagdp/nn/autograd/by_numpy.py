@@ -1,0 +1,124 @@
+"""What nobody differentiates or watches: asked of the NumPy functions, with the blocks as they lie in memory.
+
+The joined route of `functions.py` would copy them side by side, and what a batch shares once for each item.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.inputs import checked, collect
+from dagdp.nn.autograd import derivatives, operators
+from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, start_numbers
+from dagdp.omega import Omega
+
+
+def tensors_of(*given: Any) -> list[Tensor]:
+    """The tensors among what was given, also in a dict."""
+    each = [block for one in given for block in (one.values() if isinstance(one, Mapping) else (one,))]
+    return [block for block in each if isinstance(block, Tensor)]
+
+
+def seen_by_nobody(dag: Any, *given: Any) -> bool:
+    """Whether plain tensors are given for one graph, and nobody traces: then blocks need not be joined, nor shared ones
+    repeated, where only numbers are asked for or reverse mode alone can follow."""
+    if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
+        return False
+    return operators.unobserved(*tensors_of(*given))
+
+
+def reverse_alone() -> bool:
+    """Whether nothing but reverse mode may want a derivative: no forward mode, no transform of torch.func."""
+    return forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
+
+
+def only_numbers(dag: Any, omega: Any, *given: Any) -> bool:
+    """Whether the operator is a constant, and of what was given nothing but numbers is asked for."""
+    if not (omega is None or isinstance(omega, Omega)) or not seen_by_nobody(dag, *given):
+        return False
+    return not derivatives.differentiable(*tensors_of(*given))
+
+
+def by_numpy(
+    function: Callable[..., Any], dag: CompiledDAG, given: tuple[Any, ...], omega: Any, options: dict[str, Any]
+) -> Any:
+    """`function` of `dagdp.functions` for tensors: its result as tensors, in the types that tensors are handed back in.
+
+    given : theta, or theta and z. options : of the function, by name.
+    """
+    tensors = tensors_of(*given)
+    start, end = options.get("start"), options.get("end")
+    formed = type(dag) is CompiledDAG and (len(dag.potentials) == 1 or all(isinstance(one, Mapping) for one in given))
+    if (
+        formed
+        and start is None
+        and end is None
+        and all(type(t) in operators.PLAIN and t.dtype in NUMPYS for t in tensors)
+    ):
+        # all is checked there, and once for a form
+        return _as_tensors(function(dag, *map(_arrays, given), omega, **options))
+    checked(dag, omega, options.get("threads"))
+    keyed, blocks, _ = collect(dag, given[0], "theta", as_tensor)
+    parts = [blocks, *(collect(dag, z, "z", as_tensor)[1] for z in given[1:])]
+    wide = any(floating(block).itemsize > 4 for part in parts for block in part)
+    real = torch.float64 if wide else torch.float32
+    names = [potential.name for potential in dag.potentials]
+    arrays = [[block.to(real).numpy(force=True) for block in part] for part in parts]
+    made = function(
+        dag,
+        *(dict(zip(names, part, strict=True)) if keyed else part[0] for part in arrays),
+        omega,
+        **{**options, "start": _numpy_nodes(dag, start, start_numbers), "end": numpy_end(dag, end)},
+    )
+    dtypes = [handed_back(block) for block in blocks]
+    return _as_tensors(made, dict(zip(names, dtypes, strict=True)))
+
+
+def numpy_end(dag: CompiledDAG, end: Any) -> Any:
+    """`end` as NumPy functions take it."""
+    return _numpy_nodes(dag, end, end_numbers)
+
+
+def _numpy_nodes(dag: CompiledDAG, nodes: Any, numbered: Callable[[CompiledDAG, Any], Tensor | None]) -> Any:
+    numbers = numbered(dag, nodes)
+    if numbers is None or dag.named:
+        return nodes.numpy(force=True) if isinstance(nodes, Tensor) else nodes
+    return numbers.numpy(force=True)
+
+
+def _arrays(given: Any) -> Any:
+    """Tensors as arrays over the same memory, also in a dict; the rest as it is."""
+    if isinstance(given, Mapping):
+        return {name: block.numpy(force=True) if isinstance(block, Tensor) else block for name, block in given.items()}
+    return given.numpy(force=True) if isinstance(given, Tensor) else given
+
+
+def _as_tensors(made: Any, dtypes: dict[str | None, torch.dtype] | None = None) -> Any:
+    """Scalars [*batch], a gradient, or a pair of both. Without dtypes all stay in theirs."""
+    if isinstance(made, tuple):
+        scalars, gradient = made
+        return _scalars(scalars, dtypes), _gradient(gradient, dtypes)
+    return _scalars(made, dtypes)
+
+
+def _scalars(made: Any, dtypes: dict[str | None, torch.dtype] | None) -> Tensor:
+    values = torch.from_numpy(np.asarray(made))
+    return values if dtypes is None else values.to(functools.reduce(torch.promote_types, dtypes.values()))
+
+
+def _gradient(made: Any, dtypes: dict[str | None, torch.dtype] | None) -> Any:
+    """Of a dict each block in its own type."""
+    if isinstance(made, dict):
+        paths = {name: torch.from_numpy(path) for name, path in made.items()}
+        return paths if dtypes is None else {name: path.to(dtypes[name]) for name, path in paths.items()}
+    path = torch.from_numpy(made)
+    return path if dtypes is None else path.to(next(iter(dtypes.values())))

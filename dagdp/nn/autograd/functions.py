@@ -1,0 +1,364 @@
+"""The six functions for torch tensors: check, join the potentials, run, split. Signatures are those of `dagdp.dp_*`.
+
+Potentials of one item stand side by side in one tensor [*batch, n] for the run, blocks that the batch shares
+repeated: an item needs its own E, since each has its own upstream gradient. (Not in first-order training: see
+shared_blocks.py.) Broadcasting, casting and joining are torch's, so autograd sums and casts their gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dagdp import functions
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.infeasible import refuse_infeasible, refuses
+from dagdp.engine.inputs import Shape, batch_of, checked, checked_options, collect, refuse_start, terminal_shape
+from dagdp.errors import InputError
+from dagdp.nn.autograd import alpha, derivatives, operators
+from dagdp.nn.autograd.batches import Packed, packed
+from dagdp.nn.autograd.by_numpy import by_numpy, only_numbers, reverse_alone, seen_by_nobody
+from dagdp.nn.autograd.operators import Problem
+from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_and_path_of_shared, value_of_shared
+from dagdp.nn.autograd.tensors import (
+    as_tensor,
+    end_numbers,
+    floating,
+    handed_back,
+    joined,
+    on_one_device,
+    over_batch,
+    start_numbers,
+    terminals,
+)
+from dagdp.nn.learnable import Learnable, scaled, seen
+from dagdp.omega import Omega
+
+Options = dict[str, Any]  # by name, as the NumPy function takes them
+Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
+
+
+def dp_value(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | Learnable | None = None,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+) -> Tensor:
+    """DP_Ω(θ): tensor [*batch], twice differentiable. See `dagdp.dp_value`.
+
+    Where nothing requires a gradient only the forward pass runs, in memory of the order of the graph's nodes.
+
+    >>> import dagdp, torch
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta = torch.tensor([1.0, 2.5, 2.0], requires_grad=True)
+    >>> dagdp.dp_value(dag, theta, dagdp.HardMax()).backward()
+    >>> theta.grad
+    tensor([1., 0., 1.])
+    """
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, start, end):
+        return by_numpy(functions.dp_value, dag, (theta,), omega, options)
+    if refuses(on_infeasible):
+        value = dp_value(dag, theta, omega, minimize=minimize, start=start, end=end, threads=threads)
+        refuse_unreached(value, minimize)
+        return value
+    if start is None and _shares(dag, theta, omega, end):
+        return value_of_shared(dag, theta, omega, minimize, end, threads)
+    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
+    return call.value(_value(call))
+
+
+def dp_grad(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | Learnable | None = None,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+) -> Gradient:
+    """∇DP_Ω(θ) = E, differentiable once. See `dagdp.dp_grad`.
+
+    >>> import dagdp, torch
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> theta = torch.tensor([1.0, 2.5, 2.0], requires_grad=True)
+    >>> dagdp.dp_grad(dag, theta, dagdp.SquaredL2(1.0))[1].backward()
+    >>> theta.grad
+    tensor([-0.5000,  0.5000, -0.5000])
+    """
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if refuses(on_infeasible) or only_numbers(dag, omega, theta, start, end):
+        return dp_value_and_grad(dag, theta, omega, **options)[1]
+    if start is None and _shares(dag, theta, omega, end):
+        return path_of_shared(dag, theta, omega, minimize, end, threads)
+    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
+    return call.gradient(derivatives.expected_path(call.theta, call.end, call.problem))
+
+
+def dp_value_and_grad(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | Learnable | None = None,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+) -> tuple[Tensor, Gradient]:
+    """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, start, end):
+        return by_numpy(functions.dp_value_and_grad, dag, (theta,), omega, options)
+    if start is None and _shares(dag, theta, omega, end):
+        number, path = value_and_path_of_shared(dag, theta, omega, minimize, end, threads)
+        if refuses(on_infeasible):
+            refuse_unreached(number, minimize)
+        return number, path
+    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
+    value, known = derivatives.value(call.theta, call.end, call.problem)
+    if call.alpha is not None:
+        value = _value(call)
+    if refuses(on_infeasible):
+        refuse_unreached(value, minimize)
+    return call.value(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
+
+
+def dp_jvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | Learnable | None = None,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+) -> Tensor:
+    """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, given_direction(z), start, end):
+        return by_numpy(functions.dp_jvp, dag, (theta, z), omega, options)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
+    if refuses(on_infeasible):
+        refuse_unreached(_value(call), minimize)
+    return call.scalars(derivatives.slope(call.theta, call.direction, call.end, call.problem))
+
+
+def dp_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | Learnable | None = None,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+) -> Gradient:
+    """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, given_direction(z), start, end):
+        return by_numpy(functions.dp_jvp_and_hvp, dag, (theta, z), omega, options)[1]
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
+    if refuses(on_infeasible):
+        refuse_unreached(_value(call), minimize)
+    return call.hessian(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
+
+
+def dp_jvp_and_hvp(
+    dag: CompiledDAG,
+    theta: Any,
+    z: Any,
+    omega: Omega | Learnable | None = None,
+    *,
+    minimize: bool = False,
+    start: Any = None,
+    end: Any = None,
+    on_infeasible: str = "value",
+    threads: int | None = None,
+) -> tuple[Tensor, Gradient]:
+    """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
+    options = _options(minimize, start, end, on_infeasible, threads)
+    if only_numbers(dag, omega, theta, given_direction(z), start, end):
+        return by_numpy(functions.dp_jvp_and_hvp, dag, (theta, z), omega, options)
+    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
+    if refuses(on_infeasible):
+        refuse_unreached(_value(call), minimize)
+    slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
+    if derivatives.differentiable(call.theta, call.direction):
+        slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
+    return call.scalars(slope), call.hessian(change)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One checked call: joined tensors, and how to hand results back."""
+
+    problem: Problem
+    dag: CompiledDAG | CompiledBatch  # the user's; where alpha is a tensor the problem has its twin
+    keyed: bool
+    batch: Shape
+    batches: list[Shape]  # [blocks] () for a block that the batch shares
+    dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
+    theta: Tensor  # [*batch, n], divided by the temperature where that is a tensor
+    z: Tensor | None
+    end: Tensor | None  # [*batch], or with starts [*batch, 2]: see `terminals`
+    gamma: Tensor | None = None  # the temperature, where it is a tensor
+    alpha: Tensor | None = None
+    packed: Packed | None = None  # of a batch of graphs: how its weights came
+
+    @property
+    def direction(self) -> Tensor:
+        assert self.z is not None
+        return self.z
+
+    def scalars(self, values: Tensor) -> Tensor:
+        """[*batch] in the common type of theta."""
+        dtype = self.dtypes[0]
+        for other in self.dtypes[1:]:
+            dtype = torch.promote_types(dtype, other)
+        return values.to(dtype)
+
+    def value(self, values: Tensor) -> Tensor:
+        """DP_γΩ(θ) = γ DP_Ω(θ/γ)."""
+        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
+
+    def hessian(self, flat: Tensor) -> Gradient:
+        """∇²DP_γΩ(θ) Z = ∇²DP_Ω(θ/γ) Z / γ; the gradient needs no such factor."""
+        return self.gradient(flat if self.gamma is None else flat / self.gamma)
+
+    def gradient(self, flat: Tensor) -> Gradient:
+        """[*batch, n] as the user's tensors: a block that the batch shares gets the sum."""
+        made, first = {}, 0
+        for potential, own, dtype in zip(self.dag.potentials, self.batches, self.dtypes, strict=True):
+            size = math.prod(potential.shape)  # spelt out: torch.compile cannot follow a property of a constant
+            block = flat[..., first : first + size]
+            first += size
+            if own == () and self.batch != ():
+                block = block.reshape(-1, size).sum(0)
+            made[potential.name] = block.reshape(*own, *potential.shape).to(dtype)
+        if self.packed is not None:
+            return self.packed.unpack(list(made.values()))
+        return made if self.keyed else next(iter(made.values()))
+
+
+def refuse_unreached(values: Tensor, minimize: bool) -> None:
+    """Raise InputError that names the items without a path."""
+    numbers = seen(values)
+    if numbers is None:
+        raise InputError(
+            "on_infeasible='raise' looks at values, which are out of sight under torch.compile and in forward mode; "
+            "expected 'value' there: look for infinite values outside"
+        )
+    refuse_infeasible(numbers.numpy(), -1.0 if minimize else 1.0)
+
+
+def given_direction(z: Any) -> Any:
+    """z, or InputError where there is none."""
+    if z is None:
+        raise InputError("z is None; expected a direction, shaped and keyed like theta")
+    return z
+
+
+def _options(minimize: bool, start: Any, end: Any, on_infeasible: str, threads: int | None) -> Options:
+    return {"minimize": minimize, "start": start, "end": end, "on_infeasible": on_infeasible, "threads": threads}
+
+
+def _prepare(
+    dag: CompiledDAG,
+    theta: Any,
+    omega: Omega | Learnable | None,
+    z: Any,
+    minimize: bool,
+    between: tuple[Any, Any],
+    threads: int | None,
+) -> _Call:
+    start, end = between
+    operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
+    if isinstance(dag, CompiledBatch):
+        chosen = checked_options(operator, threads)
+        refuse_start(start)
+        side_by_side = packed(dag, theta, z, end, as_tensor, handed_back)
+        dag, theta, z, end = side_by_side.batch, side_by_side.theta, side_by_side.z, None
+    else:
+        chosen = checked(dag, operator, threads)
+    keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
+    _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", as_tensor)
+    on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
+    begins, numbers = start_numbers(dag, start), end_numbers(dag, end)
+    batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
+    parameters = keyed if side_by_side is None else side_by_side.parameters
+    blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
+    dtypes = [handed_back(block) for block in blocks]
+    real = torch.float64 if any(floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
+    call = _Call(
+        problem=Problem(dag, chosen, bool(minimize), threads or 0),
+        dag=dag,
+        keyed=keyed,
+        batch=batch,
+        batches=batches,
+        dtypes=dtypes,
+        theta=joined(dag, blocks, batch, real),
+        z=None if z is None else joined(dag, z_blocks, batch, real),
+        end=terminals(begins, numbers, batch),
+        packed=side_by_side,
+    )
+    return _at(call, omega) if isinstance(omega, Learnable) else call
+
+
+def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[str, Tensor]]:
+    """Blocks with what a message calls them."""
+    return [
+        (f"{what}[{p.name!r}]" if keyed else what, block)
+        for what, keyed, blocks in given
+        for p, block in zip(dag.potentials, blocks, strict=bool(blocks))
+    ]
+
+
+def _at(call: _Call, omega: Learnable) -> _Call:
+    """The call at a temperature, and an alpha, that are tensors."""
+    gamma = omega.on_device_of(call.theta).temperature().to(call.theta.dtype)
+    call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
+    if omega.learnt_alpha is None:
+        return call
+    number = omega.learnt_alpha.to(call.theta.dtype)
+    twin = alpha.twin_of(call.dag)
+    problem = replace(call.problem, dag=twin.dag)
+    theta = alpha.with_own_weights(call.theta, call.end, problem, number, twin.child)
+    own = torch.zeros_like(theta[..., call.theta.shape[-1] :])
+    z = None if call.z is None else torch.cat([call.z, own], -1)
+    return replace(call, problem=problem, theta=theta, z=z, alpha=number)
+
+
+def _shares(dag: Any, theta: Any, omega: Any, end: Any) -> bool:
+    """Whether the batch shares some of the potentials, and reverse mode alone may want a derivative of them."""
+    if not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
+        return False
+    return reverse_alone() and seen_by_nobody(dag, theta, end) and some_shared(dag, theta)
+
+
+def _value(call: _Call) -> Tensor:
+    """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
+    if call.alpha is not None:
+        return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
+    if derivatives.differentiable(call.theta):
+        return derivatives.value(call.theta, call.end, call.problem)[0]
+    if operators.unobserved(call.theta, call.end):
+        return call.problem.value(call.theta, call.end)
+    return operators.value_op(call.theta, call.end, *call.problem.arguments)

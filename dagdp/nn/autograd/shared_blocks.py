@@ -1,0 +1,264 @@
+"""The value of a batch that shares some of its potentials, for reverse mode: these blocks are never repeated.
+
+The joined route of `functions.py` gives every item its own copy of a shared block, since each has its own upstream
+gradient. Here the gradient of a shared block is a sum over the batch from the start: with weight 1 in the forward
+pass, which serves every loss that adds or averages items, and with the upstream gradients as weights in one more pass
+where they differ. E is that gradient, and its own derivative the Hessian product of the sum of values. Further
+derivatives take the joined route.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.call import DEFAULT
+from dagdp.engine.inputs import Shape, batch_of, checked, collect, end_shape
+from dagdp.engine.repeat import found, remember
+from dagdp.functions import dp_hvp, weighted_gradient
+from dagdp.nn.autograd import derivatives
+from dagdp.nn.autograd.derivatives import given_away
+from dagdp.nn.autograd.operators import PLAIN, Problem, handed_through, unobserved
+from dagdp.nn.autograd.tensors import (
+    NUMPYS,
+    as_tensor,
+    end_numbers,
+    floating,
+    handed_back,
+    joined,
+    over_batch,
+    spread,
+)
+from dagdp.omega import Omega
+
+
+class Question(NamedTuple):
+    """What is asked, beside the blocks and where paths end: the same for all of one form."""
+
+    problem: Problem
+    names: list[str | None]
+    joined: Callable[..., tuple[Tensor, Tensor | None]]  # of the end and the blocks: theta [*batch, n], ends
+    wide: dict[int, Shape]  # blocks that lack batch dimensions which `end` brings, and their shape with these
+    real: torch.dtype  # of the blocks
+    dtype: torch.dtype  # of values that are handed back
+    dtypes: tuple[torch.dtype, ...]  # of each block's gradient
+
+    def value_by_copies(self, end: Any, blocks: Sequence[Tensor]) -> Tensor:
+        """DP_Ω [*batch] by the joined route, which has all derivatives."""
+        theta, ends = self.joined(end, *blocks)
+        return derivatives.value(theta, ends, self.problem)[0]
+
+    def paths_by_copies(self, end: Any, blocks: Sequence[Tensor]) -> list[Tensor]:
+        """E by each block, by the joined route."""
+        theta, ends = self.joined(end, *blocks)
+        flat = derivatives.expected_path(theta, ends, self.problem)
+        made, first = [], 0
+        for potential, block in zip(self.problem.dag.potentials, blocks, strict=True):
+            piece = flat[..., first : first + potential.size].reshape(*flat.shape[:-1], *potential.shape)
+            made.append(piece if piece.shape == block.shape else piece.flatten(0, flat.ndim - 2).sum(0))
+            first += potential.size
+        return made
+
+    def bend(self, end: Any, blocks: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
+        """The Hessian product of the sum of values by each block, in a direction with blocks like them."""
+        theta, z = (dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along))
+        asked = self.problem
+        made = dp_hvp(asked.dag, theta, z, asked.omega, minimize=asked.minimize, end=end, threads=asked.threads or None)
+        return [torch.from_numpy(change) for change in made.values()]
+
+    def ask(self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """(DP_Ω [*batch], the gradient of its sum under `weights` by each block); `end` as NumPy functions take it."""
+        arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
+        dag = self.problem.dag
+        assert isinstance(dag, CompiledDAG)
+        value, made = weighted_gradient(
+            dag,
+            arrays.get(None, arrays),
+            self.problem.omega,
+            minimize=self.problem.minimize,
+            end=end,
+            threads=self.problem.threads or None,
+            weights=None if weights is None else weights.numpy(force=True),
+        )
+        paths = made.values() if isinstance(made, dict) else [made]
+        return torch.from_numpy(np.asarray(value)), [torch.from_numpy(path) for path in paths]
+
+
+class SharedValue(torch.autograd.Function):
+    """DP_Ω of blocks, some of which lack the batch dimensions. Into `shown`, where it is a list, go copies of E.
+
+    Of the kind that torch.func cannot follow, and need not: `unobserved` says that nobody watches. torch binds the
+    arguments of the other kind by their names, which takes a tenth of a small training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, question: Question, end: Any, shown: list[Tensor] | None, *blocks: Tensor) -> Tensor:
+        value, paths = question.ask(end, blocks, None)
+        if shown is not None:
+            shown.extend(map(handed_through, paths))
+        ctx.question, ctx.end, ctx.left = question, end, [True]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*blocks, *paths)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
+        question: Question = ctx.question
+        blocks, paths = ctx.saved_tensors[: len(question.names)], ctx.saved_tensors[len(question.names) :]
+        if g is None:
+            return None, None, None, *(None for _ in blocks)
+        again = torch.is_grad_enabled()  # the gradient will be differentiated
+        if again or not unobserved(g):  # or several gradients are asked for at once
+            needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[3:], strict=True) if asked]
+            with torch.enable_grad():
+                value = question.value_by_copies(ctx.end, blocks)
+            found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
+            return None, None, None, *(next(found) if asked else None for asked in ctx.needs_input_grad[3:])
+        upstream = g.numpy(force=True)
+        first = upstream.flat[0] if upstream.size else 0.0
+        if not ctx.left or not (upstream == first).all():
+            return None, None, None, *question.ask(ctx.end, blocks, g)[1]
+        ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
+        return None, None, None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
+
+
+class SharedPath(torch.autograd.Function):
+    """E by each block, of which what the batch shares has the sum over the batch.
+
+    E is the gradient of the sum of values, so its derivative is the Hessian product of that sum. As `SharedValue`, of
+    the kind that torch.func cannot follow.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, question: Question, end: Any, known: list[Tensor] | None, *blocks: Tensor) -> Any:
+        ctx.question, ctx.end = question, end
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*blocks)
+        return tuple(question.ask(end, blocks, None)[1] if known is None else known)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
+        question: Question = ctx.question
+        blocks, asked = ctx.saved_tensors, ctx.needs_input_grad[3:]
+        if all(g is None for g in upstream):
+            return None, None, None, *(None for _ in blocks)
+        again = torch.is_grad_enabled()  # the derivative will be differentiated
+        if not again and unobserved(*upstream):
+            along = [torch.zeros_like(b) if g is None else g for b, g in zip(blocks, upstream, strict=True)]
+            return None, None, None, *question.bend(ctx.end, blocks, along)
+        needed = [block for block, wanted in zip(blocks, asked, strict=True) if wanted]
+        with torch.enable_grad():
+            paths = question.paths_by_copies(ctx.end, blocks)
+        pairs = [(path, g) for path, g in zip(paths, upstream, strict=True) if g is not None]
+        outputs, seeds = zip(*pairs, strict=True)
+        found = iter(torch.autograd.grad(outputs, needed, seeds, create_graph=again))
+        return None, None, None, *(next(found) if wanted else None for wanted in asked)
+
+
+def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
+    """Whether the batch shares some of the potentials, but not all."""
+    if not isinstance(dag, CompiledDAG):
+        return False
+    given = [(theta[p.name], len(p.shape)) for p in dag.potentials if p.name is not None and p.name in theta]
+    try:
+        return len({np.ndim(block) > dimensions for block, dimensions in given}) == 2
+    except ValueError:  # lists that are no arrays: the other route names them
+        return False
+
+
+def value_of_shared(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
+) -> Tensor:
+    """DP_Ω(θ) without a copy of what the batch shares."""
+    question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
+    value: Tensor = SharedValue.apply(question, ends, None, *blocks)
+    return value if value.dtype is question.dtype else value.to(question.dtype)
+
+
+def path_of_shared(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
+) -> dict[str | None, Tensor]:
+    """E in the same way."""
+    question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
+    return _keyed(question, SharedPath.apply(question, ends, None, *blocks))
+
+
+def value_and_path_of_shared(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
+) -> tuple[Tensor, dict[str | None, Tensor]]:
+    """Both from one pair of passes."""
+    question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
+    known: list[Tensor] = []
+    value: Tensor = SharedValue.apply(question, ends, known, *blocks)
+    return value.to(question.dtype), _keyed(question, SharedPath.apply(question, ends, known, *blocks))
+
+
+def _keyed(question: Question, paths: tuple[Tensor, ...]) -> dict[str | None, Tensor]:
+    """By the names of potentials, in the types that gradients are handed back in."""
+    typed = [path.to(dtype) for path, dtype in zip(paths, question.dtypes, strict=True)]
+    return dict(zip(question.names, typed, strict=True))
+
+
+def _asked(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+) -> tuple[Question, Any, list[Tensor]]:
+    """(the question, where paths end as NumPy functions take it, the blocks). What hangs on the form of the blocks
+    alone is kept with the graph, as in `dagdp.engine.call`: to work it out takes a tenth of a small training step.
+    """
+    form = _form_of(theta, omega, minimize, end, threads)
+    question: Question | None = None if form is None else found(dag.calls, form)
+    if question is not None:
+        blocks = [theta[name] for name in question.names if name is not None]
+    else:
+        question, blocks = _question_of_shared(dag, theta, omega, minimize, end, threads)
+        if form is not None:
+            remember(dag.calls, form, question)
+    for place, shape in question.wide.items():
+        blocks[place] = blocks[place].expand(shape)
+    ends = end.numpy(force=True) if isinstance(end, Tensor) else end
+    if isinstance(ends, np.ndarray):
+        ends = ends.copy()  # asked again on the way back, when the user may have filled theirs anew
+    return question, ends, blocks
+
+
+def _form_of(theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None) -> Any:
+    """What `value_of_shared` hangs on beside the numbers in its blocks; None where it may be wrong, or blocks are not
+    taken as they are."""
+    if type(theta) is not dict or not (threads is None or type(threads) is int):
+        return None
+    if end is not None and type(end) not in (Tensor, np.ndarray):
+        return None
+    dtypes = {block.dtype if type(block) in PLAIN else None for block in theta.values()}
+    if len(dtypes) != 1 or dtypes.isdisjoint(NUMPYS):
+        return None
+    shapes = tuple([(name, block.shape) for name, block in theta.items()])
+    where = None if end is None else (end.shape, end.dtype)
+    return Question, shapes, dtypes.pop(), omega, minimize, where, threads
+
+
+def _question_of_shared(
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+) -> tuple[Question, list[Tensor]]:
+    """(what `SharedValue` asks, of which blocks), checked."""
+    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
+    _, blocks, batches = collect(dag, theta, "theta", as_tensor)
+    batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
+    expanded, _ = over_batch(dag, True, blocks, batches, batch)
+    wide = {k: tuple(a.shape) for k, (a, b) in enumerate(zip(expanded, blocks, strict=True)) if a is not b}
+    real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
+    names = [potential.name for potential in dag.potentials]
+
+    def side_by_side(own_end: Any, *given: Tensor) -> tuple[Tensor, Tensor | None]:
+        numbers = end_numbers(dag, own_end)
+        return joined(dag, list(given), batch, real), None if numbers is None else spread(numbers, batch)
+
+    problem = Problem(dag, chosen, bool(minimize), threads or 0)
+    dtypes = tuple(handed_back(block) for block in blocks)
+    dtype = functools.reduce(torch.promote_types, dtypes)
+    return Question(problem, names, side_by_side, wide, real, dtype, dtypes), [block.to(real) for block in blocks]

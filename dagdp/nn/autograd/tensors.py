@@ -1,0 +1,175 @@
+"""What is given for one graph, as tensors: refused where it is none, cast, spread over the batch, joined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dagdp.array_kinds import plain_array
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.inputs import Shape
+from dagdp.errors import InputError
+
+NUMPYS = (torch.float32, torch.float64)  # what NumPy's functions take and hand back as it is
+
+
+def as_tensor(value: Any, label: str) -> Tensor:
+    """What was given as a tensor of real numbers on the CPU."""
+    tensor = real_tensor(value, label)
+    if tensor.device.type not in ("cpu", "meta"):
+        raise InputError(
+            f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
+            "follow back, or call dp_* with backend='torch'"
+        )
+    return tensor
+
+
+def real_tensor(value: Any, label: str) -> Tensor:
+    """What was given as a dense tensor of real numbers, on any device; arrays and lists of numbers are copied."""
+    tensor = value if isinstance(value, Tensor) else _from_array(value, label)
+    if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_nested:
+        raise InputError(
+            f"{label} has dtype {tensor.dtype} and layout {tensor.layout}; expected real numbers in a dense tensor, "
+            f"such as {label}.real or {label}.to_dense()"
+        )
+    return tensor
+
+
+def beside(value: Any, label: str, like: Tensor) -> Tensor:
+    """What was given as a tensor; arrays and lists in the floating type, and on the device, of another."""
+    made = real_tensor(value, label)
+    if isinstance(value, Tensor):
+        return made
+    return made.to(like.device, like.dtype if like.is_floating_point() else made.dtype)
+
+
+def whole_tensor(value: Any, label: str, device: torch.device) -> Tensor:
+    """What was given as a tensor of whole numbers, int64 on that device."""
+    tensor = on_device(real_tensor(value, label), label, device)
+    if tensor.is_floating_point() or tensor.dtype is torch.bool:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise InputError(f"{label} has dtype {dtype}; expected integers: pass whole numbers, or {label}.long()")
+    return tensor.long()
+
+
+def on_device(tensor: Tensor, label: str, device: torch.device | str) -> Tensor:
+    """The tensor there; a meta tensor holds no numbers that could be moved."""
+    if tensor.is_meta and torch.device(device).type != "meta":
+        raise InputError(f"{label} is on meta, where there are no numbers; expected a tensor on {device}")
+    return tensor.to(device)
+
+
+def _from_array(value: Any, label: str) -> Tensor:
+    if torch.compiler.is_compiling():
+        return torch.tensor(np.asarray(value))
+    array = plain_array(value, label)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        given = f"dtype {array.dtype}" if array.ndim else repr(value)
+        raise InputError(
+            f"{label} is a {type(value).__name__} ({given}); expected a tensor, or an array, of real numbers"
+        )
+    return torch.tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def on_one_device(named: Iterable[tuple[str, Tensor]], mend: str = "move one to the other with .to(device)") -> None:
+    """Raise InputError unless all tensors are on one device."""
+    first: tuple[str, Tensor] | None = None
+    for label, tensor in named:
+        if first is None:
+            first = label, tensor
+        elif tensor.device != first[1].device:
+            raise InputError(
+                f"{first[0]} is on {first[1].device} and {label} is on {tensor.device}; expected one device: {mend}"
+            )
+
+
+def over_batch(
+    dag: CompiledDAG, keyed: bool, blocks: Sequence[Tensor], batches: Sequence[Shape], batch: Shape
+) -> tuple[list[Tensor], list[Shape]]:
+    """(blocks, their batch shapes): data has the whole batch. In a dict, what has no batch dimensions is a parameter,
+    which the batch shares; an array alone is data."""
+    made, shapes = [], []
+    for block, own, potential in zip(blocks, batches, dag.potentials, strict=True):
+        stays = own == batch or (keyed and own == ())
+        made.append(block if stays else block.expand(*batch, *potential.shape))
+        shapes.append(own if stays else batch)
+    return made, shapes
+
+
+def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
+    """[*batch, n]: the blocks side by side, each repeated over batch dimensions that it lacks."""
+    rows = [
+        block.to(real).expand(*batch, *potential.shape).reshape(*batch, math.prod(potential.shape))
+        for block, potential in zip(blocks, dag.potentials, strict=True)
+    ]
+    return rows[0] if len(rows) == 1 else torch.cat(rows, -1)
+
+
+def end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
+    """Node numbers, one or [*batch]; that paths end there is checked by the operator."""
+    return _node_numbers(dag, end, "end")
+
+
+def start_numbers(dag: CompiledDAG, start: Any) -> Tensor | None:
+    """Node numbers, one or [*batch]; that paths begin there is checked by the operator."""
+    return _node_numbers(dag, start, "start")
+
+
+def _node_numbers(dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
+    if nodes is None:
+        return None
+    if dag.named:
+        numbered = dag.end_numbers if what == "end" else dag.start_numbers
+        nodes = numbered(on_device(nodes, what, "cpu").numpy(force=True) if isinstance(nodes, Tensor) else nodes)
+    elif not isinstance(nodes, Tensor) and not torch.compiler.is_compiling():
+        nodes = _from_array(_unwrapped(nodes), what)
+    numbers = nodes if isinstance(nodes, Tensor) else torch.tensor(nodes)
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype is torch.bool:
+        raise InputError(f"{what} has dtype {numbers.dtype}; expected node numbers (integers)")
+    return on_device(numbers, what, "cpu").long()
+
+
+def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tensor | None:
+    """Where each item's paths begin and end, as one tensor: [*batch] ends, or [*batch, 2] a start and an end.
+
+    An end of -2 beside a start is the graph's own.
+    """
+    if starts is None:
+        return None if ends is None else spread(ends, batch)
+    begins = spread(starts, batch, "start")
+    return torch.stack([begins, torch.full_like(begins, -2) if ends is None else spread(ends, batch)], -1)
+
+
+def _unwrapped(end: Any) -> Any:
+    """Tensors of one number each, in lists, as these numbers."""
+    if isinstance(end, list | tuple):
+        return [_unwrapped(one) for one in end]
+    return end.numpy(force=True) if isinstance(end, Tensor) else end
+
+
+def spread(nodes: Tensor, batch: Shape, what: str = "end") -> Tensor:
+    """Node numbers [*batch] from one for all or one for each item."""
+    try:
+        return nodes.expand(batch)
+    except RuntimeError:
+        raise InputError(
+            f"{what} has shape {tuple(nodes.shape)}; expected one node, or one for each batch item, shape {batch}"
+        ) from None
+
+
+def floating(tensor: Tensor) -> torch.dtype:
+    """The tensor's dtype, float64 for whole numbers."""
+    return tensor.dtype if tensor.is_floating_point() else torch.float64
+
+
+def handed_back(tensor: Tensor) -> torch.dtype:
+    """The dtype of results: the tensor's own; float32 for half types under autocast, as with torch's own losses."""
+    dtype = floating(tensor)
+    if dtype.itemsize < 4 and torch.is_autocast_enabled(tensor.device.type):
+        return torch.float32
+    return dtype

@@ -1,0 +1,1 @@
+"""The functions for torch tensors in torch operations: backend="torch"."""

@@ -1,0 +1,175 @@
+"""The six functions for `backend="torch"`: check, hand to `dagdp.nn.unrolled.recursion`, hand back in the user's form.
+
+Signatures are those of `dagdp.dp_*`. Tensors may be on any one device. Half types are computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.infeasible import refuses
+from dagdp.engine.inputs import batch_of, checked, collect, terminal_shape
+from dagdp.errors import InputError, OmegaError
+from dagdp.nn.autograd.functions import Gradient, given_direction, refuse_unreached
+from dagdp.nn.autograd.tensors import end_numbers, on_one_device, over_batch, real_tensor, spread, start_numbers
+from dagdp.nn.learnable import Learnable, scaled
+from dagdp.nn.unrolled import recursion
+from dagdp.omega import Omega
+
+
+def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
+    """DP_Ω(θ): tensor [*batch], differentiable at least twice. See `dagdp.dp_value`.
+
+    >>> import dagdp
+    >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
+    >>> dagdp.dp_value(dag, torch.tensor([1.0, 2.5, 2.0]), dagdp.HardMax(), backend="torch")
+    tensor(3.)
+    """
+    call = _Call.of(dag, theta, omega, **options)
+    value = recursion.value(dag, call.blocks, call.omega, **call.options)
+    call.look_at(value)
+    return call.value(value)
+
+
+def dp_grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
+    """∇DP_Ω(θ) = E, differentiable once at least. See `dagdp.dp_grad`."""
+    return dp_value_and_grad(dag, theta, omega, **options)[1]
+
+
+def dp_value_and_grad(
+    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any
+) -> tuple[Tensor, Gradient]:
+    """(`dp_value`, `dp_grad`)."""
+    call = _Call.of(dag, theta, omega, **options)
+    value, E = recursion.gradient(dag, call.blocks, call.omega, **call.options)
+    call.look_at(value)
+    return call.value(value), call.gradient(E)
+
+
+def dp_jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
+    """<∇DP_Ω(θ), Z>, a constant. See `dagdp.dp_jvp`."""
+    return dp_jvp_and_hvp(dag, theta, z, omega, **options)[0]
+
+
+def dp_hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
+    """∇²DP_Ω(θ) Z, a constant. See `dagdp.dp_hvp`."""
+    return dp_jvp_and_hvp(dag, theta, z, omega, **options)[1]
+
+
+def dp_jvp_and_hvp(
+    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any
+) -> tuple[Tensor, Gradient]:
+    """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
+    call = _Call.of(dag, theta, omega, given_direction(z), **options)
+    slope, change = recursion.hessian_product(
+        dag, call.blocks, call.z, call.omega, minimize=call.minimize, start=call.start, end=call.end
+    )
+    if call.refuse:
+        call.look_at(recursion.value(dag, call.blocks, call.omega, **call.options))
+    if call.gamma is not None:
+        change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
+    return call.scalars(slope), call.gradient(change)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One checked call: the potentials in one real type, and how to hand results back."""
+
+    dag: CompiledDAG
+    omega: Omega
+    keyed: bool
+    blocks: list[Tensor]
+    dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
+    minimize: bool
+    start: Any
+    end: Any
+    gamma: Tensor | None  # a learnt temperature: blocks are divided by it
+    z: list[Tensor]  # the direction's blocks; none where none was given
+    refuse: bool  # an item without a path is an error
+
+    @classmethod
+    def of(
+        cls,
+        dag: CompiledDAG,
+        theta: Any,
+        omega: Omega | Learnable | None,
+        z: Any = None,
+        *,
+        minimize: bool = False,
+        start: Any = None,
+        end: Any = None,
+        on_infeasible: str = "value",
+        threads: int | None = None,
+    ) -> _Call:
+        chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
+        if threads is not None:
+            raise InputError("threads= is for the compiled kernels; backend='torch' runs on torch's own threads")
+        if isinstance(omega, Learnable) and omega.learnt_alpha is not None:
+            raise OmegaError("alpha is a tensor, and backend='torch' has no derivative by it; expected Tsallis(alpha)")
+        keyed, given, batches = collect(dag, theta, "theta", real_tensor)
+        _, along, z_batches = (False, [], []) if z is None else collect(dag, z, "z", real_tensor)
+        labels = [f"{'theta' if k < len(given) else 'z'}" for k in range(len(given) + len(along))]
+        on_one_device(zip(labels, [*given, *along], strict=True))
+        numbers, begins = end_numbers(dag, end), start_numbers(dag, start)
+        batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
+        given, _ = over_batch(dag, keyed, given, batches, batch)
+        along, _ = over_batch(dag, keyed, along, z_batches, batch) if along else ([], [])
+        dtypes = [block.dtype if block.is_floating_point() else torch.float64 for block in given]
+        real = torch.float64 if any(dtype.itemsize > 4 for dtype in dtypes) else torch.float32
+        blocks = [block.to(real) for block in given]
+        gamma = omega.on_device_of(blocks[0]).temperature().to(real) if isinstance(omega, Learnable) else None
+        if gamma is not None:  # DP_γΩ(θ) = γ DP_Ω(θ/γ)
+            blocks = [scaled(block, 1.0 / gamma) for block in blocks]
+        starts, ends = (
+            None if nodes is None else dag.end_names(spread(nodes, batch, what).numpy(force=True))
+            for what, nodes in (("start", begins), ("end", numbers))
+        )
+        return cls(
+            dag=dag,
+            omega=chosen,
+            keyed=keyed,
+            blocks=blocks,
+            dtypes=dtypes,
+            minimize=minimize,
+            start=starts,
+            end=ends,
+            gamma=gamma,
+            z=[block.to(real) for block in along],
+            refuse=refuses(on_infeasible),
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As functions of the backend take them."""
+        return {"minimize": self.minimize, "start": self.start, "end": self.end}
+
+    @property
+    def real(self) -> torch.dtype:
+        return self.blocks[0].dtype
+
+    def look_at(self, values: Tensor) -> None:
+        """Raise InputError for items without a path, where that was asked for."""
+        if self.refuse:
+            refuse_unreached(values.cpu(), self.minimize)
+
+    def value(self, values: Tensor) -> Tensor:
+        """DP [*batch]."""
+        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
+
+    def scalars(self, values: Tensor) -> Tensor:
+        """[*batch] in the common type of theta."""
+        common = self.dtypes[0]
+        for dtype in self.dtypes[1:]:
+            common = torch.promote_types(common, dtype)
+        return values.to(common)
+
+    def gradient(self, blocks: Sequence[Tensor]) -> Gradient:
+        """Shaped, keyed and typed like theta."""
+        made = [block.to(dtype) for block, dtype in zip(blocks, self.dtypes, strict=True)]
+        return {p.name: b for p, b in zip(self.dag.potentials, made, strict=True)} if self.keyed else made[0]

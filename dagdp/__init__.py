@@ -25,6 +25,7 @@ from dagdp.omega import Negentropy as Negentropy
 from dagdp.omega import Omega as Omega
 from dagdp.omega import SquaredL2 as SquaredL2
 from dagdp.omega import Tsallis as Tsallis
+from dagdp.omega import register_along_axis as _register_along_axis
 
 if _TYPE_CHECKING:
     from dagdp import graphs as graphs
@@ -138,6 +139,15 @@ def __getattr__(name: str) -> _Any:
     value = getattr(_importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def _axis() -> _Any:
+    import dagdp.axis as axis
+
+    return axis
+
+
+_register_along_axis(_axis)
 
 
 def __dir__() -> list[str]:

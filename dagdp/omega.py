@@ -33,6 +33,21 @@ from dagdp.fingerprint import fingerprint
 
 POINT_FUNCTIONS = ("conjugate", "link", "slope")
 _serial = itertools.count()
+_along_axis: list[Callable[[], Any]] = []
+
+
+def along_axis() -> Any:
+    """The module whose `maximum` and `weights` take max_Ω along an axis of an array: `dagdp.axis`.
+
+    They run the engine, which stands above this file. dagdp/__init__.py, which stands above all, says where they are.
+    """
+    (module,) = _along_axis
+    return module()
+
+
+def register_along_axis(module: Callable[[], Any]) -> None:
+    """Declare what `along_axis` returns."""
+    _along_axis[:] = [module]
 
 
 class Omega:
@@ -122,9 +137,7 @@ class Omega:
         >>> dagdp.Negentropy(1.0).max(x).round(3).tolist()  # log-sum-exp
         [0.693, 3.127]
         """
-        from dagdp.axis import maximum  # the engine, which imports this file
-
-        return maximum(self, x, axis)
+        return along_axis().maximum(self, x, axis)
 
     def argmax(self, x: Any, axis: int = -1) -> Any:
         """∇max_Ω(x) along an axis, the weights q: shaped and typed like x, in [0, 1], with the sum 1 along the axis.
@@ -140,9 +153,7 @@ class Omega:
         >>> dagdp.SquaredL2(1.0).argmax(np.array([0.0, 0.5, -2.0])).tolist()
         [0.25, 0.75, 0.0]
         """
-        from dagdp.axis import weights  # the engine, which imports this file
-
-        return weights(self, x, axis)
+        return along_axis().weights(self, x, axis)
 
     def data(self, real: Callable[[Any], Any] = float) -> Any:
         """The instance as a NamedTuple of scalars of type `real`: what kernels receive.

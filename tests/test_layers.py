@@ -37,11 +37,9 @@ LAYERS = (
 #: Imports against that order, until the six functions stand above their bodies.
 UPWARD = {
     "array_kinds": {"nn.autograd.functions", "nn.unrolled.functions"},
-    "omega": {"axis"},
     "nn.autograd.operators": {"functions"},
     "nn.autograd.shared_blocks": {"functions"},
-    "nn.autograd.functions": {"functions", "nn.learnable"},
-    "nn.unrolled.functions": {"nn.learnable"},
+    "nn.autograd.functions": {"functions"},
 }
 
 

@@ -9,6 +9,7 @@ except ModuleNotFoundError as error:
         "dagdp.nn was imported where PyTorch is not installed; run `pip install dagdp[torch]`", name="torch"
     ) from error
 
+from dagdp.nn.autograd.learnable import Learnable as Learnable
 from dagdp.nn.costs import cosine as cosine
 from dagdp.nn.costs import l1 as l1
 from dagdp.nn.costs import negative_dot as negative_dot
@@ -19,7 +20,6 @@ from dagdp.nn.layers import DTW as DTW
 from dagdp.nn.layers import DPGrad as DPGrad
 from dagdp.nn.layers import DPValue as DPValue
 from dagdp.nn.layers import Viterbi as Viterbi
-from dagdp.nn.learnable import Learnable as Learnable
 from dagdp.nn.losses import alignment_area as alignment_area
 from dagdp.nn.losses import crf_loss as crf_loss
 from dagdp.nn.losses import fenchel_young_loss as fenchel_young_loss

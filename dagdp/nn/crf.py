@@ -14,8 +14,8 @@ from dagdp.engine.inputs import broadcast
 from dagdp.errors import DerivativeError, InputError
 from dagdp.graphs import builders, linear_chain
 from dagdp.nn.autograd import functions
+from dagdp.nn.autograd.learnable import Learnable, scaled, seen
 from dagdp.nn.autograd.tensors import as_tensor, on_one_device, whole_tensor
-from dagdp.nn.learnable import Learnable, scaled, seen
 from dagdp.nn.tagging import checked_legal, flags
 from dagdp.omega import HardMax, Omega
 

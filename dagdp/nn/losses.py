@@ -26,10 +26,10 @@ from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.inputs import checked_options, collect
 from dagdp.errors import InputError
 from dagdp.functions import dp_value, dp_value_and_grad
+from dagdp.nn.autograd.learnable import Learnable
 from dagdp.nn.autograd.tensors import on_one_device, real_tensor
 from dagdp.nn.batch_losses import fitted_to_graphs, gap_of_batch
 from dagdp.nn.fitted import check_options, fitted
-from dagdp.nn.learnable import Learnable
 from dagdp.nn.targets import Target
 from dagdp.nn.walks import steps_and_states
 from dagdp.omega import HardMax, Negentropy, Omega

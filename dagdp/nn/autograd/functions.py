@@ -24,6 +24,7 @@ from dagdp.errors import InputError
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
 from dagdp.nn.autograd.by_numpy import by_numpy, only_numbers, reverse_alone, seen_by_nobody
+from dagdp.nn.autograd.learnable import Learnable, scaled, seen
 from dagdp.nn.autograd.operators import Problem
 from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_and_path_of_shared, value_of_shared
 from dagdp.nn.autograd.tensors import (
@@ -37,7 +38,6 @@ from dagdp.nn.autograd.tensors import (
     start_numbers,
     terminals,
 )
-from dagdp.nn.learnable import Learnable, scaled, seen
 from dagdp.omega import Omega
 
 Options = dict[str, Any]  # by name, as the NumPy function takes them

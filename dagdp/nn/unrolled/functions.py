@@ -17,8 +17,8 @@ from dagdp.engine.infeasible import refuses
 from dagdp.engine.inputs import batch_of, checked, collect, terminal_shape
 from dagdp.errors import InputError, OmegaError
 from dagdp.nn.autograd.functions import Gradient, given_direction, refuse_unreached
+from dagdp.nn.autograd.learnable import Learnable, scaled
 from dagdp.nn.autograd.tensors import end_numbers, on_one_device, over_batch, real_tensor, spread, start_numbers
-from dagdp.nn.learnable import Learnable, scaled
 from dagdp.nn.unrolled import recursion
 from dagdp.omega import Omega
 

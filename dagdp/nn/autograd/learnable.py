@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dagdp.axis import maximum, weights
 from dagdp.errors import InputError, OmegaError
 from dagdp.nn.autograd.tensors import as_tensor
-from dagdp.omega import Omega, Tsallis
+from dagdp.omega import Omega, Tsallis, along_axis
 
 HIDDEN_ALPHA = (
     "alpha is a tensor inside torch.compile or torch.func, or on the meta device, where kernels cannot see its "
@@ -100,12 +99,12 @@ class Learnable(nn.Module):
 
     def max(self, x: Any, axis: int = -1) -> Tensor:
         """max_Ω(x) along an axis, differentiable in x and in the temperature: see `dagdp.Omega.max`."""
-        made: Tensor = maximum(self, as_tensor(x, "x"), axis)
+        made: Tensor = along_axis().maximum(self, as_tensor(x, "x"), axis)
         return made
 
     def argmax(self, x: Any, axis: int = -1) -> Tensor:
         """∇max_Ω(x) along an axis, shaped like x, likewise: see `dagdp.Omega.argmax`."""
-        made: Tensor = weights(self, as_tensor(x, "x"), axis)
+        made: Tensor = along_axis().weights(self, as_tensor(x, "x"), axis)
         return made
 
     def extra_repr(self) -> str:

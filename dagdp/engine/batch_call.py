@@ -31,6 +31,7 @@ from dagdp.engine.call import (
 from dagdp.engine.faults import raise_first_fault
 from dagdp.engine.infeasible import narrowed, refuse_infeasible, refuse_overflow, refuses
 from dagdp.engine.inputs import (
+    Options,
     Shape,
     Weights,
     arrange,
@@ -39,8 +40,9 @@ from dagdp.engine.inputs import (
     checked_options,
     collect,
     real_type,
+    refuse_start,
 )
-from dagdp.engine.repeat import Options, Repeatable, form_of, found, remember
+from dagdp.engine.repeat import Repeatable, form_of, found, remember
 from dagdp.jit.decorators import Kernel, Launch
 from dagdp.kernels.cpu.entry import gradient_kernel
 from dagdp.kernels.cpu.packing.entries import Batch, Source
@@ -100,7 +102,9 @@ class BatchCall(Repeatable):
         """theta, and z where there is one."""
         return [self.weights] if self.direction is None else [self.weights, self.direction]
 
-    def launch(self, kernel: Kernel, scalars: int, out: list[Array] | None = None) -> list[Array]:
+    def run(
+        self, kernel: Kernel, scalars: int, out: Sequence[Array] | None = None, weights: Array | None = None
+    ) -> list[Array]:
         """Run the kernel over all unions and items: its results [items, graphs].
 
         The first bad entry that reaches an item's end, if one does, is named.
@@ -147,7 +151,7 @@ class BatchCall(Repeatable):
             for block, shared in zip(self.weights.blocks, self.weights.shared, strict=True)
         ]
 
-    def gradient(self, buffers: list[Array], sign: float) -> Any:
+    def gradient(self, buffers: Sequence[Array], sign: float) -> Any:
         """The buffers in the form of theta."""
         made = []
         for k, (buffer, shared) in enumerate(zip(buffers, self.weights.shared, strict=True)):
@@ -223,7 +227,7 @@ class _Task:
     Copies because kernels move whole cache lines of a row, and so reach into a neighbour's entries.
     """
 
-    def __init__(self, call: BatchCall, share: _Share, made: list[Array], out: list[Array] | None) -> None:
+    def __init__(self, call: BatchCall, share: _Share, made: list[Array], out: Sequence[Array] | None) -> None:
         self.call, self.share, self.whole = call, share, out
         graphs = share.union.last - share.union.first
         self.scalars = made if share.alone else [np.zeros((call.items, graphs), call.real) for _ in made]
@@ -268,32 +272,23 @@ class _Task:
                 array[:, a:b] = own
 
 
-def prepare(
-    batch: CompiledBatch,
-    theta: Any,
-    omega: Omega | None,
-    z: Any,
-    minimize: bool,
-    end: Any,
-    threads: int | None,
-    on_infeasible: str,
-) -> BatchCall:
+def prepare(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, options: Options) -> BatchCall:
     """The call, checked; of a form that was checked before, with other arrays: see `dagdp.engine.call.prepare`."""
+    refuse_start(options.start)
     own = all(part.shared is None for part in batch.layout.sections)
-    options = Options(omega, minimize, threads, on_infeasible)
-    form = form_of(theta, z, (None, None), threads, options) if own and end is None else None
+    form = form_of(theta, z, omega, options) if own and options.end is None else None
     known = None if form is None else found(batch.calls, form)
     if known is not None:
         again: BatchCall = known.again(theta, z)
         return again
-    call = _checked_call(batch, theta, z, end, options)
+    call = _checked_call(batch, theta, z, omega, options)
     if form is not None and call.items > 0:
         remember(batch.calls, form, call.emptied())
     return call
 
 
-def _checked_call(batch: CompiledBatch, theta: Any, z: Any, end: Any, options: Options) -> BatchCall:
-    chosen = checked_options(options.omega, options.threads)
+def _checked_call(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, options: Options) -> BatchCall:
+    chosen, end = checked_options(omega, options.threads), options.end
     batch = batch if end is None else batch.ending(end)
     form, arrays, shapes = batch.layout.pack(theta, "theta", NUMPY)
     z_form, z_arrays, z_shapes = (form, [], []) if z is None else batch.layout.pack(z, "z", NUMPY)

@@ -16,9 +16,20 @@ from dagdp.compiled.index_arrays import located, sizes
 from dagdp.describe.graph import Potential
 from dagdp.engine.faults import raise_first_fault
 from dagdp.engine.infeasible import narrowed, refuse_infeasible, refuse_overflow, refuses
-from dagdp.engine.inputs import Shape, Weights, arrange, batch_of, checked, collect, real_type, terminal_shape
-from dagdp.engine.repeat import Options, Repeatable, form_of, found, remember
+from dagdp.engine.inputs import (
+    Options,
+    Shape,
+    Weights,
+    arrange,
+    batch_of,
+    checked,
+    collect,
+    real_type,
+    terminal_shape,
+)
+from dagdp.engine.repeat import Repeatable, form_of, found, remember
 from dagdp.jit.decorators import Kernel, Launch
+from dagdp.kernels.cpu.entry import gradient_kernel
 from dagdp.kernels.cpu.memory import places_size, scratch_size
 from dagdp.kernels.cpu.packing.entries import Batch, Source
 from dagdp.omega import Negentropy, Omega
@@ -27,6 +38,7 @@ ROW_BYTES = 64  # samples are worked on in rows of one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 DEFAULT = Negentropy(1.0)  # to make one anew takes a tenth of a small call
 
+Array = NDArray[Any]
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether some value is +inf or NaN
 
@@ -97,7 +109,7 @@ class Call(Repeatable):
         assert self.direction is not None
         return Source(located(self.tables[1], self.direction.blocks), self.bounds[1][0])
 
-    def located(self, buffers: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
+    def located(self, buffers: Sequence[Array]) -> NDArray[np.int64]:
         """Where kernels find what `gradient_buffers` made."""
         return located(self.tables[0], buffers)
 
@@ -118,6 +130,24 @@ class Call(Repeatable):
     def _ranges(self, lanes: int) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
         return ranges(self.items, lanes, PARTS if self.weights.shared.any() else self.threads)
+
+    def run(
+        self, kernel: Kernel, scalars: int, out: Sequence[Array] | None = None, weights: Array | None = None
+    ) -> list[Array]:
+        """`scalars` results [items] of the kernel: the value, or the value and the slope.
+
+        out : from `gradient_buffers`, for kernels that have a way back.  weights : [items] of the ends, for the
+            gradient; none where each weighs 1.
+        """
+        made = [np.zeros(self.items, self.real) for _ in range(scalars)]
+        arguments: list[Any] = [self.theta] if self.direction is None else [self.theta, self.z]
+        arguments += made
+        if out is not None:
+            arguments.append(self.located(out))
+        if kernel is gradient_kernel:
+            arguments.append(np.empty(0, self.real) if weights is None else weights)
+        self.launch(kernel, *arguments)
+        return made
 
     def launch(self, kernel: Kernel, *arguments: Any) -> None:
         """Run the kernel over all items; name the first bad entry that reaches an item's end, if one does."""
@@ -150,12 +180,12 @@ class Call(Repeatable):
         ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
         return *room_of(kernel, self.dag, lanes, self.real, kept), launches_of(kernel), ways
 
-    def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
+    def gradient_buffers(self) -> Sequence[Array]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
         real = self.real
         return tuple([np.zeros(own.room, real) for own in self.gradients])
 
-    def gradient(self, buffers: tuple[NDArray[Any], ...], sign: float) -> Gradient:
+    def gradient(self, buffers: Sequence[Array], sign: float) -> Gradient:
         """The buffers as the user's arrays."""
         made = []
         for buffer, own in zip(buffers, self.gradients, strict=True):
@@ -257,41 +287,29 @@ def ways_of(
     )
 
 
-def prepare(
-    dag: Any,
-    theta: Any,
-    omega: Omega | None,
-    z: Any,
-    minimize: bool,
-    between: tuple[Any, Any],
-    threads: int | None,
-    on_infeasible: str = "value",
-) -> Call:
+def prepare(dag: Any, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call:
     """The call of a function of `dagdp.functions`: everything that its arguments can be wrong in is checked here.
 
     A small call takes longer to check than to run, and is mostly made many times: what was worked out for arguments
     of one form (shapes, types and options) is kept with the graph. No array of theta or z is, and where paths begin and
     end is looked at anew.
-
-    between : (start, end) as the user gave them.
     """
-    options = omega, minimize, threads, on_infeasible
-    form = form_of(theta, z, between, threads, options) if type(dag) is CompiledDAG else None
+    form = form_of(theta, z, omega, options) if type(dag) is CompiledDAG else None
     known = None if form is None else found(dag.calls, form)
     if known is not None:
         again: Call = known.again(theta, z)
-        if between[1] is not None or between[0] is not None:
-            again.starts, again.ends, again.lost = dag.terminals(*between, again.batch)
+        if options.end is not None or options.start is not None:
+            again.starts, again.ends, again.lost = dag.terminals(options.start, options.end, again.batch)
         return again
-    call = _checked_call(dag, theta, z, between, Options(*options))
+    call = _checked_call(dag, theta, z, omega, options)
     if form is not None and call.threads == 1 and call.items > 0:
         remember(dag.calls, form, call.emptied())
     return call
 
 
-def _checked_call(dag: Any, theta: Any, z: Any, between: tuple[Any, Any], options: Options) -> Call:
-    threads = options.threads
-    chosen = checked(dag, DEFAULT if options.omega is None else options.omega, threads)
+def _checked_call(dag: Any, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call:
+    threads, between = options.threads, (options.start, options.end)
+    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
     keyed, arrays, batches = collect(dag, theta)
     z_keyed, z_arrays, z_batches = (False, [], []) if z is None else collect(dag, z, "z")
     batch = batch_of(batches, z_batches, terminal_shape(*between, dag))

@@ -20,6 +20,16 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
+class Options(NamedTuple):
+    """The options of a call, as the user gave them: see `dagdp.dp_value`."""
+
+    minimize: Any = False
+    start: Any = None
+    end: Any = None
+    on_infeasible: Any = "value"
+    threads: Any = None
+
+
 class Weights(NamedTuple):
     """theta, or a direction, in kernel form: per potential an array [items or 1, entries] of one real type."""
 

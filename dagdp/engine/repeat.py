@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from dagdp.describe.graph import Potential
-from dagdp.engine.inputs import Weights
+from dagdp.engine.inputs import Options, Weights
 
 FORMS = 32  # forms of calls that are kept for a graph
-
-
-class Options(NamedTuple):
-    """What a call is about beside its arrays, as the user gave it."""
-
-    omega: Any
-    minimize: Any
-    threads: Any
-    on_infeasible: Any
 
 
 class Repeatable:
@@ -71,22 +62,19 @@ def remember(calls: dict[Any, Any], form: Any, known: Any) -> None:
     calls[form] = known
 
 
-def form_of(theta: Any, z: Any, between: tuple[Any, Any], threads: Any, options: tuple[Any, ...]) -> Any:
-    """All of a call but the numbers in its arrays, if that can be hashed; None where an argument may be wrong.
-
-    between : (start, end). options : all others, threads among them.
-    """
+def form_of(theta: Any, z: Any, omega: Any, options: Options) -> Any:
+    """All of a call but the numbers in its arrays, if that can be hashed; None where an argument may be wrong."""
+    minimize, start, end, on_infeasible, threads = options
     if not (threads is None or type(threads) is int):
         return None
     theta_form = _arrays_form(theta)
-    start, end = between
     z_form, end_form = None if z is None else _arrays_form(z), None if end is None else _arrays_form(end)
     start_form = None if start is None else _arrays_form(start)
     if theta_form is None or (z is None) != (z_form is None) or (end is None) != (end_form is None):
         return None
     if (start is None) != (start_form is None):
         return None
-    return theta_form, z_form, start_form, end_form, options
+    return theta_form, z_form, start_form, end_form, omega, minimize, on_infeasible, threads
 
 
 def _arrays_form(given: Any) -> Hashable | None:

@@ -11,6 +11,7 @@ import pytest
 import dagdp
 from dagdp import HardMax, Negentropy, SquaredL2
 from dagdp.engine.call import prepare, to_the_end, ways_of
+from dagdp.engine.inputs import Options
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.jit.decorators import Kernel
 from dagdp.kernels.cpu.entry import gradient_kernel, hessian_kernel, value_kernel
@@ -24,7 +25,7 @@ def ways(graph, items, omega, kernel=gradient_kernel, shared=()):
     dag = dagdp.compile(graph)
     batch = (items,) if items > 1 else ()
     theta = {p.name: np.zeros((() if p.name in shared else batch) + p.shape) for p in dag.potentials}
-    call = prepare(dag, theta.get(None, theta), omega, None, False, (None, None), 1)
+    call = prepare(dag, theta.get(None, theta), None, omega, Options(threads=1))
     kept = dag.keeps(call.weights.shared)
     return ways_of(kernel, dag, omega, call.tasks[0].lanes, call.real, kept, call.tied)
 
@@ -64,7 +65,7 @@ def test_a_way_that_is_not_gone_is_none():
 @pytest.mark.parametrize("items", [1, LARGE])
 def test_rows_are_of_samples_or_of_nodes(items):
     dag = dagdp.compile(dtw_grid(9, 9))
-    call = prepare(dag, np.zeros((items, 9, 9)), Negentropy(), None, False, (None, None), 1)
+    call = prepare(dag, np.zeros((items, 9, 9)), None, Negentropy(), Options(threads=1))
     assert [batch.together for batch in call.tasks] == [True if items == LARGE else None]
 
 
@@ -74,7 +75,7 @@ def test_powers_of_two_are_for_the_closed_form_on_bare_graphs(items):
     grid, own = dagdp.compile(dtw_grid(9, 9)), dagdp.compile(trellis(6, 5))
     of_grid, of_edges = np.zeros((items, 9, 9)), np.zeros((items, *own.potentials[0].shape))
     asked = [(grid, of_grid, Negentropy()), (grid, of_grid, SquaredL2()), (own, of_edges, Negentropy())]
-    calls = [prepare(dag, theta, omega, None, False, (None, None), 1) for dag, theta, omega in asked]
+    calls = [prepare(dag, theta, None, omega, Options(threads=1)) for dag, theta, omega in asked]
     assert [{batch.powers for batch in call.tasks} for call in calls] == [{True}, {None}, {None}]
 
 

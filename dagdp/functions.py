@@ -36,7 +36,7 @@ def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> ModuleType:
     graphs. dagdp.nn is imported here and not at the top: it imports torch. (torch.compile traces an import statement;
     it does not trace importlib.)
     """
-    if isinstance(dag, CompiledBatch):
+    if type(dag) is CompiledBatch:
         if backend is not None:
             raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
         if len(dag) == 0:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.engine import batch_call, call
-from dagdp.engine.batch_call import BatchCall
 from dagdp.engine.call import Call, Gradient
 from dagdp.engine.faults import edges_before
 from dagdp.engine.inputs import Options
+from dagdp.engine.prepare import prepare
 from dagdp.errors import InputError
 from dagdp.kernels.cpu.entry import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.omega import Omega
@@ -27,7 +26,7 @@ Graphs = CompiledDAG | CompiledBatch
 
 def value(dag: Graphs, theta: Any, omega: Omega | None, options: Options) -> Any:
     """DP_Ω(θ): array [*batch], of a batch of graphs [*batch, graphs]. See `dagdp.dp_value`."""
-    call = _prepared(dag, theta, None, omega, options)
+    call = prepare(dag, theta, None, omega, options)
     return call.values(call.run(value_kernel, 1)[0])
 
 
@@ -49,9 +48,9 @@ def weighted_gradient(
     weights : [*batch], of one graph; None where all are 1. For layers above, whose blocks may be shared by a batch of
         unequal upstream gradients.
     """
-    call = _prepared(dag, theta, None, omega, options)
+    call = prepare(dag, theta, None, omega, options)
     out = call.gradient_buffers()
-    seeds = None if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
+    seeds = None if weights is None else np.ascontiguousarray(weights, call.plan.real).reshape(-1)
     (values,) = call.run(gradient_kernel, 1, out, seeds)
     return call.values(values), call.gradient(out, 1.0)
 
@@ -79,38 +78,30 @@ def jvp_and_hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: O
     """(`jvp`, `hvp`) from one forward and one backward pass."""
     call = _directed(dag, theta, z, omega, options)
     out = call.gradient_buffers()
-    if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
+    if call.plan.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
         values, slopes = call.run(jvp_kernel, 2)
     else:
         values, slopes = call.run(hessian_kernel, 2, out)
-    return call.slopes(values, slopes), call.gradient(out, call.sign)
+    return call.slopes(values, slopes), call.gradient(out, call.plan.sign)
 
 
-def local_weights(dag: Graphs, theta: Any, omega: Omega | None, options: Options) -> NDArray[Any]:
+def local_weights(dag: Any, theta: Any, omega: Omega | None, options: Options) -> NDArray[Any]:
     """q of every edge: array [*batch, edges] in the user's order. See `dagdp.local_weights`."""
-    made = call.prepare(dag, theta, None, omega, options)  # refuses a batch of graphs
-    assert isinstance(dag, CompiledDAG)
-    inner = np.zeros((made.items, dag.num_edges), made.real)
-    value = np.zeros(made.items, made.real)
-    made.launch(weights_kernel, made.theta, value, inner)
-    made.values(value)
-    for node in np.unique(made.ends[made.ends != dag.end]):
-        rows = made.ends == node
+    call = prepare(dag, theta, None, omega, options)
+    plan, ends = call.plan, call.terminals[0].ends
+    inner = np.zeros((plan.items, dag.num_edges), plan.real)
+    call.values(call.run(weights_kernel, 1, inner)[0])
+    for node in np.unique(ends[ends != dag.end]):
+        rows = ends == node
         inner[rows] = np.where(edges_before(dag, node), inner[rows], 0)
-    q = np.zeros((made.items, dag.graph.num_edges), made.weights.dtype)
+    q = np.zeros((plan.items, dag.graph.num_edges), plan.dtype)
     own = dag.edges >= 0
     q[:, dag.edges[own]] = inner[:, own]
-    return q.reshape(*made.batch, dag.graph.num_edges)
+    return q.reshape(*plan.batch, dag.graph.num_edges)
 
 
-def _directed(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call | BatchCall:
+def _directed(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call:
     """A call with a direction; InputError where there is none."""
     if z is None:
         raise InputError("z is None; expected a direction, shaped and keyed like theta")
-    return _prepared(dag, theta, z, omega, options)
-
-
-def _prepared(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call | BatchCall:
-    if isinstance(dag, CompiledBatch):
-        return batch_call.prepare(dag, theta, z, omega, options)
-    return call.prepare(dag, theta, z, omega, options)
+    return prepare(dag, theta, z, omega, options)

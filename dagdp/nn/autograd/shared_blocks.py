@@ -19,9 +19,9 @@ from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine import run
-from dagdp.engine.call import DEFAULT
+from dagdp.engine.forms import found, remember
+from dagdp.engine.graph_call import DEFAULT
 from dagdp.engine.inputs import Options, Shape, batch_of, checked, collect, end_shape
-from dagdp.engine.repeat import found, remember
 from dagdp.nn.autograd import derivatives
 from dagdp.nn.autograd.derivatives import given_away
 from dagdp.nn.autograd.operators import PLAIN, Problem, handed_through, unobserved

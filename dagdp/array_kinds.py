@@ -1,10 +1,9 @@
-"""Which kind of array was given: NumPy runs here, tensors in `dagdp.nn`, which imports torch and is imported last."""
+"""Which kind of array a user gave: a NumPy array, a tensor, or values that NumPy would misread."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,11 @@ def is_tensor(value: Any) -> bool:
     """Whether the value is a torch tensor of any class. Without torch imported there is none."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether the value is a torch tensor, or a dict with one among its values."""
+    return is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(one) for one in value.values()))
 
 
 def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> None:
@@ -33,7 +37,7 @@ def plain_array(value: Any, label: str) -> np.ndarray[Any, Any]:
     if type(value) is np.ndarray:
         return value
     refuse_mask(value, label)
-    if isinstance(value, list | tuple) and _holds_tensors(value):
+    if isinstance(value, list | tuple) and _lists_tensors(value):
         raise InputError(f"{label} is a {type(value).__name__} that holds tensors; expected one tensor: torch.stack it")
     try:
         return np.asarray(value)
@@ -41,33 +45,7 @@ def plain_array(value: Any, label: str) -> np.ndarray[Any, Any]:
         raise InputError(f"{label} is no array ({error}); expected numbers in rows of equal length") from None
 
 
-def _holds_tensors(values: Any) -> bool:
+def _lists_tensors(values: Any) -> bool:
     if isinstance(values, list | tuple):
-        return any(_holds_tensors(value) for value in values)
+        return any(_lists_tensors(value) for value in values)
     return is_tensor(values)
-
-
-def home_of(backend: str | None, *values: Any) -> ModuleType | None:
-    """The module whose functions take these arrays, or dicts of them: None for NumPy, one of `dagdp.nn` for tensors.
-
-    backend : None for compiled kernels, "torch" for the recursion in torch operations (`dagdp.nn.unrolled.functions`).
-    """
-    if backend not in (None, "torch"):
-        raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
-    for value in values:
-        if value is None or type(value) is np.ndarray:
-            continue
-        if is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(member) for member in value.values())):
-            # statements: torch.compile can follow them
-            if backend == "torch":
-                import dagdp.nn.unrolled.functions as unrolled
-
-                return unrolled
-            import dagdp.nn.autograd.functions as home
-
-            return home
-    if backend == "torch":
-        import dagdp.nn.unrolled.functions  # noqa: F401  # where torch is missing this says what to install
-
-        raise InputError("backend='torch' was asked for, and theta is no tensor; pass torch.as_tensor(theta)")
-    return None

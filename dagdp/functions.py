@@ -1,46 +1,66 @@
-"""RUN: the six functions. Each checks, allocates, launches, and hands back in the user's order and kind.
+"""The six dp_* functions and local_weights: signatures, documentation, and the choice of a front end.
 
-Values begin as zeros: kernels leave out the items that end at a start, whose value is 0.
+A front end has six functions, value, grad, value_and_grad, jvp, hvp and jvp_and_hvp, each of (dag, theta[, z], omega,
+Options): `dagdp.engine.run` for NumPy arrays, `dagdp.engine.empty_batch` for a batch without graphs,
+`dagdp.nn.autograd.functions` for tensors, and `dagdp.nn.unrolled.functions` for backend="torch".
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.array_kinds import home_of
+from dagdp.array_kinds import holds_tensors, is_tensor
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiled.layout import leaves
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.engine.call import Call, Gradient, prepare
+from dagdp.engine import empty_batch, run
 from dagdp.engine.each_graph import for_each_graph, of_edges
-from dagdp.engine.faults import edges_before
+from dagdp.engine.inputs import Options
 from dagdp.errors import InputError
-from dagdp.kernels.cpu.entry import gradient_kernel, hessian_kernel, jvp_kernel, value_kernel, weights_kernel
 from dagdp.omega import Omega
 
-F = TypeVar("F", bound=Callable[..., Any])
+Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 
 
-def _of_any_kind(function: F) -> F:
-    """Tensors go to the same function in `dagdp.nn`, batches of graphs to `dagdp.engine.batch_run`: not here."""
+def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> ModuleType:
+    """The module whose functions take this graph, or batch of graphs, and these arrays.
 
-    @functools.wraps(function)
-    def chosen(*given: Any, **named: Any) -> Any:
-        if isinstance(given[0] if given else named.get("dag"), CompiledBatch):
-            import dagdp.engine.batch_run as side_by_side
+    backend : None for the compiled kernels, "torch" for the recursion in torch operations.
+    arrays : theta, or theta and z, in any form.
 
-            return side_by_side.run(function.__name__, *(given or (named.pop("dag"),)), **named)
-        home = home_of(named.pop("backend", None), *given[1:3], named.get("theta"), named.get("z"))
-        return (function if home is None else getattr(home, function.__name__))(*given, **named)
+    Raises InputError for an unknown backend, for backend="torch" without tensors, and for any backend with a batch of
+    graphs. dagdp.nn is imported here and not at the top: it imports torch. (torch.compile traces an import statement;
+    it does not trace importlib.)
+    """
+    if type(dag) is CompiledBatch:
+        if backend is not None:
+            raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
+        if len(dag) == 0:
+            return empty_batch
+        tensors = any(is_tensor(leaf) for array in arrays if type(array) is not np.ndarray for leaf in leaves(array))
+    else:
+        if backend is not None and backend != "torch":
+            raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
+        tensors = False
+        for array in arrays:
+            tensors = tensors or (type(array) is not np.ndarray and holds_tensors(array))
+    if backend is None and not tensors:
+        return run
+    if backend is None:
+        import dagdp.nn.autograd.functions as autograd
 
-    return chosen  # type: ignore[return-value]
+        return autograd
+    import dagdp.nn.unrolled.functions as unrolled  # where torch is missing this says what to install
+
+    if not tensors:
+        raise InputError("backend='torch' was asked for, and theta is no tensor; pass torch.as_tensor(theta)")
+    return unrolled
 
 
-@_of_any_kind
 def dp_value(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -91,13 +111,10 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    call = prepare(dag, theta, omega, None, minimize, (start, end), threads, on_infeasible)
-    value = np.zeros(call.items, call.real)
-    call.launch(value_kernel, call.theta, value)
-    return call.values(value)
+    options = Options(minimize, start, end, on_infeasible, threads)
+    return front_end_for(dag, backend, theta).value(dag, theta, omega, options)
 
 
-@_of_any_kind
 def dp_grad(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -123,12 +140,10 @@ def dp_grad(
     >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, 0.5, 0.5]
     """
-    return dp_value_and_grad(
-        dag, theta, omega, minimize=minimize, start=start, end=end, on_infeasible=on_infeasible, threads=threads
-    )[1]
+    options = Options(minimize, start, end, on_infeasible, threads)
+    return front_end_for(dag, backend, theta).grad(dag, theta, omega, options)
 
 
-@_of_any_kind
 def dp_value_and_grad(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -151,37 +166,10 @@ def dp_value_and_grad(
     >>> float(value), path.tolist()
     (3.0, [1.0, 0.0, 1.0])
     """
-    call = prepare(dag, theta, omega, None, minimize, (start, end), threads, on_infeasible)
-    return _weighted(call, None)
+    options = Options(minimize, start, end, on_infeasible, threads)
+    return front_end_for(dag, backend, theta).value_and_grad(dag, theta, omega, options)
 
 
-def weighted_gradient(
-    dag: CompiledDAG | CompiledBatch,
-    theta: Any,
-    omega: Omega | None,
-    *,
-    minimize: bool,
-    end: Any,
-    threads: int | None,
-    weights: NDArray[Any] | None,
-) -> tuple[Any, Gradient]:
-    """(`dp_value`, the gradient of Σ_b weights_b DP_Ω(θ_b)): weights [*batch], of which none are given where all are 1.
-
-    For layers above, whose blocks may be shared by a batch of unequal upstream gradients.
-    """
-    call = prepare(dag, theta, omega, None, minimize, (None, end), threads)
-    return _weighted(call, weights)
-
-
-def _weighted(call: Call, weights: NDArray[Any] | None) -> tuple[Any, Gradient]:
-    """`weighted_gradient` of a checked call."""
-    value, out = np.zeros(call.items, call.real), call.gradient_buffers()
-    seeds = np.empty(0, call.real) if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
-    call.launch(gradient_kernel, call.theta, value, call.located(out), seeds)
-    return call.values(value), call.gradient(out, 1.0)
-
-
-@_of_any_kind
 def dp_jvp(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -207,28 +195,10 @@ def dp_jvp(
     >>> float(dp_jvp(dag, [1.0, 2.5, 2.0], [1.0, 10.0, 100.0], dagdp.HardMax()))
     101.0
     """
-    call = prepare(dag, theta, omega, z, minimize, (start, end), threads, on_infeasible)
-    value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
-    call.launch(jvp_kernel, call.theta, call.z, value, slope)
-    return call.slopes(value, slope)
+    options = Options(minimize, start, end, on_infeasible, threads)
+    return front_end_for(dag, backend, theta, z).jvp(dag, theta, z, omega, options)
 
 
-def value_and_slope(
-    dag: CompiledDAG | CompiledBatch, theta: Any, z: Any, omega: Omega | None, *, minimize: bool, end: Any
-) -> tuple[Any, Any]:
-    """(`dp_value`, `dp_jvp`) of arrays, from one pass: for layers above."""
-    if isinstance(dag, CompiledBatch):
-        import dagdp.engine.batch_run as side_by_side
-
-        return side_by_side.value_and_slope(dag, theta, z, omega, minimize, end)
-    call = prepare(dag, theta, omega, z, minimize, (None, end), None)
-    value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
-    call.launch(jvp_kernel, call.theta, call.z, value, slope)
-    slopes = call.slopes(value.copy(), slope)
-    return call.values(value), slopes
-
-
-@_of_any_kind
 def dp_hvp(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -256,12 +226,10 @@ def dp_hvp(
     >>> dp_hvp(dag, [1.0, 2.5, 2.0], [1.0, 0.0, 0.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, -0.5, 0.5]
     """
-    return dp_jvp_and_hvp(
-        dag, theta, z, omega, minimize=minimize, start=start, end=end, on_infeasible=on_infeasible, threads=threads
-    )[1]
+    options = Options(minimize, start, end, on_infeasible, threads)
+    return front_end_for(dag, backend, theta, z).hvp(dag, theta, z, omega, options)
 
 
-@_of_any_kind
 def dp_jvp_and_hvp(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -285,14 +253,8 @@ def dp_jvp_and_hvp(
     >>> float(slope), change.tolist()
     (0.5, [0.5, -0.5, 0.5])
     """
-    call = prepare(dag, theta, omega, z, minimize, (start, end), threads, on_infeasible)
-    value, slope = np.zeros(call.items, call.real), np.zeros(call.items, call.real)
-    out = call.gradient_buffers()
-    if call.omega.solver == "first":  # piecewise linear: no curvature, so only the slope is run
-        call.launch(jvp_kernel, call.theta, call.z, value, slope)
-    else:
-        call.launch(hessian_kernel, call.theta, call.z, value, slope, call.located(out))
-    return call.slopes(value, slope), call.gradient(out, call.sign)
+    options = Options(minimize, start, end, on_infeasible, threads)
+    return front_end_for(dag, backend, theta, z).jvp_and_hvp(dag, theta, z, omega, options)
 
 
 @for_each_graph(of_edges)
@@ -324,20 +286,9 @@ def local_weights(
     >>> local_weights(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 0.5]
     """
-    if home_of(None, theta) is not None:
+    if holds_tensors(theta):
         raise InputError(
             "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
             "dp_grad or path_log_prob, which have one"
         )
-    call = prepare(dag, theta, omega, None, minimize, (start, end), threads)
-    inner, value = np.zeros((call.items, dag.num_edges), call.real), np.zeros(call.items, call.real)
-    call.launch(weights_kernel, call.theta, value, inner)
-    call.values(value)
-    assert isinstance(dag, CompiledDAG)  # a batch of graphs has come here graph by graph
-    for node in np.unique(call.ends[call.ends != dag.end]):
-        rows = call.ends == node
-        inner[rows] = np.where(edges_before(dag, node), inner[rows], 0)
-    q = np.zeros((call.items, dag.graph.num_edges), call.weights.dtype)
-    own = dag.edges >= 0
-    q[:, dag.edges[own]] = inner[:, own]
-    return q.reshape(*call.batch, dag.graph.num_edges)
+    return run.local_weights(dag, theta, omega, Options(minimize, start, end, "value", threads))

@@ -11,7 +11,7 @@ from cases import GRAPHS
 
 import dagdp
 from dagdp import Graph, GraphError, InputError, compile, compile_batch
-from dagdp import batch as batch_module
+from dagdp.compiler import batch as batch_module
 from dagdp.graphs import linear_chain
 
 CHAIN = Graph.from_edges([0, 1], [1, 2])

@@ -102,7 +102,7 @@ def test_all_lists_every_public_name_but_compile_and_modules():
 def test_dir_shows_public_names_without_internals():
     pytest.importorskip("torch")
     assert dagdp.nn.__name__ == "dagdp.nn"
-    importlib.import_module("dagdp.engine.batch_run")
+    importlib.import_module("dagdp.engine.batch_call")
     shown = {name for name in dir(dagdp) if not name.startswith("__")}
     assert shown == {*dagdp.__all__, *MODULES, "compile"}
     assert {"__version__", "__doc__", "__all__", "__path__"} <= set(dir(dagdp))

@@ -8,7 +8,7 @@ from cases import GRAPHS, random_theta
 
 import dagdp
 from dagdp import Graph, InputError, Negentropy, SquaredL2, best_path, compile, compile_batch
-from dagdp import batch as batch_module
+from dagdp.compiler import batch as batch_module
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 NAMES = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide", "grid"]

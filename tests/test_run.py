@@ -527,7 +527,7 @@ def test_padding_is_not_looked_into(monkeypatch):
     dag, rng = compile(RAGGED["grid"]()), np.random.default_rng(0)
     theta = np.full((20, 6, 7), np.nan)
     theta[:, :3, :4] = rng.normal(size=(20, 3, 4))
-    monkeypatch.setattr("dagdp.engine.call.raise_first_fault", None)
+    monkeypatch.setattr("dagdp.engine.graph_call.raise_first_fault", None)
     for omega in OPERATORS:
         assert np.isfinite(dp_value(dag, theta, omega, end=dag.ends_of((3, 4)))).all()
 

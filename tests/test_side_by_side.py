@@ -14,7 +14,7 @@ from strategies import problems
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, compile, compile_batch
-from dagdp import batch as batch_module
+from dagdp.compiler import batch as batch_module
 from dagdp.graphs import dtw_grid, linear_chain
 
 PLAIN = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide", "trellis", "trellis, all"]

@@ -38,7 +38,7 @@ class CompiledBatch:
     layout: Layout
     unions: tuple[Union, ...]
     serial: int = field(init=False)  # its name where only numbers can go
-    calls: dict[Any, Any] = field(init=False)  # what `dagdp.engine.batch_run` worked out for calls of one form
+    calls: dict[Any, Any] = field(init=False)  # what `dagdp.engine.batch_call` worked out for calls of one form
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calls", {})

@@ -14,7 +14,8 @@ import numpy as np
 from dagdp.array_kinds import is_tensor
 from dagdp.compiled.layout import NUMPY, Kind, leaves
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.engine.inputs import Shape
+from dagdp.engine import empty_batch, run
+from dagdp.engine.inputs import Options, Shape
 from dagdp.errors import InputError
 from dagdp.omega import HardMax
 
@@ -99,12 +100,15 @@ def pack(batch: CompiledBatch, values: Any, what: str, arguments: Mapping[str, A
     """
     tensors = any(is_tensor(leaf) for leaf in leaves(values))
     _, packed, shapes = batch.layout.pack(values, what, TENSORS if tensors else NUMPY)
-    options = {name: arguments[name] for name in ("minimize", "end") if name in arguments}
-    minimize = bool(options.get("minimize"))
+    minimize, end = bool(arguments.get("minimize")), arguments.get("end")
     if not all(_in_range(array, minimize) for array in packed):
-        import dagdp.engine.batch_run as side_by_side
-
-        side_by_side.run("dp_value", batch, values, HardMax(), **options)
+        if tensors:
+            batch = batch if end is None else batch.ending(end)
+            names = [part.name for part in batch.layout.sections]
+            numbers = [array.double().numpy(force=True) for array in packed]
+            named = dict(zip(names, numbers, strict=True))
+            batch, values, end = batch.packed, named.get(None, named), None
+        run.value(batch, values, HardMax(), Options(minimize=minimize, end=end))
     return packed, shapes
 
 
@@ -199,9 +203,7 @@ def scalars_of_paths(asked: Asked, results: list[Any]) -> Any:
 
 def _stacked(asked: Asked, results: list[Any], axis: int) -> Any:
     if not results:
-        import dagdp.engine.batch_run as side_by_side
-
-        return side_by_side.run("dp_value", asked.batch, asked.arguments["theta"])
+        return empty_batch.value(asked.batch, asked.arguments["theta"], None, Options())
     shapes = [tuple(np.shape(own)) for own in results]
     for g, shape in enumerate(shapes):
         if shape != shapes[0]:

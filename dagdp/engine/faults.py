@@ -30,11 +30,12 @@ def raise_first_fault(
     Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
     the function returns, and the results stand.
     """
+    form = weights.form
     for k, (potential, block) in enumerate(zip(dag.potentials, weights.blocks, strict=True)):
         wrong = ~((sign * block >= lowest) & (sign * block < np.inf))
         if not wrong.any():
             continue
-        one_row = weights.shared[k] or block.shape[0] == 1
+        one_row = form.shared[k] or block.shape[0] == 1
         pairs = np.stack([starts if starts.size else np.full(ends.size, -1, np.int32), ends], -1)
         for start, end in np.unique(pairs[ends >= 0], axis=0):
             rows = np.array([0]) if one_row else np.flatnonzero((pairs == (start, end)).all(-1))
@@ -78,13 +79,13 @@ def _entries_between(dag: CompiledDAG, potential: Potential, start: int, end: in
 def _message(
     weights: Weights, k: int, name: str | None, row: int, entry: int, what: str, label: str, sign: float
 ) -> str:
-    shape, own, given = weights.entry_shapes[k], weights.own[k], weights.shapes[k]
+    shape, own, given = weights.form.entry_shapes[k], weights.form.own[k], weights.form.shapes[k]
     item = np.unravel_index(row, given[: len(given) - len(shape)])
     place = (  # in the user's array, which may have fewer axes than the batch, or axes of length 1
         *(0 if size == 1 else i for i, size in zip(item[len(item) - len(own) :], own, strict=True)),
         *np.unravel_index(entry, shape),
     )
-    label = f"{label}[{name!r}]" if weights.keyed else label
+    label = f"{label}[{name!r}]" if weights.form.keyed else label
     value = weights.blocks[k][row, entry]
     at = f"{label}[{', '.join(str(int(i)) for i in place)}] is {value}"
     if what != "theta":

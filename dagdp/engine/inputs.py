@@ -20,41 +20,49 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-class Weights(NamedTuple):
-    """theta, or a direction, in kernel form: per potential an array [items or 1, entries] of one real type."""
+class Options(NamedTuple):
+    """The options of a call, as the user gave them: see `dagdp.dp_value`."""
+
+    minimize: Any = False
+    start: Any = None
+    end: Any = None
+    on_infeasible: Any = "value"
+    threads: Any = None
+
+
+class WeightsForm(NamedTuple):
+    """What is known of theta, or of a direction, without its numbers: K blocks, one for each potential."""
 
     keyed: bool  # the user gave a dict
-    given: tuple[Array, ...]  # [blocks] the user's arrays, data expanded to the batch
-    own: tuple[Shape, ...]  # [blocks] the batch dimensions that the user's array has
-    shapes: tuple[Shape, ...]  # [blocks] of `given`
-    expanded: bool  # whether the user's arrays have other shapes
-    entry_shapes: tuple[Shape, ...]  # [blocks] shape of the potential, without batch
-    blocks: tuple[Array, ...]
-    shared: NDArray[np.bool_]  # [blocks] a parameter: one row for all items
-    rows: tuple[tuple[int, int], ...]  # [blocks] shape of the block
+    own: tuple[Shape, ...]  # [K] batch dimensions of the user's array
+    shapes: tuple[Shape, ...]  # [K] the user's array expanded to the batch
+    expanded: bool  # some array has fewer dimensions than that
+    entry_shapes: tuple[Shape, ...]  # [K] shape of the potential, without batch
+    dtypes: tuple[np.dtype[Any], ...]  # [K] in which gradients are returned: the array's, float64 for integers
+    rows: tuple[tuple[int, int], ...]  # [K] shape of the block that kernels read: (items or 1, entries)
+    shared: NDArray[np.bool_]  # [K] a parameter: one row for all items
+    real: Any  # float32 or float64, the type of all blocks
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """What value and derivatives are handed back in: the common type of the floating inputs."""
-        return _common(self.given)
+        """The common dtype of values and derivatives."""
+        return _common(self.dtypes)
 
-    def refilled(self, potentials: Sequence[Potential], values: Any, real: Any) -> Weights:
-        """Of other arrays of the same form: shapes, types and names are not looked at."""
-        given = tuple([values[p.name] for p in potentials]) if self.keyed else (values,)
+    def filled(self, names: Sequence[str | None], values: Any) -> Weights:
+        """Weights of this form from other arrays of equal shapes, dtypes and names, which are not checked."""
+        given = tuple([values[name] for name in names]) if self.keyed else (values,)
         if self.expanded:
             given = tuple([_expanded(array, shape) for array, shape in zip(given, self.shapes, strict=True)])
-        blocks = tuple([_plain(array, real, rows) for array, rows in zip(given, self.rows, strict=True)])
-        return Weights(
-            self.keyed, given, self.own, self.shapes, self.expanded, self.entry_shapes, blocks, self.shared, self.rows
-        )  # not _replace, which takes four calls of Python
+        real = self.real
+        return Weights(self, given, [_plain(array, real, row) for array, row in zip(given, self.rows, strict=True)])
 
-    def emptied(self) -> Weights:
-        """Without the arrays."""
-        return self._replace(given=(), blocks=())
 
-    def like(self, index: int) -> tuple[Shape, np.dtype[Any]]:
-        """Shape and dtype of a gradient with respect to block `index`."""
-        return self.given[index].shape, _floating(self.given[index].dtype)
+class Weights(NamedTuple):
+    """theta, or a direction, as kernels read it."""
+
+    form: WeightsForm
+    given: Sequence[Array]  # [K] the user's arrays, expanded to the batch
+    blocks: Sequence[Array]  # [K] arrays [items or 1, entries] of one real type, contiguous
 
 
 def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
@@ -192,28 +200,33 @@ def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape
     """
     items = math.prod(batch)
     entries = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
-    shared = np.array([keyed and own == () and batch != () for own in batches])
-    shapes = tuple(
-        shape if parameter else (*batch, *shape) for shape, parameter in zip(entries, shared.tolist(), strict=True)
+    shared = [keyed and own == () and batch != () for own in batches]
+    shapes = tuple(shape if one else (*batch, *shape) for shape, one in zip(entries, shared, strict=True))
+    given = [_expanded(array, shape) for array, shape in zip(arrays, shapes, strict=True)]
+    rows = tuple((1 if one else items, math.prod(shape)) for shape, one in zip(entries, shared, strict=True))
+    form = WeightsForm(
+        keyed=keyed,
+        own=tuple(batches),
+        shapes=shapes,
+        expanded=any(array.shape != shape for array, shape in zip(arrays, shapes, strict=True)),
+        entry_shapes=entries,
+        dtypes=tuple(_floating(array.dtype) for array in arrays),
+        rows=rows,
+        shared=np.array(shared),
+        real=real,
     )
-    given = tuple(_expanded(array, shape) for array, shape in zip(arrays, shapes, strict=True))
-    blocks = []
-    for array, shape, parameter in zip(given, entries, shared.tolist(), strict=True):
-        blocks.append(_plain(array, real, (1 if parameter else items, math.prod(shape))))
-    rows = tuple(block.shape for block in blocks)
-    widened = any(array.shape != shape for array, shape in zip(arrays, shapes, strict=True))
-    return Weights(keyed, given, tuple(batches), shapes, widened, entries, tuple(blocks), shared, rows)
+    return Weights(form, given, [_plain(array, real, row) for array, row in zip(given, rows, strict=True)])
 
 
 def real_type(arrays: list[Array]) -> Any:
     """float32 where every array fits it, else float64."""
-    return np.float64 if _common(arrays).itemsize > 4 else np.float32
+    common = _common([_floating(array.dtype) for array in arrays])
+    return np.float64 if common.itemsize > 4 else np.float32
 
 
-def _common(arrays: Sequence[Array]) -> np.dtype[Any]:
-    """The common floating type. Mostly there is one array, and np.result_type costs a microsecond."""
-    first = _floating(arrays[0].dtype)
-    return first if len(arrays) == 1 else np.result_type(first, *(_floating(array.dtype) for array in arrays[1:]))
+def _common(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """The common one of floating dtypes. Most calls have one array, and np.result_type takes 1 µs."""
+    return dtypes[0] if len(dtypes) == 1 else np.result_type(*dtypes)
 
 
 def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:

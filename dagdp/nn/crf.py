@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import dagdp
 from dagdp.compiled.dag import CompiledDAG
-from dagdp.engine.inputs import broadcast
+from dagdp.engine.inputs import Options, broadcast
 from dagdp.errors import DerivativeError, InputError
 from dagdp.graphs import builders, linear_chain
 from dagdp.nn.autograd import functions
@@ -120,7 +120,7 @@ class LinearChainCRF(nn.Module):
     def value(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
         """DP_Ω [*batch]: the log partition function, over the sequences that are allowed. Differentiable twice."""
         dag, theta, end = self._problem(self._fitted(emission, lengths, mask, allowed))
-        return functions.dp_value(dag, theta, self.omega, end=end)
+        return functions.value(dag, theta, self.omega, Options(end=end))
 
     def score(self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None) -> Tensor:
         """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
@@ -151,7 +151,7 @@ class LinearChainCRF(nn.Module):
         """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
         given = self._fitted(emission, lengths, mask, allowed)
         dag, theta, end = self._problem(given)
-        return builders.cut(functions.dp_grad(dag, theta, self.omega, end=end)["emission"], given.sizes)
+        return builders.cut(functions.grad(dag, theta, self.omega, Options(end=end))["emission"], given.sizes)
 
     def decode(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
         """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag.
@@ -161,7 +161,7 @@ class LinearChainCRF(nn.Module):
         with torch.no_grad():
             given = self._fitted(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
-            visited = builders.cut(functions.dp_grad(dag, theta, HardMax(), end=end)["emission"], given.sizes)
+            visited = builders.cut(functions.grad(dag, theta, HardMax(), Options(end=end))["emission"], given.sizes)
         return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
 
     def k_best(

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.engine.inputs import Options
 from dagdp.graphs import builders, dtw, viterbi
 from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.learnable import Learnable
@@ -37,7 +38,7 @@ class DPValue(nn.Module):
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Tensor:
         """DP_Ω(θ) [*batch]; theta, end and start as in `dagdp.dp_value`."""
-        return functions.dp_value(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
+        return functions.value(self.dag, theta, self.omega, Options(self.minimize, start, end))
 
     def extra_repr(self) -> str:
         return f"{self.dag!r}, {self.omega!r}, minimize={self.minimize}"
@@ -54,7 +55,7 @@ class DPGrad(DPValue):
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Any:
         """E; theta, end and start as in `dagdp.dp_grad`."""
-        return functions.dp_grad(self.dag, theta, self.omega, minimize=self.minimize, start=start, end=end)
+        return functions.grad(self.dag, theta, self.omega, Options(self.minimize, start, end))
 
 
 class Viterbi(nn.Module):

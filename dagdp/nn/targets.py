@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import dagdp.nn.walks as walks
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import batch_of, broadcast, checked, collect, end_shape
 from dagdp.errors import InputError
 from dagdp.functions import dp_grad
-from dagdp.nn import walks
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
 

@@ -19,9 +19,10 @@ from dagdp.array_kinds import is_tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import for_each_graph, like_theta, pack, scalars
-from dagdp.engine.inputs import checked, checked_options
+from dagdp.engine.inputs import Options, checked, checked_options
+from dagdp.engine.run import value_and_slope
 from dagdp.errors import InputError
-from dagdp.functions import dp_jvp, dp_value, value_and_slope
+from dagdp.functions import dp_jvp, dp_value
 from dagdp.omega import HardMax, Omega
 from dagdp.paths.arrays import (
     answer_type,
@@ -63,7 +64,7 @@ def _entropy_at_once(
     whole, still, along = (_by_name(dag, own) for own in (blocks, fixed, finite))
     ended = (dag if end is None else dag.ending(end)).packed
     if alone:
-        value, mean = value_and_slope(ended, whole, along, omega, minimize=minimize, end=None)
+        value, mean = value_and_slope(ended, whole, along, omega, Options(minimize))
     else:
         value = dp_value(ended, still, omega, minimize=minimize)
         mean = dp_jvp(ended, whole, along, omega, minimize=minimize)
@@ -143,7 +144,9 @@ def _closed_entropy(question: Question, omega: Omega) -> Any:
         value = constant(dp_value(dag, formed(question, list(map(constant, blocks))), omega, **options))
         mean = dp_jvp(dag, formed(question, blocks), formed(question, finite), omega, **options)
     else:
-        value, mean = value_and_slope(dag, formed(question, blocks), formed(question, finite), omega, **options)
+        value, mean = value_and_slope(
+            dag, formed(question, blocks), formed(question, finite), omega, Options(**options)
+        )
     return _of_score_and_value(value, mean, question.sign, omega.gamma)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.array_kinds import home_of, is_tensor
+from dagdp.array_kinds import holds_tensors, is_tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
 from dagdp.compiler.arrays import group
@@ -208,7 +208,7 @@ class Question:
 def ask(dag: Any, theta: Any, minimize: bool, end: Any) -> Question:
     """The potentials checked as `dp_value` checks them; nothing is summed yet."""
     checked(dag, None, None)
-    tensors = home_of(None, theta) is not None
+    tensors = holds_tensors(theta)
     _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
     end = host(end) if is_tensor(end) else end
     batch = batch_of(batches, [], end_shape(end, dag))

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.engine.inputs import checked, collect
+from dagdp.engine.inputs import Options, checked, collect
 from dagdp.nn.autograd import derivatives, operators
 from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, start_numbers
 from dagdp.omega import Omega
@@ -48,15 +48,13 @@ def only_numbers(dag: Any, omega: Any, *given: Any) -> bool:
     return not derivatives.differentiable(*tensors_of(*given))
 
 
-def by_numpy(
-    function: Callable[..., Any], dag: CompiledDAG, given: tuple[Any, ...], omega: Any, options: dict[str, Any]
-) -> Any:
-    """`function` of `dagdp.functions` for tensors: its result as tensors, in the types that tensors are handed back in.
+def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], omega: Any, options: Options) -> Any:
+    """Tensors through `function` of `dagdp.engine.run`: its results as tensors, in the dtypes of `handed_back`.
 
-    given : theta, or theta and z. options : of the function, by name.
+    given : theta, or theta and z.
     """
     tensors = tensors_of(*given)
-    start, end = options.get("start"), options.get("end")
+    start, end = options.start, options.end
     formed = type(dag) is CompiledDAG and (len(dag.potentials) == 1 or all(isinstance(one, Mapping) for one in given))
     if (
         formed
@@ -65,8 +63,8 @@ def by_numpy(
         and all(type(t) in operators.PLAIN and t.dtype in NUMPYS for t in tensors)
     ):
         # all is checked there, and once for a form
-        return _as_tensors(function(dag, *map(_arrays, given), omega, **options))
-    checked(dag, omega, options.get("threads"))
+        return _as_tensors(function(dag, *map(_arrays, given), omega, options))
+    checked(dag, omega, options.threads)
     keyed, blocks, _ = collect(dag, given[0], "theta", as_tensor)
     parts = [blocks, *(collect(dag, z, "z", as_tensor)[1] for z in given[1:])]
     wide = any(floating(block).itemsize > 4 for part in parts for block in part)
@@ -77,7 +75,7 @@ def by_numpy(
         dag,
         *(dict(zip(names, part, strict=True)) if keyed else part[0] for part in arrays),
         omega,
-        **{**options, "start": _numpy_nodes(dag, start, start_numbers), "end": numpy_end(dag, end)},
+        options._replace(start=_numpy_nodes(dag, start, start_numbers), end=numpy_end(dag, end)),
     )
     dtypes = [handed_back(block) for block in blocks]
     return _as_tensors(made, dict(zip(names, dtypes, strict=True)))

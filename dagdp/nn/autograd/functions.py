@@ -1,4 +1,4 @@
-"""The six functions for torch tensors: check, join the potentials, run, split. Signatures are those of `dagdp.dp_*`.
+"""The six functions for torch tensors: check, join the potentials, run, split.
 
 Potentials of one item stand side by side in one tensor [*batch, n] for the run, blocks that the batch shares
 repeated: an item needs its own E, since each has its own upstream gradient. (Not in first-order training: see
@@ -15,11 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dagdp import functions
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine import run
 from dagdp.engine.infeasible import refuse_infeasible, refuses
-from dagdp.engine.inputs import Shape, batch_of, checked, checked_options, collect, refuse_start, terminal_shape
+from dagdp.engine.inputs import (
+    Options,
+    Shape,
+    batch_of,
+    checked,
+    checked_options,
+    collect,
+    refuse_start,
+    terminal_shape,
+)
 from dagdp.errors import InputError
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
@@ -40,21 +49,11 @@ from dagdp.nn.autograd.tensors import (
 )
 from dagdp.omega import Omega
 
-Options = dict[str, Any]  # by name, as the NumPy function takes them
+Graphs = CompiledDAG | CompiledBatch
 Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
 
 
-def dp_value(
-    dag: CompiledDAG,
-    theta: Any,
-    omega: Omega | Learnable | None = None,
-    *,
-    minimize: bool = False,
-    start: Any = None,
-    end: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
-) -> Tensor:
+def value(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """DP_Ω(θ): tensor [*batch], twice differentiable. See `dagdp.dp_value`.
 
     Where nothing requires a gradient only the forward pass runs, in memory of the order of the graph's nodes.
@@ -66,30 +65,19 @@ def dp_value(
     >>> theta.grad
     tensor([1., 0., 1.])
     """
-    options = _options(minimize, start, end, on_infeasible, threads)
-    if only_numbers(dag, omega, theta, start, end):
-        return by_numpy(functions.dp_value, dag, (theta,), omega, options)
-    if refuses(on_infeasible):
-        value = dp_value(dag, theta, omega, minimize=minimize, start=start, end=end, threads=threads)
-        refuse_unreached(value, minimize)
-        return value
-    if start is None and _shares(dag, theta, omega, end):
-        return value_of_shared(dag, theta, omega, minimize, end, threads)
-    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
+    if only_numbers(dag, omega, theta, options.start, options.end):
+        return by_numpy(run.value, dag, (theta,), omega, options)
+    if refuses(options.on_infeasible):
+        found = value(dag, theta, omega, options._replace(on_infeasible="value"))
+        refuse_unreached(found, options.minimize)
+        return found
+    if _shares(dag, theta, omega, options):
+        return value_of_shared(dag, theta, omega, options)
+    call = _prepare(dag, theta, None, omega, options)
     return call.value(_value(call))
 
 
-def dp_grad(
-    dag: CompiledDAG,
-    theta: Any,
-    omega: Omega | Learnable | None = None,
-    *,
-    minimize: bool = False,
-    start: Any = None,
-    end: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
-) -> Gradient:
+def grad(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
     """∇DP_Ω(θ) = E, differentiable once. See `dagdp.dp_grad`.
 
     >>> import dagdp, torch
@@ -99,107 +87,63 @@ def dp_grad(
     >>> theta.grad
     tensor([-0.5000,  0.5000, -0.5000])
     """
-    options = _options(minimize, start, end, on_infeasible, threads)
-    if refuses(on_infeasible) or only_numbers(dag, omega, theta, start, end):
-        return dp_value_and_grad(dag, theta, omega, **options)[1]
-    if start is None and _shares(dag, theta, omega, end):
-        return path_of_shared(dag, theta, omega, minimize, end, threads)
-    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
+    if refuses(options.on_infeasible) or only_numbers(dag, omega, theta, options.start, options.end):
+        return value_and_grad(dag, theta, omega, options)[1]
+    if _shares(dag, theta, omega, options):
+        return path_of_shared(dag, theta, omega, options)
+    call = _prepare(dag, theta, None, omega, options)
     return call.gradient(derivatives.expected_path(call.theta, call.end, call.problem))
 
 
-def dp_value_and_grad(
-    dag: CompiledDAG,
-    theta: Any,
-    omega: Omega | Learnable | None = None,
-    *,
-    minimize: bool = False,
-    start: Any = None,
-    end: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
+def value_and_grad(
+    dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
-    options = _options(minimize, start, end, on_infeasible, threads)
-    if only_numbers(dag, omega, theta, start, end):
-        return by_numpy(functions.dp_value_and_grad, dag, (theta,), omega, options)
-    if start is None and _shares(dag, theta, omega, end):
-        number, path = value_and_path_of_shared(dag, theta, omega, minimize, end, threads)
-        if refuses(on_infeasible):
-            refuse_unreached(number, minimize)
-        return number, path
-    call = _prepare(dag, theta, omega, None, minimize, (start, end), threads)
-    value, known = derivatives.value(call.theta, call.end, call.problem)
+    if only_numbers(dag, omega, theta, options.start, options.end):
+        return by_numpy(run.value_and_grad, dag, (theta,), omega, options)
+    if _shares(dag, theta, omega, options):
+        found, path = value_and_path_of_shared(dag, theta, omega, options)
+        if refuses(options.on_infeasible):
+            refuse_unreached(found, options.minimize)
+        return found, path
+    call = _prepare(dag, theta, None, omega, options)
+    found, known = derivatives.value(call.theta, call.end, call.problem)
     if call.alpha is not None:
-        value = _value(call)
-    if refuses(on_infeasible):
-        refuse_unreached(value, minimize)
-    return call.value(value), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
+        found = _value(call)
+    if refuses(options.on_infeasible):
+        refuse_unreached(found, options.minimize)
+    return call.value(found), call.gradient(derivatives.path(call.theta, known, call.end, call.problem))
 
 
-def dp_jvp(
-    dag: CompiledDAG,
-    theta: Any,
-    z: Any,
-    omega: Omega | Learnable | None = None,
-    *,
-    minimize: bool = False,
-    start: Any = None,
-    end: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
-) -> Tensor:
+def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
-    options = _options(minimize, start, end, on_infeasible, threads)
-    if only_numbers(dag, omega, theta, given_direction(z), start, end):
-        return by_numpy(functions.dp_jvp, dag, (theta, z), omega, options)
-    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
-    if refuses(on_infeasible):
-        refuse_unreached(_value(call), minimize)
+    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+        return by_numpy(run.jvp, dag, (theta, z), omega, options)
+    call = _prepare(dag, theta, given_direction(z), omega, options)
+    if refuses(options.on_infeasible):
+        refuse_unreached(_value(call), options.minimize)
     return call.scalars(derivatives.slope(call.theta, call.direction, call.end, call.problem))
 
 
-def dp_hvp(
-    dag: CompiledDAG,
-    theta: Any,
-    z: Any,
-    omega: Omega | Learnable | None = None,
-    *,
-    minimize: bool = False,
-    start: Any = None,
-    end: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
-) -> Gradient:
+def hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
     """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
-    options = _options(minimize, start, end, on_infeasible, threads)
-    if only_numbers(dag, omega, theta, given_direction(z), start, end):
-        return by_numpy(functions.dp_jvp_and_hvp, dag, (theta, z), omega, options)[1]
-    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
-    if refuses(on_infeasible):
-        refuse_unreached(_value(call), minimize)
+    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+        return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)[1]
+    call = _prepare(dag, theta, given_direction(z), omega, options)
+    if refuses(options.on_infeasible):
+        refuse_unreached(_value(call), options.minimize)
     return call.hessian(derivatives.bend(call.theta, call.direction, call.end, call.problem)[1])
 
 
-def dp_jvp_and_hvp(
-    dag: CompiledDAG,
-    theta: Any,
-    z: Any,
-    omega: Omega | Learnable | None = None,
-    *,
-    minimize: bool = False,
-    start: Any = None,
-    end: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
+def jvp_and_hvp(
+    dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
-    options = _options(minimize, start, end, on_infeasible, threads)
-    if only_numbers(dag, omega, theta, given_direction(z), start, end):
-        return by_numpy(functions.dp_jvp_and_hvp, dag, (theta, z), omega, options)
-    call = _prepare(dag, theta, omega, given_direction(z), minimize, (start, end), threads)
-    if refuses(on_infeasible):
-        refuse_unreached(_value(call), minimize)
+    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+        return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)
+    call = _prepare(dag, theta, given_direction(z), omega, options)
+    if refuses(options.on_infeasible):
+        refuse_unreached(_value(call), options.minimize)
     slope, change = derivatives.bend(call.theta, call.direction, call.end, call.problem)
     if derivatives.differentiable(call.theta, call.direction):
         slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
@@ -276,20 +220,8 @@ def given_direction(z: Any) -> Any:
     return z
 
 
-def _options(minimize: bool, start: Any, end: Any, on_infeasible: str, threads: int | None) -> Options:
-    return {"minimize": minimize, "start": start, "end": end, "on_infeasible": on_infeasible, "threads": threads}
-
-
-def _prepare(
-    dag: CompiledDAG,
-    theta: Any,
-    omega: Omega | Learnable | None,
-    z: Any,
-    minimize: bool,
-    between: tuple[Any, Any],
-    threads: int | None,
-) -> _Call:
-    start, end = between
+def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> _Call:
+    minimize, start, end, _, threads = options
     operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
     if isinstance(dag, CompiledBatch):
         chosen = checked_options(operator, threads)
@@ -346,11 +278,11 @@ def _at(call: _Call, omega: Learnable) -> _Call:
     return replace(call, problem=problem, theta=theta, z=z, alpha=number)
 
 
-def _shares(dag: Any, theta: Any, omega: Any, end: Any) -> bool:
+def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
     """Whether the batch shares some of the potentials, and reverse mode alone may want a derivative of them."""
-    if not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
+    if options.start is not None or not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
         return False
-    return reverse_alone() and seen_by_nobody(dag, theta, end) and some_shared(dag, theta)
+    return reverse_alone() and seen_by_nobody(dag, theta, options.end) and some_shared(dag, theta)
 
 
 def _value(call: _Call) -> Tensor:

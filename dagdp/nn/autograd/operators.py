@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from dagdp import functions
 from dagdp.compiled.dag import CompiledDAG, living
 from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine import run
+from dagdp.engine.inputs import Options
 from dagdp.errors import DerivativeError, OmegaError
 from dagdp.omega import Omega
 
@@ -63,34 +64,36 @@ class Problem:
         return cls(living(dag), _class_named(omega)(*parameters), minimize, threads)
 
     def run(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
-        """`function` of the NumPy layer on tensors [*batch, n]; end : node numbers, as `tensors.terminals` has them."""
+        """`function` of `dagdp.engine.run` on tensors [*batch, n]; end : node numbers, see `tensors.terminals`."""
         _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
-        options: dict[str, Any] = {"minimize": self.minimize, "threads": self.threads or None}
+        start = stop = None
         if end is not None and isinstance(self.dag, CompiledDAG):
             numbers = end.numpy(force=True)
             if end.ndim == tensors[0].ndim:
-                options["start"], numbers = self.dag.end_names(numbers[..., 0]), numbers[..., 1]
+                start, numbers = self.dag.end_names(numbers[..., 0]), numbers[..., 1]
             if not (numbers == -2).any():  # of one item all have an end of their own, or none has
-                options["end"] = self.dag.end_names(numbers)
-        return function(self.dag, *arrays, self.omega, **options)
+                stop = self.dag.end_names(numbers)
+        return function(
+            self.dag, *arrays, self.omega, Options(self.minimize, start, stop, "value", self.threads or None)
+        )
 
     def value(self, theta: Tensor, end: Tensor | None) -> Tensor:
         """DP_Ω(θ) [*batch], and nothing kept."""
-        return _scalars(self.run(functions.dp_value, end, theta))
+        return _scalars(self.run(run.value, end, theta))
 
     def gradient(self, theta: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
         """DP_Ω(θ) [*batch] and E [*batch, n]."""
-        value, path = self.run(functions.dp_value_and_grad, end, theta)
+        value, path = self.run(run.value_and_grad, end, theta)
         return _scalars(value), self.join(path, theta)
 
     def slope(self, theta: Tensor, z: Tensor, end: Tensor | None) -> Tensor:
         """<E, Z> [*batch]."""
-        return _scalars(self.run(functions.dp_jvp, end, theta, z))
+        return _scalars(self.run(run.jvp, end, theta, z))
 
     def bend(self, theta: Tensor, z: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
         """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
-        slope, change = self.run(functions.dp_jvp_and_hvp, end, theta, z)
+        slope, change = self.run(run.jvp_and_hvp, end, theta, z)
         return _scalars(slope), self.join(change, theta)
 
     def spread(self, scalars: Tensor) -> Tensor:

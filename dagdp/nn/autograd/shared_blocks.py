@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
-from dagdp.engine.call import DEFAULT
-from dagdp.engine.inputs import Shape, batch_of, checked, collect, end_shape
-from dagdp.engine.repeat import found, remember
-from dagdp.functions import dp_hvp, weighted_gradient
+from dagdp.engine import run
+from dagdp.engine.forms import found, remember
+from dagdp.engine.graph_call import DEFAULT
+from dagdp.engine.inputs import Options, Shape, batch_of, checked, collect, end_shape
 from dagdp.nn.autograd import derivatives
 from dagdp.nn.autograd.derivatives import given_away
 from dagdp.nn.autograd.operators import PLAIN, Problem, handed_through, unobserved
@@ -69,25 +69,20 @@ class Question(NamedTuple):
         """The Hessian product of the sum of values by each block, in a direction with blocks like them."""
         theta, z = (dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along))
         asked = self.problem
-        made = dp_hvp(asked.dag, theta, z, asked.omega, minimize=asked.minimize, end=end, threads=asked.threads or None)
+        made = run.hvp(asked.dag, theta, z, asked.omega, self._options(end))
         return [torch.from_numpy(change) for change in made.values()]
 
     def ask(self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """(DP_Ω [*batch], the gradient of its sum under `weights` by each block); `end` as NumPy functions take it."""
         arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
-        dag = self.problem.dag
-        assert isinstance(dag, CompiledDAG)
-        value, made = weighted_gradient(
-            dag,
-            arrays.get(None, arrays),
-            self.problem.omega,
-            minimize=self.problem.minimize,
-            end=end,
-            threads=self.problem.threads or None,
-            weights=None if weights is None else weights.numpy(force=True),
-        )
+        asked, seeds = self.problem, None if weights is None else weights.numpy(force=True)
+        given = arrays.get(None, arrays)
+        value, made = run.weighted_gradient(asked.dag, given, asked.omega, self._options(end), seeds)
         paths = made.values() if isinstance(made, dict) else [made]
         return torch.from_numpy(np.asarray(value)), [torch.from_numpy(path) for path in paths]
+
+    def _options(self, end: Any) -> Options:
+        return Options(minimize=self.problem.minimize, end=end, threads=self.problem.threads or None)
 
 
 class SharedValue(torch.autograd.Function):
@@ -172,28 +167,24 @@ def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
         return False
 
 
-def value_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
-) -> Tensor:
+def value_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Options) -> Tensor:
     """DP_Ω(θ) without a copy of what the batch shares."""
-    question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
+    question, ends, blocks = _asked(dag, theta, omega, options)
     value: Tensor = SharedValue.apply(question, ends, None, *blocks)
     return value if value.dtype is question.dtype else value.to(question.dtype)
 
 
-def path_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
-) -> dict[str | None, Tensor]:
+def path_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Options) -> dict[str | None, Tensor]:
     """E in the same way."""
-    question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
+    question, ends, blocks = _asked(dag, theta, omega, options)
     return _keyed(question, SharedPath.apply(question, ends, None, *blocks))
 
 
 def value_and_path_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Any, minimize: bool, end: Any, threads: int | None
+    dag: Any, theta: Mapping[str, Any], omega: Any, options: Options
 ) -> tuple[Tensor, dict[str | None, Tensor]]:
     """Both from one pair of passes."""
-    question, ends, blocks = _asked(dag, theta, omega, minimize, end, threads)
+    question, ends, blocks = _asked(dag, theta, omega, options)
     known: list[Tensor] = []
     value: Tensor = SharedValue.apply(question, ends, known, *blocks)
     return value.to(question.dtype), _keyed(question, SharedPath.apply(question, ends, known, *blocks))
@@ -206,17 +197,17 @@ def _keyed(question: Question, paths: tuple[Tensor, ...]) -> dict[str | None, Te
 
 
 def _asked(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, options: Options
 ) -> tuple[Question, Any, list[Tensor]]:
     """(the question, where paths end as NumPy functions take it, the blocks). What hangs on the form of the blocks
     alone is kept with the graph, as in `dagdp.engine.call`: to work it out takes a tenth of a small training step.
     """
-    form = _form_of(theta, omega, minimize, end, threads)
+    form, end = _form_of(theta, omega, options), options.end
     question: Question | None = None if form is None else found(dag.calls, form)
     if question is not None:
         blocks = [theta[name] for name in question.names if name is not None]
     else:
-        question, blocks = _question_of_shared(dag, theta, omega, minimize, end, threads)
+        question, blocks = _question_of_shared(dag, theta, omega, options)
         if form is not None:
             remember(dag.calls, form, question)
     for place, shape in question.wide.items():
@@ -227,9 +218,10 @@ def _asked(
     return question, ends, blocks
 
 
-def _form_of(theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None) -> Any:
+def _form_of(theta: Mapping[str, Any], omega: Omega | None, options: Options) -> Any:
     """What `value_of_shared` hangs on beside the numbers in its blocks; None where it may be wrong, or blocks are not
     taken as they are."""
+    end, threads = options.end, options.threads
     if type(theta) is not dict or not (threads is None or type(threads) is int):
         return None
     if end is not None and type(end) not in (Tensor, np.ndarray):
@@ -239,16 +231,16 @@ def _form_of(theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end:
         return None
     shapes = tuple([(name, block.shape) for name, block in theta.items()])
     where = None if end is None else (end.shape, end.dtype)
-    return Question, shapes, dtypes.pop(), omega, minimize, where, threads
+    return Question, shapes, dtypes.pop(), omega, options.minimize, where, threads
 
 
 def _question_of_shared(
-    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, minimize: bool, end: Any, threads: int | None
+    dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, options: Options
 ) -> tuple[Question, list[Tensor]]:
     """(what `SharedValue` asks, of which blocks), checked."""
-    chosen = checked(dag, DEFAULT if omega is None else omega, threads)
+    chosen = checked(dag, DEFAULT if omega is None else omega, options.threads)
     _, blocks, batches = collect(dag, theta, "theta", as_tensor)
-    batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
+    batch = batch_of(batches, [], end_shape(end_numbers(dag, options.end), dag))
     expanded, _ = over_batch(dag, True, blocks, batches, batch)
     wide = {k: tuple(a.shape) for k, (a, b) in enumerate(zip(expanded, blocks, strict=True)) if a is not b}
     real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
@@ -258,7 +250,7 @@ def _question_of_shared(
         numbers = end_numbers(dag, own_end)
         return joined(dag, list(given), batch, real), None if numbers is None else spread(numbers, batch)
 
-    problem = Problem(dag, chosen, bool(minimize), threads or 0)
+    problem = Problem(dag, chosen, bool(options.minimize), options.threads or 0)
     dtypes = tuple(handed_back(block) for block in blocks)
     dtype = functools.reduce(torch.promote_types, dtypes)
     return Question(problem, names, side_by_side, wide, real, dtype, dtypes), [block.to(real) for block in blocks]

@@ -1,6 +1,6 @@
 """The six functions for `backend="torch"`: check, hand to `dagdp.nn.unrolled.recursion`, hand back in the user's form.
 
-Signatures are those of `dagdp.dp_*`. Tensors may be on any one device. Half types are computed in float32.
+Tensors may be on any one device. Half types are computed in float32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.infeasible import refuses
-from dagdp.engine.inputs import batch_of, checked, collect, terminal_shape
+from dagdp.engine.inputs import Options, batch_of, checked, collect, terminal_shape
 from dagdp.errors import InputError, OmegaError
 from dagdp.nn.autograd.functions import Gradient, given_direction, refuse_unreached
 from dagdp.nn.autograd.learnable import Learnable, scaled
@@ -23,7 +23,7 @@ from dagdp.nn.unrolled import recursion
 from dagdp.omega import Omega
 
 
-def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
+def value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """DP_Ω(θ): tensor [*batch], differentiable at least twice. See `dagdp.dp_value`.
 
     >>> import dagdp
@@ -31,42 +31,42 @@ def dp_value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = Non
     >>> dagdp.dp_value(dag, torch.tensor([1.0, 2.5, 2.0]), dagdp.HardMax(), backend="torch")
     tensor(3.)
     """
-    call = _Call.of(dag, theta, omega, **options)
-    value = recursion.value(dag, call.blocks, call.omega, **call.options)
-    call.look_at(value)
-    return call.value(value)
+    call = _Call.of(dag, theta, None, omega, options)
+    found = recursion.value(dag, call.blocks, call.omega, **call.options)
+    call.look_at(found)
+    return call.value(found)
 
 
-def dp_grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
+def grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
     """∇DP_Ω(θ) = E, differentiable once at least. See `dagdp.dp_grad`."""
-    return dp_value_and_grad(dag, theta, omega, **options)[1]
+    return value_and_grad(dag, theta, omega, options)[1]
 
 
-def dp_value_and_grad(
-    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None = None, **options: Any
+def value_and_grad(
+    dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`)."""
-    call = _Call.of(dag, theta, omega, **options)
-    value, E = recursion.gradient(dag, call.blocks, call.omega, **call.options)
-    call.look_at(value)
-    return call.value(value), call.gradient(E)
+    call = _Call.of(dag, theta, None, omega, options)
+    found, E = recursion.gradient(dag, call.blocks, call.omega, **call.options)
+    call.look_at(found)
+    return call.value(found), call.gradient(E)
 
 
-def dp_jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Tensor:
+def jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """<∇DP_Ω(θ), Z>, a constant. See `dagdp.dp_jvp`."""
-    return dp_jvp_and_hvp(dag, theta, z, omega, **options)[0]
+    return jvp_and_hvp(dag, theta, z, omega, options)[0]
 
 
-def dp_hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any) -> Gradient:
+def hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
     """∇²DP_Ω(θ) Z, a constant. See `dagdp.dp_hvp`."""
-    return dp_jvp_and_hvp(dag, theta, z, omega, **options)[1]
+    return jvp_and_hvp(dag, theta, z, omega, options)[1]
 
 
-def dp_jvp_and_hvp(
-    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None = None, **options: Any
+def jvp_and_hvp(
+    dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
-    call = _Call.of(dag, theta, omega, given_direction(z), **options)
+    call = _Call.of(dag, theta, given_direction(z), omega, options)
     slope, change = recursion.hessian_product(
         dag, call.blocks, call.z, call.omega, minimize=call.minimize, start=call.start, end=call.end
     )
@@ -94,19 +94,8 @@ class _Call:
     refuse: bool  # an item without a path is an error
 
     @classmethod
-    def of(
-        cls,
-        dag: CompiledDAG,
-        theta: Any,
-        omega: Omega | Learnable | None,
-        z: Any = None,
-        *,
-        minimize: bool = False,
-        start: Any = None,
-        end: Any = None,
-        on_infeasible: str = "value",
-        threads: int | None = None,
-    ) -> _Call:
+    def of(cls, dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> _Call:
+        minimize, start, end, on_infeasible, threads = options
         chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
         if threads is not None:
             raise InputError("threads= is for the compiled kernels; backend='torch' runs on torch's own threads")

@@ -15,7 +15,7 @@ from dagdp.compiled.dag import SMALL
 from dagdp.compiled.index_arrays import located, sizes
 from dagdp.compiled.layout import NUMPY, Form
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.compiler.union import Union
+from dagdp.compiler.merge import MergedGraph
 from dagdp.describe.graph import Potential
 from dagdp.engine.call import (
     PARTS,
@@ -110,7 +110,7 @@ class BatchCall(Repeatable):
             return made
         shares = self.shares.get(kernel)
         if shares is None:
-            shares = self.shares[kernel] = [_Share.of(self, union, kernel) for union in self.batch.unions]
+            shares = self.shares[kernel] = [_Share.of(self, union, kernel) for union in self.batch.merged]
         tasks = [_Task(self, share, made, out) for share in shares]
         pieces = [(task, batch) for task in tasks for batch in task.share.batches]
         bad = pool.run(lambda piece: piece[0].run(kernel, piece[1]), pieces, self.threads)
@@ -121,11 +121,11 @@ class BatchCall(Repeatable):
             self.suspect = True
         for task in tasks:
             task.hand_back(made)
-        for union in self.batch.unions:
+        for union in self.batch.merged:
             made[0][:, union.first : union.last][:, union.ends < 0] = -self.sign * np.inf
         return made
 
-    def raise_fault(self, union: Union) -> None:
+    def raise_fault(self, union: MergedGraph) -> None:
         """Name the first bad entry that a graph of the union reads, if it lies on a path."""
         for g in np.flatnonzero(union.ends >= 0).tolist():
             g += union.first
@@ -182,7 +182,7 @@ class BatchCall(Repeatable):
 class _Share:
     """What one union takes of a call, whatever numbers its arrays hold."""
 
-    union: Union
+    union: MergedGraph
     alone: bool  # whether there is no other
     cuts: list[tuple[int, int]]  # [sections] its entries
     ends: NDArray[np.int32]
@@ -193,7 +193,7 @@ class _Share:
     ways: tuple[bool | None, ...]
 
     @staticmethod
-    def of(call: BatchCall, union: Union, kernel: Kernel) -> _Share:
+    def of(call: BatchCall, union: MergedGraph, kernel: Kernel) -> _Share:
         """The union's, in one call."""
         dag, graphs = union.dag, union.last - union.first
         cuts = [tuple(part.offsets[[union.first, union.last]].tolist()) for part in call.batch.layout.sections]
@@ -202,7 +202,7 @@ class _Share:
         kept = dag.keeps(call.weights.shared)
         return _Share(
             union=union,
-            alone=len(call.batch.unions) == 1,
+            alone=len(call.batch.merged) == 1,
             cuts=cuts,
             ends=np.tile(union.ends, call.items),
             batches=[

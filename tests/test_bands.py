@@ -23,7 +23,8 @@ from dagdp import (
     dp_value,
     dp_value_and_grad,
 )
-from dagdp.compiler.bands import BAND_LEVELS, BAND_NODES, cut_bands, floors, sorted_in_bands, window
+from dagdp.compiler.node_potentials import BAND_LEVELS, BAND_NODES, cut_bands, sorted_in_bands
+from dagdp.compiler.value_window import floors, window
 from dagdp.graphs import dtw_grid, linear_chain
 
 widths = st.lists(st.integers(1, 300), min_size=2, max_size=120)

@@ -65,9 +65,9 @@ def test_batches_that_do_not_fit(graphs, shared, message):
 
 def test_graphs_are_joined_up_to_a_bounded_size(monkeypatch):
     """A cut depends on sizes alone, and no union is closed early."""
-    monkeypatch.setattr(batch_module, "UNION_EDGES", 5)
+    monkeypatch.setattr(batch_module, "MERGED_EDGES", 5)
     made = compile_batch([CHAIN] * 7)
-    assert [(union.first, union.last) for union in made.unions] == [(0, 3), (3, 6), (6, 7)]
+    assert [(union.first, union.last) for union in made.merged] == [(0, 3), (3, 6), (6, 7)]
     assert made.num_edges == 14 and len(made) == 7
     assert "7 graphs, 14 edges" in made.explain() and "3 of 1 to 3 graphs" in made.explain()
 

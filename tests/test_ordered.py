@@ -28,7 +28,7 @@ def sparse(nodes: int = 200, entries: int = 700) -> Graph:
 def edge_by_edge(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> dagdp.CompiledDAG:
     """The graph compiled without an order of its entries."""
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["dagdp.compiler.specialise"], "LARGEST_FAN_IN", 0)
+        patch.setattr(sys.modules["dagdp.compiler.edge_potentials"], "LARGEST_FAN_IN", 0)
         return dagdp.compile(graph)
 
 

@@ -18,7 +18,7 @@ NAMES = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wid
 @pytest.mark.parametrize("build", [lambda: [GRAPHS[n]() for n in NAMES], lambda: [linear_chain(T, 3) for T in (2, 4)]])
 @pytest.mark.parametrize("minimize", [False, True])
 def test_a_best_path_for_each_graph(build, batch, minimize, monkeypatch):
-    monkeypatch.setattr(batch_module, "UNION_EDGES", 20)
+    monkeypatch.setattr(batch_module, "MERGED_EDGES", 20)
     graphs, rng = build(), np.random.default_rng(0)
     theta = [random_theta(graph, rng, batch) for graph in graphs]
     ours = best_path(compile_batch(graphs), theta, minimize=minimize)
@@ -36,7 +36,7 @@ def test_a_best_path_for_each_graph(build, batch, minimize, monkeypatch):
 @pytest.mark.parametrize("union_edges", [40, 10**6])
 def test_scores_are_the_hard_values_of_the_batch_to_the_bit(union_edges, monkeypatch):
     """Graphs with potentials of edges and of nodes; tenths, whose sums hang on the order of additions."""
-    monkeypatch.setattr(batch_module, "UNION_EDGES", union_edges)
+    monkeypatch.setattr(batch_module, "MERGED_EDGES", union_edges)
     rng = np.random.default_rng(3)
     for graphs in ([linear_chain(T, 3) for T in (2, 9, 5, 7)], [dtw_grid(n, 6) for n in (3, 8)], [trellis(9, 3)] * 3):
         compiled = compile_batch(graphs)
@@ -153,7 +153,7 @@ def assert_as_alone(ask, graphs, theta, omega, shape, ends=None, minimize=False)
 @pytest.mark.parametrize("omega", OMEGAS, ids=repr)
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_question_of_a_batch_is_that_of_each_graph(question, omega, monkeypatch):
-    monkeypatch.setattr(batch_module, "UNION_EDGES", 20)
+    monkeypatch.setattr(batch_module, "MERGED_EDGES", 20)
     rng = np.random.default_rng(1)
     ask = QUESTIONS[question]
     graphs = [GRAPHS[name]() for name in NAMES if name != "wide"]

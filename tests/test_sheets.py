@@ -9,7 +9,7 @@ from cases import flat
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, compile, dp_grad, dp_value, dp_value_and_grad
 from dagdp.compiled.index_arrays import SHEET_COLUMNS
-from dagdp.compiler.diagonal_tiles import LEAST_ROWS
+from dagdp.compiler.node_potentials import LEAST_TILE_ROWS
 from dagdp.graphs import dtw_grid
 
 
@@ -75,7 +75,7 @@ def test_sheets_lie_within_bands_and_hold_most_of_a_grid():
     for band in range(hoisted.levels.size - 1):
         for _, _, rows, *nodes in hoisted.sheets[hoisted.sheet_ptr[band] : hoisted.sheet_ptr[band + 1]].tolist():
             at = [int(np.searchsorted(levels, node, side="right")) - 1 for node in nodes]
-            assert at == list(range(at[0], at[0] + SHEET_COLUMNS)) and rows >= LEAST_ROWS
+            assert at == list(range(at[0], at[0] + SHEET_COLUMNS)) and rows >= LEAST_TILE_ROWS
             assert hoisted.levels[band] <= at[0] and at[-1] < hoisted.levels[band + 1]
             assert all(node + rows <= levels[level + 1] for node, level in zip(nodes, at, strict=True))
     assert hoisted.node.size < 0.15 * 200 * 190

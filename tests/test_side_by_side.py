@@ -25,7 +25,7 @@ LENGTHS = (2, 5, 3)
 
 @pytest.fixture(params=[1, 1 << 15], ids=["a union each", "one union"])
 def union_edges(request, monkeypatch):
-    monkeypatch.setattr(batch_module, "UNION_EDGES", request.param)
+    monkeypatch.setattr(batch_module, "MERGED_EDGES", request.param)
     return request.param
 
 
@@ -71,7 +71,7 @@ def test_random_graphs_with_forbidden_edges(several):
     for g, graph in enumerate(graphs):
         dag = compile(graph)
         alone, its_path = dagdp.dp_value_and_grad(dag, theta[g], Negentropy(0.7))
-        alike = all(on_edges(union.dag) == on_edges(dag) for union in batch.unions)
+        alike = all(on_edges(union.dag) == on_edges(dag) for union in batch.merged)
         np.testing.assert_allclose(value[g], alone, rtol=0 if alike else 1e-13)
         np.testing.assert_allclose(path[g], its_path, rtol=0 if alike else 1e-13, atol=0 if alike else 1e-15)
 
@@ -167,7 +167,7 @@ def test_weights_or_direction_without_batch_dimensions(own):
 
 
 def test_bits_do_not_depend_on_threads(monkeypatch):
-    monkeypatch.setattr(batch_module, "UNION_EDGES", 64)
+    monkeypatch.setattr(batch_module, "MERGED_EDGES", 64)
     graphs = [GRAPHS[name]() for name in OWN_WEIGHTS] * 7
     compiled, theta, z = compile_batch(graphs), weights(graphs, 0), weights(graphs, 1)
     one, many = (all_six(compiled, theta, z, Negentropy(0.7), threads=threads) for threads in (1, 5))

@@ -1,24 +1,49 @@
-"""The loops of the compiler over nodes: linear passes over the user's edge arrays, none of them in Python.
+"""Loops of the compiler over edges in the user's order: linear passes, compiled by Numba for large graphs.
 
-Edges come as the user numbered them. An `order` of no entries stands for the identity: nothing is written, and
-nothing looked up, where edges are already grouped as they are needed.
+An `order` without entries is the identity: the edges are already grouped as needed, and neither a permutation nor a
+lookup is made.
 
-Arrays as large as the graph are made by NumPy and filled here: NumPy asks for huge pages, Numba does not. To make and
-fill 12.6 million numbers takes 2 to 8 ms against 31 to 36, and scattered reads of them miss fewer address translations.
+NumPy allocates the arrays as large as the graph, and loops fill them: NumPy requests huge pages, Numba does not.
+Making and filling 12.6 million numbers takes 2 to 8 ms instead of 31 to 36 ms, and scattered reads miss fewer address
+translations. `loop` measures a graph by the arrays among a function's arguments, not by arrays inside a record, so an
+array as large as the graph stays an argument of its own.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dagdp.jit.decorators import inner, loop
 
 
+class GroupedEdges(NamedTuple):
+    """Edges grouped by one of their nodes (compressed sparse rows); inside a group edges rise."""
+
+    ptr: Any  # [nodes+1] a node's edges are at the places ptr[node] to ptr[node + 1] - 1
+    order: Any  # [edges] the edge at each place; without entries the identity
+    other: Any  # [edges] the node at the other end of the edge at each place
+
+
+class Numbering(NamedTuple):
+    """Internal numbers of the nodes that have edges: level by level, inside a level by falling fan-in."""
+
+    level_ptr: Any  # [levels+1] the first internal number of each level
+    order: Any  # [live nodes] the user's number
+    rank: Any  # [user's nodes, then the extra end] the internal number, -1 for a node without edges
+
+
+class SortSpace(NamedTuple):
+    """Workspace of a counting sort by fan-in."""
+
+    nodes: Any  # [nodes of the largest level]
+    bins: Any  # [largest fan-in + 2] zeros before and after a sort
+
+
 @loop
 def group(keys: Any, size: int) -> Any:
-    """(ptr, order): indices grouped by key, each group in rising order (a stable counting sort)."""
+    """(ptr [size+1], order [keys]): indices grouped by key, rising inside a group (a stable counting sort)."""
     ptr = np.zeros(size + 1, np.int64)
     for key in keys:
         ptr[key + 1] += 1
@@ -34,15 +59,15 @@ def group(keys: Any, size: int) -> Any:
 
 @inner
 def at(order: Any, k: int) -> int:
-    """order[k], or k where the order is the identity."""
+    """order[k], or k where `order` is the identity."""
     return order[k] if order.shape[0] > 0 else k
 
 
 def survey(parents: Any, children: Any, size: int) -> Any:
     """(fan_in, fan_out, sound, rising, grouped) of a list of edges, in one pass.
 
-    sound: all numbers are nodes. rising: every edge goes to a larger number, so that the user's order is a
-    topological one. grouped: children never fall, so that a node's incoming edges stand together.
+    sound: all numbers are nodes. rising: every edge leads to a larger number, so the user's order is topological.
+    grouped: the numbers of children never fall, so the incoming edges of a node are neighbours.
     """
     fan_in, fan_out = np.zeros(size, np.int32), np.zeros(size, np.int32)
     return fan_in, fan_out, *_survey(parents, children, fan_in, fan_out)
@@ -69,59 +94,60 @@ def _survey(parents: Any, children: Any, fan_in: Any, fan_out: Any) -> Any:
 
 @loop
 def first_outside(index: Any, size: int) -> int:
-    """The first edge whose entry is neither -1 nor below `size`; -1 if there is none."""
+    """The first edge whose entry is neither -1 nor in [0, size); -1 if all edges pass."""
     for e in range(index.shape[0]):
         if index[e] < -1 or index[e] >= size:
             return e
     return -1
 
 
-def adjacency(nodes: Any, others: Any, fan: Any, grouped: bool) -> Any:
-    """(ptr, order, far): edges by the node in `nodes`, each node's in rising order, and the `others` in that order.
+def adjacency(nodes: Any, others: Any, fan: Any, grouped: bool) -> GroupedEdges:
+    """The edges grouped by `nodes` [edges]; `others` [edges] are the nodes at the other end.
 
-    No order where edges are grouped. `far` spares later passes, which do not go by edge, a scattered read of each.
+    fan : [nodes] edges of each node. grouped : whether the edges are already grouped; `order` is then the identity.
+    Later passes over nodes read `other` in order, and need no scattered read of each edge's end.
     """
     ptr = np.zeros(fan.size + 1, np.int32)
     np.cumsum(fan, out=ptr[1:])
     if grouped:
-        return ptr, np.empty(0, np.int32), others.astype(np.int32)
-    order, far = np.empty(nodes.size, np.int32), np.empty(nodes.size, np.int32)
-    _group_edges(nodes, others, ptr[:-1].copy(), order, far)
-    return ptr, order, far
+        return GroupedEdges(ptr, np.empty(0, np.int32), others.astype(np.int32))
+    order, other = np.empty(nodes.size, np.int32), np.empty(nodes.size, np.int32)
+    _group_edges(nodes, others, ptr[:-1].copy(), order, other)
+    return GroupedEdges(ptr, order, other)
 
 
 @loop
-def _group_edges(nodes: Any, others: Any, fill: Any, order: Any, far: Any) -> None:
+def _group_edges(nodes: Any, others: Any, fill: Any, order: Any, other: Any) -> None:
     for e in range(nodes.shape[0]):
         place = fill[nodes[e]]
         fill[nodes[e]] = place + 1
         order[place] = e
-        far[place] = others[e]
+        other[place] = others[e]
 
 
-def by_parent(parents: Any, children: Any, fan_out: Any, in_ptr: Any) -> Any:
-    """(ptr, order, far) as `adjacency` has them, by parent; no children are given where edges are grouped."""
+def by_parent(parents: Any, children: Any, fan_out: Any, in_ptr: Any) -> GroupedEdges:
+    """The edges grouped by parent. Edges that are grouped by child have no `children`: `in_ptr` replaces them."""
     if children.size or not parents.size:
         return adjacency(parents, children, fan_out, False)
     ptr = np.zeros(fan_out.size + 1, np.int32)
     np.cumsum(fan_out, out=ptr[1:])
-    order, far = np.empty(parents.size, np.int32), np.empty(parents.size, np.int32)
-    _group_grouped(parents, in_ptr, ptr[:-1].copy(), order, far)
-    return ptr, order, far
+    order, other = np.empty(parents.size, np.int32), np.empty(parents.size, np.int32)
+    _group_grouped(parents, in_ptr, ptr[:-1].copy(), order, other)
+    return GroupedEdges(ptr, order, other)
 
 
 @loop
-def _group_grouped(parents: Any, in_ptr: Any, fill: Any, order: Any, far: Any) -> None:
+def _group_grouped(parents: Any, in_ptr: Any, fill: Any, order: Any, other: Any) -> None:
     for child in range(in_ptr.shape[0] - 1):
         for e in range(in_ptr[child], in_ptr[child + 1]):
             place = fill[parents[e]]
             fill[parents[e]] = place + 1
             order[place] = e
-            far[place] = child
+            other[place] = child
 
 
 def places(ptr: Any, order: Any) -> Any:
-    """place[e] says the how many-th edge of its node e is; nothing where edges are grouped."""
+    """[edges] how many edges of its node come before each edge; no entries where `order` is the identity."""
     place = np.empty(order.size, np.int32)
     if order.size:
         _places(ptr, order, place)
@@ -137,7 +163,10 @@ def _places(ptr: Any, order: Any, place: Any) -> None:
 
 @loop
 def topological_order(children: Any, fan_in: Any, ptr: Any) -> Any:
-    """Kahn's algorithm, `children` node by node; shorter than the nodes if and only if there is a cycle."""
+    """Kahn's algorithm; the order is shorter than the nodes if and only if the graph has a cycle.
+
+    children : [edges] grouped by parent; `ptr` [nodes+1] separates the parents.
+    """
     size = fan_in.shape[0]
     waiting = fan_in.copy()
     queue = np.empty(size, np.int64)
@@ -161,7 +190,7 @@ def topological_order(children: Any, fan_in: Any, ptr: Any) -> Any:
 
 @loop
 def reach(heads: Any, tails: Any, ptr: Any, order: Any, sequence: Any, roots: Any, size: int) -> Any:
-    """Which nodes a walk from `roots` along heads -> tails meets, nodes taken in `sequence`."""
+    """[nodes] whether a walk from `roots` along heads -> tails meets a node; nodes are visited in `sequence`."""
     seen = np.zeros(size, np.bool_)
     for root in roots:
         seen[root] = True
@@ -173,7 +202,10 @@ def reach(heads: Any, tails: Any, ptr: Any, order: Any, sequence: Any, roots: An
 
 
 def longest_distance(parents: Any, ptr: Any, sequence: Any) -> Any:
-    """[nodes] length of the longest path into each, in topological sequence; `parents` node by node."""
+    """[nodes] edges on the longest path into each node.
+
+    parents : [edges] grouped by child; `ptr` [nodes+1] separates the children. sequence : a topological order.
+    """
     level = np.empty(ptr.size - 1, np.int32)
     _longest_distance(parents, ptr, sequence, level)
     return level
@@ -189,15 +221,15 @@ def _longest_distance(parents: Any, ptr: Any, sequence: Any, level: Any) -> None
         level[node] = most
 
 
-def order_nodes(level: Any, fan_in: Any, fan_out: Any) -> Any:
-    """(level_ptr, order, rank): nodes that have edges by (level, falling fan-in, number), and where each stands."""
+def order_nodes(level: Any, fan_in: Any, fan_out: Any) -> Numbering:
+    """The nodes that have edges, by (level, falling fan-in, user's number)."""
     level_ptr = np.zeros(int(level.max()) + 2, np.int32)
     live = _count_levels(level, fan_in, fan_out, level_ptr)
     order, rank = np.empty(live, np.int32), np.full(level.size, -1, np.int32)
     widest, deepest = int(np.diff(level_ptr).max(initial=0)), int(fan_in.max(initial=0))
-    spare, bins = np.empty(widest, np.int32), np.zeros(deepest + 2, np.int32)
-    _order_nodes(level, fan_in, fan_out, level_ptr, level_ptr[:-1].copy(), spare, bins, order, rank)
-    return level_ptr, order, rank
+    space = SortSpace(np.empty(widest, np.int32), np.zeros(deepest + 2, np.int32))
+    _order_nodes(level, fan_in, fan_out, level_ptr, level_ptr[:-1].copy(), space, order, rank)
+    return Numbering(level_ptr, order, rank)
 
 
 @loop
@@ -212,21 +244,22 @@ def _count_levels(level: Any, fan_in: Any, fan_out: Any, level_ptr: Any) -> int:
 
 @loop
 def _order_nodes(
-    level: Any, fan_in: Any, fan_out: Any, level_ptr: Any, fill: Any, spare: Any, bins: Any, order: Any, rank: Any
+    level: Any, fan_in: Any, fan_out: Any, level_ptr: Any, fill: Any, space: Any, order: Any, rank: Any
 ) -> None:
     for node in range(level.shape[0]):
         if fan_in[node] + fan_out[node] > 0:
             order[fill[level[node]]] = node
             fill[level[node]] += 1
     for k in range(level_ptr.shape[0] - 1):
-        sort_by_fan_in(order, level_ptr[k], level_ptr[k + 1], fan_in, spare, bins)
+        sort_by_fan_in(order, level_ptr[k], level_ptr[k + 1], fan_in, space)
         for i in range(level_ptr[k], level_ptr[k + 1]):
             rank[order[i]] = i
 
 
 @inner
-def sort_by_fan_in(nodes: Any, first: int, last: int, fan_in: Any, spare: Any, bins: Any) -> None:
-    """nodes[first:last] by falling fan-in, in place and stable; `bins` are zeros before and after."""
+def sort_by_fan_in(nodes: Any, first: int, last: int, fan_in: Any, space: Any) -> None:
+    """Sort nodes[first:last] by falling fan-in, in place and stable."""
+    spare, bins = space.nodes, space.bins
     most = least = fan_in[nodes[first]]
     falling = True
     for k in range(first + 1, last):

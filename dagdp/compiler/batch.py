@@ -1,4 +1,4 @@
-"""Many different graphs compiled as one: their levels stand side by side and are run together."""
+"""A batch of different graphs: merged into a few compiled graphs, whose levels are run together."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ import numpy as np
 from dagdp.compiled.dag import PRUNED, CompiledDAG, enrolled
 from dagdp.compiled.layout import Layout, Numbers, section
 from dagdp.compiler import build, described
-from dagdp.compiler.union import Union, join, with_a_path
+from dagdp.compiler.merge import MergedGraph, merge, with_a_path
 from dagdp.compiler.validate import warn_of_default_ends
 from dagdp.describe.graph import Graph, Potential
 from dagdp.errors import GraphError, InputError
 
-# Edges from which a union takes no further graph. Each costs a launch, and its state, below 2 MB, should stay near.
-UNION_EDGES = 1 << 16
+# Edges from which a merged graph takes no further graph. Each merged graph costs a launch, and its state, below 2 MB,
+# should stay in cache.
+MERGED_EDGES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompiledBatch:
-    """Different graphs made ready to run in one call: immutable, and taken by every `dp_*` in place of a CompiledDAG.
+    """Different graphs made ready to run in one call: immutable; every `dp_*` takes a batch in place of a CompiledDAG.
 
-    Values come back as [*batch, graphs]. Weights are given, and gradients come back, in one of two forms: a list
-    with an array [*batch, edges of graph g] for each graph (a dict for each, where graphs name potentials), or one
-    array [*batch, entries of all graphs], graph g's at `offsets[g]` to `offsets[g + 1]`; of several potentials, a
-    dict of either. A potential named in `shared=` is given once, in its own shape.
+    Values have shape [*batch, graphs]. Weights and gradients have one of two forms: a list with an array
+    [*batch, edges of graph g] for each graph (a dict for each graph, where graphs name potentials), or one array
+    [*batch, entries of all graphs], graph g's entries at `offsets[g]` to `offsets[g + 1]` - 1; for several potentials a
+    dict of either form. A potential named in `shared=` is given once, in its own shape.
 
-    graphs : what was compiled, in the order given.
+    graphs : the compiled graphs, in the order given.
     """
 
     graphs: tuple[Graph, ...]
     layout: Layout
-    unions: tuple[Union, ...]
-    serial: int = field(init=False)  # its name where only numbers can go
-    calls: dict[Any, Any] = field(init=False)  # what `dagdp.engine.batch_call` worked out for calls of one form
+    merged: tuple[MergedGraph, ...]
+    serial: int = field(init=False)  # names the batch where only a number can be passed
+    calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.batch_run`, by the form of a call
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calls", {})
@@ -49,75 +50,78 @@ class CompiledBatch:
 
     @property
     def offsets(self) -> Any:
-        """[graphs+1] where each graph's entries begin in the one array; a dict of such where potentials have names.
+        """int64 [graphs+1], each graph's first entry in the one array; a dict of these where potentials have names.
 
-        Of a shared potential there is none: it is one array for all.
+        A shared potential has no offsets: it is one array for all graphs.
         """
         own = {part.name: part.offsets for part in self.layout.sections if part.shared is None}
         return own.get(None, own)
 
     @cached_property
     def num_edges(self) -> int:
-        """Edges that take part, of all graphs, those into a graph's extra end included."""
-        return sum(int((union.dag.edges >= 0).sum()) for union in self.unions)
+        """Live edges of all graphs, those into a graph's extra end included."""
+        return sum(int((part.dag.edges >= 0).sum()) for part in self.merged)
 
     @cached_property
     def dags(self) -> tuple[CompiledDAG, ...]:
-        """Each graph compiled alone, for what takes one graph at a time. Made when first asked for."""
+        """Each graph compiled alone, for functions of one graph. Compiled at the first access."""
         return tuple(build(graph) for graph in self.graphs)
 
     @cached_property
     def alone(self) -> tuple[CompiledDAG, ...]:
-        """`dags`, where a graph none of whose ends is reached, which cannot be compiled, has one edge more.
+        """`dags`, but a graph none of whose ends is reached has one more edge, as it could not be compiled alone.
 
-        That edge leads past the user's graph, whose ends stay ends that no path leads to.
+        That edge joins two nodes outside the user's graph, whose ends remain without a path.
         """
-        missing = {union.first + int(g) for union in self.unions for g in np.flatnonzero(union.ends < 0)}
+        missing = {part.first + int(g) for part in self.merged for g in np.flatnonzero(part.ends < 0)}
         if not missing:
             return self.dags
         return tuple(build(with_a_path(graph) if g in missing else graph) for g, graph in enumerate(self.graphs))
 
     @cached_property
     def potentials(self) -> tuple[Potential, ...]:
-        """Of each section of the layout its name and size, for weights that are packed; no edge is listed."""
+        """Name and size of each section of the layout, for packed weights; the index lists no edge."""
         nothing = np.empty(0, np.int64)
         return tuple(Potential(part.name, (part.size,), nothing) for part in self.layout.sections)
 
     @cached_property
     def packed(self) -> CompiledBatch:
-        """The same batch for weights that `layout.pack` has already brought side by side."""
+        """The batch for weights that `layout.pack` has packed: each graph has its own copy of shared entries."""
         return dataclasses.replace(self, layout=self.layout.unshared())
 
     @cached_property
     def owner(self) -> Numbers:
-        """[entries of all sections] the graph that each packed entry belongs to."""
+        """int64 [entries of all sections], the graph to which each packed entry belongs."""
         counts = [np.diff(part.offsets) for part in self.layout.sections]
         return np.repeat(np.tile(np.arange(len(self)), len(counts)), np.concatenate(counts))
 
     def ending(self, end: Any) -> CompiledBatch:
-        """The batch with other ends: one node for each graph, by name or number, None where its own end stays."""
+        """The batch with other ends. end : one node for each graph, by name or number; None keeps the graph's end.
+
+        Raises InputError for a list of another length, and for a node that is no node of its graph or was dropped.
+        """
         chosen = end.tolist() if hasattr(end, "tolist") else end
         if not isinstance(chosen, list | tuple) or len(chosen) != len(self):
             raise InputError(
                 f"end is {end!r}; expected a list with one node, or None, for each of the {len(self)} graphs of the "
                 "batch. For a ragged batch on one graph compile that graph alone"
             )
-        unions = []
-        for union in self.unions:
-            ends = union.ends.copy()
-            for g in range(union.first, union.last):
+        merged = []
+        for part in self.merged:
+            ends = part.ends.copy()
+            for g in range(part.first, part.last):
                 if chosen[g] is not None:
-                    ends[g - union.first] = self._rank(union, g, chosen[g])
-            unions.append(dataclasses.replace(union, ends=ends))
-        return dataclasses.replace(self, unions=tuple(unions))
+                    ends[g - part.first] = self._rank(part, g, chosen[g])
+            merged.append(dataclasses.replace(part, ends=ends))
+        return dataclasses.replace(self, merged=tuple(merged))
 
-    def own_number(self, union: Union, g: int) -> int:
-        """Graph g's own number of the node where it ends; its last and one more where that joins several ends."""
-        k = g - union.first
-        return int(union.dag.origin[union.ends[k]] - union.nodes[k])
+    def own_number(self, part: MergedGraph, g: int) -> int:
+        """Graph g's own number of the node where it ends; its number of nodes if a joint end joins several ends."""
+        k = g - part.first
+        return int(part.dag.origin[part.ends[k]] - part.nodes[k])
 
-    def _rank(self, union: Union, g: int, node: Any) -> int:
-        """The internal number of a node of graph g at which paths may end, -1 where no path leads."""
+    def _rank(self, part: MergedGraph, g: int, node: Any) -> int:
+        """The internal number of a node of graph g where paths are to end, -1 if no path leads there."""
         names = self.graphs[g].nodes
         numbers: dict[Any, int] = {} if names is None else dict(zip(names, range(len(names)), strict=True))
         known = isinstance(node, Hashable) and node in numbers
@@ -126,8 +130,8 @@ class CompiledBatch:
             known = 0 <= int(node) < size
         if not known:
             raise InputError(f"end {node!r} is no node of graph {g}; expected one of its {size} nodes")
-        number = int(union.nodes[g - union.first]) + (int(node) if names is None else numbers[node])
-        rank = int(union.dag.rank[number])
+        number = int(part.nodes[g - part.first]) + (int(node) if names is None else numbers[node])
+        rank = int(part.dag.rank[number])
         if rank == PRUNED:
             raise InputError(
                 f"end {node!r} of graph {g} leads to no end that the graph was compiled with, so its edges were "
@@ -136,16 +140,16 @@ class CompiledBatch:
         return max(rank, -1)
 
     def explain(self) -> str:
-        """How many graphs, edges and levels, and how they were joined, as a few lines of text."""
-        if not self.unions:
+        """Numbers of graphs, edges and levels, and how graphs were merged, as a few lines of text."""
+        if not self.merged:
             return "CompiledBatch: 0 graphs"
-        levels = [union.dag.num_levels for union in self.unions]
-        sizes = [union.last - union.first for union in self.unions]
-        bytes_ = sum(union.dag.nbytes for union in self.unions)
+        levels = [part.dag.num_levels for part in self.merged]
+        sizes = [part.last - part.first for part in self.merged]
+        bytes_ = sum(part.dag.nbytes for part in self.merged)
         lines = [
             f"CompiledBatch: {len(self)} graphs, {self.num_edges} edges",
-            f"  unions    {len(self.unions)} of {min(sizes)} to {max(sizes)} graphs, run side by side",
-            f"  levels    {min(levels)} to {max(levels)} a union",
+            f"  merged    {len(self.merged)} of {min(sizes)} to {max(sizes)} graphs, which threads share",
+            f"  levels    {min(levels)} to {max(levels)} a merged graph",
             f"  arrays    {bytes_} bytes of int32 indices",
         ]
         for part in self.layout.sections:
@@ -155,32 +159,32 @@ class CompiledBatch:
         return "\n".join(lines)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledBatch:
-        """Immutable, so a deep copy of what holds it shares it."""
+        """The batch itself, as it is immutable."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the graphs and their arrays; the copy gets a serial of its own."""
-        return CompiledBatch, (self.graphs, self.layout, self.unions)
+        """A pickle holds the graphs and their arrays; the unpickled batch gets a new serial number."""
+        return CompiledBatch, (self.graphs, self.layout, self.merged)
 
     def __repr__(self) -> str:
-        return f"CompiledBatch({len(self)} graphs, {self.num_edges} edges, {len(self.unions)} unions)"
+        return f"CompiledBatch({len(self)} graphs, {self.num_edges} edges, {len(self.merged)} merged graphs)"
 
 
 def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str] = ()) -> CompiledBatch:
-    """Different graphs as one CompiledBatch, which every `dp_*` takes in place of a CompiledDAG.
+    """Different graphs as one CompiledBatch; every `dp_*` takes the batch in place of a CompiledDAG.
 
     Parameters
     ----------
-    graphs : a CompiledDAG stands for its graph. Where they name potentials, all name the same. A graph none of whose
-        ends is reached is an item without a path: value -inf (+inf when minimising), gradient 0.
+    graphs : graphs, or CompiledDAGs, which stand for their graphs. Graphs that name potentials name equal ones. A graph
+        none of whose ends is reached is an item without a path: value -inf (+inf when minimising), gradient 0.
     shared : names of potentials of which all graphs read one array, such as a transition matrix for utterances of
-        different length. They have the same shape in every graph; the gradient is the sum over graphs.
+        different length. The potential has one shape in every graph; its gradient is the sum over graphs.
 
-    Graphs are joined in the order given into unions of bounded size, which threads run side by side; results do
-    not depend on the number of threads. A list in which neighbours have like depth runs best.
+    Graphs are merged in the order given into larger graphs of bounded size, which threads share; results do not depend
+    on the number of threads. A list in which neighbours have similar depth runs fastest.
 
-    Raises GraphError as `compile` does, with the number of the graph; and where potentials disagree. Warns as `compile`
-    does, once a batch, where no ends were named and a graph has several nodes without children.
+    Raises GraphError as `compile` does, with the number of the graph; and where potentials disagree. Warns
+    (UserWarning) as `compile` does, once a batch, if a graph without named ends has several nodes without children.
 
     Example
     -------
@@ -198,7 +202,7 @@ def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str
 
 
 def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = ()) -> CompiledBatch:
-    """`compile_batch` without its warning: for graphs that were compiled before."""
+    """`compile_batch` without its warning, for graphs that were compiled before."""
     if isinstance(graphs, Graph | CompiledDAG) or not isinstance(graphs, Iterable):
         kind = "one graph" if isinstance(graphs, Graph | CompiledDAG) else type(graphs).__name__
         raise GraphError(f"compile_batch was given {kind}; expected a list of graphs")
@@ -209,42 +213,42 @@ def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = (
     given = tuple(graph.snapshot() for graph in given)
     layout, indices = _laid_out(given, shared)
     edges = [graph.num_edges for graph in given]
-    unions = [join(given, indices, layout, first, last) for first, last in _cuts(edges)]
-    return CompiledBatch(given, layout, tuple(unions))
+    merged = [merge(given, indices, layout, first, last) for first, last in _cuts(edges)]
+    return CompiledBatch(given, layout, tuple(merged))
 
 
 def _warn_of_default_ends(batch: CompiledBatch) -> None:
-    """One warning, of the first graph that gives cause for it; a graph compiled alone would give its own."""
-    for union in batch.unions:
-        joint = union.dag.origin[np.maximum(union.ends, 0)] == union.nodes[1:] - 1
-        for g in np.flatnonzero(joint & (union.ends >= 0)).tolist():
-            graph = batch.graphs[union.first + g]
+    """Warn once, of the first graph that has several default ends."""
+    for part in batch.merged:
+        joint = part.dag.origin[np.maximum(part.ends, 0)] == part.nodes[1:] - 1
+        for g in np.flatnonzero(joint & (part.ends >= 0)).tolist():
+            graph = batch.graphs[part.first + g]
             if graph.terminals()[1] is None:
                 dag = build(graph)
-                warn_of_default_ends(graph, dag.ends, f"graph {union.first + g}", 3)
+                warn_of_default_ends(graph, dag.ends, f"graph {part.first + g}", 3)
                 if dag.ends.size > 1:
                     return
 
 
 def _cuts(edges: Sequence[int]) -> list[tuple[int, int]]:
-    """Ranges of graphs, each closed once it has UNION_EDGES: fixed by sizes alone, so that bits are."""
+    """Ranges of graphs, each closed once it has MERGED_EDGES edges: fixed by sizes alone, so that results are, too."""
     cuts, first, total = [], 0, 0
     for g, count in enumerate(edges):
         total += count
-        if total >= UNION_EDGES or g == len(edges) - 1:
+        if total >= MERGED_EDGES or g == len(edges) - 1:
             cuts.append((first, g + 1))
             first, total = g + 1, 0
     return cuts
 
 
 def _names_of(potentials: Iterable[str | None]) -> str:
-    """A graph's potentials, for a message."""
+    """The names of a graph's potentials, for an error message."""
     names = list(potentials)
     return "no named potential" if names == [None] else f"potentials {names}"
 
 
 def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, list[list[Numbers]]]:
-    """(the layout, [sections][graphs] each edge's place in the section)."""
+    """(the layout, [sections][graphs][edges] the entry of the section that each edge reads, -1 for none)."""
     potentials = [{potential.name: potential for potential in graph.potentials()} for graph in graphs]
     if all(len(own) == 1 for own in potentials) and len({name for own in potentials for name in own}) > 1:
         potentials = [dict.fromkeys([None], *own.values()) for own in potentials]

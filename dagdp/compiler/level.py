@@ -6,44 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagdp.compiler.arrays import adjacency, longest_distance, places, survey
+from dagdp.compiler.arrays import GroupedEdges, adjacency, longest_distance, places, survey
 from dagdp.compiler.validate import Small, Sound
 
 
 @dataclass
 class Levelled:
-    """The edges that take part, by the user's node numbers; an extra end has the number behind them.
+    """The live edges, by the user's node numbers; an extra end has the next number after the user's nodes.
 
-    An order or numbering of no entries is the identity. Not frozen: what nobody will ask for again is given up.
+    An order or a list of edge numbers without entries is the identity. Not frozen: the next steps empty the arrays
+    that are not read again, to free memory.
     """
 
     sound: Sound
-    level: Small  # [nodes] 0 also for nodes that take no part: they have no edge
+    level: Small  # [nodes] 0 also for nodes without live edges
     indices: list[Small]  # [potentials] the entry that each of the user's edges reads
-    parents: Small
-    children: Small  # nothing where edges are grouped: then `in_ptr` tells
-    edges: Small  # the user's number of each edge, -1 for edges into the extra end
-    end: int  # where every path ends unless the caller picks another node
-    fan_in: Small
-    fan_out: Small
-    in_ptr: Small  # incoming edges, node by node
-    in_order: Small
-    in_parent: Small  # in that order
-    slot: Small  # [E] the how many-th edge into its child
+    parents: Small  # [E]
+    children: Small  # [E]; without entries where edges are grouped by child: `incoming.ptr` has the children
+    edges: Small  # [E] the user's number of each edge, -1 for edges into the extra end
+    end: int  # the node where paths end if the caller names no other
+    fan_in: Small  # [nodes]
+    fan_out: Small  # [nodes]
+    incoming: GroupedEdges  # by child; `other` holds the parents
+    slot: Small  # [E] how many edges into the same child come before each edge; empty where edges are grouped by child
 
     @property
     def child_of_edges(self) -> Small:
-        """[E] where each edge leads."""
-        return self.children if self.children.size else np.repeat(self.nodes, np.diff(self.in_ptr))
+        """[E] the child of each edge."""
+        return self.children if self.children.size else np.repeat(self.nodes, np.diff(self.incoming.ptr))
 
     @property
     def nodes(self) -> Small:
-        """[nodes] their numbers."""
-        return np.arange(self.in_ptr.size - 1, dtype=np.int32)
+        """[nodes] 0, 1, 2 ..."""
+        return np.arange(self.incoming.ptr.size - 1, dtype=np.int32)
 
 
 def level(sound: Sound) -> Levelled:
-    """Levels of the live nodes. Several ends get one extra node above them all; a single end gets none."""
+    """Levels of the live nodes. Several ends get one extra node after them all; a single end gets none."""
     size = sound.graph.num_nodes
     parents, children, edges, sequence = sound.parents, sound.children, sound.edges, sound.sequence
     end, seen = int(sound.ends[0]), sound.seen
@@ -58,12 +57,17 @@ def level(sound: Sound) -> Levelled:
         fan_in, fan_out, _, _, grouped = survey(parents, children, size)
     else:
         fan_in, fan_out, grouped = seen
-    in_ptr, in_order, in_parent = adjacency(children, parents, fan_in, grouped)
-    slot = places(in_ptr, in_order)
-    levels = longest_distance(in_parent, in_ptr, sequence)
-    if grouped:
-        children = children[:0].copy()
-    facts, indices = sound.without_edges(), list(sound.indices)
+    incoming = adjacency(children, parents, fan_in, grouped)
     return Levelled(
-        facts, levels, indices, parents, children, edges, end, fan_in, fan_out, in_ptr, in_order, in_parent, slot
+        sound=sound.without_edges(),
+        level=longest_distance(incoming.other, incoming.ptr, sequence),
+        indices=list(sound.indices),
+        parents=parents,
+        children=children[:0].copy() if grouped else children,
+        edges=edges,
+        end=end,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        incoming=incoming,
+        slot=places(incoming.ptr, incoming.order),
     )

@@ -1,26 +1,23 @@
-"""RENUMBER: level by level, and inside a level by falling fan-in, so that equal shapes are neighbours."""
+"""RENUMBER: level by level, and inside a level by falling fan-in, so that nodes of equal shape are neighbours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagdp.compiler.arrays import order_nodes
+from dagdp.compiler.arrays import Numbering, order_nodes
 from dagdp.compiler.level import Levelled
-from dagdp.compiler.validate import Small
 
 
 @dataclass(frozen=True)
 class Renumbered:
-    """Internal numbers. Edges stay where they are: both orders of them are read off these arrays."""
+    """A levelled graph and the internal numbers of its nodes. Edges keep the user's order."""
 
     levelled: Levelled
-    level_ptr: Small  # [levels+1] internal numbers of a level's nodes
-    order: Small  # [live nodes] the user's number
-    rank: Small  # [user's nodes, the extra end behind them] the internal number, -1 for a pruned node
+    nodes: Numbering
 
 
 def renumber(levelled: Levelled) -> Renumbered:
-    """Nodes sorted by (level, -fan-in, user's number)."""
-    level_ptr, order, rank = order_nodes(levelled.level, levelled.fan_in, levelled.fan_out)
-    levelled.level = levelled.fan_in = order[:0].copy()
-    return Renumbered(levelled, level_ptr, order, rank)
+    """Nodes sorted by (level, falling fan-in, user's number)."""
+    nodes = order_nodes(levelled.level, levelled.fan_in, levelled.fan_out)
+    levelled.level = levelled.fan_in = nodes.order[:0].copy()
+    return Renumbered(levelled, nodes)

@@ -1,8 +1,8 @@
-"""Levels that repeat one matrix: dense, and reading the same entries as another level does.
+"""Tied levels: dense levels that read the same entries as another level, and so repeat one matrix of weights.
 
-A CRF with shared transitions takes the same S x S weights at every step. Where that is proved, kernels may compute
-exp(transition) once, and need S exponentials a step in place of S². A level counts whose first nodes (those of the
-largest fan-in) all have the same parents, neighbours in the level before, in the same order.
+A CRF with shared transitions takes the same S x S weights at every step. Where this is proved, kernels may compute
+exp(transition) once, and need S exponentials a step instead of S². A level qualifies if its first nodes (those of the
+largest fan-in) all have the same parents, in the same order, and these are neighbours in the level before.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.validate import Numbers, Small
 from dagdp.jit.decorators import loop
 
-LEAST_COLUMNS = 3  # parents: with two there are as many exponentials either way
-LEAST_ROWS = 2
+LEAST_COLUMNS = 3  # parents: with two, a matrix needs as many exponentials as separate edges
+LEAST_ROWS = 2  # nodes
 
 
 def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied, Outgoing]:
-    """The levels that share a matrix with another, these matrices, and the edges that are left."""
-    levels = done.level_ptr.size - 1
+    """(the tied levels and their matrices, the outgoing edges that lead to no tied node)."""
+    nodes, levelled = done.nodes, done.levelled
+    levels = nodes.level_ptr.size - 1
     rows, first = np.zeros(levels, np.int32), np.zeros(levels, np.int32)
-    levelled = done.levelled
     if on_edges:
-        nodes = done.level_ptr, done.order, done.rank
-        _dense_levels(*nodes, levelled.in_ptr, levelled.in_parent, LEAST_COLUMNS, LEAST_ROWS, rows, first)
+        edges = levelled.incoming
+        _dense_levels(nodes, edges.ptr, edges.other, LEAST_COLUMNS, LEAST_ROWS, rows, first)
     dense = np.flatnonzero(rows)
-    columns = np.diff(levelled.in_ptr)[done.order[done.level_ptr[dense]]] if dense.size else dense
+    columns = np.diff(levelled.incoming.ptr)[nodes.order[nodes.level_ptr[dense]]] if dense.size else dense
     marks = np.zeros((len(on_edges), levels), np.uint64)
     for place, k in enumerate(on_edges):
-        csr, index = (levelled.in_ptr, levelled.in_order), levelled.indices[k]
-        _fingerprints(dense, done.level_ptr, done.order, *csr, levelled.edges, rows, index, marks[place])
+        _hash_levels(dense, nodes, levelled.incoming, levelled.edges, rows, levelled.indices[k], marks[place])
     found: dict[tuple[Any, ...], list[int]] = {}
     for level, width in zip(dense.tolist(), columns.tolist(), strict=True):
         found.setdefault((rows[level], width, *marks[:, level].tolist()), []).append(level)
@@ -46,9 +45,9 @@ def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied
     for (m, width, *_), members in found.items():
         if len(members) > 1:
             matrices = _matrices(done, on_edges, np.array(members), m, width)
-            same = (matrices == matrices[:, :1]).all(axis=(0, 2, 3))  # a fingerprint may lie
-            if np.count_nonzero(same) > 1:
-                pattern[np.array(members)[same]] = len(shapes)
+            equal = (matrices == matrices[:, :1]).all(axis=(0, 2, 3))  # hashes may collide
+            if np.count_nonzero(equal) > 1:
+                pattern[np.array(members)[equal]] = len(shapes)
                 shapes.append((m, width))
                 entries.append(matrices[:, 0].ravel())
     rows[pattern < 0] = 0
@@ -59,25 +58,28 @@ def tie(done: Renumbered, on_edges: list[int], outgoing: Outgoing) -> tuple[Tied
         frozen(np.cumsum([0, *(m * d for m, d in shapes)])),
         frozen(np.concatenate([np.empty(0, np.int32), *entries])),
     )
-    return tied, _left_over(done.level_ptr, rows, outgoing)
+    return tied, _untied(nodes.level_ptr, rows, outgoing)
 
 
-def _left_over(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
-    """The outgoing edges that lead to no tied node; levels that have none of these as they are."""
+def _untied(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
+    """The outgoing edges that lead to no tied node; runs of levels without edges to tied nodes stay as they are.
+
+    rows : [levels] how many of a level's first nodes are tied.
+    """
     if not rows.any():
         return outgoing
-    above = np.append(rows, 0)[1:]  # [L] how many nodes of the next level are tied
+    above = np.append(rows, 0)[1:]  # [levels] tied nodes of the next level
     level_of_run = np.repeat(np.arange(above.size), np.diff(outgoing.level_runs))
     touched = above[level_of_run] > 0
     runs, listed = outgoing.runs[touched], outgoing.listed
     level = np.repeat(level_of_run[touched], runs[:, COUNT])
     child = expanded(runs, CHILD, listed) - level_ptr[level + 1]
-    free = (child < 0) | (child >= above[level])
-    counts = np.bincount(level[free], minlength=above.size)
+    untied = (child < 0) | (child >= above[level])
+    counts = np.bincount(level[untied], minlength=above.size)
     some = np.flatnonzero(counts)
     made = np.zeros((some.size, runs.shape[1]), np.int64)
     made[:, COUNT] = counts[some]
-    more = [expanded(runs, column, listed)[free] for column in range(PARENT, runs.shape[1], 2)]
+    more = [expanded(runs, column, listed)[untied] for column in range(PARENT, runs.shape[1], 2)]
     for place, column in enumerate(range(PARENT, runs.shape[1], 2)):
         made[:, column] = listed.size + place * counts.sum() + (np.cumsum(counts) - counts)[some]
         made[:, column + 1] = LISTED
@@ -90,21 +92,21 @@ def _left_over(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
 
 @loop
 def _dense_levels(
-    level_ptr: Any, nodes: Any, rank: Any, in_ptr: Any, in_parent: Any, least_columns: int, least_rows: int, rows: Any,
-    first: Any,
-) -> None:  # fmt: skip
-    """rows[level] = how many of a level's first nodes have the same block of parents, beginning with node `first`."""
+    nodes: Any, in_ptr: Any, in_parent: Any, least_columns: int, least_rows: int, rows: Any, first: Any
+) -> None:
+    """rows[level] = how many of a level's first nodes have the same consecutive parents, from node first[level] on."""
+    level_ptr, order, rank = nodes.level_ptr, nodes.order, nodes.rank
     for level in range(1, level_ptr.shape[0] - 1):
         n0, n1 = level_ptr[level], level_ptr[level + 1]
-        begin = in_ptr[nodes[n0]]
-        columns = in_ptr[nodes[n0] + 1] - begin
+        begin = in_ptr[order[n0]]
+        columns = in_ptr[order[n0] + 1] - begin
         p0 = rank[in_parent[begin]]
         if columns < least_columns or p0 < level_ptr[level - 1] or p0 + columns > n0:
             continue
         m = 0
         dense = True
-        while dense and n0 + m < n1 and in_ptr[nodes[n0 + m] + 1] - in_ptr[nodes[n0 + m]] == columns:
-            begin = in_ptr[nodes[n0 + m]]
+        while dense and n0 + m < n1 and in_ptr[order[n0 + m] + 1] - in_ptr[order[n0 + m]] == columns:
+            begin = in_ptr[order[n0 + m]]
             d = 0
             while d < columns and rank[in_parent[begin + d]] == p0 + d:
                 d += 1
@@ -116,26 +118,25 @@ def _dense_levels(
 
 
 @loop
-def _fingerprints(
-    levels: Any, level_ptr: Any, nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, rows: Any, index: Any, marks: Any
-) -> None:
-    """A hash of the entries that each dense level reads, in the order of its matrix."""
+def _hash_levels(levels: Any, nodes: Any, incoming: Any, numbers: Any, rows: Any, index: Any, marks: Any) -> None:
+    """marks[level] = a hash (FNV-1a) of the entries that a dense level reads, in the order of its matrix."""
     for level in levels:
         mark = np.uint64(14695981039346656037)
-        for k in range(level_ptr[level], level_ptr[level] + rows[level]):
-            for place in range(in_ptr[nodes[k]], in_ptr[nodes[k] + 1]):
-                e = at(numbers, at(in_order, place))
+        for k in range(nodes.level_ptr[level], nodes.level_ptr[level] + rows[level]):
+            node = nodes.order[k]
+            for place in range(incoming.ptr[node], incoming.ptr[node + 1]):
+                e = at(numbers, at(incoming.order, place))
                 entry = index[e] if e >= 0 else -1
                 mark = (mark ^ np.uint64(entry + 2)) * np.uint64(1099511628211)
         marks[level] = mark
 
 
 def _matrices(done: Renumbered, on_edges: list[int], levels: Numbers, m: int, width: int) -> Numbers:
-    """[K, levels, rows, columns] the entries of the edge potentials that dense levels read, -1 for none."""
-    levelled = done.levelled
-    nodes = done.order[done.level_ptr[levels][:, None] + np.arange(m)]
-    places = levelled.in_ptr[nodes][:, :, None] + np.arange(width)
-    edges = levelled.in_order[places] if levelled.in_order.size else places
+    """[K, levels, m rows, width columns] the entries that dense levels read of the K edge potentials, -1 for none."""
+    levelled, nodes = done.levelled, done.nodes
+    rows = nodes.order[nodes.level_ptr[levels][:, None] + np.arange(m)]
+    places = levelled.incoming.ptr[rows][:, :, None] + np.arange(width)
+    edges = levelled.incoming.order[places] if levelled.incoming.order.size else places
     edges = levelled.edges[edges] if levelled.edges.size else edges
     read = [np.where(edges >= 0, levelled.indices[k][edges], -1) for k in on_edges]
     return np.stack(read)

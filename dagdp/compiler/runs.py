@@ -1,25 +1,61 @@
-"""The loops of the compiler over edges in their compiled order: cut into runs, and numbers that advance folded away.
+"""Loops of the compiler over edges in compiled order: edges cut into runs, arithmetic progressions folded away.
 
-A level's edges are laid out in a scratch that stays in cache, cut and folded there, and forgotten: what is proved
-to advance by a constant step is never written down (dagdp/progressions.py).
+A level's edges are listed in a workspace that stays in cache, cut into runs and folded there. Quantities that advance
+by a constant step are stored as (start, step), and their list is dropped (dagdp/compiled/progressions.py).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dagdp.compiled.progressions import CHILD, COUNT, EDGE, FIRST, LISTED, PARENT, SLOT
-from dagdp.compiler.arrays import at
+from dagdp.compiler.arrays import GroupedEdges, Numbering, at
 from dagdp.jit.decorators import inner, loop
+
+
+class Slots(NamedTuple):
+    """Incoming edges by slot: slot d of a level holds the d-th edge into each node that has one.
+
+    Fan-in falls inside a level, so these nodes are the first of the level.
+    """
+
+    level_ptr: Any  # [levels+1] slots of a level
+    first: Any  # [slots] the slot's first edge
+    width: Any  # [slots] edges of the slot
+
+
+class EdgeNumbers(NamedTuple):
+    """What the backward pass stores about an edge besides its two nodes."""
+
+    user: Any  # [E] the user's number; without entries the identity
+    in_ptr: Any  # [nodes+1] incoming edges of each node, where `slot` has no entries
+    slot: Any  # [E] how many edges into the same child come before; without entries: the edge less in_ptr of its child
+
+
+class LevelEdges(NamedTuple):
+    """Workspace: the outgoing edges of one level, each node's first edge, then each node's second edge, and so on."""
+
+    fill: Any  # [largest fan-out] zeros before and after a level
+    edges: Any  # [edges of the largest level] the user's numbers
+    heads: Any  # the parents' internal numbers
+    tails: Any  # the children's internal numbers
+    slots: Any
+
+
+class LevelRuns(NamedTuple):
+    """What the outgoing edges of each level make."""
+
+    ptr: Any  # [levels+1] runs of a level
+    farthest: Any  # [levels] the largest child of the level's nodes
 
 
 @inner
 def next_run(heads: Any, tails: Any, i: int, begin: int, end: int, least: int) -> Any:
-    """(j, k): the first run in [i, end) worth its start is [j, k), where heads and tails advance by 0 or by 1.
+    """(j, k): the first run in [i, end) is [j, k), where heads and tails each advance by 0 or by 1.
 
-    j = k = end if there is none. Shorter than `least` is worth it only if it is all of [begin, end).
+    A run has at least `least` edges, or is all of [begin, end). Without a run j = k = end.
     """
     j = i
     while j < end:
@@ -38,10 +74,10 @@ def next_run(heads: Any, tails: Any, i: int, begin: int, end: int, least: int) -
 
 @inner
 def two_runs(values: Any, first: int, last: int) -> int:
-    """Where values[first:last] are to be cut so that both parts rise by one; `first` if there is no such place.
+    """The cut of values[first:last] into two parts that each rise by one; `first` if no cut does.
 
-    What a long run leaves over in a level of a grid is such a pair: the border's cells, of one parent each. A row of
-    nodes with a list among its runs is gathered one parent at a time.
+    Such a pair is left beside the long run in a level of a grid: the border's cells, of one parent each. Rows of nodes
+    with a listed run are gathered one parent at a time, so two short runs are faster than one list.
     """
     k = first + 1
     while k < last and values[k] == values[k - 1] + 1:
@@ -55,7 +91,7 @@ def two_runs(values: Any, first: int, last: int) -> int:
 
 @inner
 def steady(values: Any, first: int, last: int, least: int) -> int:
-    """Where values[first:last] stop to advance by a constant step, if that is worth a cut: after `least` of them."""
+    """The place at which values[first:last] stop to advance by a constant step, if at least `least` do; else `last`."""
     k = first + 2
     while k < last and values[k] - values[k - 1] == values[first + 1] - values[first]:
         k += 1
@@ -64,7 +100,10 @@ def steady(values: Any, first: int, last: int, least: int) -> int:
 
 @inner
 def fold(values: Any, first: int, last: int, listed: Any, made: int) -> Any:
-    """(start, step, made) of values[first:last]: a progression, or copied into `listed` from `made` on."""
+    """(start, step, made) of values[first:last]: a progression, or a copy in `listed` from `made` on.
+
+    The `made` that is returned counts the entries of `listed` in use.
+    """
     start = np.int64(values[first])
     step = 0 if start < 0 else 1
     if last - first > 1:
@@ -81,17 +120,14 @@ def fold(values: Any, first: int, last: int, listed: Any, made: int) -> Any:
     return made, LISTED, made + last - first
 
 
-def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Any:
-    """(level_slots, slot_first, slot_width): slot d of a level holds the d-th edge into each node that has one.
-
-    Fan-in falls inside a level, so these nodes are a prefix of it.
-    """
+def lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any) -> Slots:
+    """The slots of all levels. nodes : the user's numbers of internal nodes, by which `in_ptr` counts."""
     deepest = nodes[level_ptr[:-1]]
     level_slots = np.zeros(level_ptr.size, np.int32)
     np.cumsum(in_ptr[deepest + 1] - in_ptr[deepest], out=level_slots[1:])
     slot_first, slot_width = np.empty(level_slots[-1], np.int32), np.empty(level_slots[-1], np.int32)
     _lay_slots(level_ptr, nodes, in_ptr, level_slots, slot_first, slot_width)
-    return level_slots, slot_first, slot_width
+    return Slots(level_slots, slot_first, slot_width)
 
 
 @loop
@@ -110,58 +146,56 @@ def _lay_slots(level_ptr: Any, nodes: Any, in_ptr: Any, level_slots: Any, slot_f
             at_edge += slot_width[s]
 
 
-def incoming_runs(level_ptr: Any, nodes: Any, rank: Any, slots: Any, parents: Any, in_ptr: Any, least: int) -> Any:
-    """(slot_runs, runs [., 4], listed): each slot cut where its parents stop to advance by 0 or by 1."""
-    level_slots, slot_first, slot_width = slots
-    slot_runs = np.zeros(slot_first.size + 1, np.int32)
-    runs = np.empty((2 * slot_first.size + 4 * (parents.size // least) + 1, 4), np.int32)
-    listed = np.empty(parents.size, np.int32)  # room that is not used is not touched
-    most, _ = largest_level(level_ptr, nodes, in_ptr)
-    heads, tails = np.empty(most, np.int32), np.arange(most, dtype=np.int32)
-    made, kept = _incoming_runs(
-        level_ptr, nodes, rank, level_slots, slot_first, slot_width, parents, in_ptr, least, heads, tails,
-        slot_runs, runs, listed,
-    )  # fmt: skip
-    return slot_runs, runs[:made].copy(), listed[:kept].copy()
+def incoming_runs(nodes: Numbering, slots: Slots, incoming: GroupedEdges, least: int) -> Any:
+    """(slot_runs [slots+1], runs [., 4], listed): each slot cut where its parents stop to advance by 0 or by 1."""
+    edges, count = incoming.other.size, slots.first.size
+    slot_runs = np.zeros(count + 1, np.int32)
+    runs = np.empty((2 * count + 4 * (edges // least) + 1, 4), np.int32)
+    listed = np.empty(edges, np.int32)  # memory that is not used is not touched
+    most, _ = largest_level(nodes.level_ptr, nodes.order, incoming.ptr)
+    ends = np.empty(most, np.int32), np.arange(most, dtype=np.int32)
+    made, stored = _incoming_runs(nodes, slots, incoming, least, ends, slot_runs, runs, listed)
+    return slot_runs, runs[:made].copy(), listed[:stored].copy()
 
 
 @loop
 def _incoming_runs(
-    level_ptr: Any, nodes: Any, rank: Any, level_slots: Any, slot_first: Any, slot_width: Any,
-    parents: Any, in_ptr: Any, least: int, heads: Any, tails: Any, slot_runs: Any, runs: Any, listed: Any,
-) -> Any:  # fmt: skip
+    nodes: Any, slots: Any, incoming: Any, least: int, ends: Any, slot_runs: Any, runs: Any, listed: Any
+) -> Any:
+    level_ptr = nodes.level_ptr
+    heads, tails = ends
     made = 0
-    kept = 0
+    stored = 0
     for lev in range(1, level_ptr.shape[0] - 1):
-        s0 = level_slots[lev]
-        offset = slot_first[s0]
+        s0 = slots.level_ptr[lev]
+        offset = slots.first[s0]
         n0 = level_ptr[lev]
         for k in range(n0, level_ptr[lev + 1]):
-            node = nodes[k]
-            first, last = in_ptr[node], in_ptr[node + 1]
+            node = nodes.order[k]
+            first, last = incoming.ptr[node], incoming.ptr[node + 1]
             for d in range(last - first):
-                heads[slot_first[s0 + d] - offset + k - n0] = rank[parents[first + d]]
-        for s in range(s0, level_slots[lev + 1]):
-            begin = slot_first[s] - offset
-            limit = begin + slot_width[s]
+                heads[slots.first[s0 + d] - offset + k - n0] = nodes.rank[incoming.other[first + d]]
+        for s in range(s0, slots.level_ptr[lev + 1]):
+            begin = slots.first[s] - offset
+            limit = begin + slots.width[s]
             i = begin
             while i < limit:
                 j, end = next_run(heads, tails, i, begin, limit, least)
                 cut = two_runs(heads, i, j) if j - i < least <= limit - begin else i
                 for first, last in ((i, cut), (cut, j), (j, end)):
                     if first < last:
-                        start, step, kept = fold(heads, first, last, listed, kept)
+                        start, step, stored = fold(heads, first, last, listed, stored)
                         runs[made, 0], runs[made, 1] = offset + first, last - first
                         runs[made, 2], runs[made, 3] = start, step
                         made += 1
                 i = end
             slot_runs[s + 1] = made
-    return made, kept
+    return made, stored
 
 
 @loop
 def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
-    """The most edges of a level, and of a node."""
+    """(most edges of a level, most edges of a node)."""
     most, deepest = 0, 0
     for lev in range(level_ptr.shape[0] - 1):
         edges = 0
@@ -174,22 +208,12 @@ def largest_level(level_ptr: Any, nodes: Any, ptr: Any) -> Any:
 
 
 @inner
-def lay_level(
-    nodes: Any,
-    first: int,
-    last: int,
-    out_ptr: Any,
-    out_order: Any,
-    children: Any,
-    fill: Any,
-    edges: Any,
-    heads: Any,
-    tails: Any,
-) -> int:
-    """Edges that leave the nodes [first, last): each node's first edge, then each one's second, and so on.
+def list_level(nodes: Any, first: int, last: int, outgoing: Any, space: Any) -> int:
+    """List the edges that leave the internal nodes [first, last) in `space`; returns their number.
 
-    `fill` is zeros before and after; it holds as many numbers as a node may have edges.
+    Edges and children are the user's numbers, parents internal ones.
     """
+    fill, out_ptr = space.fill, outgoing.ptr
     deepest = 0
     for k in range(first, last):
         node = nodes[k]
@@ -209,58 +233,50 @@ def lay_level(
         begin, end = out_ptr[node], out_ptr[node + 1]
         for d in range(end - begin):
             place = fill[d]
-            edges[place] = at(out_order, begin + d)
-            heads[place] = k
-            tails[place] = children[begin + d]
+            space.edges[place] = at(outgoing.order, begin + d)
+            space.heads[place] = k
+            space.tails[place] = outgoing.other[begin + d]
             fill[d] = place + 1
     for d in range(deepest):
         fill[d] = 0
     return size
 
 
-def outgoing_runs(
-    level_ptr: Any, nodes: Any, rank: Any, numbers: Any,
-    in_ptr: Any, slot: Any, out_ptr: Any, out_order: Any, children: Any, least: int, columns: int,
-) -> Any:  # fmt: skip
-    """(level_runs, runs [., columns], listed, farthest): outgoing edges of each level, the entries still to come.
+def outgoing_runs(nodes: Numbering, outgoing: GroupedEdges, numbers: EdgeNumbers, least: int, columns: int) -> Any:
+    """(LevelRuns, runs [., columns], listed): the outgoing edges of each level.
 
-    farthest[level] is the largest child of the level's nodes.
+    Columns from `ENTRY` on are left empty for the entries of edge potentials.
     """
-    levels = level_ptr.size - 1
-    level_runs, farthest = np.zeros(levels + 1, np.int32), np.zeros(levels, np.int32)
-    runs = np.empty((2 * (children.size // least + levels) + 1, columns), np.int32)
-    listed = np.empty(4 * children.size, np.int32)  # room that is not used is not touched
-    most, deepest = largest_level(level_ptr, nodes, out_ptr)
-    made, kept = _outgoing_runs(
-        level_ptr, nodes, rank, numbers, in_ptr, slot, out_ptr, out_order, children, least,
-        np.zeros(deepest, np.int32), np.empty((4, most), np.int32), level_runs, farthest, runs, listed,
-    )  # fmt: skip
-    return level_runs, runs[:made].copy(), listed[:kept].copy(), farthest
+    levels, edges = nodes.level_ptr.size - 1, outgoing.other.size
+    found = LevelRuns(np.zeros(levels + 1, np.int32), np.zeros(levels, np.int32))
+    runs = np.empty((2 * (edges // least + levels) + 1, columns), np.int32)
+    listed = np.empty(4 * edges, np.int32)  # memory that is not used is not touched
+    most, deepest = largest_level(nodes.level_ptr, nodes.order, outgoing.ptr)
+    space = LevelEdges(np.zeros(deepest, np.int32), *np.empty((4, most), np.int32))
+    made, stored = _outgoing_runs(nodes, outgoing, numbers, least, space, found, runs, listed)
+    return found, runs[:made].copy(), listed[:stored].copy()
 
 
 @loop
 def _outgoing_runs(
-    level_ptr: Any, nodes: Any, rank: Any, numbers: Any, in_ptr: Any, slot: Any,
-    out_ptr: Any, out_order: Any, children: Any, least: int, fill: Any, level: Any, level_runs: Any, farthest: Any,
-    runs: Any, listed: Any,
-) -> Any:  # fmt: skip
-    edges, heads, tails, slots = level[0], level[1], level[2], level[3]
+    nodes: Any, outgoing: Any, numbers: Any, least: int, space: Any, found: Any, runs: Any, listed: Any
+) -> Any:
+    level_ptr, slot = nodes.level_ptr, numbers.slot
+    edges, heads, tails, slots = space.edges, space.heads, space.tails, space.slots
     made = 0
-    kept = 0
+    stored = 0
     begin = 0
     for lev in range(level_ptr.shape[0] - 1):
-        size = lay_level(
-            nodes, level_ptr[lev], level_ptr[lev + 1], out_ptr, out_order, children, fill, edges, heads, tails
-        )
+        size = list_level(nodes.order, level_ptr[lev], level_ptr[lev + 1], outgoing, space)
         last_child = 0
         for k in range(size):
             e, child = edges[k], tails[k]
-            place = rank[child]
+            place = nodes.rank[child]
             tails[k] = place
-            slots[k] = slot[e] if slot.shape[0] > 0 else e - in_ptr[child]
-            edges[k] = at(numbers, e)
+            slots[k] = slot[e] if slot.shape[0] > 0 else e - numbers.in_ptr[child]
+            edges[k] = at(numbers.user, e)
             last_child = max(last_child, place)
-        farthest[lev] = last_child
+        found.farthest[lev] = last_child
         i = 0
         while i < size:
             j, end = next_run(heads, tails, i, 0, size, least)
@@ -269,120 +285,12 @@ def _outgoing_runs(
                 if first < last:
                     run = runs[made]
                     run[FIRST], run[COUNT] = begin + first, last - first
-                    run[PARENT], run[PARENT + 1], kept = fold(heads, first, last, listed, kept)
-                    run[CHILD], run[CHILD + 1], kept = fold(tails, first, last, listed, kept)
-                    run[SLOT], run[SLOT + 1], kept = fold(slots, first, last, listed, kept)
-                    run[EDGE], run[EDGE + 1], kept = fold(edges, first, last, listed, kept)
+                    run[PARENT], run[PARENT + 1], stored = fold(heads, first, last, listed, stored)
+                    run[CHILD], run[CHILD + 1], stored = fold(tails, first, last, listed, stored)
+                    run[SLOT], run[SLOT + 1], stored = fold(slots, first, last, listed, stored)
+                    run[EDGE], run[EDGE + 1], stored = fold(edges, first, last, listed, stored)
                     made += 1
             i = end
         begin += size
-        level_runs[lev + 1] = made
-    return made, kept
-
-
-def entry_runs(runs: Any, listed: Any, column: int, index: Any) -> Any:
-    """Fill `column` of the runs with the entries of their edges; what has to be listed is handed back."""
-    counts = runs[:, COUNT]
-    values, more = np.empty(counts.max(initial=0), np.int32), np.empty(counts.sum(), np.int32)
-    return more[: _entry_runs(runs, listed, column, index, values, more)].copy()
-
-
-@loop
-def _entry_runs(runs: Any, listed: Any, column: int, index: Any, values: Any, more: Any) -> int:
-    kept = 0
-    for r in range(runs.shape[0]):
-        start, step, count = runs[r, EDGE], runs[r, EDGE + 1], runs[r, COUNT]
-        for k in range(count):
-            e = listed[start + k] if step == LISTED else start + step * k
-            values[k] = index[e] if e >= 0 else -1
-        start, step, kept = fold(values, 0, count, more, kept)
-        runs[r, column] = start + listed.shape[0] if step == LISTED else start
-        runs[r, column + 1] = step
-    return kept
-
-
-@inner
-def unfold(listed: Any, made: int, start: int, step: int, count: int) -> int:
-    """Write a progression down after all."""
-    for k in range(count):
-        listed[made + k] = start + step * k
-    return made + count
-
-
-def pieces_of(nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, least: int) -> Any:
-    """(pieces [., 3], listed): the entries of incoming edges, node by node, as stretches (first edge, start, step).
-
-    A stretch rises by one or reads nothing; what lies between stretches of at least `least` edges is listed.
-    """
-    edges = int(in_ptr[-1])
-    pieces, listed = np.empty((2 * (edges // least) + 2, 3), np.int32), np.empty(edges, np.int32)
-    made, kept = _pieces_of(nodes, in_ptr, in_order, numbers, index, least, pieces, listed)
-    return pieces[:made].copy(), listed[:kept].copy()
-
-
-@loop
-def _pieces_of(
-    nodes: Any, in_ptr: Any, in_order: Any, numbers: Any, index: Any, least: int, pieces: Any, listed: Any
-) -> Any:
-    made = 0
-    kept = 0
-    first = 0  # the stretch that grows
-    start = 0
-    step = 0
-    count = 0
-    pending = 0  # edges before it that are listed, but stand in no piece yet
-    for n in range(nodes.shape[0] + 1):
-        closing = n == nodes.shape[0]
-        begin = 0 if closing else in_ptr[nodes[n]]
-        end = 1 if closing else in_ptr[nodes[n] + 1]
-        for k in range(begin, end):
-            e = -1 if closing else at(numbers, at(in_order, k))
-            entry = -1 if e < 0 else index[e]
-            if not closing and count > 0 and entry == start + step * count:
-                count += 1
-                continue
-            if count >= least:
-                if pending > 0:
-                    pieces[made, 0], pieces[made, 1], pieces[made, 2] = first - pending, kept - pending, LISTED
-                    made += 1
-                    pending = 0
-                pieces[made, 0], pieces[made, 1], pieces[made, 2] = first, start, step
-                made += 1
-            else:
-                kept = unfold(listed, kept, start, step, count)
-                pending += count
-            first += count
-            start, step, count = entry, 0 if entry < 0 else 1, 1
-    if pending > 0:
-        pieces[made, 0], pieces[made, 1], pieces[made, 2] = first - pending, kept - pending, LISTED
-        made += 1
-    pieces[made, 0], pieces[made, 1], pieces[made, 2] = first, 0, 0  # the closing one
-    return made + 1, kept
-
-
-def shared_entries(in_ptr: Any, in_order: Any, numbers: Any, index: Any, rank: Any, size: int) -> Any:
-    """(whether all edges into a node read the same entry, everywhere; [nodes] that entry, -1: none)."""
-    entries = np.full(size, -1, np.int32)
-    return _shared_entries(in_ptr, in_order, numbers, index, rank, entries), entries
-
-
-@loop
-def _shared_entries(in_ptr: Any, in_order: Any, numbers: Any, index: Any, rank: Any, entries: Any) -> bool:
-    for node in range(in_ptr.shape[0] - 1):
-        for k in range(in_ptr[node], in_ptr[node + 1]):
-            e = at(numbers, at(in_order, k))
-            entry = -1 if e < 0 else index[e]
-            if k == in_ptr[node]:
-                entries[rank[node]] = entry
-            elif entries[rank[node]] != entry:
-                return False
-    return True
-
-
-@loop
-def is_identity(index: Any) -> bool:
-    """Whether every edge reads the entry of its own number."""
-    e = 0
-    while e < index.shape[0] and index[e] == e:
-        e += 1
-    return e == index.shape[0]
+        found.ptr[lev + 1] = made
+    return made, stored

@@ -13,7 +13,7 @@ from dagdp import pool
 from dagdp.compiled.dag import EVERY_START, SMALL
 from dagdp.compiled.layout import NUMPY, Form
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.compiler.union import Union
+from dagdp.compiler.merge import MergedGraph
 from dagdp.engine.call import Call
 from dagdp.engine.faults import raise_first_fault
 from dagdp.engine.graph_call import lowest
@@ -44,10 +44,10 @@ class ManyGraphs(Plan):
         return self.compiled.layout.unpack(self.form, arrays, NUMPY)
 
     def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: Terminals) -> None:
-        union, real = self.compiled.unions[number], self.real
-        for g in np.flatnonzero(union.ends >= 0).tolist():
-            g += union.first
-            dag, end = self.compiled.alone[g], self.compiled.own_number(union, g)
+        merged, real = self.compiled.merged[number], self.real
+        for g in np.flatnonzero(merged.ends >= 0).tolist():
+            g += merged.first
+            dag, end = self.compiled.alone[g], self.compiled.own_number(merged, g)
             joint = end == dag.graph.num_nodes
             ends = np.full(self.items, dag.end if joint else dag.rank[end], np.int32)
             for what, values, packed, sign in zip(("theta", "z"), given, weights, self.signs, strict=False):
@@ -82,7 +82,7 @@ def checked_call(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, 
         theta=weights[0].form,
         z=None if z is None else weights[1].form,
         batch=shape,
-        graphs=[_graph_plan(batch, union, chosen, weights, items) for union in batch.unions],
+        graphs=[_graph_plan(batch, merged, chosen, weights, items) for merged in batch.merged],
         shape=(*shape, len(batch)),
         parts=PARTS,
         minimize=bool(options.minimize),
@@ -94,13 +94,13 @@ def checked_call(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, 
     return Call(plan, weights, (theta, z), plan.terminals)
 
 
-def _graph_plan(batch: CompiledBatch, union: Union, omega: Omega, weights: list[Weights], items: int) -> GraphPlan:
+def _graph_plan(batch: CompiledBatch, merged: MergedGraph, omega: Omega, weights: list[Weights], items: int) -> GraphPlan:
     """Ranges of items are the same for any number of threads."""
-    dag, form, graphs = union.dag, weights[0].form, union.last - union.first
-    cuts = [tuple(part.offsets[[union.first, union.last]].tolist()) for part in batch.layout.sections]
+    dag, form, graphs = merged.dag, weights[0].form, merged.last - merged.first
+    cuts = [tuple(part.offsets[[merged.first, merged.last]].tolist()) for part in batch.layout.sections]
     shared = [own.form.shared for own in weights]
     lanes = lanes_of(dag, items, form.real)
-    ends = np.tile(union.ends, items)
+    ends = np.tile(merged.ends, items)
     return GraphPlan(
         dag=dag,
         real=form.real,
@@ -111,6 +111,6 @@ def _graph_plan(batch: CompiledBatch, union: Union, omega: Omega, weights: list[
         batches=batches_of(dag, omega, ranges(items, lanes, PARTS), lanes, graphs),
         tables=tables_of([b - a for a, b in cuts], shared),
         terminals=Terminals(EVERY_START, ends, bool((ends < 0).any())),
-        columns=(union.first, union.last),
+        columns=(merged.first, merged.last),
         cuts=cuts,
     )

@@ -56,7 +56,7 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
 
 def _numbers(batch: CompiledBatch) -> list[int | None]:
     """Each graph's own number of its end; None where that joins several."""
-    found = [batch.own_number(union, g) for union in batch.unions for g in range(union.first, union.last)]
+    found = [batch.own_number(union, g) for union in batch.merged for g in range(union.first, union.last)]
     return [None if number == graph.num_nodes else number for number, graph in zip(found, batch.graphs, strict=True)]
 
 
@@ -85,7 +85,7 @@ def _scores(batch: CompiledBatch, packed: list[Any]) -> dict[str, Any]:
     for k, (part, array) in enumerate(zip(batch.layout.sections, packed, strict=True)):
         padded = np.concatenate([array.astype(np.float64), np.zeros((*array.shape[:-1], 1))], -1)
         index: dict[str, list[Numbers]] = {"edge": [], "node": []}
-        for union in batch.unions:
+        for union in batch.merged:
             edges = _own_edges(batch, union.first, union.last)
             local = union.dag.potentials[k].index[:edges]
             entry = np.where(local >= 0, local + part.offsets[union.first], -1)
@@ -119,11 +119,11 @@ def _edges(batch: CompiledBatch) -> _Edges:
         counts = [parents.size for parents, _ in pairs]
         plain = build_batch([_plain(graph) for graph in batch.graphs])
         parents, children = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
-        shift = np.concatenate([union.nodes[:-1] for union in plain.unions])
+        shift = np.concatenate([union.nodes[:-1] for union in plain.merged])
         owner = np.repeat(np.arange(len(counts)), counts)
         rank = np.concatenate([
             union.dag.rank[(parents + shift[owner])[(owner >= union.first) & (owner < union.last)]]
-            for union in plain.unions
+            for union in plain.merged
         ])  # fmt: skip
         _known[batch] = _Edges(plain, owner, np.cumsum([0, *counts]), parents, children, rank)
     return _known[batch]

@@ -1,4 +1,4 @@
-"""Graphs side by side as one graph: edge arrays joined with offsets, and a joint end where a graph has several."""
+"""Merging graphs: edge arrays joined with offsets, and a joint end for each graph that has several ends."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from dagdp.errors import GraphError
 
 
 @dataclass(frozen=True, eq=False)
-class Union:
-    """Graphs number `first` to `last` - 1 of a batch as one compiled graph, whose levels are theirs side by side."""
+class MergedGraph:
+    """Graphs number `first` to `last` - 1 of a batch as one compiled graph, merged level by level."""
 
     first: int
     last: int
     dag: CompiledDAG
-    nodes: Numbers  # [graphs+1] where each graph's nodes begin
-    ends: NDArray[np.int32]  # [graphs] internal numbers of the nodes where they end, -1 where no path leads
+    nodes: Numbers  # [graphs+1] the first node of each graph, numbered as in `dag.graph`
+    ends: NDArray[np.int32]  # [graphs] internal number of the node where each graph ends, -1 if no path leads there
 
 
-def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: Layout, first: int, last: int) -> Union:
-    """The union of graphs [first, last), whose edges read `indices` [sections][graphs] of the layout.
+def merge(
+    graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: Layout, first: int, last: int
+) -> MergedGraph:
+    """Graphs [first, last) merged and compiled; their edges read `indices` [sections][graphs] of the layout.
 
-    A GraphError names the graph at fault, and its nodes by that graph's own numbers. A graph none of whose ends is
+    A GraphError names the graph at fault, and its nodes by the graph's own numbers. A graph none of whose ends is
     reached is no fault: its end is -1.
     """
     mine = graphs[first:last]
@@ -45,18 +47,18 @@ def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: 
             if given is not None and (dag.rank[given] == UNREACHED).any():  # no part of a graph's joint end
                 whole, nodes, ends = _joined(mine, indices, layout, first, last, dag.rank != UNREACHED)
                 dag = build(whole)
-        # graphs end at levels of their own, and are visited in one stretch: v of all nodes is kept
+        # graphs end at different levels, which are visited in one pass: v of all nodes is stored
         dag = replace(dag, wiring=dag.wiring._replace(passing=dag.wiring.incoming))
     except GraphError:
         _blame(mine, first)
         raise
-    return Union(first, last, dag, nodes, np.maximum(dag.rank[ends], -1).astype(np.int32))
+    return MergedGraph(first, last, dag, nodes, np.maximum(dag.rank[ends], -1).astype(np.int32))
 
 
 def with_a_path(whole: Graph) -> Graph:
-    """The graph beside one edge that reads nothing: for graphs none of which has a path.
+    """The graph with one more edge, between two new nodes, that reads nothing: for graphs none of which has a path.
 
-    An unnamed potential is "theta" then.
+    An unnamed potential is named "theta".
     """
     (parents, children), (starts, ends), size = whole.edges(), whole.terminals(), whole.num_nodes
     starts = np.setdiff1d(parents, children) if starts is None else starts
@@ -79,11 +81,14 @@ def _joined(
     last: int,
     reached: NDArray[np.bool_] | None,
 ) -> tuple[Graph, Numbers, Numbers]:
-    """(the graph, where each one's nodes begin, [graphs] where each one ends); ends that are not reached left out."""
+    """(the merged graph, [graphs+1] first node of each, [graphs] end of each).
+
+    reached : [nodes] whether a start reaches the node, to leave out other ends; None to leave out none.
+    """
     edges = [graph.edges() for graph in mine]
     sizes = np.array([graph.num_nodes for graph in mine])
     counts = np.array([parents.size for parents, _ in edges])
-    nodes = np.concatenate([[0], np.cumsum(sizes + 1)])  # the one more is the joint end, if there are several
+    nodes = np.concatenate([[0], np.cumsum(sizes + 1)])  # one more node a graph: its joint end, if it has several ends
     if counts.min() == 0 or counts.sum() + nodes[-1] > LARGEST:
         raise GraphError("a graph without edges, or too many of them")
     shift, limit = np.repeat(nodes[:-1], counts), np.repeat(sizes, counts)
@@ -111,7 +116,7 @@ def _joined(
         heads,
         num_nodes=int(nodes[-1]),
         starts=np.concatenate(starts),
-        ends=np.concatenate([last_nodes, *(ends[g] for g in several)]),  # each of several must be reached, too
+        ends=np.concatenate([last_nodes, *(ends[g] for g in several)]),  # each of several ends must be reached, too
         potentials=dict(read),
     )
     return whole, nodes, last_nodes
@@ -120,7 +125,7 @@ def _joined(
 def _terminals(
     mine: Sequence[Graph], parents: Numbers, children: Numbers, nodes: Numbers
 ) -> tuple[list[Numbers], list[Numbers]]:
-    """Each graph's (starts, ends) in the union's numbers: those it names, or nodes without parents, or children."""
+    """([graphs] starts, [graphs] ends) in merged numbers: those named, else nodes without parents, without children."""
     with_child, with_parent = np.zeros(nodes[-1], bool), np.zeros(nodes[-1], bool)
     with_child[parents] = with_parent[children] = True
     default = [np.flatnonzero(with_child & ~with_parent), np.flatnonzero(with_parent & ~with_child)]
@@ -139,7 +144,7 @@ def _terminals(
 
 
 def _blame(mine: Sequence[Graph], first: int) -> None:
-    """Raise the first graph's own error, with its number."""
+    """Raise the error of the first graph that is not valid, with the graph's number."""
     for g, graph in enumerate(mine, first):
         try:
             validate(graph)

@@ -177,7 +177,7 @@ def _weighted(call: Call, weights: NDArray[Any] | None) -> tuple[Any, Gradient]:
     """`weighted_gradient` of a checked call."""
     value, out = np.zeros(call.items, call.real), call.gradient_buffers()
     seeds = np.empty(0, call.real) if weights is None else np.ascontiguousarray(weights, call.real).reshape(-1)
-    call.launch(gradient_kernel, call.theta, value, call.located(out), seeds)
+    call.launch(gradient_kernel, call.theta, value, call.located(out), weights=seeds)
     return call.values(value), call.gradient(out, 1.0)
 
 

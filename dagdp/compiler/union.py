@@ -46,7 +46,7 @@ def join(graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: 
                 whole, nodes, ends = _joined(mine, indices, layout, first, last, dag.rank != UNREACHED)
                 dag = build(whole)
         # graphs end at levels of their own, and are visited in one stretch: v of all nodes is kept
-        dag = replace(dag, wiring=dag.wiring._replace(passing=dag.wiring.incoming))
+        dag = replace(dag, wiring=dag.wiring._replace(window=dag.wiring.incoming))
     except GraphError:
         _blame(mine, first)
         raise

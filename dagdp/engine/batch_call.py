@@ -21,12 +21,13 @@ from dagdp.engine.call import (
     PARTS,
     ROW_BYTES,
     Answer,
+    form_of_launch,
     in_powers,
     launches_of,
     ranges,
     room_of,
     to_the_end,
-    ways_of,
+    variant_of,
 )
 from dagdp.engine.faults import raise_first_fault
 from dagdp.engine.infeasible import narrowed, refuse_infeasible, refuse_overflow, refuses
@@ -43,7 +44,7 @@ from dagdp.engine.inputs import (
 from dagdp.engine.repeat import Options, Repeatable, form_of, found, remember
 from dagdp.jit.decorators import Kernel, Launch
 from dagdp.kernels.cpu.entry import gradient_kernel
-from dagdp.kernels.cpu.packing.entries import Batch, Source
+from dagdp.kernels.cpu.records import Items, Source, Terminals, Variant
 from dagdp.omega import Omega
 
 Array = NDArray[Any]
@@ -77,6 +78,7 @@ class BatchCall(Repeatable):
         lowest = -np.inf, np.finfo(self.real).min
         self.bounds = tuple((self.real(s), self.real(e)) for s, e in zip((self.sign, 1.0), lowest, strict=True))
         self.every = np.empty(0, self.real)
+        self.nowhere = np.empty(0, np.int32)
 
     @property
     def potentials(self) -> Sequence[Potential]:
@@ -186,11 +188,11 @@ class _Share:
     alone: bool  # whether there is no other
     cuts: list[tuple[int, int]]  # [sections] its entries
     ends: NDArray[np.int32]
-    batches: list[Batch]  # ranges of items, each a launch or some: the same for any number of threads
+    batches: list[Items]  # ranges of items, each a launch or some: the same for any number of threads
     tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.compiled.index_arrays.sizes`
-    room: tuple[int, int]
+    room: tuple[int, int, NDArray[np.int64]]
     launches: dict[bool | None, Launch]  # by `Batch.powers`
-    ways: tuple[bool | None, ...]
+    variant: Variant
 
     @staticmethod
     def of(call: BatchCall, union: Union, kernel: Kernel) -> _Share:
@@ -200,19 +202,20 @@ class _Share:
         shared = [weights.shared for weights in call.asked]
         lanes = dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
         kept = dag.keeps(call.weights.shared)
+        variant = variant_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared))
         return _Share(
             union=union,
             alone=len(call.batch.unions) == 1,
             cuts=cuts,
             ends=np.tile(union.ends, call.items),
             batches=[
-                Batch(*cut, lanes, part, graphs, lanes > 1 or None, in_powers(dag, call.omega))
+                Items(*cut, lanes, part, graphs, lanes > 1 or None, in_powers(dag, call.omega))
                 for part, cut in enumerate(ranges(call.items, lanes, PARTS))
             ],
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
-            room=room_of(kernel, dag, lanes, call.real, kept),
+            room=room_of(form_of_launch(kernel, dag, call.omega, lanes, call.real, variant), dag),
             launches=launches_of(kernel),
-            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
+            variant=variant,
         )
 
 
@@ -236,7 +239,7 @@ class _Task:
             return arrays
         return [np.ascontiguousarray(array[:, a:b]) for array, (a, b) in zip(arrays, self.share.cuts, strict=True)]
 
-    def run(self, kernel: Kernel, batch: Batch) -> bool:
+    def run(self, kernel: Kernel, batch: Items) -> bool:
         """A range of items."""
         call, share = self.call, self.share
         arguments: list[Any] = [
@@ -245,14 +248,14 @@ class _Task:
         ]
         arguments += [array.reshape(-1) for array in self.scalars]
         arguments += [] if self.out is None else [located(share.tables[0], self.out)]
-        arguments += [call.every] if kernel is gradient_kernel else []
-        size, places = share.room
+        weights = call.every if kernel is gradient_kernel else None
+        terminals = Terminals(call.nowhere, share.ends, weights)
+        size, places, table = share.room
         room = np.empty(size, call.real), np.zeros(places, np.int64)
-        table = share.union.dag.addresses
 
-        def launched(batch: Batch) -> Answer:
-            launch = share.launches[batch.powers]
-            answer: Answer = launch(call.data, *room, table, batch, share.ends, *arguments, *share.ways)
+        def launched(batch: Items) -> Answer:
+            launch = share.launches[batch.scaled]
+            answer: Answer = launch(call.data, *room, table, batch, terminals, *arguments, share.variant)
             return answer
 
         return to_the_end(launched, batch)

@@ -19,8 +19,8 @@ from dagdp.engine.infeasible import narrowed, refuse_infeasible, refuse_overflow
 from dagdp.engine.inputs import Shape, Weights, arrange, batch_of, checked, collect, real_type, terminal_shape
 from dagdp.engine.repeat import Options, Repeatable, form_of, found, remember
 from dagdp.jit.decorators import Kernel, Launch
-from dagdp.kernels.cpu.memory import places_size, scratch_size
-from dagdp.kernels.cpu.packing.entries import Batch, Source
+from dagdp.kernels.cpu.memory import Form, addresses_size, layout
+from dagdp.kernels.cpu.records import Items, Source, Terminals, Variant
 from dagdp.omega import Negentropy, Omega
 
 ROW_BYTES = 64  # samples are worked on in rows of one cache line
@@ -58,7 +58,7 @@ class Call(Repeatable):
     lost: bool  # whether no path leads to the end of some item
     suspect: bool = field(init=False, default=False)  # a sum may have overflowed
     items: int = field(init=False)
-    tasks: list[Batch] = field(init=False)  # ranges of items, each a launch, or some: see `to_the_end`
+    tasks: list[Items] = field(init=False)  # ranges of items, each a launch, or some: see `to_the_end`
     data: Any = field(init=False)  # the operator as kernels take it
     dtype: np.dtype[Any] = field(init=False)  # of what is handed back
     tables: tuple[NDArray[np.int64], ...] = field(init=False)  # what is known of the arrays of theta, and of z
@@ -73,7 +73,7 @@ class Call(Repeatable):
         cuts = self._ranges(lanes)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         powers = in_powers(self.dag, self.omega)
-        self.tasks = [Batch(*cut, lanes, part, 1, lanes > 1 or None, powers) for part, cut in enumerate(cuts)]
+        self.tasks = [Items(*cut, lanes, part, 1, lanes > 1 or None, powers) for part, cut in enumerate(cuts)]
         self.tables = tuple(sizes(self.dag.entry_counts, self._one_row(weights)) for weights in self._given)
         rows = len(self.tasks) if self.items else 0, self.items if self.batch else 1
         self.gradients = [
@@ -119,26 +119,26 @@ class Call(Repeatable):
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
         return ranges(self.items, lanes, PARTS if self.weights.shared.any() else self.threads)
 
-    def launch(self, kernel: Kernel, *arguments: Any) -> None:
+    def launch(self, kernel: Kernel, *arguments: Any, weights: NDArray[Any] | None = None) -> None:
         """Run the kernel over all items; name the first bad entry that reaches an item's end, if one does."""
         if self.items == 0:
             return
         room = self.rooms.get(kernel)
         if room is None:
             room = self.rooms[kernel] = self._room(kernel)
-        size, most, launches, ways = room
-        data, real, ends, table = self.data, self.real, self.ends, self.dag.addresses
-        arguments += ways
+        size, most, table, launches, variant = room
+        data, real, terminals = self.data, self.real, Terminals(self.starts, self.ends, weights)
+        arguments += (variant,)
 
-        def launched(batch: Batch, scratch: NDArray[Any], places: NDArray[np.int64]) -> Answer:
-            answer: Answer = launches[batch.powers](data, scratch, places, table, batch, ends, *arguments)
+        def launched(items: Items, scratch: NDArray[Any], addresses: NDArray[np.int64]) -> Answer:
+            answer: Answer = launches[items.scaled](data, scratch, addresses, table, items, terminals, *arguments)
             return answer
 
-        def run(task: Batch) -> bool:
-            scratch, places = np.empty(size, real), np.zeros(most, np.int64)
-            return to_the_end(lambda batch: launched(batch, scratch, places), task)
+        def run(task: Items) -> bool:
+            scratch, addresses = np.empty(size, real), np.zeros(most, np.int64)
+            return to_the_end(lambda items: launched(items, scratch, addresses), task)
 
-        tasks = self.tasks if not self.starts.size else [task._replace(starts=self.starts) for task in self.tasks]
+        tasks = self.tasks
         if run(tasks[0]) if len(tasks) == 1 else any(pool.run(run, tasks, self.threads)):
             for what, weights, (sign, lowest) in zip(("theta", "z"), self._given, self.bounds, strict=False):
                 raise_first_fault(self.dag, weights, self.ends, what, float(lowest), float(sign), None, self.starts)
@@ -147,8 +147,9 @@ class Call(Repeatable):
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
         """(numbers, places) that a launch works in, the launches, and the ways that they go."""
         lanes, kept = self.tasks[0].lanes, self.dag.keeps(self.weights.shared)
-        ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
-        return *room_of(kernel, self.dag, lanes, self.real, kept), launches_of(kernel), ways
+        variant = variant_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
+        form = form_of_launch(kernel, self.dag, self.omega, lanes, self.real, variant)
+        return *room_of(form, self.dag), launches_of(kernel), variant
 
     def gradient_buffers(self) -> tuple[NDArray[Any], ...]:
         """Per block zeros [items, entries], or partial sums [parts, entries] for a shared one."""
@@ -213,7 +214,7 @@ def launches_of(kernel: Kernel) -> dict[bool | None, Launch]:
     return {True: Launch(kernel), None: Launch(kernel)}
 
 
-def to_the_end(launched: Callable[[Batch], Answer], batch: Batch) -> bool:
+def to_the_end(launched: Callable[[Items], Answer], batch: Items) -> bool:
     """Launch a kernel over a range of items; whether some value is +inf or NaN.
 
     A block of items for which powers of two do not reach is done without them, by another kernel.
@@ -221,40 +222,41 @@ def to_the_end(launched: Callable[[Batch], Answer], batch: Batch) -> bool:
     done, bad = launched(batch)
     while done < batch.last:
         rest = min(done + batch.lanes, batch.last)
-        _, wrong = launched(batch._replace(first=done, last=rest, powers=None))
+        _, wrong = launched(batch._replace(first=done, last=rest, scaled=None))
         done, others = launched(batch._replace(first=rest)) if rest < batch.last else (rest, False)
         bad |= wrong | others
     return bad
 
 
-def room_of(kernel: Kernel, dag: CompiledDAG, lanes: int, real: Any, kept: bool) -> tuple[int, int]:
-    """What one launch works in: how many numbers, and how many places of rows."""
-    wiring = dag.wiring
-    nodes = int((wiring.passing if kernel.passing else wiring.incoming).place[-1])
-    itemsize = np.dtype(real).itemsize
-    own_places = 0
-    if kept and wiring.incoming.reader.size > 0:
-        row = ROW_BYTES // itemsize
-        edges = int(wiring.incoming.edges[-1])
-        if lanes == row:
-            own_places = edges * row * {"gradient": 1, "tangent": 2}.get(kernel.back, 0)
-        elif wiring.incoming.direct.size > 0 and kernel.back:
-            own_places = edges + row
-    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, wiring.tied, lanes, itemsize, own_places)
-    return size, places_size(dag.most_parents)
+def room_of(form: Form, dag: CompiledDAG) -> tuple[int, int, NDArray[np.int64]]:
+    """(numbers of memory, length of the list of addresses, table of addresses and layout) of a launch."""
+    size, offsets = layout(form, dag.wiring, dag.most_parents)
+    return size, addresses_size(dag.most_parents), np.concatenate([dag.addresses, offsets])
 
 
-def ways_of(
-    kernel: Kernel, dag: CompiledDAG, omega: Omega, lanes: int, real: Any, kept: bool, tied: bool
-) -> tuple[bool | None, ...]:
-    """The ways that a launch goes, as `Kernel.ways` has them."""
-    together, closed = lanes * np.dtype(real).itemsize == ROW_BYTES, omega.solver == "exponential"
-    # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
-    kept = kept and (kernel.back != "tangent" or together or dag.wiring.incoming.direct.size > 0)
-    wiring = dag.wiring
-    return kernel.ways(
-        tied and closed and together, kept, wiring.incoming.blocks.size > 0, wiring.hoisted.blocks.size > 0
+def form_of_launch(kernel: Kernel, dag: CompiledDAG, omega: Omega, lanes: int, real: Any, variant: Variant) -> Form:
+    """What the layout of a launch's memory depends on."""
+    return Form(
+        passes=kernel.passes,
+        variant=variant,
+        closed_form=omega.solver == "exponential",
+        newton=omega.solver == "newton",
+        scaled=bool(in_powers(dag, omega)),
+        lanes=lanes,
+        itemsize=np.dtype(real).itemsize,
     )
+
+
+def variant_of(
+    kernel: Kernel, dag: CompiledDAG, omega: Omega, lanes: int, real: Any, kept: bool, tied: bool
+) -> Variant:
+    """What a launch's kernel is compiled for."""
+    together, closed = lanes * np.dtype(real).itemsize == ROW_BYTES, omega.solver == "exponential"
+    incoming, passes = dag.wiring.incoming, kernel.passes
+    # one sample whose rows do not find their entries themselves: 21.8 ns an edge so, 12.7 anew (trellis 1 x 512 x 32)
+    stored = passes.backward and kept and (not passes.tangent or together or incoming.direct.size > 0)
+    edges, nodes = incoming.blocks.size > 0, dag.wiring.hoisted.blocks.size > 0
+    return Variant((tied and closed and together) or None, stored or None, edges or None, nodes or None)
 
 
 def prepare(

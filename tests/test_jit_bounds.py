@@ -86,9 +86,9 @@ def test_checked_kernels_have_a_folder_of_their_own():
 
 @pytest.mark.skipif(CHECKED, reason="this is the checked build")
 def test_a_slice_of_the_suite_in_the_checked_build():
-    """Passes over all small graphs; the whole suite runs in the checked build with DAGDP_CHECKED=1 in the environment.
+    """The gradient of a grid, scattered edges and tied levels, each by another sweep, beside the reference.
 
-    One operator and one dtype: packing, schedules and sweeps depend on the graph and the batch.
+    The whole suite runs in the checked build with DAGDP_CHECKED=1 in the environment.
     """
     code = """if True:
         import sys
@@ -96,17 +96,16 @@ def test_a_slice_of_the_suite_in_the_checked_build():
         import numpy as np, dagdp
         from cases import GRAPHS, random_theta
         rng = np.random.default_rng(0)
-        for name, make in GRAPHS.items():
-            graph = make()
-            dag = dagdp.compile(graph)
-            for batch in ((), (11,)):
-                theta, z = random_theta(graph, rng, batch), random_theta(graph, rng, batch)
-                want = dagdp.reference.dp_value_and_grad(dag, theta)
-                value, path = dagdp.dp_value_and_grad(dag, theta)
-                np.testing.assert_allclose(value, want[0], rtol=1e-12)
-                change, want = dagdp.dp_hvp(dag, theta, z), dagdp.reference.dp_hvp(dag, theta, z)
-                for key in want if isinstance(want, dict) else [...]:
-                    np.testing.assert_allclose(change[key], want[key], rtol=1e-9, atol=1e-11, err_msg=name)
+        for name, batch, shared in (("grid", (11,), False), ("wide", (), False), ("chain", (11,), True)):
+            graph = GRAPHS[name]()
+            dag, theta = dagdp.compile(graph), random_theta(graph, rng, batch)
+            if shared:
+                theta["transition"] = theta["transition"][0]
+            want = dagdp.reference.dp_value_and_grad(dag, theta)
+            value, path = dagdp.dp_value_and_grad(dag, theta)
+            np.testing.assert_allclose(value, want[0], rtol=1e-12)
+            for key in want[1] if isinstance(want[1], dict) else [...]:
+                np.testing.assert_allclose(path[key], want[1][key], rtol=1e-9, atol=1e-11, err_msg=name)
     """
     done = run(code)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -11,6 +11,7 @@ in the array's stride, which nothing else reads of a contiguous array: stride = 
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, NamedTuple
 
 from numba.core import cgutils
@@ -76,7 +77,16 @@ def check_listed(context: Any, builder: Any, array: Any, listed: Any, elements: 
 
 
 def raise_if(context: Any, builder: Any, bad: Any, what: str) -> None:
-    """Raise IndexError in compiled code where `bad` holds."""
+    """Raise IndexError in compiled code where `bad` holds; the message names the function that made the access."""
     with builder.if_then(bad, likely=False):
-        message = f"dagdp kernel, checked build: {what} out of bounds"
+        message = f"dagdp kernel, checked build: {what} out of bounds in {demangled(builder.function.name)}"
         context.call_conv.return_user_exc(builder, IndexError, (message,))
+
+
+def demangled(name: str) -> str:
+    """module.function of a name as Numba mangles it: _ZN, then each part with its length before it."""
+    parts, rest = [], name.removeprefix("_ZN")
+    while match := re.match(r"\d+", rest):
+        size, rest = int(match[0]), rest[match.end() :]
+        parts, rest = [*parts, rest[:size]], rest[size:]
+    return ".".join(parts)

@@ -119,7 +119,7 @@ def layout(form: Form, wiring: Wiring, most_parents: int) -> tuple[int, NDArray[
     table, offset = [], 0
     for size in sizes:
         table += [offset, size]
-        offset += -(-size // form.row) * form.row
+        offset += _full_rows(size, form.row)
     return offset + form.row, np.array(table, np.int64)
 
 
@@ -131,9 +131,10 @@ def _sizes(form: Form, wiring: Wiring, most_parents: int) -> Sizes:
     keep = passes.every_node and not (passes.backward and form.pushes)
     incoming = wiring.incoming if passes.every_node else wiring.window
     spare = (rows + 1) * row + row
-    state = int(incoming.place[-1]) * lanes + spare
-    band = _band_nodes(wiring) * lanes + spare
-    bar = (state if keep else _window_nodes(wiring) * lanes + 2 * row) if passes.backward else 0
+    state = _full_rows(int(incoming.place[-1]) * lanes + spare, row)
+    band = _full_rows(_band_nodes(wiring) * lanes + spare, row)
+    window = _full_rows(_window_nodes(wiring) * lanes + 2 * row, row)
+    bar = (state if keep else window) if passes.backward else 0
     samples, listed, order = lanes == row, incoming.direct.size > 0, incoming.reader.size > 0
     in_order = bool(variant.stored) and samples and order
     edge_rows = max(EDGES * lanes, rows * row) + (rows + 1) * row + (int(incoming.edges[-1]) * lanes if in_order else 0)
@@ -160,6 +161,11 @@ def _sizes(form: Form, wiring: Wiring, most_parents: int) -> Sizes:
         chunk_flows=chunk,
     )
     return sizes._replace(**_matrix_sizes(wiring.tied.shapes, row, tangent)) if variant.tied else sizes
+
+
+def _full_rows(size: int, row: int) -> int:
+    """The size rounded up to full rows."""
+    return -(-size // row) * row
 
 
 def _matrix_sizes(shapes: NDArray[np.int32], row: int, tangent: bool) -> dict[str, int]:

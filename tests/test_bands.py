@@ -86,7 +86,7 @@ def test_no_edge_comes_from_below_its_bands_floor(widths, seed):
 def test_nothing_is_moved_where_it_saves_little():
     assert window(starts([5, 5, 5, 5]), np.array([3, 3, 3, 3])) is None
     wide = compile(Graph.from_edges([0, 0, 1, 2], [1, 2, 3, 3]))
-    assert wide.wiring.passing is wide.wiring.incoming
+    assert wide.wiring.window is wide.wiring.incoming
 
 
 @pytest.mark.specialised
@@ -96,7 +96,7 @@ def test_nothing_is_moved_where_it_saves_little():
 def test_the_window_changes_no_bit(omega, dtype, batch):
     rng = np.random.default_rng(1)
     dag = compile(dtw_grid(40, 33))
-    assert dag.wiring.passing.place[-1] < dag.num_nodes / 4
+    assert dag.wiring.window.place[-1] < dag.num_nodes / 4
     theta = rng.random((*batch, 40, 33)).astype(dtype)
     end = 1 + rng.integers(1, 40, batch) * 33 + rng.integers(1, 33, batch)
     value, path = dp_value_and_grad(dag, theta, omega, minimize=True, end=end)

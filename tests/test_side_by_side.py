@@ -120,7 +120,7 @@ def test_named_potentials_and_one_shared_by_all_graphs(batch):
 
 @pytest.mark.parametrize("batch", [(), (40,)], ids=str)
 def test_graphs_in_powers_of_two_and_beyond_them(batch, union_edges):
-    """Some graphs, of some items, have |v|/γ that powers of two do not reach (see test_powers.py)."""
+    """Some graphs, of some items, have |v|/γ that powers of two do not reach (see test_special_scaled.py)."""
     graphs = [dtw_grid(6, 7), dtw_grid(4, 3), dtw_grid(5, 5)]
     theta, z = weights(graphs, 0, batch, "float32"), weights(graphs, 1, batch, "float32")
     theta[1][(*(-1 for _ in batch), 0, 0)] = 1e7

@@ -32,7 +32,7 @@ def explained(dag: Any) -> str:
         uses = np.bincount(index[index >= 0], minlength=1).max()
         tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
         lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
-    kept = int(dag.wiring.passing.place[-1])
+    kept = int(dag.wiring.window.place[-1])
     back = "from weights kept in the gradient" if dag.weights_fit else "by pulling"
     lines.append(f"  kernels   cpu: rows of samples, or of nodes; forward over slots, backward {back}")
     lines += _describe_ties(dag)

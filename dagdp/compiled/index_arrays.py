@@ -86,8 +86,8 @@ class Wiring(NamedTuple):
     outgoing: Outgoing
     hoisted: Hoisted
     tied: Tied
-    free: Outgoing  # what is left of `outgoing` where tied levels are multiplied with their matrices
-    passing: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
+    untied: Outgoing  # what is left of `outgoing` where tied levels are multiplied with their matrices
+    window: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
 
 
 def addresses(wiring: Wiring) -> NDArray[np.int64]:

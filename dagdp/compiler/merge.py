@@ -48,7 +48,7 @@ def merge(
                 whole, nodes, ends = _joined(mine, indices, layout, first, last, dag.rank != UNREACHED)
                 dag = build(whole)
         # graphs end at different levels, which are visited in one pass: v of all nodes is stored
-        dag = replace(dag, wiring=dag.wiring._replace(passing=dag.wiring.incoming))
+        dag = replace(dag, wiring=dag.wiring._replace(window=dag.wiring.incoming))
     except GraphError:
         _blame(mine, first)
         raise

@@ -29,7 +29,7 @@ from dagdp.engine.inputs import (
     real_type,
     refuse_start,
 )
-from dagdp.engine.plan import PARTS, GraphPlan, Plan, Terminals, batches_of, lanes_of, ranges, tables_of
+from dagdp.engine.plan import PARTS, GraphPlan, PathEnds, Plan, batches_of, lanes_of, ranges, tables_of
 from dagdp.omega import Omega
 
 
@@ -43,7 +43,7 @@ class ManyGraphs(Plan):
     def handed_back(self, arrays: list[NDArray[Any]]) -> Any:
         return self.compiled.layout.unpack(self.form, arrays, NUMPY)
 
-    def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: Terminals) -> None:
+    def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: PathEnds) -> None:
         merged, real = self.compiled.merged[number], self.real
         for g in np.flatnonzero(merged.ends >= 0).tolist():
             g += merged.first
@@ -94,7 +94,9 @@ def checked_call(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, 
     return Call(plan, weights, (theta, z), plan.terminals)
 
 
-def _graph_plan(batch: CompiledBatch, merged: MergedGraph, omega: Omega, weights: list[Weights], items: int) -> GraphPlan:
+def _graph_plan(
+    batch: CompiledBatch, merged: MergedGraph, omega: Omega, weights: list[Weights], items: int
+) -> GraphPlan:
     """Ranges of items are the same for any number of threads."""
     dag, form, graphs = merged.dag, weights[0].form, merged.last - merged.first
     cuts = [tuple(part.offsets[[merged.first, merged.last]].tolist()) for part in batch.layout.sections]
@@ -110,7 +112,7 @@ def _graph_plan(batch: CompiledBatch, merged: MergedGraph, omega: Omega, weights
         keeps=dag.keeps(form.shared),
         batches=batches_of(dag, omega, ranges(items, lanes, PARTS), lanes, graphs),
         tables=tables_of([b - a for a, b in cuts], shared),
-        terminals=Terminals(EVERY_START, ends, bool((ends < 0).any())),
+        terminals=PathEnds(EVERY_START, ends, bool((ends < 0).any())),
         columns=(merged.first, merged.last),
         cuts=cuts,
     )

@@ -13,7 +13,7 @@ from dagdp import pool
 from dagdp.engine.infeasible import narrowed, refuse_infeasible, refuse_overflow
 from dagdp.engine.inputs import Weights
 from dagdp.engine.launch import Arrays, Launcher, Piece, run_piece
-from dagdp.engine.plan import GraphPlan, Plan, Terminals
+from dagdp.engine.plan import GraphPlan, PathEnds, Plan
 from dagdp.jit.decorators import Kernel
 
 Array = NDArray[Any]
@@ -27,7 +27,7 @@ class Call:
     plan: Plan
     weights: list[Weights]  # theta, and z where there is one
     given: tuple[Any, Any]  # theta and z as the user gave them
-    terminals: list[Terminals]  # [graphs of the plan]
+    terminals: list[PathEnds]  # [graphs of the plan]
     suspect: bool = False  # a sum may have overflowed
 
     def run(self, kernel: Kernel, scalars: int, out: Any = None, seeds: Array | None = None) -> list[Array]:
@@ -50,10 +50,8 @@ class Call:
         parts = [whole] if plan.alone else [_own(whole, graph, plan) for graph in plan.graphs]
         pieces: list[Piece] = []
         for launcher, part, (starts, ends, _) in zip(launchers, parts, self.terminals, strict=True):
-            arguments = launcher.arguments(part)
-            for batch in launcher.graph.batches:
-                batch = batch._replace(starts=starts) if starts.size else batch
-                pieces += [(launcher, batch, ends, arguments)]
+            terminals, arguments = launcher.terminals(starts, ends, part.seeds), launcher.arguments(part)
+            pieces += [(launcher, items, terminals, arguments) for items in launcher.graph.batches]
         bad = pool.run(run_piece, pieces, plan.threads) if len(pieces) > 1 else [run_piece(pieces[0])]
         if True in bad:
             self._raise_faults([piece for piece, wrong in zip(pieces, bad, strict=True) if wrong])

@@ -16,15 +16,15 @@ from dagdp.engine.infeasible import refuses
 from dagdp.engine.inputs import Options, Shape, Weights, arrange, batch_of, checked, collect, real_type, terminal_shape
 from dagdp.engine.plan import (
     PARTS,
-    ROW_BYTES,
     GraphPlan,
+    PathEnds,
     Plan,
-    Terminals,
     batches_of,
     lanes_of,
     ranges,
     tables_of,
 )
+from dagdp.lanes.rows import ROW_BYTES
 from dagdp.omega import Negentropy, Omega
 
 DEFAULT = Negentropy(1.0)  # to make one takes a tenth of a small call
@@ -38,7 +38,7 @@ class OneGraph(Plan):
         made = [array.astype(dtype, copy=False) for array, dtype in zip(arrays, self.theta.dtypes, strict=True)]
         return dict(zip(self.names, made, strict=True)) if self.theta.keyed else made[0]
 
-    def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: Terminals) -> None:
+    def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: PathEnds) -> None:
         dag, (starts, ends, _) = self.graphs[number].dag, terminals
         for what, own, sign in zip(("theta", "z"), weights, self.signs, strict=False):
             raise_first_fault(dag, own, ends, what, lowest(what, self.real), float(sign), None, starts)
@@ -58,7 +58,7 @@ def checked_call(dag: Any, theta: Any, z: Any, omega: Omega | None, options: Opt
     batch = batch_of(batches, z_batches, terminal_shape(start, end, dag))
     real = real_type(arrays + z_arrays)
     weights = [arrange(keyed, arrays, batches, batch, real)]
-    terminals = Terminals(*dag.terminals(start, end, batch))
+    terminals = PathEnds(*dag.terminals(start, end, batch))
     items = terminals.ends.size
     if threads is None:
         threads = 1 if dag.num_edges * items < SMALL else pool.available()
@@ -83,7 +83,7 @@ def checked_call(dag: Any, theta: Any, z: Any, omega: Omega | None, options: Opt
 
 
 def _graph_plan(
-    dag: CompiledDAG, omega: Omega, weights: list[Weights], batch: Shape, terminals: Terminals, threads: int
+    dag: CompiledDAG, omega: Omega, weights: list[Weights], batch: Shape, terminals: PathEnds, threads: int
 ) -> GraphPlan:
     """Levels are tied for rows of samples only. With shared blocks the ranges do not depend on the threads."""
     form, items = weights[0].form, terminals.ends.size

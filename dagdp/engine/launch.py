@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.index_arrays import located
 from dagdp.engine.inputs import Weights
-from dagdp.engine.plan import GraphPlan, variant_of, workspace_of
+from dagdp.engine.plan import GraphPlan, form_of
 from dagdp.jit.decorators import Kernel, Launch
-from dagdp.kernels.cpu.entry import gradient_kernel
-from dagdp.kernels.cpu.packing.entries import Batch, Source
+from dagdp.kernels.cpu.memory import addresses_size, layout
+from dagdp.kernels.cpu.records import Items, Source, Terminals
 
 Array = NDArray[Any]
 Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether some value is +inf or NaN
@@ -32,17 +32,23 @@ class Arrays:
 
 
 class Launcher:
-    """A kernel as calls of one form launch it on one graph."""
+    """A kernel as calls of one form launch it on one graph: the kernel's form, and the layout of its memory."""
 
     def __init__(self, kernel: Kernel, graph: GraphPlan, data: Any, signs: tuple[Any, ...]) -> None:
-        self.graph, self.data, self.signs, self.table = graph, data, signs, graph.dag.addresses
-        self.size, self.places = workspace_of(kernel, graph)
-        self.launches = {True: Launch(kernel), None: Launch(kernel)}  # by `Batch.powers`, an argument of either type
-        self.located, self.seeded = bool(kernel.back), kernel is gradient_kernel
-        self.variant = variant_of(kernel, graph)
+        self.graph, self.data, self.signs = graph, data, signs
+        dag, form = graph.dag, form_of(kernel, graph)
+        self.size, offsets = layout(form, dag.wiring, dag.most_parents)
+        self.table = np.concatenate([dag.addresses, offsets])
+        self.addresses = addresses_size(dag.most_parents)
+        self.launches = {True: Launch(kernel), None: Launch(kernel)}  # by `Items.scaled`, which is of either type
+        self.backward, self.tangent, self.variant = form.passes.backward, form.passes.tangent, form.variant
+
+    def terminals(self, starts: NDArray[np.int32], ends: NDArray[np.int32], seeds: Array) -> Terminals:
+        """Where paths begin and end, with the weights of the ends for the gradient."""
+        return Terminals(starts, ends, seeds if self.backward and not self.tangent else None)
 
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
-        """What the kernel takes after its graph, range and ends: θ, Z, results, gradient or weights, seeds, variant."""
+        """The kernel's last arguments: θ, Z, results, gradient or local weights, variant."""
         theta, *z = arrays.weights
         tables, signs = self.graph.tables, self.signs
         made: tuple[Any, ...] = (Source(located(tables[0], theta.blocks), signs[0]),)
@@ -50,38 +56,36 @@ class Launcher:
             made += (Source(located(tables[1], z[0].blocks), signs[1]),)
         made += (*arrays.results,)
         if arrays.out is not None:
-            made += (located(tables[0], arrays.out) if self.located else arrays.out,)
-        if self.seeded:
-            made += (arrays.seeds,)
-        return made + self.variant
+            made += (located(tables[0], arrays.out) if self.backward else arrays.out,)
+        return (*made, self.variant)
 
 
-Piece = tuple[Launcher, Batch, NDArray[np.int32], tuple[Any, ...]]  # a range of items, its ends, the arguments
+Piece = tuple[Launcher, Items, Terminals, tuple[Any, ...]]  # a range of items, their ends, the last arguments
 
 
 def run_piece(piece: Piece) -> bool:
     """Run a kernel on a range of items, in a workspace of its own; whether some value is +inf or NaN."""
-    launcher, batch, ends, arguments = piece
+    launcher, items, terminals, arguments = piece
     launches, data, table = launcher.launches, launcher.data, launcher.table
-    scratch, places = np.empty(launcher.size, launcher.graph.real), np.zeros(launcher.places, np.int64)
+    memory, addresses = np.empty(launcher.size, launcher.graph.real), np.zeros(launcher.addresses, np.int64)
 
-    def launched(batch: Batch) -> Answer:
-        answer: Answer = launches[batch.powers](data, scratch, places, table, batch, ends, *arguments)
+    def launched(items: Items) -> Answer:
+        answer: Answer = launches[items.scaled](data, memory, addresses, table, items, terminals, *arguments)
         return answer
 
-    return to_the_end(launched, batch)
+    return to_the_end(launched, items)
 
 
-def to_the_end(launched: Callable[[Batch], Answer], batch: Batch) -> bool:
+def to_the_end(launched: Callable[[Items], Answer], items: Items) -> bool:
     """Launch a kernel until all items of the range are done; whether some value is +inf or NaN.
 
     A launch stops before a block of items whose values leave the range of m·2^k. That block is done by the kernel of
-    the log domain, `powers=None`, and the rest by the first kernel again.
+    the log domain, `scaled=None`, and the rest by the first kernel again.
     """
-    done, bad = launched(batch)
-    while done < batch.last:
-        rest = min(done + batch.lanes, batch.last)
-        _, wrong = launched(batch._replace(first=done, last=rest, powers=None))
-        done, others = launched(batch._replace(first=rest)) if rest < batch.last else (rest, False)
+    done, bad = launched(items)
+    while done < items.last:
+        rest = min(done + items.lanes, items.last)
+        _, wrong = launched(items._replace(first=done, last=rest, scaled=None))
+        done, others = launched(items._replace(first=rest)) if rest < items.last else (rest, False)
         bad |= wrong | others
     return bad

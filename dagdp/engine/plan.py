@@ -15,15 +15,15 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.index_arrays import sizes
 from dagdp.engine.inputs import Shape, Weights, WeightsForm
 from dagdp.jit.decorators import Kernel
-from dagdp.kernels.cpu.memory import places_size, scratch_size
-from dagdp.kernels.cpu.packing.entries import Batch
+from dagdp.kernels.cpu.memory import Form
+from dagdp.kernels.cpu.records import Items, Variant
+from dagdp.lanes.rows import ROW_BYTES
 from dagdp.omega import Omega
 
-ROW_BYTES = 64  # a row of samples fills one cache line
 PARTS = 16  # rows of partial sums for the gradient of a shared block: fixed, so that bits do not depend on threads
 
 
-class Terminals(NamedTuple):
+class PathEnds(NamedTuple):
     """Where paths begin and end, in internal numbers."""
 
     starts: NDArray[np.int32]  # [items] -1 where no path begins; of length 0: paths begin at every start
@@ -41,9 +41,9 @@ class GraphPlan:
     lanes: int  # a row of samples, or 1
     tied: bool  # levels that repeat a matrix are multiplied with it
     keeps: bool  # weights of edges may be stored in the gradient between the passes
-    batches: list[Batch]  # ranges of items
+    batches: list[Items]  # ranges of items
     tables: list[NDArray[np.int64]]  # of theta, and of z: see `dagdp.compiled.index_arrays.sizes`
-    terminals: Terminals  # where the call names none; of a batch of graphs always
+    terminals: PathEnds  # where the call names none; of a batch of graphs always
     columns: tuple[int, int] = (0, 1)  # of the values [items, graphs], those of this graph
     cuts: Sequence[tuple[int, int]] = ()  # [K] of the entries of each block, those of this graph
 
@@ -96,7 +96,7 @@ class Plan:
     signs: tuple[Any, ...] = field(init=False)  # by which theta, and z, is multiplied
     gradients: list[GradientForm] = field(init=False)  # [K]
     no_seeds: NDArray[Any] = field(init=False)  # weights of the ends where each is 1
-    terminals: list[Terminals] = field(init=False)  # [graphs]
+    terminals: list[PathEnds] = field(init=False)  # [graphs]
     launchers: dict[Kernel, Any] = field(default_factory=dict)  # [graphs] made at the first launch: see `Launcher`
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class Plan:
         """Gradients [K] in the form and dtypes of theta."""
         raise NotImplementedError
 
-    def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: Terminals) -> None:
+    def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: PathEnds) -> None:
         """Raise InputError for the first entry that is out of range and that a path of graph `number` reads, if any."""
         raise NotImplementedError
 
@@ -139,10 +139,10 @@ def ranges(items: int, lanes: int, most: int) -> list[tuple[int, int]]:
 
 def batches_of(
     dag: CompiledDAG, omega: Omega, cuts: Sequence[tuple[int, int]], lanes: int, graphs: int = 1
-) -> list[Batch]:
+) -> list[Items]:
     """A kernel's argument for each range of items."""
     powers = scaled(dag, omega)
-    return [Batch(*cut, lanes, part, graphs, lanes > 1 or None, powers) for part, cut in enumerate(cuts)]
+    return [Items(*cut, lanes, part, graphs, lanes > 1 or None, powers) for part, cut in enumerate(cuts)]
 
 
 def tables_of(entries: Sequence[int], one_row: Iterable[NDArray[np.bool_]]) -> list[NDArray[np.int64]]:
@@ -154,7 +154,7 @@ def tables_of(entries: Sequence[int], one_row: Iterable[NDArray[np.bool_]]) -> l
 
 
 def scaled(dag: CompiledDAG, omega: Omega) -> bool | None:
-    """Whether node values are stored as m·2^k: True, or None for no (see `Kernel.ways`).
+    """Whether node values are stored as m·2^k: True, or None for no (see `Items`).
 
     So they are under the closed form where all potentials are hoisted and no factor multiplies the exponentials.
     """
@@ -162,9 +162,19 @@ def scaled(dag: CompiledDAG, omega: Omega) -> bool | None:
     return bool(node_weighted and omega.solver == "exponential" and omega.corner == 1) or None
 
 
-def variant_of(kernel: Kernel, graph: GraphPlan) -> tuple[bool | None, ...]:
-    """The flags by which the kernel is compiled: `Kernel.ways`."""
-    return kernel.ways(graph.tied and graph.together, _stores(kernel, graph), graph.reads_edges, graph.reads_nodes)
+def form_of(kernel: Kernel, graph: GraphPlan) -> Form:
+    """What the kernel is compiled for on this graph, and what the layout of its memory depends on."""
+    edges, nodes = graph.reads_edges or None, graph.reads_nodes or None
+    tied = (graph.tied and graph.together) or None
+    return Form(
+        passes=kernel.passes,
+        variant=Variant(tied, _stores(kernel, graph) or None, edges, nodes),
+        closed_form=graph.omega.solver == "exponential",
+        newton=graph.omega.solver == "newton",
+        scaled=bool(scaled(graph.dag, graph.omega)),
+        lanes=graph.lanes,
+        itemsize=np.dtype(graph.real).itemsize,
+    )
 
 
 def _stores(kernel: Kernel, graph: GraphPlan) -> bool:
@@ -173,21 +183,5 @@ def _stores(kernel: Kernel, graph: GraphPlan) -> bool:
     Not in a Hessian product of one sample whose rows do not find their entries themselves: 21.8 ns an edge stored,
     12.7 ns recomputed (trellis 1 x 512 x 32).
     """
-    direct = graph.dag.wiring.incoming.direct.size > 0
-    return graph.keeps and (kernel.back != "tangent" or graph.together or direct)
-
-
-def workspace_of(kernel: Kernel, graph: GraphPlan) -> tuple[int, int]:
-    """What one launch works in: how many numbers of type `real`, and how many addresses of rows (int64)."""
-    dag, incoming, itemsize = graph.dag, graph.dag.wiring.incoming, np.dtype(graph.real).itemsize
-    nodes = int((dag.wiring.passing if kernel.passing else incoming).place[-1])
-    stored = 0
-    if graph.keeps and incoming.reader.size > 0:
-        row = ROW_BYTES // itemsize
-        edges = int(incoming.edges[-1])
-        if graph.together:
-            stored = edges * row * {"gradient": 1, "tangent": 2}.get(kernel.back, 0)
-        elif incoming.direct.size > 0 and kernel.back:
-            stored = edges + row
-    size = scratch_size(kernel, dag.most_parents, nodes, dag.band_nodes, dag.wiring.tied, graph.lanes, itemsize, stored)
-    return size, places_size(dag.most_parents)
+    passes, listed = kernel.passes, graph.dag.wiring.incoming.direct.size > 0
+    return passes.backward and graph.keeps and (not passes.tangent or graph.together or listed)

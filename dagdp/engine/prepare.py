@@ -10,7 +10,7 @@ from dagdp.engine import batch_call, graph_call
 from dagdp.engine.call import Call
 from dagdp.engine.forms import form_of, found, remember
 from dagdp.engine.inputs import Options
-from dagdp.engine.plan import Terminals
+from dagdp.engine.plan import PathEnds
 from dagdp.omega import Omega
 
 
@@ -31,7 +31,7 @@ def prepare(dag: Any, theta: Any, z: Any, omega: Omega | None, options: Options)
             weights += [known.z.filled(known.names, z)]
         terminals = known.terminals
         if options.end is not None or options.start is not None:
-            terminals = [Terminals(*dag.terminals(options.start, options.end, known.batch))]
+            terminals = [PathEnds(*dag.terminals(options.start, options.end, known.batch))]
         return Call(known, weights, (theta, z), terminals)
     several = isinstance(dag, CompiledBatch)
     call = (batch_call if several else graph_call).checked_call(dag, theta, z, omega, options)

@@ -1,11 +1,12 @@
-"""Compiled kernels on disk: where, under which name, and for a user's operator, whether.
+"""Compiled kernels on disk: the folder, the key of a kernel, and the rules for a user's operator.
 
-Numba's key serves bundled operators and the compiler's loops; it covers one file, so the folder's name covers the
-rest. It would find a user's operator by the name of its class and never notice an edit. `OperatorCache` goes by
-what the operator is made of (fingerprint.py), and hands the class in when it reads a kernel back.
+Numba's own key covers one source file. The folder's name therefore has a digest of all kernel sources. That suffices
+for bundled operators and for the compiler's loops. For a user's operator Numba's key would name the class alone and
+miss an edit; `OperatorCache` goes by the content of the operator (fingerprint.py), and supplies the class when a
+kernel is read.
 
-A kernel is one file, which appears whole or not at all; one that cannot be read is removed, and compiled again. What
-lies there is run as code, so a folder into which others may write is left alone.
+A kernel is one file, which is written whole or not at all. A file that cannot be read is removed, and the kernel is
+compiled again. Files are run as code, so a folder into which other users may write is not used.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from numba.core import caching
 from numba.core.compiler import CompileResult
 from numba.core.serialize import NumbaPickler, dumps
 
+from dagdp.jit.bounds import CHECKED
 from dagdp.omega import storable
 
 try:
@@ -45,29 +47,30 @@ TEXTS = ("omega.py", "compiled/index_arrays.py", "compiled/progressions.py")
 MEND = (
     "They stay in memory, and every process compiles anew. Set DAGDP_CACHE_DIR to a folder that only you can write to"
 )
-_told = threading.Event()  # once a process
+_warned = threading.Event()  # one warning a process
 
 
 def cache_directory() -> Path | None:
-    """Where compiled kernels are read from, and kept if that can be written to; None where there is no such folder.
+    """The folder of compiled kernels, or None where there is none. It need not be writable.
 
-    $DAGDP_CACHE_DIR, else $XDG_CACHE_HOME/dagdp, else ~/.cache/dagdp; inside it one folder for each
-    content of the kernel sources, since a cached caller would keep an edited callee's old code. A helper that lies
-    elsewhere is also known by the content of its own package: an edit of the compiler leaves the kernels as they are.
+    It lies in $DAGDP_CACHE_DIR, else $XDG_CACHE_HOME/dagdp, else ~/.cache/dagdp. Its name has a digest of the kernel
+    sources, since a cached caller holds the code of its callees. The key of a helper outside the kernels has a digest
+    of its own part of the package besides: an edit of the compiler leaves kernels valid.
     """
     return _found()[0]
 
 
 @functools.cache
 def _found() -> tuple[Path | None, str]:
-    """(the folder, "") or (None, why there is none)."""
+    """(the folder, "") or (None, the reason why there is none)."""
     root = os.environ.get("DAGDP_CACHE_DIR")
     if not root:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         if not os.path.isabs(base):
             return None, f"in {base}/dagdp: that is not an absolute path"
         root = os.path.join(base, "dagdp")
-    folder = Path(root) / f"{sys.implementation.cache_tag}-{numba.__version__}-{_sources()}"
+    build = "-checked" if CHECKED else ""
+    folder = Path(root) / f"{sys.implementation.cache_tag}-{numba.__version__}-{_sources()}{build}"
     try:
         folder.parent.parent.mkdir(parents=True, exist_ok=True)
         for path in (folder.parent, folder):
@@ -100,7 +103,7 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def _open_to_others(path: Path) -> bool:
-    """Whether anyone but this user and root may put files there. Windows has no such bits."""
+    """True where users other than this one and root may write. Windows has no such permission bits."""
     if not hasattr(os, "getuid"):
         return False
     state = path.stat()
@@ -108,14 +111,14 @@ def _open_to_others(path: Path) -> bool:
 
 
 def _not_kept(why: str) -> None:
-    """Warn once a process, when a kernel was compiled for this process alone. Not at import, which nothing hinders."""
-    if not _told.is_set():
-        _told.set()
+    """Warn, once a process, that a kernel was compiled for this process alone. An import never warns."""
+    if not _warned.is_set():
+        _warned.set()
         warnings.warn(f"compiled kernels cannot be kept {why}. {MEND}", stacklevel=2)
 
 
 def _keep(file: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file through a temporary one, so that it appears whole or not at all."""
     part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     try:
         try:
@@ -129,7 +132,7 @@ def _keep(file: Path, content: bytes) -> None:
 
 
 def _drop(file: Path, error: Exception) -> None:
-    """Remove what cannot be read, where that is allowed; else it is read in vain again."""
+    """Remove a file that cannot be read, if that is permitted."""
     logger.debug("%s cannot be read, and is compiled again: %s", file.name, error)
     try:
         file.unlink(missing_ok=True)
@@ -138,16 +141,16 @@ def _drop(file: Path, error: Exception) -> None:
 
 
 class _Locator(caching._CacheLocator):
-    """Numba's question "where, and is it stale?" answered by the folder, whose name is the content."""
+    """Numba's locator of cache files: the folder, and a stamp that changes with the sources."""
 
     def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
         self._folder = str(folder)
         self._line = str(function.__code__.co_firstlineno)
-        # the folder's name covers the kernels; a helper elsewhere calls functions of its own package besides
+        # the folder's name covers the kernels; a helper elsewhere also calls functions of its own part of the package
         self._source = _package_of(Path(function.__code__.co_filename).parent)
 
     def ensure_cache_path(self) -> None:
-        """It was there; whether it can be written to is seen when it is."""
+        """The folder exists. Permission to write shows at the first write."""
 
     def get_cache_path(self) -> str:
         return self._folder
@@ -170,9 +173,9 @@ class _Implementation(caching.CompileResultCacheImpl):
 
 @contextmanager
 def _alone(name: str) -> Iterator[None]:
-    """No two processes (or threads) are in here under one name, where system and folder can see to it.
+    """A lock on `name` among processes and threads, where the system and the folder have locks.
 
-    The file stays: whoever waits for it has it open.
+    The lock file is never removed: a waiting process has it open.
     """
     folder = cache_directory()
     if folder is None or fcntl is None:
@@ -182,32 +185,29 @@ def _alone(name: str) -> Iterator[None]:
         try:
             file = held.enter_context(open(folder / f"{name}.lock", "w"))
             fcntl.flock(file, fcntl.LOCK_EX)
-            held.callback(fcntl.flock, file, fcntl.LOCK_UN)  # closing would not do beside a forked child
+            held.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a forked child may keep the file open
         except OSError as error:
             logger.debug("%s is not locked: %s", name, error)
         yield
 
 
 class _Files:
-    """In the place of Numba's index and data files: a file for each kernel, so that none can point at another's.
-
-    The whole key lies in the file too.
-    """
+    """One file a kernel, instead of Numba's index and data files. The file holds its whole key, too."""
 
     def __init__(self, folder: Path, base: str, stamp: str) -> None:
         self._folder, self._base, self._stamp = folder, base, stamp
 
     def file(self, key: Any) -> Path:
-        """Where the kernel of a key lies."""
+        """The path of the kernel with that key."""
         digest = hashlib.sha256(repr((self._stamp, key)).encode()).hexdigest()[:16]
         return self._folder / f"{self._base}.{digest}.nbc"
 
     def save(self, key: Any, data: Any) -> None:
-        """Keep a kernel."""
+        """Write a kernel."""
         _keep(self.file(key), dumps((self._stamp, key, data)))
 
     def load(self, key: Any) -> Any:
-        """What was kept for the key, or None. Pickle may raise anything."""
+        """The kernel with that key, or None. Unpickling may raise any exception."""
         try:
             content = self.file(key).read_bytes()
         except OSError:
@@ -225,61 +225,62 @@ class _DiskCache(caching.FunctionCache):
         self._cache_file = _Files(Path(locator.get_cache_path()), self._impl.filename_base, locator.get_source_stamp())
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """The kernel, or None: then it is compiled."""
+        """The kernel from disk, or None: Numba then compiles it."""
         try:
             return super().load_overload(signature, target_context)
-        except Exception as error:  # truncated, or of another build
+        except Exception as error:  # a truncated file, or another build's
             _drop(self._cache_file.file(self._index_key(signature, target_context.codegen())), error)
             return None
 
 
 class _Nowhere(caching._Cache):
-    """Where no folder can be used."""
+    """The cache where no folder can be used."""
 
     @property
     def cache_path(self) -> str:
         return ""
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """None: it is compiled."""
+        """None: Numba compiles the kernel."""
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Say so."""
+        """Warn that the kernel is not kept."""
         _not_kept(_found()[1])
 
     def enable(self) -> None:
-        """Never on."""
+        """Do nothing."""
 
     def disable(self) -> None:
-        """Never on."""
+        """Do nothing."""
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing."""
 
 
 def enable_disk_cache(dispatcher: Any) -> None:
-    """For an entry point that bundled operators enter, or none."""
+    """Switch the disk cache on for an entry point that takes a bundled operator, or none."""
     dispatcher._cache = _Nowhere() if cache_directory() is None else _DiskCache(dispatcher.py_func)
 
 
 def compiled_by_one(dispatcher: Any) -> None:
-    """Of several processes that ask for a kernel at once one compiles it; the others wait, and read it.
+    """Of several processes that need a kernel, let one compile it while the others wait and then read it.
 
-    Not for what compiled code calls: that would be locked under Numba's lock, which who has it here waits for.
+    Only for entry points: a function called by compiled code would be locked inside Numba's own lock, in the other
+    order, and two threads could deadlock.
     """
     compile_here = dispatcher.compile
 
     def compiled(signature: Any) -> Any:
-        asked = repr((dispatcher.py_func.__qualname__, str(signature)))
-        with _alone(hashlib.sha256(asked.encode()).hexdigest()[:16]):
+        wanted = repr((dispatcher.py_func.__qualname__, str(signature)))
+        with _alone(hashlib.sha256(wanted.encode()).hexdigest()[:16]):
             return compile_here(signature)
 
     dispatcher.compile = compiled
 
 
 class OperatorCache(caching._Cache):
-    """For an entry point that a user's operators enter, as first argument."""
+    """The disk cache of an entry point whose first argument is a user's operator."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = function.__qualname__
@@ -296,7 +297,7 @@ class OperatorCache(caching._Cache):
         return folder / f"{data.__name__}-{kind.hexdigest()[:16]}.kernel"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """The kernel, or None: then it is compiled."""
+        """The kernel from disk, or None: Numba then compiles it."""
         target_context.refresh()
         data = _data_of(signature)
         file = self._file(data, signature, target_context)
@@ -309,12 +310,12 @@ class OperatorCache(caching._Cache):
             return None
         try:
             return CompileResult._rebuild(target_context, *_Reader(io.BytesIO(content), data).load())
-        except Exception as error:  # truncated, or of another build: pickle may raise anything
+        except Exception as error:  # a truncated file, or another build's: unpickling may raise any exception
             _drop(file, error)
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep a kernel, whole or not at all."""
+        """Write a kernel, if its operator can be identified by content."""
         data = _data_of(signature)
         file = self._file(data, signature, result.target_context)
         if cache_directory() is None:
@@ -326,24 +327,24 @@ class OperatorCache(caching._Cache):
         _keep(file, written.getvalue())
 
     def enable(self) -> None:
-        """Always on."""
+        """Do nothing."""
 
     def disable(self) -> None:
-        """Always on."""
+        """Do nothing."""
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing."""
 
 
 def _data_of(signature: Any) -> type:
-    """The operator's `Omega.Data`."""
+    """The operator's `Omega.Data`, from a kernel's signature."""
     arguments = signature if isinstance(signature, tuple) else signature.args
     kind: type = arguments[0].instance_class
     return kind
 
 
 class _Writer(NumbaPickler):
-    """Leaves out the operator's class, which Python would look for by its name, or copy."""
+    """A pickler that leaves out the operator's class, which Python would look up by name, or copy."""
 
     def __init__(self, file: Any, data: type) -> None:
         super().__init__(file, protocol=4)

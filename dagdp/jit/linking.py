@@ -1,8 +1,8 @@
-"""Functions that only kernels call are handed over as text: LLVM sees a kernel whole, once.
+"""IR linking: LLVM optimises a kernel once, with the text of all functions that it calls.
 
-Numba finishes every function, down to machine code, before it links it into a caller, which is then optimised with
-all it has inlined again. A kernel has a hundred small functions, nested deep: most of the time it took to compile
-went there. This is the one file that reaches into Numba's compiler.
+Numba compiles every function to machine code before it links it into a caller, and optimises the caller again with all
+that was inlined. A kernel has a hundred small functions, nested deep, and most of its compile time went there. Here a
+function that only kernels call stays LLVM text until a kernel is linked. No other file reaches into Numba's compiler.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from numba.core.typed_passes import BaseNativeLowering, NativeLowering, Nopython
 from numba.core.types.misc import unliteral
 from numba.core.untyped_passes import DeadBranchPrune, InlineClosureLikes, IRProcessing
 
-from dagdp.jit.static_branches import Decided
+from dagdp.jit.static_branches import StaticBranches
 
 _serial = itertools.count()
 
 
 def _reached(libraries: list[Any]) -> list[Any]:
-    """The libraries and those that parts among them call, each once, and behind all that call it.
+    """The libraries and all that fragments among them call, each once, behind all its callers.
 
-    LLVM drops what nobody has asked for by the time that it is linked: what is only called later would be missing.
+    LLVM drops a function that has no caller when it is linked. A caller that is linked later would miss it.
     """
     found: dict[Any, None] = {}
     seen = set()
@@ -42,7 +42,7 @@ def _reached(libraries: list[Any]) -> list[Any]:
     def visit(library: Any) -> None:
         if library not in seen:
             seen.add(library)
-            for called in library._linking_libraries if isinstance(library, _Part) else ():
+            for called in library._linking_libraries if isinstance(library, _Fragment) else ():
                 visit(called)
             found[library] = None
 
@@ -52,14 +52,14 @@ def _reached(libraries: list[Any]) -> list[Any]:
 
 
 def _link(module: Any, libraries: list[Any]) -> None:
-    """Link all that is reached into a module."""
+    """Link the libraries, and all that they call, into a module."""
     for library in _reached(libraries):
-        text = library.alone() if isinstance(library, _Part) else library._get_module_for_linking()
+        text = library.alone() if isinstance(library, _Fragment) else library._get_module_for_linking()
         module.link_in(text, preserve=True)
 
 
-class _Part(JITCodeLibrary):
-    """LLVM's text of a function, neither optimised nor made into machine code."""
+class _Fragment(JITCodeLibrary):
+    """A function as LLVM text, neither optimised nor compiled to machine code."""
 
     def add_llvm_module(self, ll_module: Any) -> None:
         self._final_module.link_in(ll_module)
@@ -69,20 +69,20 @@ class _Part(JITCodeLibrary):
         self._finalized = True
 
     def alone(self) -> Any:
-        """Its own text, for a `_Whole`, which looks for the rest itself."""
+        """The function's own text. A `_LinkedKernel` finds its callees itself."""
         return super()._get_module_for_linking()
 
     def _get_module_for_linking(self) -> Any:
-        """With the text of all that it calls, for a library of Numba's own kind."""
+        """The text of the function and of its callees, for a library of Numba's own kind."""
         module = self.alone().clone()
         _link(module, self._linking_libraries)
         return module
 
 
-class _Whole(JITCodeLibrary):
-    """A kernel with its parts, each linked in once, optimised once.
+class _LinkedKernel(JITCodeLibrary):
+    """A kernel and its fragments, each linked once, optimised once.
 
-    Numba optimises twice, the first time to bring references next to each other that cancel out.
+    Numba would optimise twice, the first time to bring pairs of reference counts together that cancel.
     """
 
     def finalize(self) -> None:
@@ -97,26 +97,26 @@ class _Whole(JITCodeLibrary):
             manager.run(self._final_module, builder)
 
 
-# What stands for the machine code that a part does not have: called from Python it raises a TypeError.
-_NOTHING = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
+# Stands for the machine code that a fragment does not have. A call from Python raises a TypeError.
+_NO_CODE = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _PartLowering(BaseNativeLowering):
-    _name = "dagdp_part_lowering"
+class _FragmentLowering(BaseNativeLowering):
+    _name = "dagdp_fragment_lowering"
 
     @property
     def lowering_class(self) -> type[Lower]:
         return Lower
 
     def run_pass(self, state: Any) -> bool:
-        state.library = _Part(state.targetctx.codegen(), f"{state.func_id.func_qualname}.{next(_serial)}")
+        state.library = _Fragment(state.targetctx.codegen(), f"{state.func_id.func_qualname}.{next(_serial)}")
         state.flags.no_compile = True
         super().run_pass(state)
         description = state.cr.fndesc
         name = description.qualname.rpartition(".")[2]
         entry = _dynfunc.make_function(
-            description.lookup_module(), name, "part of a kernel", _NOTHING, state.cr.env, (state.library,)
+            description.lookup_module(), name, "fragment of a kernel", _NO_CODE, state.cr.env, (state.library,)
         )
         state.targetctx.insert_user_function(entry, description, [state.library])
         state.cr = state.cr._replace(cfunc=entry)
@@ -124,20 +124,20 @@ class _PartLowering(BaseNativeLowering):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _WholeLowering(NativeLowering):
-    _name = "dagdp_whole_lowering"
+class _LinkedKernelLowering(NativeLowering):
+    _name = "dagdp_kernel_lowering"
 
     def run_pass(self, state: Any) -> bool:
-        state.library = _Whole(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = _LinkedKernel(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         return bool(super().run_pass(state))
 
 
-class _Remembering:
-    """Numba's typing context, which asks once what an operator or builtin makes of given types.
+class _TypingMemo:
+    """Numba's typing context with a memo of the result types of operators and builtins.
 
-    11,000 questions of a gradient kernel are 800: a tenth of its time. Functions that parts call are asked about anew.
-    What overloads are depends on the flags that they are asked under, and so does what is remembered.
+    A gradient kernel makes 11,000 such requests, of which 800 differ: a tenth of its compile time. Calls of fragments
+    are not memoised. Overloads depend on the compiler flags, so the memo is kept for each set of flags.
     """
 
     under: ClassVar[dict[Any, dict[Any, Any]]] = {}
@@ -161,47 +161,67 @@ class _Remembering:
         return found
 
 
+class _ViewsMayBeReturned:
+    """Numba's target context during type inference, without its rule that no function may return an array.
+
+    The rule holds where references are not counted, since the array's owner could be gone. Kernels return views of
+    memory that their caller owns.
+    """
+
+    enable_nrt = True
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.context, name)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _Inference(NopythonTypeInference):
     _name = "dagdp_inference"
 
     def run_pass(self, state: Any) -> bool:
-        context, state.typingctx = state.typingctx, _Remembering(state.typingctx)
+        contexts = state.typingctx, state.targetctx
+        state.typingctx, state.targetctx = _TypingMemo(state.typingctx), _ViewsMayBeReturned(state.targetctx)
         try:
             return super().run_pass(state)
         finally:
-            state.typingctx = context
+            state.typingctx, state.targetctx = contexts
 
 
 def _lowered_by(state: Any, lowering: type) -> list[Any]:
-    """Numba's own passes but for the last, with `Decided`, and without those that look for expressions of whole arrays
-    and functions within functions: there are none."""
+    """Numba's passes with `StaticBranches` and another lowering.
+
+    Three passes are left out: they look for expressions of whole arrays and for nested functions, which kernels do not
+    have.
+    """
     manager = DefaultPassBuilder.define_nopython_pipeline(state)
     other = {NativeLowering: lowering, NopythonTypeInference: _Inference}
     idle = NopythonRewrites, InlineClosureLikes, DeadBranchPrune
     kept = [(other.get(p, p), why) for p, why in manager.passes if p not in idle]
     begin = [p for p, _ in kept].index(IRProcessing)
-    manager.passes = [*kept[:begin], (Decided, "branches that types decide"), *kept[begin:]]
+    manager.passes = [*kept[:begin], (StaticBranches, "static branch elimination"), *kept[begin:]]
     manager._finalized = False
     manager.finalize()
     return [manager]
 
 
 class PartCompiler(CompilerBase):
-    """For functions that only kernels call."""
+    """The compiler of functions that only kernels call."""
 
     def define_pipelines(self) -> list[Any]:
-        return _lowered_by(self.state, _PartLowering)
+        return _lowered_by(self.state, _FragmentLowering)
 
 
 class WholeCompiler(CompilerBase):
-    """For entry points."""
+    """The compiler of entry points."""
 
     def define_pipelines(self) -> list[Any]:
-        return _lowered_by(self.state, _WholeLowering)
+        return _lowered_by(self.state, _LinkedKernelLowering)
 
     def compile_extra(self, function: Any) -> Any:
-        """Compiled without a look for garbage in between, which takes a sixth of the time."""
+        """Compile with the garbage collector off, which would take a sixth of the time."""
         enabled = gc.isenabled()
         gc.disable()
         try:
@@ -212,8 +232,10 @@ class WholeCompiler(CompilerBase):
 
 
 def _without_clocks(dispatcher: Any) -> Callable[..., Any]:
-    """Numba's `compile`, which sets two clocks for each function: those of all callers, thirty deep, then hear of every
-    lock and pass of the callees. A twentieth of the time of a gradient kernel.
+    """Numba's `compile` without its timers.
+
+    Numba starts two timers for each function, and each pass of a callee notifies the timers of all callers, up to
+    thirty deep. That took a twentieth of the compile time of a gradient kernel.
     """
 
     def compiled(signature: Any) -> Any:
@@ -229,9 +251,9 @@ def _without_clocks(dispatcher: Any) -> Callable[..., Any]:
 
 
 def compiled_once(decorate: Callable[..., Any]) -> Callable[..., Any]:
-    """The decorator, for functions that are compiled once for all literals: f(0), f(1) and f(n) are one.
+    """A decorator like `decorate` whose functions are compiled once for all literals: f(0), f(1) and f(n) share code.
 
-    LLVM sees the numbers anyway where it inlines. Of the 151 functions of a gradient kernel 19 were such doubles.
+    LLVM sees the literals where it inlines. Of the 151 functions of a gradient kernel 19 were such duplicates.
     """
 
     def decorated(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What kernels cannot take from an operator of the user's: which name in which method, in place of Numba's pages."""
+"""The error for a user's operator that Numba cannot compile: it names the method and the name at fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REASON = re.compile(r"Untyped global name.*|Unknown attribute.*|No implementati
 
 
 def foreign(function: Callable[..., Any]) -> dict[str, Any]:
-    """What a function refers to by name beside numbers, texts, `math` and Python's own functions."""
+    """The objects that a function refers to by name, except numbers, strings, `math` and Python's builtins."""
     code, named = function.__code__, dict[str, Any]()
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval in function.__globals__:
@@ -33,9 +33,9 @@ def foreign(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def not_compiled(data: Any, error: Exception) -> OmegaError:
-    """The error for an operator, given as its `Omega.Data`."""
+    """The OmegaError for an operator, given as its `Omega.Data`, that raised `error` in Numba."""
     kind = data.omega
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Numba colours its messages
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Numba's messages have colour codes
     reasons = [*text.splitlines()[:1], *_REASON.findall(text)]
     used = [
         f"{kind.__name__}.{name} refers to {', '.join(sorted(names))}"

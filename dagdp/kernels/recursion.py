@@ -1,17 +1,16 @@
-"""The recursion at a node, as scalar steps: the one text of the mathematics that every schedule loops over.
+"""The recursion at a node, as scalar steps: the text of the mathematics that schedules loop over.
 
-A schedule decides who visits which node when and in how many lanes at once; it contains no formula.
-Letters are the paper's (docs/maths.md): x_e = θ_e + v_j for an edge from parent j to child i.
+A schedule decides which lanes visit which node when. Letters are the paper's (docs/maths.md): x_e = θ_e + v_j for an
+edge from parent j to child i.
 
-v is a double-length number hi + lo, because a float32 value of a long path (10^4 at γ = 1, 10^6 at
-γ = 0.01) is rounded more coarsely than the weights that hang on its differences can stand. What a node
-keeps is v and one number κ = Σ_e ω*(y_e - a) = (v - m)/γ - a, and every local weight comes back as
-link((x_e - v_i)/γ + κ_i): nothing is stored on an edge. (But see kept.py, where the gradient has room for q.)
+v is a double-length number hi + lo. A float32 value of a long path (10^4 at γ = 1, 10^6 at γ = 0.01) is rounded too
+coarsely for weights, which depend on differences of values. A node keeps v and one number κ = Σ_e ω*(y_e - a) =
+(v - m)/γ - a, and a local weight is recomputed as link((x_e - v_i)/γ + κ_i). No number is stored on an edge, except
+where the gradient has memory for it (cpu/special/stored_weights.py).
 
-Infinities: an edge of weight -inf has weight 0; a node with only such edges has v = -inf and weights 0.
-An entry out of range is read as +inf, and so is v of every node that it reaches over edges that are not forbidden.
-All fall out of one rule: a y that is not finite is no edge. (link(-inf) = 0 for the closed form, which does
-without the question in the forward pass.)
+Infinities: an edge of potential -inf has weight 0. A node with such edges alone has v = -inf and weights 0. An entry
+out of range is read as +inf, and v of every node that it reaches over allowed edges is +inf. All this follows from one
+rule: a y that is not finite is no edge. The closed form needs no test for it in the forward pass, as link(-inf) = 0.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ def two_sum(a: Any, b: Any) -> Any:
 
 @point
 def enter(theta: Any, v_hi: Any, v_lo: Any) -> Any:
-    """x_e = θ_e + v_j, the one place where it is formed; lo is finite."""
+    """x_e = θ_e + v_j as (hi, lo); lo is finite. No other function forms x_e."""
     hi, lo = two_sum(theta, v_hi)
     return hi, (lo + v_lo if hi - hi == 0.0 else 0.0)
 
 
 @point
 def exceeds(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any) -> Any:
-    """x > m for double-length numbers, whose difference is 0 only if they are equal; false where both are -inf."""
+    """x > m for double-length numbers, whose difference is 0 only if they are equal; false if both are -inf."""
     return (x_hi - m_hi) + (x_lo - m_lo) > 0.0
 
 
 @point
 def anchor(m_hi: Any) -> Any:
-    """What scores are compared with: the maximum, or 0 where all of them are -inf."""
+    """The maximum of the scores, or 0 where all of them are -inf."""
     return m_hi if m_hi - m_hi == 0.0 else 0.0
 
 
@@ -63,20 +62,20 @@ def difference(j_hi: Any, i_hi: Any) -> Any:
 
 @point
 def join(hi: Any, lo: Any, potential: Any) -> Any:
-    """That difference with a potential added, of the edge or of its child."""
+    """(hi, lo) plus a potential of the edge or of its child."""
     total, rest = two_sum(hi, potential)
     return total, lo + rest
 
 
 @point
 def rejoined(hi: Any, lo: Any, j_lo: Any, i_lo: Any, rate: Any) -> Any:
-    """(x_e - v_i)/γ from that difference and the low parts of v; not finite where x_e or v_i is infinite."""
+    """(x_e - v_i)/γ from `join` and the low parts of v; not finite where x_e or v_i is infinite."""
     return (hi + (lo + (j_lo - i_lo))) * rate
 
 
 @point
 def argument(omega: Any, y: Any, slot: Any, shift: Any) -> Any:
-    """What link is asked at. For HardMax, shift holds the place of the chosen edge among its siblings."""
+    """The argument of link. For HardMax, shift is the place of the chosen edge among its siblings."""
     if first_only(omega):
         return 0.0 if slot == shift else -1.0
     return y + shift
@@ -84,7 +83,7 @@ def argument(omega: Any, y: Any, slot: Any, shift: Any) -> Any:
 
 @point
 def present(u: Any, q: Any) -> Any:
-    """q, or 0 where u is not finite: there is no edge."""
+    """q, or 0 where u is not finite, since there is no edge."""
     return q if u - u == 0.0 else 0.0
 
 
@@ -101,14 +100,14 @@ def curvature(omega: Any, u: Any) -> Any:
 
 
 @point
-def keepable(u: Any) -> Any:
-    """u where 0 is kept for edges that there are none of: u = 0 as a number below it, whose weight is as exact a 0."""
+def storable(u: Any) -> Any:
+    """u with 0 replaced by -1e-37, whose weight is equal: a stored 0 stands for "no edge"."""
     return u if u != 0.0 else -1e-37
 
 
 @point
-def where_kept(u: Any, q: Any) -> Any:
-    """q, or s, of what was kept as u; 0 where nothing was."""
+def where_stored(u: Any, q: Any) -> Any:
+    """q, or s, of a stored u; 0 where there is no edge."""
     return q if u != 0.0 else 0.0
 
 
@@ -120,19 +119,19 @@ def energy(omega: Any, u: Any) -> Any:
 
 @point
 def newton_step(total: Any, bend: Any) -> Any:
-    """How far τ/γ moves towards Σ q = 1; 0 at a node that no edge reaches (no curvature).
+    """Newton's step of τ/γ towards Σ q = 1; 0 at a node that no edge reaches (no curvature).
 
-    τ climbs from below. A step back is never larger than what rounding left of the last climb, and it has to be taken:
-    weights that always sum to less than 1 lose flow at every node of a path.
+    τ rises from below. A negative step is no larger than the rounding error of the last rise, and it is taken: weights
+    whose sums are all below 1 would lose flow at every node of a path.
     """
     return (total - 1.0) / bend if bend > 0.0 else 0.0
 
 
 @point
 def node_value(c_hi: Any, m_hi: Any, m_lo: Any, a: Any, kappa: Any, gamma: Any) -> Any:
-    """v_i = c_i + m_i + γ(a_i + κ_i), c_i the potentials that all edges into i share, as (hi, lo); lo is finite.
+    """v_i = c_i + m_i + γ(a_i + κ_i) as (hi, lo), c_i being the potentials that all edges into i share; lo is finite.
 
-    Of an infinity and its opposite, -inf: a forbidden node is reached by nothing.
+    The sum of an infinity and its opposite is -inf, since no path reaches a forbidden node.
     """
     hi, lo = two_sum(c_hi, m_hi)
     total, rest = two_sum(hi, lo + (m_lo + gamma * (a + kappa)))
@@ -155,11 +154,11 @@ def weight_tangent(s: Any, x_dot: Any, c: Any, rate: Any) -> Any:
 
 @point
 def flow(q: Any, e_bar: Any) -> Any:
-    """e_e = q_e ē_i, with q unread where no flow arrives: beyond a sample's end anything may stand."""
+    """e_e = q_e ē_i; 0 where ē is 0, since q may be NaN beyond a sample's end."""
     return q * e_bar if e_bar != 0.0 else 0.0
 
 
 @point
 def flow_tangent(q: Any, q_dot: Any, e_bar: Any, e_bar_dot: Any) -> Any:
-    """ė_e = q̇_e ē_i + q_e ē̇_i, likewise."""
+    """ė_e = q̇_e ē_i + q_e ē̇_i, with 0 for a term whose ē, or ē̇, is 0."""
     return (q_dot * e_bar if e_bar != 0.0 else 0.0) + (q * e_bar_dot if e_bar_dot != 0.0 else 0.0)

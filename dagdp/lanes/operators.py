@@ -1,8 +1,8 @@
 """Gives an operator's NamedTuple its methods inside compiled code, from the text in `dagdp.omega`.
 
-Every kernel is specialised by the operator's type alone, so gamma and alpha stay data. CPU kernels call with
-rows of lanes: then the text is rewritten for them, and the name `math` in it means LANE_MATH. On CUDA it stays
-Python's `math`, which Numba maps to the device library; under the simulator nothing is compiled at all.
+A kernel is specialised by the operator's type alone, so gamma and alpha stay data. CPU kernels pass rows of lanes: the
+text is then rewritten, and its `math` means LANE_MATH. On CUDA `math` stays Python's, which Numba maps to the device
+library. The simulator compiles nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba.extending import overload, overload_method
 
 from dagdp.jit.decorators import POINT_OPTIONS, inner
 from dagdp.jit.operator_errors import foreign
-from dagdp.jit.static_branches import fact
+from dagdp.jit.static_branches import static_predicate
 from dagdp.lanes.exp_log import LANE_MATH
 from dagdp.lanes.rewrite import narrow, on_lanes, real_of, with_helpers
 from dagdp.lanes.rows import Lanes, each_pair
@@ -36,7 +36,7 @@ def conjugate(omega: Any, y: Any) -> Any:
 
 
 def _typer_of(name: str) -> Any:
-    """Finds the operator's text by the type of its NamedTuple."""
+    """Numba's typer of a method, which finds the operator's text by the type of its NamedTuple."""
 
     def typer(self: Any, y: Any) -> Any:
         owner = getattr(getattr(self, "instance_class", None), "omega", None)
@@ -51,13 +51,14 @@ def _typer_of(name: str) -> Any:
                 return narrow(on_lanes(method, LANE_MATH), real)
         except (OSError, TypeError):  # no source text, or `if` blocks
             pass
-        scalar = inner(with_helpers(method, real, inner))  # functions of NumPy and of the user's: right, but slower
+        # a text that cannot be rewritten runs lane by lane: right, but slower
+        scalar = inner(with_helpers(method, real, inner))
         return lambda self, y: each_pair(scalar, self, y)
 
     return typer
 
 
-# The recursion calls functions, since numba-cuda knows no methods of a NamedTuple that are declared here; an
+# The recursion calls functions, since numba-cuda does not know methods of a NamedTuple that are declared here. An
 # operator's own text may call its methods.
 for _function in (link, slope, conjugate):
     _typer = _typer_of(_function.__name__)
@@ -69,32 +70,32 @@ for _function in (link, slope, conjugate):
 
 
 def first_only(omega: Any) -> bool:
-    """Whether the operator is the hard maximum, whose weight asks for an edge's place and not its score."""
+    """True for the hard maximum, whose weight depends on an edge's place among its siblings and not on its score."""
     return bool(omega.omega.solver == "first")
 
 
 def exponential(omega: Any) -> bool:
-    """Whether the operator has the closed form: its conjugate is its link, so that κ = Σ q = 1 at every node."""
+    """True for operators with the closed form: their conjugate is their link, so that κ = Σ q = 1 at every node."""
     return bool(omega.omega.solver == "exponential")
 
 
-@fact(exponential)
+@static_predicate(exponential)
 def _exponential(omega: Any) -> bool:
     return bool(omega.instance_class.omega.solver == "exponential")
 
 
-@fact(first_only)
+@static_predicate(first_only)
 def _first_only(omega: Any) -> bool:
     return bool(omega.instance_class.omega.solver == "first")
 
 
-def _declare(question: Any, answer: Any) -> None:
-    """For compilers that are not ours (numba-cuda's), which drop no branch and have to type the question."""
+def _declare(predicate: Any, answer: Any) -> None:
+    """Type a static predicate for other compilers (numba-cuda's), which drop no branch."""
 
-    @overload(question, strict=False, target="generic")
+    @overload(predicate, strict=False, target="generic")
     def typed(omega: Any) -> Any:
-        known = answer(omega)
-        return lambda omega: known
+        value = answer(omega)
+        return lambda omega: value
 
 
 _declare(exponential, _exponential)

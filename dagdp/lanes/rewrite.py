@@ -1,8 +1,8 @@
-"""From the one scalar text of a formula to what a kernel compiles: literals narrowed, choices made for all lanes.
+"""Rewrites the scalar text of a formula for a kernel: literals take the kernel's dtype, branches become selections.
 
-A *point* function is plain scalar Python that any target can take: CUDA threads, the simulator, Python itself.
-Called with lanes from a CPU kernel it is compiled from a rewritten text, in which `a if test else b` takes both
-sides and chooses lane by lane, and `math` means functions of lanes.
+A *point* function is plain scalar Python for any target: CUDA threads, the simulator, Python itself. A CPU kernel that
+calls it with lanes compiles a rewritten text, in which `a if test else b` evaluates both sides and selects lane by
+lane, and `math` names functions of lanes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dagdp.lanes.rows import Lanes, select
 
 
 def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
-    """`function` with its numeric literals as `real` scalars.
+    """`function` with its numeric literals as scalars of the type `real`.
 
-    Numba types a bare 0.5 as float64, which would widen every float32 expression it touches.
+    Numba types a bare 0.5 as float64, which would widen every float32 expression around it.
     """
     assert isinstance(function, FunctionType)
     code: CodeType = function.__code__
@@ -39,14 +39,14 @@ def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
         function.__defaults__,
         function.__closure__,
     )
-    made.__module__ = __name__  # a kernel on disk names it, and another process may not have the user's
+    made.__module__ = __name__  # a kernel on disk names this module; another process may not have the user's
     return made
 
 
 def with_helpers(function: Any, real: Any, compiled: Callable[[Any], Any], within: tuple[Any, ...] = ()) -> Any:
-    """`function` narrowed, and with it the functions of the user's own that it calls, which are `compiled`.
+    """`function` narrowed, with the user's functions that it calls narrowed and compiled by `compiled`.
 
-    One that calls itself is left as it is.
+    A function that calls itself stays as it is.
     """
     helpers = {
         name: compiled(with_helpers(value, real, compiled, (*within, function)))
@@ -99,12 +99,12 @@ def on_lanes(function: Callable[..., Any], lane_math: Any = None) -> FunctionTyp
 
 
 def _branches(node: ast.AST) -> bool:
-    """A loop, or an `if` that asks more than a yes or no known when a kernel is compiled (`if first_only(omega):`)."""
+    """True for a loop, and for an `if` whose test is no call of a static predicate such as `first_only(omega)`."""
     return isinstance(node, ast.For | ast.While) or (isinstance(node, ast.If) and not isinstance(node.test, ast.Call))
 
 
 class _Choices(ast.NodeTransformer):
-    """Conditional expressions become `_select`, and/or become &, |: nothing is skipped, in any lane."""
+    """Conditional expressions become `_select`; and, or become &, |. Both operands are evaluated in every lane."""
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         self.generic_visit(node)
@@ -127,7 +127,7 @@ class _Choices(ast.NodeTransformer):
 
 
 def point(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Declare scalar text: called from Python it runs as written, from a kernel it is compiled inline."""
+    """Declare scalar text: Python runs it as written, and a kernel compiles it inline."""
 
     def typer(*arguments: Any) -> FunctionType:
         lanes = any(isinstance(argument, Lanes) for argument in arguments)

@@ -1,10 +1,9 @@
-"""A row of lanes as one value: 64 bytes of samples, or of neighbouring nodes, in one vector of LLVM.
+"""A row of lanes as one value: 64 bytes of numbers in one LLVM vector.
 
-Kernels compute on `Lanes` (16 float32 or 8 float64) as on a scalar: arithmetic and comparisons are LLVM's on
-the whole vector, a comparison gives a `Mask`, and `select` is the conditional expression. So a row needs no
-loop that LLVM would have to vectorise, with remainders and checks for overlap, and stays in registers from
-its load to its store. Formulas are written for scalars (recursion.py, omega.py); `jit.point` turns their
-conditional expressions into `select` where lanes come in.
+Kernels compute on `Lanes` (16 float32 or 8 float64) as on a scalar. Arithmetic and comparisons act on the whole
+vector, a comparison gives a `Mask`, and `select` is the conditional expression. A row needs no loop that LLVM would
+have to vectorise, with remainders and tests for overlap, and it stays in registers from its load to its store.
+Formulas are written for scalars; `rewrite.point` turns their conditional expressions into `select` for lanes.
 """
 
 from __future__ import annotations
@@ -19,9 +18,11 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from dagdp.jit.bounds import check_range
 from dagdp.jit.decorators import FASTMATH
 
-ROW_BYTES = 64
+ROW_BYTES = 64  # a cache line
+
 I32 = ir.IntType(32)
 
 
@@ -55,8 +56,8 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.count))
 
 
-def splat(builder: Any, scalar: Any, count: int) -> Any:
-    """A vector of one number."""
+def broadcast(builder: Any, scalar: Any, count: int) -> Any:
+    """An LLVM vector that repeats one number."""
     vector = ir.VectorType(scalar.type, count)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(I32, 0))
     zeros = ir.Constant(ir.VectorType(I32, count), None)
@@ -64,19 +65,19 @@ def splat(builder: Any, scalar: Any, count: int) -> Any:
 
 
 def as_lanes(context: Any, builder: Any, value: Any, kind: Any, row: Lanes) -> Any:
-    """A number next to lanes stands for a row of it."""
+    """The value as a vector; a number beside lanes stands for a row of it."""
     if isinstance(kind, Lanes):
         return value
-    return splat(builder, context.cast(builder, value, kind, row.dtype), row.count)
+    return broadcast(builder, context.cast(builder, value, kind, row.dtype), row.count)
 
 
 def row_type(*kinds: Any) -> Lanes | None:
-    """The lanes among the types, if any."""
+    """The first type of lanes among the types, or None."""
     return next((kind for kind in kinds if isinstance(kind, Lanes)), None)
 
 
 def _operation(function: Callable[..., Any], emit: Callable[..., Any], result: Callable[[Lanes], Any]) -> None:
-    """One operator of Python on lanes, or on lanes and a number."""
+    """Declare an operator of Python for lanes, and for lanes and a number."""
 
     @infer_global(function)
     class Typing(AbstractTemplate):
@@ -150,7 +151,7 @@ _logic(operator.or_, "or_")
 
 @intrinsic
 def select(typing: Any, mask: Any, yes: Any, no: Any) -> Any:
-    """`yes if mask else no`, lane by lane; numbers stand for rows. Also of scalars, where the mask is one."""
+    """`yes if mask else no`, lane by lane. A number stands for a row of it; a scalar mask chooses between scalars."""
     row = row_type(yes, no)
     if isinstance(mask, types.Boolean) and row is None:
         return yes(mask, yes, yes), lambda c, b, sig, a: b.select(a[0], a[1], a[2])
@@ -164,22 +165,20 @@ def select(typing: Any, mask: Any, yes: Any, no: Any) -> Any:
     return row(mask, yes, no), generate
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    source = context.make_array(kind)(context, builder, array)
-    return builder.gep(source.data, [index])
-
-
-def _vector_pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def _vector_pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any, what: str) -> Any:
+    """A pointer to the row at an index; `what` names the access, for the checked build."""
     vector = context.get_value_type(Lanes(kind.dtype))
-    return builder.bitcast(_pointer(context, builder, kind, array, index), vector.as_pointer())
+    source = context.make_array(kind)(context, builder, array)
+    check_range(context, builder, kind, source, index, vector.count, what)
+    return builder.bitcast(builder.gep(source.data, [index]), vector.as_pointer())
 
 
 @intrinsic
 def load(typing: Any, array: Any, at: Any) -> Any:
-    """The row array[at : at + count]."""
+    """The row array[at : at + width]."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-        value = builder.load(_vector_pointer(context, builder, sig.args[0], *given))
+        value = builder.load(_vector_pointer(context, builder, sig.args[0], given[0], given[1], "load"))
         value.align = sig.args[0].dtype.bitwidth // 8
         return value
 
@@ -188,10 +187,10 @@ def load(typing: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, at: Any, row: Any) -> Any:
-    """array[at : at + count] = row."""
+    """array[at : at + width] = row."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-        pointer = _vector_pointer(context, builder, sig.args[0], *given[:2])
+        pointer = _vector_pointer(context, builder, sig.args[0], given[0], given[1], "store")
         builder.store(given[2], pointer).align = sig.args[0].dtype.bitwidth // 8
         return context.get_dummy_value()
 
@@ -199,19 +198,19 @@ def store(typing: Any, array: Any, at: Any, row: Any) -> Any:
 
 
 @intrinsic
-def row_of(typing: Any, array: Any, number: Any) -> Any:
-    """A row of one number, in the array's type."""
+def splat(typing: Any, array: Any, number: Any) -> Any:
+    """A row of one number, of the array's dtype."""
     row = Lanes(array.dtype)
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-        return splat(builder, context.cast(builder, given[1], sig.args[1], row.dtype), row.count)
+        return broadcast(builder, context.cast(builder, given[1], sig.args[1], row.dtype), row.count)
 
     return row(array, number), generate
 
 
 @intrinsic
 def first_lanes_or(typing: Any, row: Any, n: Any, rest: Any) -> Any:
-    """The first n lanes, and `rest` (a row, or a number) in the others."""
+    """The first n lanes of a row, and those of `rest` (a row or a number) behind them."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
         others = as_lanes(context, builder, given[2], sig.args[2], sig.args[0])
@@ -222,7 +221,7 @@ def first_lanes_or(typing: Any, row: Any, n: Any, rest: Any) -> Any:
 
 @intrinsic
 def first_lanes(typing: Any, row: Any, n: Any) -> Any:
-    """The first n lanes, and 0 in the others."""
+    """The first n lanes of a row, and 0 behind them."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
         nothing = ir.Constant(given[0].type, None)
@@ -234,7 +233,7 @@ def first_lanes(typing: Any, row: Any, n: Any) -> Any:
 def _before(builder: Any, n: Any, count: int) -> Any:
     """The mask of the first n lanes."""
     places = ir.Constant(ir.VectorType(I32, count), list(range(count)))
-    return builder.icmp_signed("<", places, splat(builder, builder.trunc(n, I32), count))
+    return builder.icmp_signed("<", places, broadcast(builder, builder.trunc(n, I32), count))
 
 
 @intrinsic
@@ -260,8 +259,8 @@ def any_lane(typing: Any, mask: Any) -> Any:
 
 
 @intrinsic
-def total(typing: Any, row: Any) -> Any:
-    """The sum of the lanes, by halves: always in the same order."""
+def sum_lanes(typing: Any, row: Any) -> Any:
+    """The sum of the lanes, by halves: the order of additions is fixed."""
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
         value, size = given[0], sig.args[0].count
@@ -275,8 +274,8 @@ def total(typing: Any, row: Any) -> Any:
 
 
 @intrinsic
-def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """a·b + c with one rounding; numbers stand for rows."""
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a·b + c with one rounding. A number stands for a row of it."""
     row = row_type(a, b, c)
     assert row is not None
 
@@ -290,9 +289,11 @@ def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
-def rounded(typing: Any, row: Any) -> Any:
-    """The row, a product, say, that LLVM may not fuse with what it is added to: a sum then has the same bits wherever
-    it is taken."""
+def fenced(typing: Any, row: Any) -> Any:
+    """The row behind an arithmetic fence: LLVM may not contract a product into an FMA with a later addition.
+
+    A sum then has fixed bits, however a level falls into rows.
+    """
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
         kind = given[0].type
@@ -348,7 +349,7 @@ def split_exponent(typing: Any, z: Any) -> Any:
 
 @intrinsic
 def each_lane(typing: Any, function: Any, x: Any) -> Any:
-    """function(lane) for each lane: for what has no vector form."""
+    """function(lane) for each lane, where there is no vector form."""
     return _lane_by_lane(typing, function, x)
 
 
@@ -359,7 +360,7 @@ def each_pair(typing: Any, function: Any, x: Any, y: Any) -> Any:
 
 
 def _lane_by_lane(typing: Any, function: Any, *kinds: Any) -> Any:
-    """What is no row is handed to every call as it is."""
+    """A row of function(lane, ...); a number is passed to each call."""
     row = row_type(*kinds)
     assert row is not None
     scalar = row.dtype
@@ -389,3 +390,31 @@ def square_root(typing: Any, row: Any) -> Any:
         return builder.call(cgutils.get_or_insert_function(builder.module, what, name), [given[0]])
 
     return row(row), generate
+
+
+@intrinsic
+def sum_lanes_of_four(typing: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """The sums of the lanes of four rows, with the bits of `sum_lanes`; the halves of different rows share vectors."""
+
+    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
+        rows, width = list(given), sig.args[0].count
+        while width > 1:
+            width //= 2
+            made = []
+            for k in range(0, len(rows), 2):
+                first, second = rows[k], rows[min(k + 1, len(rows) - 1)]
+                lanes = first.type.count * (1 if first is second else 2)
+                low, high = (
+                    ir.Constant(
+                        ir.VectorType(I32, lanes // 2),
+                        [begin + lane for begin in range(half, lanes, 2 * width) for lane in range(width)],
+                    )
+                    for half in (0, width)
+                )
+                halves = (builder.shuffle_vector(first, second, mask) for mask in (low, high))
+                made.append(builder.fadd(*halves))
+            rows = made
+        sums = [builder.extract_element(rows[0], ir.Constant(I32, n)) for n in range(4)]
+        return context.make_tuple(builder, sig.return_type, sums)
+
+    return types.UniTuple(a.dtype, 4)(a, b, c, d), generate

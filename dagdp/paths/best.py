@@ -18,7 +18,7 @@ from dagdp.compiled.dag import SMALL, CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import for_each_graph
 from dagdp.errors import InputError
-from dagdp.jit.decorators import counted, helper
+from dagdp.jit.decorators import allocating, helper
 from dagdp.kernels.recursion import exceeds
 from dagdp.paths.batch import best_paths
 from dagdp.paths.plain import Plain, Question, ask
@@ -109,7 +109,7 @@ def _wiring(known: Plain) -> tuple[Any, ...]:
     return known.order, first, known.in_ptr, known.in_edges, known.parents
 
 
-@counted
+@allocating
 def _possible(weights: Any, e: int) -> bool:
     loose, shared = weights
     return (loose.shape[0] == 0 or loose[e] > -np.inf) and (shared.shape[0] == 0 or shared[e] > -np.inf)
@@ -131,7 +131,7 @@ def _count(wiring: Any, weights: Any, end: int) -> Any:
     return count[end]
 
 
-@counted
+@allocating
 def _better(keys: Any, a: int, b: int) -> bool:
     """Whether the candidate at place a comes before the one at b: higher, or equal and earlier in the user's order."""
     hi, lo = keys
@@ -140,7 +140,7 @@ def _better(keys: Any, a: int, b: int) -> bool:
     return a < b and not exceeds(hi[b], lo[b], hi[a], lo[a])
 
 
-@counted
+@allocating
 def _push(heap: Any, base: int, size: int, keys: Any, place: int) -> None:
     """Add a place to the heap at heap[base : base + size]."""
     at = size
@@ -153,7 +153,7 @@ def _push(heap: Any, base: int, size: int, keys: Any, place: int) -> None:
         at = up
 
 
-@counted
+@allocating
 def _pop(heap: Any, base: int, size: int, keys: Any) -> int:
     """Take the best place off the heap at heap[base : base + size]."""
     top = heap[base]
@@ -170,7 +170,7 @@ def _pop(heap: Any, base: int, size: int, keys: Any) -> int:
     return top
 
 
-@counted
+@allocating
 def _first_paths(wiring: Any, weights: Any, score: Any, place: Any, before: Any) -> None:
     """Entry number `node` is the best path to the node: its score, the place of its last edge, the entry before."""
     order, first, in_ptr, in_edges, parents = wiring
@@ -189,7 +189,7 @@ def _first_paths(wiring: Any, weights: Any, score: Any, place: Any, before: Any)
             score_hi[node], score_lo[node] = arrived(weights, in_edges[place[node]], m_hi, m_lo)
 
 
-@counted
+@allocating
 def _grown(array: Any, size: int) -> Any:
     """The array itself, or a copy with room for `size` entries and as many again."""
     if array.shape[0] >= size:
@@ -199,7 +199,7 @@ def _grown(array: Any, size: int) -> Any:
     return made
 
 
-@counted
+@allocating
 def _open(base: int, stop: int, taken: int, wiring: Any, weights: Any, score: Any, queue: Any) -> int:
     """Fill a node's heap with the best path over each edge but the one at place `taken`; the heap's size."""
     heap, keys, source = queue
@@ -215,7 +215,7 @@ def _open(base: int, stop: int, taken: int, wiring: Any, weights: Any, score: An
     return size
 
 
-@counted
+@allocating
 def _trace(entry: int, place: Any, before: Any, in_edges: Any, edges: Any) -> None:
     """Write the edges of an entry's path from its start on."""
     length = 0

@@ -70,8 +70,8 @@ def _check(
         return int(edges[place][0])
 
     refuse((edges < -1) | (edges >= known.edges), lambda p: f"is {edges[p]}; expected an edge, 0 to {known.edges - 1}")
-    behind = np.arange(edges.shape[-1]) >= lengths[..., None]
-    refuse((edges >= 0) & behind, lambda p: f"is {edges[p]}, behind a -1; expected -1 behind the last edge only")
+    offset_view = np.arange(edges.shape[-1]) >= lengths[..., None]
+    refuse((edges >= 0) & offset_view, lambda p: f"is {edges[p]}, behind a -1; expected -1 behind the last edge only")
     torn = (edges[..., 1:] >= 0) & (known.children[edges[..., :-1]] != known.parents[edges[..., 1:]])
 
     def tear(place: tuple[int, ...]) -> str:

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.jit.decorators import counted, helper
+from dagdp.jit.decorators import allocating, helper
 from dagdp.kernels.recursion import enter, node_value
 from dagdp.paths.plain import Question
 
 
-@counted
+@allocating
 def entered(weights: Any, e: int, hi: float, lo: float) -> Any:
     """x_e, by which the edges into a node are compared: v of the parent and the potentials of the edge's own."""
     loose = weights[0]
     return enter(loose[e] if loose.shape[0] > 0 else 0.0, hi, lo)
 
 
-@counted
+@allocating
 def arrived(weights: Any, e: int, hi: float, lo: float) -> Any:
     """v of a node that is reached over e: x_e and the potentials that all edges into the node share."""
     shared = weights[1]
@@ -66,9 +66,9 @@ def _read(question: Question, edges: NDArray[np.int64]) -> tuple[NDArray[np.floa
     """The weights that kernels add edge by edge, and node by node, of the edges of paths [items, m, longest]."""
     dag, nothing = question.dag, np.empty((*edges.shape[:-1], 0))
     parts = [nothing, nothing]
-    behind = np.full(question.plain.parents.size - question.plain.edges + 1, -1)  # edges into the joint, and -1
+    offset_view = np.full(question.plain.parents.size - question.plain.edges + 1, -1)  # edges into the joint, and -1
     for k, (potential, block) in enumerate(zip(dag.potentials, question.blocks, strict=True)):
-        entry = np.concatenate([potential.index, behind])[edges]
+        entry = np.concatenate([potential.index, offset_view])[edges]
         item = np.arange(len(edges))[:, None, None] if block.shape[0] != 1 else 0
         read = np.where(entry >= 0, block[item, np.maximum(entry, 0)].astype(np.float64), 0.0) * question.sign
         kind = int(k in dag.hoisted)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from dagdp.jit.decorators import Kernel, helper, inlined
-from dagdp.kernels.cpu.row_max import climb, maximum, row_weight, settle, solve
+from dagdp.kernels.cpu.row_max import finish_solution, improve, maximum, row_weight, solve
 from dagdp.kernels.recursion import anchor, enter, exceeds, node_value
 from dagdp.lanes.exp_log import log
 from dagdp.lanes.operators import first_only
-from dagdp.lanes.rows import load, row_of, select, store
-from dagdp.lanes.views import part
+from dagdp.lanes.rows import load, select, splat, store
+from dagdp.lanes.views import view
 
 ROW = 8  # samples: a row of float64
 
@@ -58,7 +58,7 @@ def entered_row(wires, p, table, v_hi, v_lo):
     at = np.int64(wires[1][p]) * ROW
     v = load(v_hi, at)
     hi, lo = enter(gathered(wires[3], p, table), v, load(v_lo, at))
-    return select(v > -np.inf, hi, row_of(v_hi, -np.inf)), lo
+    return select(v > -np.inf, hi, splat(v_hi, -np.inf)), lo
 
 
 @helper
@@ -75,15 +75,15 @@ def highest(wires, table, last, v_hi, v_lo, choice):
         at = node * ROW
         if ptr[node] == ptr[node + 1]:
             begun(node, last, v_hi)
-            store(v_lo, at, row_of(v_lo, 0))
-            store(choice, at, row_of(choice, -1))
+            store(v_lo, at, splat(v_lo, 0))
+            store(choice, at, splat(choice, -1))
         else:
-            m_hi, m_lo, taken = row_of(v_hi, -np.inf), row_of(v_hi, 0), row_of(choice, -1)
+            m_hi, m_lo, taken = splat(v_hi, -np.inf), splat(v_hi, 0), splat(choice, -1)
             for p in range(ptr[node], ptr[node + 1]):
                 hi, lo = entered_row(wires, p, table, v_hi, v_lo)
                 larger = exceeds(hi, lo, m_hi, m_lo)
                 m_hi, m_lo = select(larger, hi, m_hi), select(larger, lo, m_lo)
-                taken = select(larger, row_of(choice, p - ptr[node]), taken)
+                taken = select(larger, splat(choice, p - ptr[node]), taken)
             hi, lo = node_value(gathered(wires[4], node, table), m_hi, m_lo, 0.0, 0.0, 0.0)
             store(v_hi, at, hi)
             store(v_lo, at, lo)
@@ -118,8 +118,8 @@ def _smoothed(omega, wires, table, last, v_hi, v_lo, surprise, places, room):
     places: 0, 8, 16 and so on, for each of the most edges into a node. room: three rows for each of them, and 2 more.
     """
     ptr, whole = wires[0], places.shape[0] * ROW
-    x_hi, x_lo, y = part(room, 0, whole), part(room, whole, whole), part(room, 2 * whole, whole)
-    desk = part(room, 3 * whole, 2 * ROW)
+    x_hi, x_lo, y = view(room, 0, whole), view(room, whole, whole), view(room, 2 * whole, whole)
+    desk = view(room, 3 * whole, 2 * ROW)
     somewhere = False
     for b in range(ROW):
         somewhere |= last[b] >= 0
@@ -128,9 +128,9 @@ def _smoothed(omega, wires, table, last, v_hi, v_lo, surprise, places, room):
         base, depth = np.int64(ptr[node]), np.int64(ptr[node + 1]) - np.int64(ptr[node])
         if depth == 0:
             begun(node, last, v_hi)
-            store(v_lo, at, row_of(v_lo, 0))
+            store(v_lo, at, splat(v_lo, 0))
             if surprise.shape[0] > 0:
-                store(surprise, at, row_of(surprise, 0))
+                store(surprise, at, splat(surprise, 0))
         else:
             for d in range(depth):
                 hi, lo = entered_row(wires, base + d, table, v_hi, v_lo)
@@ -140,19 +140,19 @@ def _smoothed(omega, wires, table, last, v_hi, v_lo, surprise, places, room):
             found, energy = solve(omega, x_hi, x_lo, places, depth, anchor(m_hi), m_lo, y)
             store(desk, 0, found)
             store(desk, ROW, energy)
-            climb(omega, depth, 1, y, desk, 2 * ROW)
-            turn, shift, energy = settle(omega, load(desk, 0), load(desk, ROW), y)
+            improve(omega, depth, 1, y, desk, 2 * ROW)
+            turn, shift, energy = finish_solution(omega, load(desk, 0), load(desk, ROW), y)
             gamma = 0.0 if first_only(omega) else omega.gamma
             hi, lo = node_value(gathered(wires[4], node, table), m_hi, m_lo, -shift, energy, gamma)
             store(v_hi, at, hi)
             store(v_lo, at, lo)
             if surprise.shape[0] > 0:
-                total = row_of(v_hi, 0)
+                total = splat(v_hi, 0)
                 for d in range(depth):
                     q, _ = row_weight(omega, y, d, turn)
                     some = load(surprise, np.int64(wires[1][base + d]) * ROW)
-                    sure = select(q > 0.0, q, row_of(v_hi, 1))
-                    total = total + select(q > 0.0, q * (some - log(sure)), row_of(v_hi, 0))
+                    sure = select(q > 0.0, q, splat(v_hi, 1))
+                    total = total + select(q > 0.0, q * (some - log(sure)), splat(v_hi, 0))
                 store(surprise, at, total)
         if somewhere:
             begun_here(node, last, v_hi, v_lo)
@@ -160,7 +160,7 @@ def _smoothed(omega, wires, table, last, v_hi, v_lo, surprise, places, room):
 
 # Kernels for a user's operator are found on disk by this name, in a folder that goes by the sources of kernels alone.
 _smoothed.__qualname__ += hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-smoothed = Kernel(_smoothed, 0)
+smoothed = Kernel(_smoothed)
 
 
 @helper

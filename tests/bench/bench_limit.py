@@ -32,7 +32,7 @@ from dagdp import CompiledDAG, Graph
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.lanes.exp_log import exp
 from dagdp.lanes.rows import load, store
-from dagdp.lanes.views import row_length
+from dagdp.lanes.views import width
 
 FAR = 1 << 28  # bytes: beyond the caches
 NEAR = 2048  # numbers: 8 to 16 KiB, inside L1
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[Callable[[], Graph], int, float | None]] = {
 def ours(x: Any, y: Any, rounds: int) -> None:
     """y = exp(x), many times."""
     for _ in range(rounds):
-        for i in range(0, x.size, row_length(x)):
+        for i in range(0, x.size, width(x)):
             store(y, i, exp(load(x, i)))
 
 

@@ -1,7 +1,7 @@
-"""What lies at the two ends of a row of outgoing edges, from which their weights are made anew.
+"""The two ends of a row of outgoing edges, and the edges' weights, recomputed from what the ends keep.
 
-A row is one edge of all samples, or neighbouring edges of one sample. Rows that lie nowhere as rows are put together
-behind the state (`spare`).
+A row holds one edge of all samples, or neighbouring edges of one sample. Ends that do not form a row are assembled
+behind the state.
 """
 
 from __future__ import annotations
@@ -10,146 +10,139 @@ from typing import Any, NamedTuple
 
 from dagdp.compiled.progressions import CHILD, LISTED, PARENT, SLOT
 from dagdp.jit.decorators import inlined
-from dagdp.kernels.cpu.outgoing_runs import quantity
-from dagdp.kernels.cpu.packing.entries import Source
-from dagdp.kernels.cpu.row_max import weighed
-from dagdp.kernels.cpu.rows import number
-from dagdp.kernels.cpu.special.scaled import power_weight
+from dagdp.kernels.cpu.outgoing_runs import Chunk, quantity
+from dagdp.kernels.cpu.progressions import Progression, term
+from dagdp.kernels.cpu.records import Adjoint, Block, Floats, Row, State, Workspace
+from dagdp.kernels.cpu.row_max import weight_at
+from dagdp.kernels.cpu.special.scaled import scaled_weight
 from dagdp.kernels.recursion import argument, difference, join, rejoined
-from dagdp.lanes.gather import gather_pair, gather_vector
+from dagdp.lanes.gather import gather, gather_pair
 from dagdp.lanes.operators import exponential, first_only
-from dagdp.lanes.rows import load, row_of, store
-from dagdp.lanes.views import expect_row, pick, row_length
+from dagdp.lanes.prefetch import prefetch_row
+from dagdp.lanes.rows import load, splat, store
+from dagdp.lanes.views import get, width
 
 
-class Ends(NamedTuple):
-    """Where the rows at the two ends of a row of edges lie, and how many lanes are edges."""
+class EdgeEnds(NamedTuple):
+    """Where the rows at the two ends of a row of edges lie."""
 
-    parent: Any
-    child: Any
-    slot: Any  # row: the edges' places among their siblings
-    count: Any
-
-
-class Along(NamedTuple):
-    """What the Hessian product's backward pass has beside the gradient's."""
-
-    z: Source
-    v_dot: Any
-    c: Any
-    bar_dot: Any
+    parent: int
+    child: int
+    slot: Row  # the edges' places among their siblings
+    count: int  # lanes that are edges
 
 
 @inlined
-def gather(array: Any, at: int, nodes: Any, count: int) -> None:
-    """One sample's numbers at some nodes, as a row at `at`."""
+def assemble(array: Any, at: int, nodes: Progression, count: int) -> None:
+    """Store one sample's numbers at some nodes as a row at `at`; nothing for an array that is absent or empty."""
     if array is None or array.shape[0] == 0:
         return
-    if nodes[2] == 0:
-        store(array, at, row_of(array, pick(array, nodes[1])))
+    if nodes.step == 0:
+        store(array, at, splat(array, get(array, nodes.start)))
         return
-    if nodes[2] == LISTED:
-        store(array, at, gather_vector(array, nodes[0], nodes[1], 0, count))
+    if nodes.step == LISTED:
+        store(array, at, gather(array, nodes.listed, nodes.start, 0, count))
         return
     for w in range(count):
-        array[at + w] = pick(array, number(nodes, w))
+        array[at + w] = get(array, term(nodes, w))
 
 
 @inlined
-def gather_value(v_hi: Any, v_lo: Any, at: int, nodes: Any, count: int) -> None:
-    """The same of v, a number kept as two."""
-    if nodes[2] == LISTED:
-        hi, lo = gather_pair(v_hi, v_lo, nodes[0], nodes[1], count)
+def assemble_value(v_hi: Floats, v_lo: Floats, at: int, nodes: Progression, count: int) -> None:
+    """`assemble` for v, a number kept as two."""
+    if nodes.step == LISTED:
+        hi, lo = gather_pair(v_hi, v_lo, nodes.listed, nodes.start, count)
         store(v_hi, at, hi)
         store(v_lo, at, lo)
     else:
-        gather(v_hi, at, nodes, count)
-        gather(v_lo, at, nodes, count)
+        assemble(v_hi, at, nodes, count)
+        assemble(v_lo, at, nodes, count)
 
 
 @inlined
 def row_ends(
-    omega: Any, outgoing: Any, run: int, skip: int, left: int, batch: Any, spare: int, state: Any, bars: Any
-) -> Ends:
-    """The ends of the edges of a run from the edge `skip` on, `left` of them to come."""
-    v_hi, v_lo, kappa, v_dot, c, own, _ = state
-    real = v_hi.dtype.type
-    whole = row_length(v_hi)
-    parents, children = quantity(outgoing, run, PARENT, skip), quantity(outgoing, run, CHILD, skip)
-    slots = quantity(outgoing, run, SLOT, skip)
-    slot = row_of(v_hi, 0)
-    if batch.together is not None:
+    omega: Any, outgoing: Any, chunk: Chunk, e: int, block: Block, state: State, adjoint: Adjoint, work: Workspace
+) -> EdgeEnds:
+    """The ends of the edges of a chunk from the run's edge e on; a row of them, or as many as are left."""
+    v_hi, v_lo, spare = state.v_hi, state.v_lo, work.spare
+    dtype, row = v_hi.dtype.type, width(v_hi)
+    parents, children = quantity(outgoing, chunk.run, PARENT, e), quantity(outgoing, chunk.run, CHILD, e)
+    slots = quantity(outgoing, chunk.run, SLOT, e)
+    slot = splat(v_hi, 0)
+    if block.lanes_are_samples is not None:
         if first_only(omega):
-            slot = row_of(v_hi, real(number(slots, 0)))
-        return Ends(number(parents, 0) * whole, number(children, 0) * whole, slot, whole)
-    count = min(left, whole)
-    j, i = parents[1], children[1]
-    if parents[2] != 1:
-        j = spare
-        gather_value(v_hi, v_lo, j, parents, count)
-        gather(v_dot, j, parents, count)
-    if children[2] != 1:
-        i = spare + whole
-        gather_value(v_hi, v_lo, i, children, count)
-        gather(kappa, i, children, count)
-        gather(own, i, children, count)
-        gather(c, i, children, count)
-        gather(bars[0], i, children, count)
-        gather(bars[1], i, children, count)
+            slot = splat(v_hi, dtype(term(slots, 0)))
+        return EdgeEnds(term(parents, 0) * row, term(children, 0) * row, slot, row)
+    count = min(chunk.first + chunk.count - e, row)
+    parent, child = parents.start, children.start
+    if parents.step != 1:
+        parent = spare
+        assemble_value(v_hi, v_lo, parent, parents, count)
+        assemble(state.v_dot, parent, parents, count)
+    if children.step != 1:
+        child = spare + row
+        assemble_value(v_hi, v_lo, child, children, count)
+        assemble(state.kappa, child, children, count)
+        assemble(state.node_potentials, child, children, count)
+        assemble(state.c, child, children, count)
+        assemble(adjoint.bar, child, children, count)
+        assemble(adjoint.bar_dot, child, children, count)
     if first_only(omega):
-        at = spare + 2 * whole
+        at = spare + 2 * row
         for w in range(count):
-            v_hi[at + w] = real(number(slots, w))
+            v_hi[at + w] = dtype(term(slots, w))
         slot = load(v_hi, at)
-    return Ends(j, i, slot, count)
+    return EdgeEnds(parent, child, slot, count)
 
 
 @inlined
-def argument_of(omega: Any, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
-    """What `weighed` asks, for a row of edges: (x_e - v_i)/γ and κ_i, or HardMax's place among siblings."""
-    v_hi, v_lo, kappa, _, _, own, _ = state
+def argument_of(omega: Any, state: State, ends: EdgeEnds, potentials: Any, at: int) -> Row:
+    """The argument of `weight_at` for a row of edges: (x_e - v_i)/γ + κ_i; HardMax's depends on slots alone.
+
+    potentials : the edges' own, a row at `at`, or None.
+    """
+    v_hi, v_lo, kappa, own = state.v_hi, state.v_lo, state.kappa, state.node_potentials
     if first_only(omega):
-        return argument(omega, row_of(v_hi, 0), ends.slot, load(kappa, ends.child))
+        return argument(omega, splat(v_hi, 0), ends.slot, load(kappa, ends.child))
     hi, lo = difference(load(v_hi, ends.parent), load(v_hi, ends.child))
     if potentials is not None:
         hi, lo = join(hi, lo, load(potentials, at))
     if own is not None:
         hi, lo = join(hi, lo, load(own, ends.child))
-    real = v_hi.dtype.type
-    y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), real(1) / omega.gamma)
+    dtype = v_hi.dtype.type
+    y = rejoined(hi, lo, load(v_lo, ends.parent), load(v_lo, ends.child), dtype(1) / omega.gamma)
     if exponential(omega):
-        return y + (real(1) - omega.corner)  # κ is 1
+        return y + (dtype(1) - omega.corner)  # κ is 1
     return argument(omega, y, ends.slot, load(kappa, ends.child))
 
 
 @inlined
-def edge_weight(omega: Any, powers: bool | None, state: Any, ends: Ends, potentials: Any, at: int) -> Any:
+def edge_weight(omega: Any, scaled: bool | None, state: State, ends: EdgeEnds, potentials: Any, at: int) -> Any:
     """(q, s) of a row of edges."""
-    if powers is not None:
-        q = power_weight(state, ends.parent, ends.child)
+    if scaled is not None:
+        q = scaled_weight(state, ends.parent, ends.child)
         return q, q
-    return weighed(omega, argument_of(omega, state, ends, potentials, at))
+    return weight_at(omega, argument_of(omega, state, ends, potentials, at))
 
 
 @inlined
-def expect_ends(state: Any, bar: Any, ends: Ends, below: int) -> None:
-    """Ask for what the next level's edges will read: no processor guesses that levels are left downwards."""
-    v_hi, v_lo, kappa, _, _, own, _ = state
+def prefetch_ends(state: State, bar: Floats, ends: EdgeEnds, below: int) -> None:
+    """Prefetch what the next level's edges read. Levels are left downwards, which processors do not foresee."""
     parent, child = ends.parent - below, ends.child - below
     if parent >= 0:
-        expect_row(v_hi, parent)
-        expect_row(v_lo, parent)
-        expect_row(bar, parent)
-        if kappa.shape[0] > 0:
-            expect_row(kappa, child)
-        if own is not None:
-            expect_row(own, child)
+        prefetch_row(state.v_hi, parent)
+        prefetch_row(state.v_lo, parent)
+        prefetch_row(bar, parent)
+        if state.kappa.shape[0] > 0:
+            prefetch_row(state.kappa, child)
+        if state.node_potentials is not None:
+            prefetch_row(state.node_potentials, child)
 
 
 @inlined
-def expect_tangents(along: Along, ends: Ends, below: int) -> None:
-    """The same for what the Hessian product reads besides."""
+def prefetch_tangents(state: State, bar_dot: Floats, ends: EdgeEnds, below: int) -> None:
+    """Prefetch what the Hessian product reads besides."""
     if ends.parent >= below:
-        expect_row(along.v_dot, ends.parent - below)
-        expect_row(along.bar_dot, ends.parent - below)
-        expect_row(along.c, ends.child - below)
+        prefetch_row(state.v_dot, ends.parent - below)
+        prefetch_row(bar_dot, ends.parent - below)
+        prefetch_row(state.c, ends.child - below)

@@ -1,15 +1,13 @@
-"""The CPU schedule: blocks of samples, level by level, row by row. Entry points of the run layer.
+"""The entry points of the CPU schedule: blocks of samples, level by level, row by row.
 
-A block of `lanes` samples goes through all passes before the next one starts, so the state (a few numbers
-a node) is allocated once a launch and stays warm. Lanes beyond the batch repeat its last sample and
-are not handed back. One launch covers a range of blocks; threads take ranges, and no result depends on
-how many threads there are.
+A block of `lanes` samples goes through all passes before the next one starts, so the state, a few numbers a node, is
+allocated once a launch and stays in the caches. Lanes behind the batch repeat its last sample and are not returned. A
+launch covers a range of blocks. Threads take ranges, and no result depends on their number.
 
-Each entry point returns (the first sample that is not done, whether a value that was handed back is +inf or NaN: an
-entry out of range reached it, or a sum overflowed). All samples are done, but where powers of two were out of range
-(powers.py): there it ends, before anything of that block is added to a gradient, and whoever launched it goes on
-without them. Its last arguments say which ways it goes, True or None, as `batch.together` and `batch.powers` do: of a
-way that is None nothing is compiled (decided.py).
+Each entry point returns (the first item that is not done, whether a returned value is +inf or NaN: an entry out of
+range reached it, or a sum overflowed). All items are done, unless a scaled value m·2^k left its range
+(special/scaled.py). The entry point then returns before the block has added anything to a gradient, and the engine
+computes this block without scaled values.
 """
 
 # No annotations: this text is compiled, and Numba reads types off the arguments.
@@ -17,265 +15,293 @@ way that is None nothing is compiled (decided.py).
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import types
 
 from dagdp.jit.decorators import Kernel, inlined, inner
-from dagdp.jit.static_branches import fact
-from dagdp.kernels.cpu.backward import backward, local_weights, seed_all
-from dagdp.kernels.cpu.cursor import BARE_TOGETHER, DESK, spare_at
-from dagdp.kernels.cpu.edge_ends import Along
-from dagdp.kernels.cpu.forward import forward
-from dagdp.kernels.cpu.graph_view import INCOMING, PASSING, backward_wires, forward_wires
-from dagdp.kernels.cpu.memory import new_buffers, new_rows, new_state, part_held
-from dagdp.kernels.cpu.packing.edge_order import begin_keeping, end_keeping
-from dagdp.kernels.cpu.packing.entries import last_at_most
+from dagdp.jit.static_branches import static_predicate
+from dagdp.kernels.cpu.adjoints import seed_all
+from dagdp.kernels.cpu.backward import backward, local_weights
+from dagdp.kernels.cpu.forward import begin, forward
+from dagdp.kernels.cpu.graph_view import WINDOW, forward_graph, whole_graph
+from dagdp.kernels.cpu.memory import (
+    NODE_WEIGHTED_ROWS,
+    RESULTS,
+    Passes,
+    adjoint_of,
+    aligned,
+    state_of,
+    without_scores,
+    workspace_of,
+)
+from dagdp.kernels.cpu.packing.edge_order import begin_storing, end_storing
+from dagdp.kernels.cpu.progressions import last_at_most
+from dagdp.kernels.cpu.records import Arrays, Block
 from dagdp.kernels.cpu.rows import fill
-from dagdp.kernels.cpu.special.push import backward_bare
-from dagdp.kernels.cpu.special.scaled import out_of_range, told
-from dagdp.kernels.cpu.special.stored_weights import backward_kept
-from dagdp.kernels.cpu.special.tied_products import fill_matrices, new_matrices, shared_by_all
+from dagdp.kernels.cpu.special.push import backward_push
+from dagdp.kernels.cpu.special.scaled import out_of_range, value_of_scaled
+from dagdp.kernels.cpu.special.stored_weights import backward_stored
+from dagdp.kernels.cpu.special.tied_products import fill_matrices
 from dagdp.lanes.rows import load, store
-from dagdp.lanes.views import part, pick, row_length
+from dagdp.lanes.views import get, width
+
+
+class Launch(NamedTuple):
+    """What all blocks of a launch share."""
+
+    graph: Any
+    terminals: Any
+    arrays: Any
+    state: Any
+    adjoint: Any  # None in a forward pass
+    work: Any
+
+
+class Results(NamedTuple):
+    """Arrays [items, graphs], flat: what is returned of each end."""
+
+    value: Any
+    derivative: Any  # along z, or None
+
+
+class Reported(NamedTuple):
+    """What is returned of the state at an item's end."""
+
+    out: Any
+    values: Any  # of a derivative: the values, where an infinite derivative is sound if the value is infinite; or None
+    numbers: Any  # the state's array
+    mantissa: Any  # of scaled values, whose exponent `numbers` then is; or None
+    sign: Any
+
+
+@inlined
+def block_at(items, first):
+    """The block of items from `first` on."""
+    return Block(first, items.last, items.lanes, items.partial, items.graphs, items.lanes_are_samples, items.scaled)
 
 
 @inner
-def next_end(incoming, batch, b0, ends, level):
-    """The first level beyond `level` at which a sample of the block ends, or -1: then nothing more is visited.
+def next_end(incoming, block, ends, level):
+    """The first level beyond `level` at which an item of the block ends; -1 if there is none.
 
-    Of graphs side by side v is kept for all nodes, so they go to the last level in one stretch.
+    In a merged graph v is kept for all nodes, so the forward pass goes to the last end at once: that level is returned.
     """
     found = -1
-    last = min(batch.last, b0 + batch.lanes)
-    for end in ends[b0 * batch.graphs : last * batch.graphs]:
+    last = min(block.last, block.first + block.lanes)
+    for end in ends[block.first * block.graphs : last * block.graphs]:
         at = last_at_most(incoming.levels, end)
-        if at > level and (found < 0 or (at > found) == (batch.graphs > 1)):
+        if at > level and (found < 0 or (at > found) == (block.graphs > 1)):
             found = at
     return found
 
 
 def pushes(omega, edges):
-    """Whether the backward pass is that of bare.py, which makes anew what it asks of a node."""
-    raise AssertionError("only asked in compiled code")
+    """True where the backward pass is that of special/push.py: the closed form, without potentials on edges."""
+    raise AssertionError("only called in compiled code")
 
 
-@fact(pushes)
+@static_predicate(pushes)
 def _pushes(omega, edges):
     return omega.instance_class.omega.solver == "exponential" and edges == types.none
 
 
 @inlined
-def new_ties(tying, omega, scratch, first, places, incoming, tied, theta, z, tangent):
-    """((what is tied, its matrices) or None, whether an input was out of range, where the rest of the block begins)."""
-    if tying is None:
-        return None, False, first
-    active = tied.shapes.shape[0] > 0 and shared_by_all(theta, incoming.blocks)
-    active = active and (tangent is None or shared_by_all(z, incoming.blocks))
-    made, first = new_matrices(scratch, first, places, tied, active, tangent)
-    bad = fill_matrices(tied, incoming.blocks, theta, z, made, made.a.dtype.type(1) / omega.gamma) if active else False
-    return (tied, made), bad, first
-
-
-@inlined
-def go_back(
-    keeping, edges, omega, graph, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square, along
-):
-    """The backward pass; with `along` that of the Hessian product."""
-    incoming, hoisted, places = graph[0], graph[3], buffers[0]
-    if keeping is not None:
-        seed_all(incoming, batch, b0, ends, seeds, state, bar, along)
-        backward_kept(omega, incoming, hoisted, batch, b0, top, theta, state, bar, out, buffers, square, along)
-    elif pushes(omega, edges):
-        backward_bare(
-            omega, incoming, hoisted, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, square, along
-        )
-    else:
-        seed_all(incoming, batch, b0, ends, seeds, state, bar, along)
-        spare = spare_at(places, incoming, batch.lanes, bar)
-        backward(omega, *graph, batch, b0, top, theta, state, bar, out, rows, square, spare, along)
+def begin_launch(omega, launch):
+    """Fill the matrices of tied levels, if any; whether an entry that they read is out of range."""
+    bad = False
+    if launch.work.matrices is not None:
+        work, graph = launch.work, launch.graph
+        rate = work.tile.dtype.type(1) / omega.gamma
+        bad = fill_matrices(graph.tied, graph.incoming.blocks, launch.arrays, work.matrices, rate)
+    return bad
 
 
 @inner
-def hand_back(omega, out, values, state, m, batch, b0, incoming, level, ends, sign, square):
-    """The state of the end node of each sample that ends at this level; of graphs side by side, of all their ends.
+def report(omega, incoming, block, ends, level, reported, tile):
+    """Copy the state at the end of each item that ends at this level; in a merged graph, at all its ends.
 
-    Where there is an `m`, the state is k of powers of two m·2^k. Returns whether a sum overflowed: a value is +inf or
-    NaN; or with `values`, a tangent is infinite or NaN where the value is finite.
+    Returns whether a value is +inf or NaN, or a derivative of a finite value is.
     """
+    out, values = reported.out, reported.values
     node0, node1 = incoming.levels[level], incoming.levels[level + 1]
-    lowest = node0 if batch.graphs == 1 else 0
+    lowest = node0 if block.graphs == 1 else 0
     inf, zero = out.dtype.type(np.inf), out.dtype.type(0)
     sound = True
-    for b in range(min(batch.lanes, batch.last - b0)):
-        for at in range((b0 + b) * batch.graphs, (b0 + b + 1) * batch.graphs):
+    for b in range(min(block.lanes, block.last - block.first)):
+        for at in range((block.first + b) * block.graphs, (block.first + b + 1) * block.graphs):
             if lowest <= ends[at] < node1:
-                place = (incoming.place[level] + ends[at] - node0) * batch.lanes + b
-                row = load(state, place)
-                store(square, 0, row if m is None else told(omega, row, load(m, place), square))
-                number = pick(square, 0)
+                place = (incoming.place[level] + ends[at] - node0) * block.lanes + b
+                row = load(reported.numbers, place)
+                if reported.mantissa is None:
+                    store(tile, 0, row)
+                else:
+                    store(tile, 0, value_of_scaled(omega, row, load(reported.mantissa, place), tile))
+                number = get(tile, 0)
                 if values is None:
                     sound &= number < inf
                 else:
                     sound &= number - number == zero or values[at] - values[at] != zero
-                out[at] = sign * number
+                out[at] = reported.sign * number
     return not sound
 
 
-@inner
-def run_forward(omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, out):
-    """Forward to the block's last end, handing v and v̇ back on the way: (that level, whether one was +inf or NaN).
+@inlined
+def report_values(omega, launch, block, level, out):
+    """`report` the values."""
+    state, tile, ends, sign = launch.state, launch.work.tile, launch.terminals.ends, launch.arrays.theta.sign
+    if block.scaled is None:
+        reported = Reported(out, None, state.v_hi, None, sign)
+        return report(omega, launch.graph.incoming, block, ends, level, reported, tile)
+    scaled = Reported(out, None, state.v_hi, state.v_lo, sign)
+    return report(omega, launch.graph.incoming, block, ends, level, scaled, tile)
 
-    The level is -1 where a power of two was out of range.
+
+@inner
+def run_forward(omega, launch, block, results):
+    """The forward pass to the block's last end, which returns v and v̇ on the way: (that level, whether one is bad).
+
+    The level is -1 where a scaled value was out of range.
     """
-    whole, desk = row_length(value), buffers[4]
-    beyond = DESK * BARE_TOGETHER * whole
-    if batch.powers is not None:
-        fill(desk, beyond, whole, 0)
+    graph, terminals, arrays, state, _, work = launch
+    row, incoming = width(work.tile), graph.incoming
+    if block.scaled is not None:
+        fill(work.row_results, RESULTS * NODE_WEIGHTED_ROWS * row, row, 0)
     bad = False
     top = 0
-    level = next_end(incoming, batch, b0, ends, 0)
+    level = next_end(incoming, block, terminals.ends, 0)
+    if level >= 0:
+        begin(incoming, block, terminals, state)
     while level >= 0:
-        forward(omega, incoming, hoisted, batch, b0, top + 1, level, theta, z, state, buffers, square, ties, out)
+        forward(omega, graph, block, top + 1, level, arrays, state, work)
         top = level
-        m = None if batch.powers is None else state[1]
-        bad |= hand_back(omega, value, None, state[0], m, batch, b0, incoming, top, ends, theta.sign, square)
-        if slope is not None:
-            one = value.dtype.type(1)
-            bad |= hand_back(omega, slope, value, state[3], None, batch, b0, incoming, top, ends, one, square)
-        if batch.powers is not None and out_of_range(desk, beyond):
-            return -1, False  # the block is done again
-        level = next_end(incoming, batch, b0, ends, top)
+        bad |= report_values(omega, launch, block, top, results.value)
+        if results.derivative is not None:
+            one = results.value.dtype.type(1)
+            slopes = Reported(results.derivative, results.value, state.v_dot, None, one)
+            bad |= report(omega, incoming, block, terminals.ends, top, slopes, work.tile)
+        if block.scaled is not None and out_of_range(work):
+            return -1, False  # the engine computes the block again
+        level = next_end(incoming, block, terminals.ends, top)
     return top, bad
 
 
-def _value(omega, scratch, places, table, batch, ends, theta, value, tying, edges, nodes):
-    incoming, hoisted, tied = forward_wires(table, PASSING)
-    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, False, None, None, None, nodes)
-    buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, None, False, edges, scratch[:0]
-    )
-    ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
-    for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, None, None
-        )
+@inlined
+def run_backward(omega, variant, launch, block, top):
+    """The backward pass, by the sweep that fits; with a direction that of the Hessian product."""
+    graph, terminals, arrays, state, adjoint, work = launch
+    if variant.stored is not None:
+        seed_all(graph.incoming, block, terminals, state, adjoint)
+        backward_stored(omega, graph, block, top, arrays, state, adjoint, work)
+        end_storing(graph.incoming, block, top, arrays, work)
+    elif pushes(omega, variant.edges):
+        backward_push(omega, graph, block, top, terminals, arrays, state, adjoint, work)
+    else:
+        seed_all(graph.incoming, block, terminals, state, adjoint)
+        backward(omega, graph, block, top, arrays, state, adjoint, work)
+
+
+@inlined
+def forward_arrays(variant, arrays):
+    """The arrays of a forward pass: with the gradient where weights are stored in it."""
+    if variant.stored is None:
+        return Arrays(arrays.theta, arrays.z, None)
+    return arrays
+
+
+def _value(omega, memory, addresses, table, items, terminals, theta, value, variant):
+    graph, scratch = forward_graph(table, WINDOW), aligned(memory)
+    state = state_of(omega, scratch, table, items.scaled, None, None, variant.nodes)
+    work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, None, variant)
+    launch = Launch(graph, terminals, Arrays(theta, None, None), state, None, work)
+    bad = begin_launch(omega, launch)
+    for first in range(items.first, items.last, items.lanes):
+        top, wrong = run_forward(omega, launch, block_at(items, first), Results(value, None))
         bad |= wrong
         if top < 0:
-            return b0, bad
-    return batch.last, bad
+            return first, bad
+    return items.last, bad
 
 
-def _gradient(omega, scratch, places, table, batch, ends, theta, value, out, seeds, tying, keeping, edges, nodes):
-    incoming, hoisted, tied = forward_wires(table, INCOMING)
-    outgoing, free = backward_wires(table)
-    keep = not pushes(omega, edges)
-    scratch, held = part_held(scratch, incoming, batch, keeping)
-    state, bar, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, keep, None, None, True, nodes)
-    buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, None, keeping is not None or not keep, edges, held
-    )
-    # what is pushed is made anew on the way back: going forward nobody asks for weights
-    going = buffers if keep else (*buffers[:3], part(buffers[3], 0, row_length(scratch)), *buffers[4:])
-    ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
-    rows = new_rows(scratch, first, batch, None, edges)
-    graph = incoming, outgoing, free, hoisted, ties
-    for b0 in range(batch.first, batch.last, batch.lanes):
-        if keeping is not None:
-            begin_keeping(incoming, theta, theta, batch, b0, buffers, square)
-        top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, going, square, value, None,
-            None if keeping is None else out,
-        )  # fmt: skip
+def _gradient(omega, memory, addresses, table, items, terminals, theta, value, gradient, variant):
+    graph, scratch = whole_graph(table), aligned(memory)
+    state = state_of(omega, scratch, table, items.scaled, None, None, variant.nodes)
+    adjoint = adjoint_of(scratch, table, None)
+    work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, None, variant)
+    arrays = Arrays(theta, None, gradient)
+    # a backward pass that pushes recomputes weights: the forward pass need not keep scores
+    forward_work = without_scores(work) if pushes(omega, variant.edges) else work
+    going = Launch(graph, terminals, forward_arrays(variant, arrays), state, adjoint, forward_work)
+    returning = Launch(graph, terminals, arrays, state, adjoint, work)
+    bad = begin_launch(omega, going)
+    for first in range(items.first, items.last, items.lanes):
+        block = block_at(items, first)
+        if variant.stored is not None:
+            begin_storing(graph.incoming, block, arrays, work)
+        top, wrong = run_forward(omega, going, block, Results(value, None))
         bad |= wrong
         if top < 0:
-            return b0, bad
-        go_back(
-            keeping, edges, omega, graph, batch, b0, top, ends, seeds, theta, state, bar, out, buffers, rows, square,
-            None,
-        )  # fmt: skip
-        if keeping is not None:
-            end_keeping(out, incoming, top, theta, batch, b0, buffers, square)
-    return batch.last, bad
+            return first, bad
+        run_backward(omega, variant, returning, block, top)
+    return items.last, bad
 
 
-def _weights(omega, scratch, places, table, batch, ends, theta, value, out, tying, edges, nodes):
-    incoming, hoisted, tied = forward_wires(table, INCOMING)
-    outgoing, _ = backward_wires(table)
-    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, True, None, None, None, nodes)
-    buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, None, False, edges, scratch[:0]
-    )
-    ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, theta, None)
-    rows = new_rows(scratch, first, batch, None, edges)
-    spare = spare_at(places, incoming, batch.lanes, scratch)
-    for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, theta, state, buffers, square, value, None, None
-        )
+def _weights(omega, memory, addresses, table, items, terminals, theta, value, weights, variant):
+    graph, scratch = whole_graph(table), aligned(memory)
+    state = state_of(omega, scratch, table, items.scaled, None, None, variant.nodes)
+    work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, None, variant)
+    launch = Launch(graph, terminals, Arrays(theta, None, None), state, None, work)
+    bad = begin_launch(omega, launch)
+    for first in range(items.first, items.last, items.lanes):
+        block = block_at(items, first)
+        top, wrong = run_forward(omega, launch, block, Results(value, None))
         bad |= wrong
         if top < 0:
-            return b0, bad
-        local_weights(omega, outgoing, batch, b0, top, theta, state, out, rows, square, spare)
-    return batch.last, bad
+            return first, bad
+        local_weights(omega, graph, block, top, Arrays(theta, None, weights), state, work)
+    return items.last, bad
 
 
-def _jvp(omega, scratch, places, table, batch, ends, theta, z, value, slope, tying, edges, nodes):
-    incoming, hoisted, tied = forward_wires(table, PASSING)
-    bend = None if pushes(omega, edges) else True  # as in the Hessian's pass, so that both have the same bits
-    state, _, _, first = new_state(omega, scratch, places, incoming, hoisted, batch, False, True, bend, None, nodes)
-    buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, True, False, edges, scratch[:0]
-    )
-    ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, z, True)
-    for b0 in range(batch.first, batch.last, batch.lanes):
-        top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope, None
-        )
+def _jvp(omega, memory, addresses, table, items, terminals, theta, z, value, slope, variant):
+    graph, scratch = forward_graph(table, WINDOW), aligned(memory)
+    bend = None if pushes(omega, variant.edges) else True  # as in the Hessian's pass, so that both have equal bits
+    state = state_of(omega, scratch, table, items.scaled, True, bend, variant.nodes)
+    work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, True, variant)
+    launch = Launch(graph, terminals, Arrays(theta, z, None), state, None, work)
+    bad = begin_launch(omega, launch)
+    for first in range(items.first, items.last, items.lanes):
+        top, wrong = run_forward(omega, launch, block_at(items, first), Results(value, slope))
         bad |= wrong
         if top < 0:
-            return b0, bad
-    return batch.last, bad
+            return first, bad
+    return items.last, bad
 
 
-def _hessian(omega, scratch, places, table, batch, ends, theta, z, value, slope, out, tying, keeping, edges, nodes):
-    incoming, hoisted, tied = forward_wires(table, INCOMING)
-    outgoing, free = backward_wires(table)
-    keep = not pushes(omega, edges)
-    scratch, held = part_held(scratch, incoming, batch, keeping)
-    bend = True if keep else None
-    state, bar, bar_dot, first = new_state(
-        omega, scratch, places, incoming, hoisted, batch, keep, True, bend, True, nodes
-    )
-    buffers, square, first = new_buffers(
-        omega, scratch, first, places, incoming, batch, True, keeping is not None, edges, held
-    )
-    ties, bad, first = new_ties(tying, omega, scratch, first, places, incoming, tied, theta, z, True)
-    rows = new_rows(scratch, first, batch, True, edges)
-    graph = incoming, outgoing, free, hoisted, ties
-    for b0 in range(batch.first, batch.last, batch.lanes):
-        if keeping is not None:
-            begin_keeping(incoming, theta, z, batch, b0, buffers, square)
-        top, wrong = run_forward(
-            omega, incoming, hoisted, ties, batch, b0, ends, theta, z, state, buffers, square, value, slope,
-            None if keeping is None else out,
-        )  # fmt: skip
+def _hessian(omega, memory, addresses, table, items, terminals, theta, z, value, slope, gradient, variant):
+    graph, scratch = whole_graph(table), aligned(memory)
+    bend = None if pushes(omega, variant.edges) else True
+    state = state_of(omega, scratch, table, items.scaled, True, bend, variant.nodes)
+    adjoint = adjoint_of(scratch, table, True)
+    work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, True, variant)
+    arrays = Arrays(theta, z, gradient)
+    going = Launch(graph, terminals, forward_arrays(variant, arrays), state, adjoint, work)
+    returning = Launch(graph, terminals, arrays, state, adjoint, work)
+    bad = begin_launch(omega, going)
+    for first in range(items.first, items.last, items.lanes):
+        block = block_at(items, first)
+        if variant.stored is not None:
+            begin_storing(graph.incoming, block, arrays, work)
+        top, wrong = run_forward(omega, going, block, Results(value, slope))
         bad |= wrong
         if top < 0:
-            return b0, bad
-        along = Along(z, state[3], state[4], bar_dot)
-        go_back(
-            keeping, edges, omega, graph, batch, b0, top, ends, value[:0], theta, state, bar, out, buffers, rows,
-            square, along,
-        )  # fmt: skip
-        if keeping is not None:
-            end_keeping(out, incoming, top, theta, batch, b0, buffers, square)
-    return batch.last, bad
+            return first, bad
+        run_backward(omega, variant, returning, block, top)
+    return items.last, bad
 
 
-# How many numbers a pass keeps for each node (and sample), or for each node of a window of levels where nothing comes
-# back to them (`passing`), and for each node of a band.
-value_kernel = Kernel(_value, nodes=2, band=1, passing=True)
-gradient_kernel = Kernel(_gradient, nodes=5, back="gradient")
-weights_kernel = Kernel(_weights, nodes=4)
-jvp_kernel = Kernel(_jvp, nodes=4, band=2, passing=True)
-hessian_kernel = Kernel(_hessian, nodes=8, band=1, back="tangent")
+value_kernel = Kernel(_value, Passes())
+gradient_kernel = Kernel(_gradient, Passes(every_node=True, backward=True))
+weights_kernel = Kernel(_weights, Passes(every_node=True))
+jvp_kernel = Kernel(_jvp, Passes(tangent=True))
+hessian_kernel = Kernel(_hessian, Passes(every_node=True, backward=True, tangent=True))

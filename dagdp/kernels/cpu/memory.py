@@ -1,140 +1,342 @@
-"""The block of memory that a launch works in: how large it is, and how it is shared out."""
+"""The block of memory in which a launch works: its layout, made once in Python, and the kernel's views of it.
 
-# No annotations: this text is compiled, and Numba reads types off the arguments.
-# mypy: disable-error-code="no-untyped-def"
+`layout` gives each array of the state and of the workspace its offset and its size. The offsets follow the graph's
+addresses in the table that a kernel receives, and the kernel makes views at these offsets: no size is computed twice.
+
+One block is allocated a launch, by NumPy: malloc keeps it for the next call, or the system gives it in huge pages.
+Page by page, DTW 16 x 128 x 128 (float32, value and gradient) took 11 ns a cell instead of 4.1 ns.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from dagdp.jit.decorators import Kernel, inlined, inner
-from dagdp.kernels.cpu.backward import CHUNK
-from dagdp.kernels.cpu.cursor import BARE_TOGETHER, DESK, EDGES, LEAST_ROWS, TIED, by_slots, rows_at_once, spare_rows
-from dagdp.kernels.cpu.packing.edge_order import in_order
-from dagdp.kernels.cpu.packing.node_potentials import band_rows
-from dagdp.kernels.cpu.rows import to_line
-from dagdp.kernels.cpu.special.push import window_nodes
-from dagdp.kernels.cpu.special.tied_products import STEPS
-from dagdp.lanes.operators import exponential, first_only
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp.compiled.index_arrays import Wiring
+from dagdp.jit.decorators import inlined, inner
+from dagdp.kernels.cpu.graph_view import NUMBERS
+from dagdp.kernels.cpu.records import Adjoint, Floats, Indices, Matrices, State, Variant, Workspace
+from dagdp.kernels.cpu.rows import fill, first_aligned
+from dagdp.lanes.operators import exponential
 from dagdp.lanes.rows import ROW_BYTES
-from dagdp.lanes.views import part, row_length
+from dagdp.lanes.views import get, offset_view, view, width
+
+EDGES = 512  # rows of edge potentials that are read together: 32 KiB, which stay in L2 beside the state
+CHUNK = 256  # rows of outgoing edges whose potentials are read, and flows written, together: 16 KiB each
+LEAST_ROWS = 32  # rows of edges that the workspace holds, or as many as a node has parents
+NODE_WEIGHTED_ROWS = 8  # rows of nodes in work at once on node-weighted graphs; see also ROWS_IN_WORK in cursor.py
+RESULTS = 4  # rows of results for a row in work: the maximum as (hi, lo), what the solver found, its κ
+STEPS = 8  # tied levels whose products are summed in registers before they reach the gradient
+TIED_NUMBERS = 2  # integers behind the addresses: `Matrices.waiting`
 
 
-def places_size(most_parents: int) -> int:
-    """Length of the array that says where rows of edges lie: four numbers each."""
-    return 4 * max(most_parents, LEAST_ROWS) + TIED
+class Passes(NamedTuple):
+    """What an entry point computes."""
+
+    every_node: bool = False  # a later pass, or the caller, reads the state of every node
+    tangent: bool = False  # along a direction z
+    backward: bool = False
 
 
-def scratch_size(
-    kernel: Kernel, most_parents: int, nodes: int, band_nodes: int, tied: Any, lanes: int, itemsize: int, kept: int
-) -> int:
-    """Numbers in the block of memory that a launch of `kernel` works in, on a graph of that shape: see `new_state`.
+class Sizes(NamedTuple):
+    """The arrays of a launch's memory, in the order of their positions, with their sizes in numbers."""
 
-    kept : numbers that have a place of their own for each edge.
+    v_hi: int = 0
+    v_lo: int = 0
+    kappa: int = 0
+    v_dot: int = 0
+    c: int = 0
+    node_potentials: int = 0
+    node_directions: int = 0
+    bar: int = 0
+    bar_dot: int = 0
+    edge_potentials: int = 0
+    edge_directions: int = 0
+    scores: int = 0
+    row_results: int = 0
+    stored: int = 0
+    tile: int = 0
+    chunk_potentials: int = 0
+    chunk_directions: int = 0
+    chunk_flows: int = 0
+    matrix_a: int = 0
+    matrix_z: int = 0
+    matrix_flow: int = 0
+    matrix_peak: int = 0
+    matrix_columns: int = 0
+    matrix_rows: int = 0
+    matrix_sums: int = 0
 
-    One block, and NumPy's: malloc keeps it for the next call, or the system gives it in huge pages. Page by page,
-    DTW 16 x 128 x 128 (float32, value+grad) took 11 ns a cell where it takes 4.1.
+
+# Positions of the arrays in a layout.
+(
+    V_HI, V_LO, KAPPA, V_DOT, C, NODE_POTENTIALS, NODE_DIRECTIONS, BAR, BAR_DOT, EDGE_POTENTIALS, EDGE_DIRECTIONS,
+    SCORES, ROW_RESULTS, STORED, TILE, CHUNK_POTENTIALS, CHUNK_DIRECTIONS, CHUNK_FLOWS, MATRIX_A, MATRIX_Z, MATRIX_FLOW,
+    MATRIX_PEAK, MATRIX_COLUMNS, MATRIX_ROWS, MATRIX_SUMS,
+) = range(len(Sizes._fields))  # fmt: skip
+
+
+class Form(NamedTuple):
+    """The facts on which the layout of a launch depends, beside the graph."""
+
+    passes: Passes
+    variant: Variant
+    closed_form: bool  # the operator's solver is "exponential"
+    newton: bool
+    scaled: bool  # values may be kept as m·2^k
+    lanes: int
+    itemsize: int
+
+    @property
+    def row(self) -> int:
+        """Numbers of a row."""
+        return ROW_BYTES // self.itemsize
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the backward pass pushes, and needs nothing of a node but v: see `pushes` in entry.py."""
+        return self.closed_form and not self.variant.edges
+
+
+def rows_of_edges(most_parents: int) -> int:
+    """Rows of edges that the workspace holds."""
+    return max(most_parents, LEAST_ROWS)
+
+
+def addresses_size(most_parents: int) -> int:
+    """Length of `Workspace.addresses`: four lists, and the numbers of tied levels."""
+    return 4 * rows_of_edges(most_parents) + TIED_NUMBERS
+
+
+def layout(form: Form, wiring: Wiring, most_parents: int) -> tuple[int, NDArray[np.int64]]:
+    """(numbers of the block, [2 x arrays] offset and size of each array of `Sizes`), for one launch.
+
+    Sizes are multiples of a row, counted from the first cache line of the block.
     """
-    row, rows = ROW_BYTES // itemsize, max(most_parents, LEAST_ROWS)
-    spare = (rows + 1) * row + 2 * row
-    state = kernel.nodes * (nodes * lanes + spare) + kernel.band * (band_nodes * lanes + spare)
-    tile = 2 * (max(EDGES * lanes, rows * row) + (rows + 1) * row) + (rows + 2 + DESK * BARE_TOGETHER) * row
-    own = tile + 3 * (CHUNK * lanes + row) + (row + 3) * row + matrices_size(tied, row)
-    return state + own + kept + row
+    sizes = _sizes(form, wiring, most_parents)
+    table, offset = [], 0
+    for size in sizes:
+        table += [offset, size]
+        offset += _full_rows(size, form.row)
+    return offset + form.row, np.array(table, np.int64)
 
 
-def matrices_size(tied: Any, row: int) -> int:
-    """The same for the matrices of tied levels: see `new_matrices`."""
-    if tied.shapes.size == 0:
-        return 4 * row
-    rows, columns = (-(-size // 4) * 4 for size in tied.shapes.T)
-    entries = int((rows * tied.shapes[:, 1]).sum())
-    most = int(rows.max()), int(columns.max())
-    return 3 * (entries + row) + 2 * len(rows) + row + (2 * STEPS * sum(most) + 3 * max(most)) * row
+def _sizes(form: Form, wiring: Wiring, most_parents: int) -> Sizes:
+    """The sizes of all arrays; 0 for those that the form does without."""
+    row, rows, lanes = form.row, rows_of_edges(most_parents), form.lanes
+    passes, variant = form.passes, form.variant
+    tangent, edges, nodes = passes.tangent, bool(variant.edges), bool(variant.nodes)
+    keep = passes.every_node and not (passes.backward and form.pushes)
+    incoming = wiring.incoming if passes.every_node else wiring.window
+    spare = (rows + 1) * row + row
+    state = _full_rows(int(incoming.place[-1]) * lanes + spare, row)
+    band = _full_rows(_band_nodes(wiring) * lanes + spare, row)
+    window = _full_rows(_window_nodes(wiring) * lanes + 2 * row, row)
+    bar = (state if keep else window) if passes.backward else 0
+    samples, listed, order = lanes == row, incoming.direct.size > 0, incoming.reader.size > 0
+    in_order = bool(variant.stored) and samples and order
+    edge_rows = max(EDGES * lanes, rows * row) + (rows + 1) * row + (int(incoming.edges[-1]) * lanes if in_order else 0)
+    chunk = CHUNK * lanes + row if passes.every_node else 0
+    read_later = variant.stored or (passes.backward and form.pushes) or form.newton or tangent
+    sizes = Sizes(
+        v_hi=state,
+        v_lo=state,
+        kappa=state if keep and (form.scaled or not form.closed_form) else 0,
+        v_dot=state if tangent else 0,
+        c=state if tangent and not form.pushes else 0,
+        node_potentials=(state if keep else band) if nodes else 0,
+        node_directions=band if nodes and tangent else 0,
+        bar=bar,
+        bar_dot=bar if tangent else 0,
+        edge_potentials=edge_rows if edges else 0,
+        edge_directions=edge_rows if edges and tangent else 0,
+        scores=(rows + 1) * row if read_later else row,
+        row_results=(RESULTS * NODE_WEIGHTED_ROWS + 1) * row,
+        stored=int(incoming.edges[-1]) + row if variant.stored and not samples and listed and order else 0,
+        tile=(row + 1) * row,
+        chunk_potentials=chunk if edges else 0,
+        chunk_directions=chunk if edges and tangent else 0,
+        chunk_flows=chunk,
+    )
+    return sizes._replace(**_matrix_sizes(wiring.tied.shapes, row, tangent)) if variant.tied else sizes
+
+
+def _full_rows(size: int, row: int) -> int:
+    """The size rounded up to full rows."""
+    return -(-size // row) * row
+
+
+def _matrix_sizes(shapes: NDArray[np.int32], row: int, tangent: bool) -> dict[str, int]:
+    """The sizes of the matrices of tied levels; shapes [2 P]: rows and columns of each pattern."""
+    rows, columns = shapes.reshape(-1, 2).T.astype(np.int64)
+    rows_padded, columns_padded = (-(-size // 4) * 4 for size in (rows, columns))
+    entries = int((rows_padded * columns).sum())
+    most_rows, most_columns = int(rows_padded.max()), int(columns_padded.max())
+    return {
+        "matrix_a": entries + row,
+        "matrix_z": entries + row if tangent else 0,
+        "matrix_flow": entries + row,
+        "matrix_peak": 2 * len(rows) + row,
+        "matrix_columns": 2 * STEPS * most_columns * row,
+        "matrix_rows": 2 * STEPS * most_rows * row,
+        "matrix_sums": 3 * max(most_rows, most_columns) * row,
+    }
+
+
+def _band_nodes(wiring: Wiring) -> int:
+    """Nodes of the largest band of levels."""
+    return int(np.diff(wiring.incoming.levels[wiring.hoisted.levels]).max())
+
+
+def _window_nodes(wiring: Wiring) -> int:
+    """Nodes, at most, of a band and of the levels from which edges lead into it."""
+    return int((wiring.incoming.levels[wiring.hoisted.levels[1:]] - wiring.hoisted.floor).max())
 
 
 @inlined
-def taken(scratch, first, size):
-    """(the next `size` numbers of the block, where what is left of it begins)."""
-    return part(scratch, first, size), first + size
+def array_of(scratch: Floats, table: Indices, position: int) -> Floats:
+    """The array at that position of the layout."""
+    at = NUMBERS + 2 * position
+    return view(scratch, get(table, at), get(table, at + 1))
 
 
 @inlined
-def taken_for(way, scratch, first, size):
-    """The same, or None where the kernel does not go that way."""
-    if way is None:
-        return None, first
-    return taken(scratch, first, size)
+def array_if(wanted: Any, scratch: Floats, table: Indices, position: int) -> Any:
+    """The array at that position of the layout, or None where `wanted` is None."""
+    if wanted is None:
+        return None
+    return array_of(scratch, table, position)
+
+
+@inlined
+def both(a: Any, b: Any) -> Any:
+    """b, or None where a is None."""
+    if a is None:
+        return None
+    return b
 
 
 @inner
-def part_held(scratch, incoming, batch, keeping):
-    """(what is left of the block, room for the weights of one sample's edges)."""
-    held = 0
-    if keeping is not None and by_slots(incoming, batch):
-        held = incoming.edges[-1] + row_length(scratch)
-    left = scratch.shape[0] - held
-    return part(scratch, 0, left), part(scratch, left, held)
+def aligned(scratch: Floats) -> Floats:
+    """The block from its first cache line on."""
+    return offset_view(scratch, first_aligned(scratch))
 
 
 @inner
-def new_state(omega, scratch, places, incoming, hoisted, batch, keep, tangent, bend, back, nodes):
-    """v_hi, v_lo; κ, v̇ and c where they are asked for; the hoisted potentials of θ and z; ē and its tangent.
-
-    The last four are those of all nodes where a later pass asks again (`keep`), else of a band of levels. Behind the
-    nodes each array has room for the rows that are put together there.
-    """
-    whole, lanes = row_length(scratch), batch.lanes
-    spare = spare_rows(places, scratch) + whole
-    size = incoming.place[-1] * lanes + spare
-    size += -size % whole
-    band = band_rows(incoming, hoisted) * lanes + spare
-    band += -band % whole
-    v_hi, first = taken(scratch, to_line(scratch), size)
-    v_lo, first = taken(scratch, first, size)
-    asked = batch.powers is not None or not exponential(omega)
-    kappa, first = taken(scratch, first, size if keep and asked else 0)
-    v_dot, first = taken_for(tangent, scratch, first, size)
-    c, first = taken_for(bend, scratch, first, size)
-    own, first = taken_for(nodes, scratch, first, size if keep else band)
-    own_dot, first = taken_for(None if nodes is None else tangent, scratch, first, band)
-    bars = size
-    if not keep:
-        bars = window_nodes(incoming, hoisted) * lanes + 2 * whole
-        bars += -bars % whole
-    bar, first = taken_for(back, scratch, first, bars)
-    bar_dot, first = taken_for(None if back is None else tangent, scratch, first, bars)
-    return (v_hi, v_lo, kappa, v_dot, c, own, own_dot), bar, bar_dot, first
+def state_of(omega: Any, scratch: Floats, table: Indices, scaled: Any, tangent: Any, bend: Any, nodes: Any) -> State:
+    """The state. tangent, bend, nodes : True where v̇, c, and potentials on nodes are wanted, else None."""
+    kappa = array_of(scratch, table, KAPPA)
+    if scaled is None and exponential(omega):  # κ is 1
+        kappa = view(scratch, 0, 0)
+    return State(
+        array_of(scratch, table, V_HI),
+        array_of(scratch, table, V_LO),
+        kappa,
+        array_if(tangent, scratch, table, V_DOT),
+        array_if(bend, scratch, table, C),
+        array_if(nodes, scratch, table, NODE_POTENTIALS),
+        array_if(both(nodes, tangent), scratch, table, NODE_DIRECTIONS),
+    )
 
 
-@inner
-def new_buffers(omega, scratch, first, places, incoming, batch, tangent, kept, edges, held):
-    """What a level is worked on in: (places, potentials of θ and of z on edges, y of the solvers, desk, `held`); and a
-    square.
+@inlined
+def adjoint_of(scratch: Floats, table: Indices, tangent: Any) -> Adjoint:
+    """ē, and its tangent where one is wanted."""
+    return Adjoint(array_of(scratch, table, BAR), array_if(tangent, scratch, table, BAR_DOT))
 
-    Potentials lie edge by edge; behind them is room for a row of each slot. Behind the desk a row says whether powers
-    of two were out of range.
-    """
-    whole = row_length(scratch)
-    deepest = rows_at_once(places)
-    size = max(EDGES * batch.lanes, deepest * whole) + (deepest + 1) * whole
-    if edges is not None:
-        size += incoming.edges[-1] * batch.lanes if kept and in_order(incoming, batch) else 0
-    w, first = taken_for(edges, scratch, first, size)
-    z, first = taken_for(None if edges is None else tangent, scratch, first, size)
-    solved_at_once = exponential(omega) or first_only(omega)
-    asked = kept or not solved_at_once or tangent is not None
-    y, first = taken(scratch, first, (deepest + 1) * whole if asked else whole)
-    desk, first = taken(scratch, first, (DESK * BARE_TOGETHER + 1) * whole)
-    square, first = taken(scratch, first, (whole + 1) * whole)
-    return (places, w, z, y, desk, held), square, first
+
+@inlined
+def matrices_of(tied: Any, scratch: Floats, table: Indices, addresses: Indices, tangent: Any) -> Any:
+    """The matrices of tied levels, their sums 0; None where no level is tied."""
+    if tied is None:
+        return None
+    waiting = view(addresses, addresses.shape[0] - TIED_NUMBERS, TIED_NUMBERS)
+    waiting[0] = 0
+    made = Matrices(
+        array_of(scratch, table, MATRIX_A),
+        array_if(tangent, scratch, table, MATRIX_Z),
+        array_of(scratch, table, MATRIX_FLOW),
+        array_of(scratch, table, MATRIX_PEAK),
+        array_of(scratch, table, MATRIX_COLUMNS),
+        array_of(scratch, table, MATRIX_ROWS),
+        array_of(scratch, table, MATRIX_SUMS),
+        waiting,
+    )
+    fill(made.flow, 0, made.flow.shape[0] - width(scratch), 0)
+    fill(made.columns, 0, made.columns.shape[0], 0)
+    fill(made.rows, 0, made.rows.shape[0], 0)
+    return made
 
 
 @inner
-def new_rows(scratch, first, batch, tangent, edges):
-    """(θ, z, flow): rows of a chunk of edges, for the backward pass."""
-    size = CHUNK * batch.lanes + row_length(scratch)
-    w, first = taken_for(edges, scratch, first, size)
-    z, first = taken_for(None if edges is None else tangent, scratch, first, size)
-    flow, first = taken(scratch, first, size)
-    return w, z, flow
+def workspace_of(
+    scratch: Floats, table: Indices, addresses: Indices, incoming: Any, lanes: int, tangent: Any, variant: Variant
+) -> Workspace:
+    """The workspace of a launch."""
+    nodes = get(incoming.place, incoming.place.shape[0] - 1)
+    directions = both(variant.edges, tangent)
+    return Workspace(
+        addresses,
+        nodes * lanes + width(scratch),  # behind a row that is written back with the last node (`store_lanes`)
+        array_if(variant.edges, scratch, table, EDGE_POTENTIALS),
+        array_if(directions, scratch, table, EDGE_DIRECTIONS),
+        array_of(scratch, table, SCORES),
+        array_of(scratch, table, ROW_RESULTS),
+        array_of(scratch, table, STORED),
+        array_of(scratch, table, TILE),
+        array_if(variant.edges, scratch, table, CHUNK_POTENTIALS),
+        array_if(directions, scratch, table, CHUNK_DIRECTIONS),
+        array_of(scratch, table, CHUNK_FLOWS),
+        matrices_of(variant.tied, scratch, table, addresses, tangent),
+    )
+
+
+@inlined
+def without_scores(work: Workspace) -> Workspace:
+    """The workspace of a forward pass after which nothing reads weights: y of one row alone is kept."""
+    return Workspace(
+        work.addresses,
+        work.spare,
+        work.edge_potentials,
+        work.edge_directions,
+        view(work.scores, 0, width(work.scores)),
+        work.row_results,
+        work.stored,
+        work.tile,
+        work.chunk_potentials,
+        work.chunk_directions,
+        work.chunk_flows,
+        work.matrices,
+    )
+
+
+@inlined
+def most_rows(work: Workspace) -> int:
+    """Rows of edges that the workspace holds."""
+    return (work.addresses.shape[0] - TIED_NUMBERS) // 4
+
+
+@inlined
+def parent_rows(work: Workspace) -> Indices:
+    """Where the rows of the parents' v lie."""
+    return view(work.addresses, 0, most_rows(work))
+
+
+@inlined
+def potential_rows(work: Workspace) -> Indices:
+    """Where the rows of the edges' own potentials lie."""
+    return view(work.addresses, most_rows(work), most_rows(work))
+
+
+@inlined
+def score_rows(work: Workspace) -> Indices:
+    """Where the rows of x = θ + v lie, where edges have potentials of their own."""
+    return view(work.addresses, 2 * most_rows(work), most_rows(work))
+
+
+@inlined
+def run_positions(work: Workspace) -> Indices:
+    """For each slot of a level the run that the next row belongs to."""
+    return view(work.addresses, 3 * most_rows(work), most_rows(work))

@@ -1,6 +1,6 @@
-"""Where the rows lie that some rows of nodes are made from: their parents' v, and their edges' own potentials.
+"""Where the operands of rows of nodes lie: their parents' v, and their edges' own potentials.
 
-A row lies where the parents' v is a row already, and is put together behind the state (`spare`) where it is not.
+A row of parents is used where it lies, if the parents' v form a row. Otherwise it is assembled behind the state.
 """
 
 from __future__ import annotations
@@ -11,167 +11,176 @@ import numpy as np
 
 from dagdp.compiled.progressions import LISTED
 from dagdp.jit.decorators import inlined
-from dagdp.kernels.cpu.cursor import directly, expect_parents, left_of_run, parents_of, rows_at_once, run_at
-from dagdp.kernels.cpu.packing.edge_potentials import read_direct
-from dagdp.kernels.cpu.packing.entries import Source
-from dagdp.kernels.cpu.rows import number
-from dagdp.lanes.gather import gather_pair, gather_vector
-from dagdp.lanes.rows import row_of, store
-from dagdp.lanes.views import part, pick, row_length
+from dagdp.kernels.cpu.cursor import (
+    Cursor,
+    at_node,
+    edge_of_slot,
+    left_of_run,
+    nodes_in_slot,
+    parents_of,
+    prefetch_parent,
+    reads_listed,
+    run_at,
+)
+from dagdp.kernels.cpu.memory import most_rows, parent_rows, potential_rows, run_positions
+from dagdp.kernels.cpu.packing.edge_potentials import read_listed
+from dagdp.kernels.cpu.progressions import term
+from dagdp.kernels.cpu.records import Arrays, Block, Indices, Placement, State, Workspace
+from dagdp.lanes.gather import gather, gather_pair
+from dagdp.lanes.rows import splat, store
+from dagdp.lanes.views import get, view, width
 
 
 @inlined
-def gather_parents(
-    incoming: Any, run: Any, d: int, e: int, parents: Any, here: int, count: int, state: Any, at: int
-) -> None:
-    """A row of v, and of v̇, from one sample's nodes: `here` edges of one run follow its rule; -inf beyond `count`."""
-    v_hi, v_lo, _, v_dot, _, _, _ = state
-    if parents[2] == LISTED and here >= count:
-        listed, first = parents[0], parents[1]
-        hi, lo = gather_pair(v_hi, v_lo, listed, first, count)
+def gather_parents(incoming: Any, runs: Indices, k: int, d: int, e: int, count: int, state: State, at: int) -> None:
+    """Assemble at `at` the row of v, and of v̇, of the parents over `count` edges of slot d from e on, one sample.
+
+    k : the run of edge e. Lanes behind `count` get v = -inf.
+    """
+    v_hi, v_lo, v_dot = state.v_hi, state.v_lo, state.v_dot
+    parents = parents_of(incoming, k, e)
+    if parents.step == LISTED and left_of_run(incoming, k, e) >= count:
+        hi, lo = gather_pair(v_hi, v_lo, parents.listed, parents.start, count)
         store(v_hi, at, hi)
         store(v_lo, at, lo)
         if v_dot is not None:
-            store(v_dot, at, gather_vector(v_dot, listed, first, 0, count))
+            store(v_dot, at, gather(v_dot, parents.listed, parents.start, 0, count))
         return
-    store(v_hi, at, row_of(v_hi, -np.inf))
-    store(v_lo, at, row_of(v_hi, 0))
+    store(v_hi, at, splat(v_hi, -np.inf))
+    store(v_lo, at, splat(v_hi, 0))
     if v_dot is not None:
-        store(v_dot, at, row_of(v_hi, 0))
+        store(v_dot, at, splat(v_hi, 0))
     for w in range(count):
-        parent = number(parents_of(incoming, run_at(incoming, run, d, e + w), e + w), 0)
-        v_hi[at + w] = pick(v_hi, parent)
-        v_lo[at + w] = pick(v_lo, parent)
+        parent = term(parents_of(incoming, run_at(incoming, runs, d, e + w), e + w), 0)
+        v_hi[at + w] = get(v_hi, parent)
+        v_lo[at + w] = get(v_lo, parent)
         if v_dot is not None:
-            v_dot[at + w] = pick(v_dot, parent)
+            v_dot[at + w] = get(v_dot, parent)
 
 
 @inlined
-def place_samples(incoming: Any, run: Any, slot: int, depth: int, i: int, rows: int, state: Any, at: Any) -> None:
-    """at[r * depth + d] = where the row of samples of the parent over the d-th edge of a level's node i + r lies."""
-    v_hi, v_lo, _, v_dot, _, _, _ = state
-    whole = row_length(v_hi)
+def address_samples(incoming: Any, cursor: Cursor, rows: int, state: State, work: Workspace) -> None:
+    """parent_rows[r * depth + d] = where the samples of the parent over node r's d-th edge lie, for `rows` nodes."""
+    at, runs, depth, row = parent_rows(work), run_positions(work), cursor.depth, width(state.v_hi)
     for d in range(depth):
-        e, r = pick(incoming.first, slot + d) + i, 0
+        e, r = edge_of_slot(incoming, cursor, d), 0
         while r < rows:
-            k = run_at(incoming, run, d, e + r)
+            k = run_at(incoming, runs, d, e + r)
             parents, left = parents_of(incoming, k, e + r), left_of_run(incoming, k, e + r)
             here = min(rows - r, left)
             for x in range(here):
-                at[(r + x) * depth + d] = number(parents, x) * whole
-            for x in range(here if parents[2] == LISTED else 0):
-                expect_parents(v_hi, parents, x, left)
-                expect_parents(v_lo, parents, x, left)
-                if v_dot is not None:
-                    expect_parents(v_dot, parents, x, left)
+                at[(r + x) * depth + d] = term(parents, x) * row
+            for x in range(here if parents.step == LISTED else 0):
+                prefetch_parent(state.v_hi, parents, x, left)
+                prefetch_parent(state.v_lo, parents, x, left)
+                if state.v_dot is not None:
+                    prefetch_parent(state.v_dot, parents, x, left)
             r += here
 
 
 @inlined
-def place_nodes(
-    incoming: Any, run: Any, slot: int, depth: int, i: int, n: int, spare: int, state: Any, at: Any
+def address_nodes(
+    incoming: Any, cursor: Cursor, n: int, spare: int, state: State, work: Workspace, at: Indices
 ) -> None:
-    """at[d] = where the row of the parents over the d-th edges lies, for n nodes of one sample from the i-th on."""
-    whole = row_length(state[0])
-    for d in range(depth):
-        e = pick(incoming.first, slot + d) + i
-        k = run_at(incoming, run, d, e)
-        parents, here = parents_of(incoming, k, e), left_of_run(incoming, k, e)
-        have = min(n, pick(incoming.width, slot + d) - i)
-        if parents[2] == 1 and have == n and here >= n:
-            at[d] = parents[1]
+    """at[d] = where the row of the parents over the d-th edges of n neighbouring nodes of one sample lies."""
+    runs, row = run_positions(work), width(state.v_hi)
+    for d in range(cursor.depth):
+        e = edge_of_slot(incoming, cursor, d)
+        k = run_at(incoming, runs, d, e)
+        parents = parents_of(incoming, k, e)
+        have = min(n, nodes_in_slot(incoming, cursor, d))
+        if parents.step == 1 and have == n and left_of_run(incoming, k, e) >= n:
+            at[d] = parents.start
         else:
-            at[d] = spare + d * whole
-            gather_parents(incoming, run, d, e, parents, here, have, state, spare + d * whole)
+            at[d] = spare + d * row
+            gather_parents(incoming, runs, k, d, e, have, state, spare + d * row)
 
 
 @inlined
-def place_potentials(
-    incoming: Any, slot: int, depth: int, node: int, e0: int, i: int, n: int, w: Any, w_dot: Any, room: int, at: Any
+def address_potentials(incoming: Any, cursor: Cursor, n: int, work: Workspace, first: int, at: Indices) -> None:
+    """at[d] = where the row of the potentials of n nodes' d-th edges is assembled, from `first` on."""
+    w, w_dot = work.edge_potentials, work.edge_directions
+    row = width(w)
+    for d in range(cursor.depth):
+        at[d] = place = first + d * row
+        have = min(n, nodes_in_slot(incoming, cursor, d))
+        store(w, place, gather(w, incoming.edges, cursor.node, d - cursor.edge, have))
+        if w_dot is not None:
+            store(w_dot, place, gather(w_dot, incoming.edges, cursor.node, d - cursor.edge, have))
+
+
+@inlined
+def read_potentials(
+    incoming: Any, block: Block, cursor: Cursor, n: int, arrays: Arrays, work: Workspace, first: int, at: Indices
 ) -> None:
-    """at[d] = where the row of the potentials of n nodes' d-th edges lies: put together at `room`, behind them."""
-    whole = row_length(w)
-    for d in range(depth):
-        at[d] = place = room + d * whole
-        have = min(n, pick(incoming.width, slot + d) - i)
-        store(w, place, gather_vector(w, incoming.edges, node, d - e0, have))
+    """at[d] = where the row of the potentials of n nodes' d-th edges is gathered from the caller's array."""
+    w, w_dot = work.edge_potentials, work.edge_directions
+    row = width(w)
+    for d in range(cursor.depth):
+        e, left = edge_of_slot(incoming, cursor, d), nodes_in_slot(incoming, cursor, d)
+        have = min(n, left)
+        at[d] = first + d * row
+        read_listed(w, at[d], arrays.theta, incoming, block, e, have, left)
         if w_dot is not None:
-            store(w_dot, place, gather_vector(w_dot, incoming.edges, node, d - e0, have))
+            read_listed(w_dot, at[d], arrays.z, incoming, block, e, have, left)
 
 
 @inlined
-def place_direct(
-    incoming: Any, slot: int, depth: int, i: int, n: int, b0: int, theta: Source, z: Source, w: Any, w_dot: Any,
-    room: int, at: Any,
-) -> None:  # fmt: skip
-    """The same where rows read their potentials themselves."""
-    whole = row_length(w)
-    for d in range(depth):
-        e, have = pick(incoming.first, slot + d) + i, min(n, pick(incoming.width, slot + d) - i)
-        at[d] = room + d * whole
-        left = pick(incoming.width, slot + d) - i
-        read_direct(w, at[d], theta, incoming, b0, e, have, left)
-        if w_dot is not None:
-            read_direct(w_dot, at[d], z, incoming, b0, e, have, left)
-
-
-@inlined
-def place_rows(
-    incoming: Any, batch: Any, b0: int, slot: int, depth: int, node: int, i: int, rows: int, last: int, e0: int,
-    theta: Source, z: Source, state: Any, buffers: Any, spare: int,
-) -> None:  # fmt: skip
-    """Where the parents and potentials of some rows lie, from `node` on, the i-th of its level."""
-    places, w, w_dot, _, _, _ = buffers
-    whole, most = row_length(state[0]), rows_at_once(places)
-    at, w_at, run = part(places, 0, most), part(places, most, most), part(places, 3 * most, most)
-    if batch.together is not None:
-        place_samples(incoming, run, slot, depth, i, rows, state, at)
+def address_rows(
+    incoming: Any, block: Block, cursor: Cursor, rows: int, arrays: Arrays, state: State, work: Workspace
+) -> None:
+    """Fill parent_rows and potential_rows for some rows of nodes."""
+    row, depth = width(state.v_hi), cursor.depth
+    at, w_at = parent_rows(work), potential_rows(work)
+    if block.lanes_are_samples is not None:
+        address_samples(incoming, cursor, rows, state, work)
         for r in range(rows):
             for d in range(depth):
-                w_at[r * depth + d] = (pick(incoming.edges, node + r) + d - e0) * whole
+                w_at[r * depth + d] = (get(incoming.edges, cursor.node + r) + d - cursor.edge) * row
         return
     for r in range(rows):
-        k, skip, n = r * whole, r * depth * whole, min(whole, last - node - r * whole)
-        own_at = part(w_at, r * depth, depth)
-        place_nodes(incoming, run, slot, depth, i + k, n, spare + skip, state, part(at, r * depth, depth))
-        if directly(incoming, batch):
-            place_direct(incoming, slot, depth, i + k, n, b0, theta, z, w, w_dot, skip, own_at)
+        skip, n = r * depth * row, min(row, cursor.last - cursor.node - r * row)
+        here = at_node(cursor, cursor.node + r * row)
+        own_at = view(w_at, r * depth, depth)
+        address_nodes(incoming, here, n, work.spare + skip, state, work, view(at, r * depth, depth))
+        if reads_listed(incoming, block):
+            read_potentials(incoming, block, here, n, arrays, work, skip, own_at)
         else:
-            behind = w.shape[0] - (most + 1) * whole + skip  # the potentials that lie edge by edge
-            place_potentials(incoming, slot, depth, node + k, e0, i + k, n, w, w_dot, behind, own_at)
+            first = work.edge_potentials.shape[0] - (most_rows(work) + 1) * row + skip  # behind those edge by edge
+            address_potentials(incoming, here, n, work, first, own_at)
 
 
 @inlined
-def place_stretch(
-    incoming: Any, batch: Any, run: Any, slot: int, depth: int, node: int, i: int, last: int, most: int, spare: int,
-    state: Any, at: Any,
-) -> Any:  # fmt: skip
-    """(nodes, rows, jump, shift) of the next rows of bare nodes, up to `most`, from a level's i-th node on: the parents
-    over the d-th edges of the r-th lie at at[r * jump + d] + r * shift. Rows whose parents' rise with them need no
-    list; of one sample the last of those may be short.
+def next_rows(
+    incoming: Any, block: Block, cursor: Cursor, most: int, spare: int, state: State, work: Workspace
+) -> Placement:
+    """The next rows of nodes without potentials on edges, `most` at most, and where their parents' v lie.
+
+    Rows whose parents' rows rise with them need no list of addresses. Of one sample the last of these may be short.
     """
-    whole = row_length(state[0])
-    step = 1 if batch.together is not None else whole
-    alike = min(last - node, pick(incoming.width, slot + depth - 1) - i)
-    straight = alike
+    row, at, runs, depth = width(state.v_hi), parent_rows(work), run_positions(work), cursor.depth
+    step = 1 if block.lanes_are_samples is not None else row
+    alike = min(cursor.last - cursor.node, nodes_in_slot(incoming, cursor, depth - 1))
+    contiguous = alike
     for d in range(depth):
-        e = pick(incoming.first, slot + d) + i
-        k = run_at(incoming, run, d, e)
-        _, first, rise = parents_of(incoming, k, e)
-        straight = min(straight, left_of_run(incoming, k, e)) if rise == 1 else 0
-        at[d] = first * batch.lanes
-    if batch.together is None and straight > 0:
-        rows = min((straight + whole - 1) // whole, most)
-        return min(straight, rows * whole), rows, 0, whole
-    if straight >= step:
-        rows = min(straight // step, most)
-        return rows * step, rows, 0, whole
-    if batch.together is not None:
+        e = edge_of_slot(incoming, cursor, d)
+        k = run_at(incoming, runs, d, e)
+        parents = parents_of(incoming, k, e)
+        contiguous = min(contiguous, left_of_run(incoming, k, e)) if parents.step == 1 else 0
+        at[d] = parents.start * block.lanes
+    if block.lanes_are_samples is None and contiguous > 0:
+        rows = min((contiguous + row - 1) // row, most)
+        return Placement(min(contiguous, rows * row), rows, 0, row)
+    if contiguous >= step:
+        rows = min(contiguous // step, most)
+        return Placement(rows * step, rows, 0, row)
+    if block.lanes_are_samples is not None:
         rows = min(alike, at.shape[0] // depth, most)
-        place_samples(incoming, run, slot, depth, i, rows, state, at)
-        return rows, rows, depth, 0
-    rows = min((alike + whole - 1) // whole, at.shape[0] // depth, most)
+        address_samples(incoming, cursor, rows, state, work)
+        return Placement(rows, rows, depth, 0)
+    rows = min((alike + row - 1) // row, at.shape[0] // depth, most)
     for r in range(rows):
-        n, behind = min(whole, last - node - r * whole), spare + r * depth * whole
-        place_nodes(incoming, run, slot, depth, i + r * whole, n, behind, state, part(at, r * depth, depth))
-    return min(last - node, rows * whole), rows, depth, 0
+        n, first = min(row, cursor.last - cursor.node - r * row), spare + r * depth * row
+        here = at_node(cursor, cursor.node + r * row)
+        address_nodes(incoming, here, n, first, state, work, view(at, r * depth, depth))
+    return Placement(min(cursor.last - cursor.node, rows * row), rows, depth, 0)

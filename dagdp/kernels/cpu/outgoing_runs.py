@@ -1,55 +1,62 @@
-"""A level's outgoing edges by runs, whose quantities are progressions: see progressions.py."""
+"""A level's outgoing edges by runs, whose quantities are progressions (compiled/progressions.py)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from dagdp.compiled.progressions import COUNT, ENTRY
 from dagdp.jit.decorators import inlined, inner
-from dagdp.kernels.cpu.packing.entries import Batch, Source, read, write
-from dagdp.kernels.cpu.rows import later
-from dagdp.lanes.views import pick, rule
+from dagdp.kernels.cpu.packing.entries import Transfer, read, write
+from dagdp.kernels.cpu.progressions import Progression, advance, progression
+from dagdp.kernels.cpu.records import Block, Floats, Source
+from dagdp.lanes.views import get
+
+
+class Chunk(NamedTuple):
+    """`count` edges of a run from the edge `first` on."""
+
+    run: int
+    first: int
+    count: int
+    below: int  # elements from a level to the one below it, for prefetches; 0 for none
 
 
 @inlined
 def columns_of(outgoing: Any) -> int:
-    """Numbers that a run has."""
+    """Numbers of a run."""
     return ENTRY + 2 * outgoing.blocks.shape[0]
 
 
 @inlined
 def edges_of(outgoing: Any, run: int) -> int:
-    """How many edges a run has."""
-    return pick(outgoing.runs, run * columns_of(outgoing) + COUNT)
+    """Edges of a run."""
+    return get(outgoing.runs, run * columns_of(outgoing) + COUNT)
 
 
 @inlined
-def quantity(outgoing: Any, run: int, column: int, skip: int) -> Any:
-    """What `column` says of a run's edges from the edge `skip` on."""
+def quantity(outgoing: Any, run: int, column: int, first: int) -> Progression:
+    """The quantity in that column of a run, from its edge `first` on."""
     place = run * columns_of(outgoing) + column
-    return later(rule(outgoing.listed, pick(outgoing.runs, place), pick(outgoing.runs, place + 1)), skip)
+    return advance(progression(outgoing.listed, get(outgoing.runs, place), get(outgoing.runs, place + 1)), first)
 
 
 @inner
-def read_run(
-    x: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int
-) -> None:
-    """Add the potentials of a run's edges from the edge `skip` on to the rows of x from 0 on."""
+def read_run(x: Floats, tile: Floats, source: Source, outgoing: Any, block: Block, chunk: Chunk) -> None:
+    """Add the potentials of a chunk's edges to the rows of x, from row 0 on."""
     for k in range(outgoing.blocks.shape[0]):
-        entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
-        if entry[1] >= 0:
-            rows = rule(outgoing.listed, 0, 1)
-            read(x, rows, square, source, pick(outgoing.blocks, k), entry, count, batch, b0, False)
+        entries = quantity(outgoing, chunk.run, ENTRY + 2 * k, chunk.first)
+        if entries.start >= 0:
+            transfer = Transfer(progression(outgoing.listed, 0, 1), entries, chunk.count, False)
+            read(x, tile, source, get(outgoing.blocks, k), transfer, block)
 
 
 @inner
 def write_run(
-    out: Any, square: Any, source: Source, outgoing: Any, batch: Batch, b0: int, run: int, skip: int, count: int,
-    flow: Any,
-) -> None:  # fmt: skip
-    """Hand the flow on a run's edges from the edge `skip` on back to the blocks."""
+    gradient: Any, flow: Floats, tile: Floats, source: Source, outgoing: Any, block: Block, chunk: Chunk
+) -> None:
+    """Add the flows of a chunk's edges, rows from 0 on, to the gradient."""
     for k in range(outgoing.blocks.shape[0]):
-        entry = quantity(outgoing, run, ENTRY + 2 * k, skip)
-        if entry[1] >= 0:
-            rows = rule(outgoing.listed, 0, 1)
-            write(out, source, pick(outgoing.blocks, k), entry, flow, rows, count, square, batch, b0, False)
+        entries = quantity(outgoing, chunk.run, ENTRY + 2 * k, chunk.first)
+        if entries.start >= 0:
+            transfer = Transfer(progression(outgoing.listed, 0, 1), entries, chunk.count, False)
+            write(gradient, source, get(outgoing.blocks, k), flow, transfer, tile, block)

@@ -1,48 +1,53 @@
-"""Where rows lie: numbers that follow a rule, and memory on cache lines.
+"""Rows of an array: filled, added to, stored in part; and the alignment of memory to cache lines.
 
-A state array holds `lanes` consecutive samples of each node: one row of 64 bytes, or one sample alone, whose rows
-are then 64 bytes of neighbouring nodes.
+A state array holds `lanes` consecutive samples of each node: a row of 64 bytes, or one sample alone, whose rows are
+then 64 bytes of neighbouring nodes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
-from dagdp.compiled.progressions import LISTED
 from dagdp.jit.decorators import inlined, inner
-from dagdp.lanes.rows import ROW_BYTES, load, row_of, store
-from dagdp.lanes.views import pick, row_length, rule
+from dagdp.kernels.cpu.records import Floats, Row
+from dagdp.lanes.rows import ROW_BYTES, first_lanes_or, load, select, splat, store
+from dagdp.lanes.views import width
 
 
 @inner
-def to_line(array: Any) -> int:
-    """The first element that lies on a cache line: a row of 64 bytes may else straddle two."""
-    return (-array.ctypes.data % ROW_BYTES) * row_length(array) // ROW_BYTES
-
-
-@inlined
-def number(given: Any, k: int) -> int:
-    """The k-th of the numbers that (listed, start, step) describe: see progressions.py."""
-    listed, start, step = given
-    return pick(listed, start + k) if step == LISTED else start + step * k
-
-
-@inlined
-def later(given: Any, k: int) -> Any:
-    """The same numbers from the k-th on."""
-    listed, start, step = given
-    return rule(listed, start + (k if step == LISTED else step * k), step)
+def first_aligned(array: Floats) -> int:
+    """The first element that begins a cache line: other rows straddle two."""
+    return (-array.ctypes.data % ROW_BYTES) * width(array) // ROW_BYTES
 
 
 @inner
-def fill(array: Any, first: int, count: int, value: Any) -> None:
-    """The row that `count` elements end in is filled whole."""
-    row = row_of(array, value)
-    for at in range(first, first + count, row_length(array)):
+def fill(array: Floats, first: int, count: int, value: float) -> None:
+    """array[first : first + count] = value. The row that contains the last element is filled whole."""
+    row = splat(array, value)
+    for at in range(first, first + count, width(array)):
         store(array, at, row)
 
 
 @inlined
-def add_to(array: Any, at: int, row: Any) -> None:
-    """array's row at `at` grows by `row`."""
+def add_to(array: Floats, at: int, row: Row) -> None:
+    """array[at : at + width] += row."""
     store(array, at, load(array, at) + row)
+
+
+@inlined
+def store_lanes(array: Floats, at: int, row: Row, count: int) -> None:
+    """Store the first `count` lanes of a row; elements behind them keep their values.
+
+    They are read and written back, since masked stores are slow on AVX2.
+    """
+    if count == width(array):
+        store(array, at, row)
+    else:
+        store(array, at, first_lanes_or(row, count, load(array, at)))
+
+
+@inlined
+def nan_to_inf(value: Row, like: Floats) -> Row:
+    """A row, or a number, with +inf in place of NaN."""
+    inf = like.dtype.type(np.inf)
+    return select(value < inf, value, inf)

@@ -1,110 +1,122 @@
-"""Sheets of hoisted potentials: entries that cross a band of levels row by row, see compiler/diagonal_tiles.py.
+"""Diagonal tiles of node potentials: entries that cross a band of levels row by row (compiler/node_potentials.py).
 
-A row of samples takes a row of a sheet at once, as it does any consecutive entries. One sample alone takes a square:
-a column of it is a row of neighbouring nodes, so the square is turned on the way.
+A row of samples reads a row of a tile at once, as it reads any consecutive entries. One sample alone reads a square
+tile and transposes it, since a column of the tile is a row of neighbouring nodes.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from dagdp.compiled.index_arrays import SHEET_COLUMNS as COLUMNS
 from dagdp.compiled.progressions import LISTED
 from dagdp.jit.decorators import inlined, inner
-from dagdp.kernels.cpu.packing.entries import Batch, Source, first_entry, is_shared, row_entries, take_in, telling
-from dagdp.kernels.cpu.rows import add_to
+from dagdp.kernels.cpu.graph_view import potential_array
+from dagdp.kernels.cpu.packing.entries import Transfer, entries_of, first_entry, is_shared, put_row
+from dagdp.kernels.cpu.progressions import progression
+from dagdp.kernels.cpu.records import Block, Floats, Source
+from dagdp.kernels.cpu.rows import add_to, nan_to_inf
+from dagdp.lanes.prefetch import FAR, prefetch_tile
 from dagdp.lanes.rows import load, store
-from dagdp.lanes.views import FAR, behind, expect_square, lent_block, pick, row_length, rule, turn_vectors
+from dagdp.lanes.transpose import transpose_tile
+from dagdp.lanes.views import get, width
 
-CORNER, STEP, ROWS, NODES, WIDTH = 0, 1, 2, 3, 3 + COLUMNS  # places of a sheet's numbers, and how many it has
+CORNER, STEP, ROWS, NODES, NUMBERS = 0, 1, 2, 3, 3 + COLUMNS  # positions of a tile's numbers, and their count
+
+
+class Part(NamedTuple):
+    """Nodes of a band that read one potential: rows [begin, end) of a diagonal tile, or places of the lists."""
+
+    tile: int  # or NO_TILE
+    begin: int
+    end: int
 
 
 @inlined
-def rows_of(hoisted: Any, sheet: int) -> int:
-    """How many rows a sheet has."""
-    return pick(hoisted.sheets, WIDTH * sheet + ROWS)
+def rows_of(hoisted: Any, tile: int) -> int:
+    """Rows of a diagonal tile."""
+    return get(hoisted.sheets, NUMBERS * tile + ROWS)
 
 
 @inlined
-def in_sheets(hoisted: Any, place: int) -> int:
-    """Nodes of the sheets of a band and potential."""
+def nodes_in_tiles(hoisted: Any, place: int) -> int:
+    """Nodes in the diagonal tiles of a band and potential."""
     size = 0
-    for sheet in range(pick(hoisted.sheet_ptr, place), pick(hoisted.sheet_ptr, place + 1)):
-        size += COLUMNS * rows_of(hoisted, sheet)
+    for tile in range(get(hoisted.sheet_ptr, place), get(hoisted.sheet_ptr, place + 1)):
+        size += COLUMNS * rows_of(hoisted, tile)
     return size
 
 
 @inlined
-def entry_at(hoisted: Any, sheet: int, r: int) -> int:
-    """The first entry of a row."""
-    return pick(hoisted.sheets, WIDTH * sheet + CORNER) + pick(hoisted.sheets, WIDTH * sheet + STEP) * r
+def entry_at(hoisted: Any, tile: int, r: int) -> int:
+    """The first entry of row r of a diagonal tile."""
+    return get(hoisted.sheets, NUMBERS * tile + CORNER) + get(hoisted.sheets, NUMBERS * tile + STEP) * r
 
 
 @inlined
-def across(hoisted: Any, sheet: int, r: int, x: Any, lanes: int) -> Any:
-    """(x, rows, entries) of a row of a sheet: what `read` and `write` take, x beginning r nodes later."""
-    rows = rule(hoisted.sheets, WIDTH * sheet + NODES, LISTED)
-    return behind(x, r * lanes), rows, rule(hoisted.sheets, entry_at(hoisted, sheet, r), 1)
+def transfer_of_row(hoisted: Any, tile: int, r: int, replace: bool) -> Transfer:
+    """The transfer of row r of a diagonal tile, into an array that begins r nodes later."""
+    rows = progression(hoisted.sheets, NUMBERS * tile + NODES, LISTED)
+    return Transfer(rows, progression(hoisted.sheets, entry_at(hoisted, tile, r), 1), COLUMNS, replace)
 
 
 @inner
-def expect_across(block: Any, hoisted: Any, sheet: int, r: int, source: Source, k: int, batch: Batch, b0: int) -> None:
-    """Ask for all samples' entries of a row of a sheet: no processor guesses that a sample's next row follows."""
-    if r < rows_of(hoisted, sheet) and block.shape[0] > FAR and not is_shared(source, k):
-        entries = row_entries(source, k)
-        for c in range(0, COLUMNS, row_length(block)):
-            at = b0 * entries + entry_at(hoisted, sheet, r) + c
-            expect_square(block, at, entries, batch.last - b0)
+def prefetch_tile_row(array: Floats, hoisted: Any, tile: int, r: int, source: Source, k: int, block: Block) -> None:
+    """Prefetch all samples' entries of row r of a diagonal tile."""
+    if r < rows_of(hoisted, tile) and array.shape[0] > FAR and not is_shared(source, k):
+        entries = entries_of(source, k)
+        for c in range(0, COLUMNS, width(array)):
+            at = block.first * entries + entry_at(hoisted, tile, r) + c
+            prefetch_tile(array, at, entries, block.last - block.first)
 
 
 @inlined
-def expect_below(block: Any, at: int, step: int, rows: int) -> None:
-    """Ask for the next square of a sheet, `rows` rows of it."""
-    if rows > 0 and block.shape[0] > FAR:
-        expect_square(block, at, step, min(rows, row_length(block)))
+def prefetch_rows_below(array: Floats, at: int, step: int, rows: int) -> None:
+    """Prefetch the next square of a diagonal tile, `rows` rows of it."""
+    if rows > 0 and array.shape[0] > FAR:
+        prefetch_tile(array, at, step, min(rows, width(array)))
 
 
 @inner
-def read_aslant(
-    x: Any, hoisted: Any, sheet: int, begin: int, end: int, square: Any, source: Source, k: int, b0: int, afresh: bool
+def read_diagonal(
+    x: Floats, scratch: Floats, source: Source, k: int, hoisted: Any, part: Part, block: Block, replace: bool
 ) -> None:
-    """Add rows [begin, end) of a sheet to one sample's x, or put them there (`afresh`)."""
-    whole, block = row_length(x), lent_block(source.table, k, x)
-    nodes, step = WIDTH * sheet + NODES, pick(hoisted.sheets, WIDTH * sheet + STEP)
-    for r in range(begin, end, whole):
-        rows = min(whole, end - r)
-        for c in range(0, COLUMNS, whole):
-            at = first_entry(source, k, b0) + entry_at(hoisted, sheet, r) + c
-            expect_below(block, at + whole * step, step, end - r - whole)
-            turn_vectors(square, 0, whole, block, at, step, rows)
-            for t in range(whole):
-                row = telling(source.sign * load(square, t * whole), x)
-                place = pick(hoisted.sheets, nodes + c + t) + r
-                if rows < whole:  # behind the last row stand other nodes
-                    store(square, t * whole, row)
+    """Read rows of a diagonal tile of potential k into one sample's elements of x. scratch : memory of one tile."""
+    row, array = width(x), potential_array(source.table, k, x)
+    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.sheets, NUMBERS * part.tile + STEP)
+    for r in range(part.begin, part.end, row):
+        rows = min(row, part.end - r)
+        for c in range(0, COLUMNS, row):
+            at = first_entry(source, k, block.first) + entry_at(hoisted, part.tile, r) + c
+            prefetch_rows_below(array, at + row * step, step, part.end - r - row)
+            transpose_tile(scratch, 0, row, array, at, step, rows)
+            for t in range(row):
+                values = nan_to_inf(source.sign * load(scratch, t * row), x)
+                place = get(hoisted.sheets, nodes + c + t) + r
+                if rows < row:  # elements behind the last row belong to other nodes
+                    store(scratch, t * row, values)
                     for n in range(rows):
-                        value = pick(square, t * whole + n)
-                        x[place + n] = value if afresh else pick(x, place + n) + value
+                        value = get(scratch, t * row + n)
+                        x[place + n] = value if replace else get(x, place + n) + value
                 else:
-                    take_in(x, place, row, afresh)
+                    put_row(x, place, values, replace)
 
 
 @inner
-def write_aslant(
-    out: Any, hoisted: Any, sheet: int, begin: int, end: int, flow: Any, square: Any, source: Source, k: int,
-    batch: Batch, b0: int,
-) -> None:  # fmt: skip
-    """Add one sample's flow at rows [begin, end) of a sheet to their entries."""
-    whole, block = row_length(flow), lent_block(out, k, flow)
-    nodes, step = WIDTH * sheet + NODES, pick(hoisted.sheets, WIDTH * sheet + STEP)
-    first = (batch.part if is_shared(source, k) else b0) * row_entries(source, k)
-    for r in range(begin, end, whole):
-        rows = min(whole, end - r)
-        for c in range(0, COLUMNS, whole):
-            at = first + entry_at(hoisted, sheet, r) + c
-            expect_below(block, at + whole * step, step, end - r - whole)
-            for t in range(whole):
-                store(square, t * whole, load(flow, pick(hoisted.sheets, nodes + c + t) + r))
-            turn_vectors(square, 0, whole, square, 0, whole, whole)
+def write_diagonal(
+    gradient: Any, flow: Floats, scratch: Floats, source: Source, k: int, hoisted: Any, part: Part, block: Block
+) -> None:
+    """Add one sample's flow at rows of a diagonal tile to the gradient of potential k."""
+    row, array = width(flow), potential_array(gradient, k, flow)
+    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.sheets, NUMBERS * part.tile + STEP)
+    first = (block.partial if is_shared(source, k) else block.first) * entries_of(source, k)
+    for r in range(part.begin, part.end, row):
+        rows = min(row, part.end - r)
+        for c in range(0, COLUMNS, row):
+            at = first + entry_at(hoisted, part.tile, r) + c
+            prefetch_rows_below(array, at + row * step, step, part.end - r - row)
+            for t in range(row):
+                store(scratch, t * row, load(flow, get(hoisted.sheets, nodes + c + t) + r))
+            transpose_tile(scratch, 0, row, scratch, 0, row, row)
             for n in range(rows):
-                add_to(block, at + step * n, load(square, n * whole))
+                add_to(array, at + step * n, load(scratch, n * row))

@@ -1,193 +1,224 @@
-"""The backward pass of the closed form on graphs without potentials on edges: it pushes.
+"""The backward pass that pushes, for the closed form on node-weighted graphs.
 
-A node's weights hang on its parents' v alone, so they are made anew, all at once, where its ē is handed out: nothing
-but v is kept of a node, and ē of a band of levels and of those from which edges lead into it. (The pass that pulls
-finds one end of an edge at a time, and asks for S, or κ, of the other.) Of rows of samples, levels and nodes are taken
-in order and a block of samples belongs to one thread, so bits depend on nothing; how one sample's levels are left says
-slotwise.py.
+A node's weights follow from its parents' v alone, so they are recomputed, all at once, where ē of the node is
+distributed. The state therefore has nothing but v of each node, and ē of a band of levels and of the levels from which
+edges lead into the band. (The pass that pulls meets one end of an edge at a time, and needs S, or κ, of the other.) For
+rows of samples, levels and nodes are visited in order and one thread has a block of samples, so bits are fixed. One
+sample alone: push_one_sample.py.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from dagdp.jit.decorators import inlined, inner
-from dagdp.kernels.cpu.backward import seed
-from dagdp.kernels.cpu.cursor import BARE_TOGETHER, DESK, MOVES, rows_at_once, rows_of_moves
-from dagdp.kernels.cpu.forward import solve_rows
-from dagdp.kernels.cpu.operands import place_stretch
-from dagdp.kernels.cpu.packing.entries import Batch, Source, last_at_most, put
+from dagdp.kernels.cpu.adjoints import seed
+from dagdp.kernels.cpu.cursor import (
+    MOVES,
+    Cursor,
+    at_node,
+    enter_level,
+    fan_in_at,
+    most_in_work,
+    rows_of_moves,
+    with_depth,
+)
+from dagdp.kernels.cpu.memory import RESULTS, parent_rows
+from dagdp.kernels.cpu.node_rows import solve_rows
+from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.packing.node_potentials import write_hoisted
-from dagdp.kernels.cpu.rows import add_to, fill
-from dagdp.kernels.cpu.special.push_one_sample import leave_level
-from dagdp.kernels.cpu.special.scaled import highest, sum_powers
+from dagdp.kernels.cpu.progressions import last_at_most
+from dagdp.kernels.cpu.records import (
+    Adjoint,
+    Arrays,
+    Block,
+    Floats,
+    Graph,
+    Indices,
+    Placement,
+    Row,
+    State,
+    Terminals,
+    Workspace,
+)
+from dagdp.kernels.cpu.rows import add_to, fill, store_lanes
+from dagdp.kernels.cpu.special.push_one_sample import push_level_of_one_sample
+from dagdp.kernels.cpu.special.scaled import highest, sum_of_scaled
 from dagdp.kernels.recursion import centre
-from dagdp.lanes.rows import load, row_of, select, store
-from dagdp.lanes.views import FAR, behind, expect_row, part, pick, row_length
+from dagdp.lanes.prefetch import FAR, prefetch_row
+from dagdp.lanes.rows import load, select, splat, store
+from dagdp.lanes.views import get, offset_view, view, width
 
-LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one more
+LEVELS_BELOW = 3  # a node's parents lie one or two levels below, those of the next level one level further
+
+
+class Window(NamedTuple):
+    """The nodes whose ē is in memory: [floor, last). Before this band they were [before, ...)."""
+
+    floor: int
+    before: int
+    last: int
 
 
 @inlined
-def push_row(depth: int, at: Any, y: Any, total: Any, above: Any, bar: Any) -> None:
-    """e = q ē of the edges into a row, whose ē is `above`, added to the ē of the parents at `at`."""
-    alpha = select(above == row_of(bar, 0), row_of(bar, 0), above / total)
+def push_row(depth: int, at: Indices, y: Floats, total: Row, above: Row, bar: Floats) -> None:
+    """Add e = q ē of the edges into a row, whose ē is `above`, to ē of the parents at `at`; q = y / total."""
+    alpha = select(above == splat(bar, 0), splat(bar, 0), above / total)
     for d in range(depth):
-        add_to(bar, pick(at, d), load(y, d * row_length(bar)) * alpha)
+        add_to(bar, get(at, d), load(y, d * width(bar)) * alpha)
 
 
 @inlined
 def push_tangent(
-    omega: Any, depth: int, at: Any, y: Any, total: Any, above: Any, above_dot: Any, v_dot: Any, bar_dot: Any
+    omega: Any, depth: int, at: Indices, y: Floats, total: Row, above: Adjoint, v_dot: Floats, bar_dot: Floats
 ) -> None:
-    """ė = q̇ ē + q ē̇ likewise, with q̇ = q (ẋ - c)/γ and c the mean of ẋ under q."""
-    whole, zero = row_length(v_dot), v_dot.dtype.type(0)
-    mean = row_of(v_dot, 0)
-    for d in range(depth):
-        mean = mean + load(y, d * whole) * load(v_dot, pick(at, d))
-    mean = centre(mean, total)
-    alpha = above / total * (v_dot.dtype.type(1) / omega.gamma)
-    beta = select(above_dot == zero, zero, above_dot / total)
-    for d in range(depth):
-        share = load(y, d * whole)
-        bent = select(above == zero, zero, alpha * (load(v_dot, pick(at, d)) - mean))
-        add_to(bar_dot, pick(at, d), share * (bent + beta))
+    """Add ė = q̇ ē + q ē̇ of the edges into a row to ē̇ of its parents.
 
-
-@inlined
-def expect_below(state: Any, at: int) -> None:
-    """Ask for a row of a level further down, if the state is large: no processor guesses that memory is gone through
-    downwards, but upwards within levels. 32 x 512 x 512, value and gradient: 37 -> 32 ms, in float64 65 -> 53.
+    q̇ = q (ẋ - c)/γ, with c the mean of ẋ under q. above : the row's ē and ē̇.
     """
-    if state[0].shape[0] > FAR and at > 0:
-        expect_row(state[0], at)
-        expect_row(state[1], at)
+    row, zero = width(v_dot), v_dot.dtype.type(0)
+    mean = splat(v_dot, 0)
+    for d in range(depth):
+        mean = mean + load(y, d * row) * load(v_dot, get(at, d))
+    mean = centre(mean, total)
+    alpha = above.bar / total * (v_dot.dtype.type(1) / omega.gamma)
+    beta = select(above.bar_dot == zero, zero, above.bar_dot / total)
+    for d in range(depth):
+        share = load(y, d * row)
+        bent = select(above.bar == zero, zero, alpha * (load(v_dot, get(at, d)) - mean))
+        add_to(bar_dot, get(at, d), share * (bent + beta))
 
 
 @inlined
-def push_rows(
-    omega: Any, depth: int, first: int, stretch: Any, state: Any, bar: Any, bar_dot: Any, buffers: Any, down: int
-) -> None:
-    """The flows into the rows that `place_stretch` placed, the first of which lies at `first`, by v in two parts."""
-    rows, jump, shift = stretch
-    solve_rows(omega, depth, rows, (jump, shift), state, buffers, 0)
-    places, _, _, y, desk, _ = buffers
-    whole = row_length(bar)
-    for r in range(rows):
-        child, skip, v_at = first + r * whole, r * shift, part(places, r * jump, depth)
-        expect_below(state, child - down)
-        total, own_y = load(desk, (DESK * r + 2) * whole), behind(y, r * depth * whole)
+def prefetch_below(state: State, at: int) -> None:
+    """Prefetch a row of v of a level further down, if the state is large.
+
+    Memory is read downwards by levels and upwards within a level, which processors do not foresee. 32 x 512 x 512,
+    value and gradient: 37 -> 32 ms, in float64 65 -> 53 ms.
+    """
+    if state.v_hi.shape[0] > FAR and at > 0:
+        prefetch_row(state.v_hi, at)
+        prefetch_row(state.v_lo, at)
+
+
+@inlined
+def elements_below(cursor: Cursor, row: int) -> int:
+    """How far below a row of the cursor's level its parents' parents lie, in elements."""
+    return LEVELS_BELOW * (cursor.last - cursor.first) * row
+
+
+@inlined
+def push_values(omega: Any, cursor: Cursor, placed: Placement, state: State, adjoint: Adjoint, work: Workspace) -> None:
+    """Push from the placed rows of the cursor, with v kept as v_hi + v_lo."""
+    solve_rows(omega, cursor.depth, placed, state, work)
+    bar, bar_dot, depth, row = adjoint.bar, adjoint.bar_dot, cursor.depth, width(adjoint.bar)
+    down = elements_below(cursor, row)
+    for r in range(placed.rows):
+        child, skip = (cursor.node + r) * row, r * placed.shift
+        at = view(parent_rows(work), r * placed.jump, depth)
+        prefetch_below(state, child - down)
+        total, y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(work.scores, r * depth * row)
         if bar_dot is not None:
-            above_dot = load(bar_dot, child)
-            v_dot, below = behind(state[3], skip), behind(bar_dot, skip)
-            push_tangent(omega, depth, v_at, own_y, total, load(bar, child), above_dot, v_dot, below)
-        push_row(depth, v_at, own_y, total, load(bar, child), behind(bar, skip))
+            above = Adjoint(load(bar, child), load(bar_dot, child))
+            push_tangent(omega, depth, at, y, total, above, offset_view(state.v_dot, skip), offset_view(bar_dot, skip))
+        push_row(depth, at, y, total, load(bar, child), offset_view(bar, skip))
 
 
 @inlined
-def push_stretch(
-    omega: Any, depth: int, first: int, stretch: Any, state: Any, bar: Any, bar_dot: Any, numbers: Any, y: Any,
-    down: int,
-) -> None:  # fmt: skip
-    """The same in powers of two."""
-    rows, jump, shift = stretch
-    whole = row_length(bar)
-    for r in range(rows):
-        child, skip, v_at = first + r * whole, r * shift, part(numbers, r * jump, depth)
-        expect_below(state, child - down)
-        k = behind(state[0], skip)
-        total = sum_powers(k, behind(state[1], skip), v_at, depth, highest(k, v_at, depth), y)
+def push_scaled(
+    omega: Any, cursor: Cursor, placed: Placement, state: State, adjoint: Adjoint, work: Workspace, y: Floats
+) -> None:
+    """Push from the placed rows of the cursor, with v kept as m·2^k; y : memory for the terms of S."""
+    bar, bar_dot, depth, row = adjoint.bar, adjoint.bar_dot, cursor.depth, width(adjoint.bar)
+    down = elements_below(cursor, row)
+    for r in range(placed.rows):
+        child, skip = (cursor.node + r) * row, r * placed.shift
+        at = view(parent_rows(work), r * placed.jump, depth)
+        prefetch_below(state, child - down)
+        k = offset_view(state.v_hi, skip)
+        total = sum_of_scaled(k, offset_view(state.v_lo, skip), at, depth, highest(k, at, depth), y)
         above = load(bar, child)
         if bar_dot is not None:
-            above_dot, v_dot = load(bar_dot, child), behind(state[3], skip)
-            push_tangent(omega, depth, v_at, y, total, above, above_dot, v_dot, behind(bar_dot, skip))
-        push_row(depth, v_at, y, total, above, behind(bar, skip))
+            both = Adjoint(above, load(bar_dot, child))
+            push_tangent(omega, depth, at, y, total, both, offset_view(state.v_dot, skip), offset_view(bar_dot, skip))
+        push_row(depth, at, y, total, above, offset_view(bar, skip))
 
 
 @inlined
 def push_level(
-    omega: Any, incoming: Any, batch: Batch, level: int, state: Any, bar: Any, bar_dot: Any, buffers: Any
+    omega: Any, incoming: Any, block: Block, level: int, state: State, adjoint: Adjoint, work: Workspace
 ) -> None:
     """The flows into a level, some rows at a time."""
-    places, v_hi = buffers[0], state[0]
-    whole, most = row_length(v_hi), rows_at_once(places)
-    run, at = part(places, 3 * most, most), part(places, 0, most)
-    n0, n1 = pick(incoming.levels, level), pick(incoming.levels, level + 1)
-    slot, depth = pick(incoming.slots, level), pick(incoming.slots, level + 1) - pick(incoming.slots, level)
-    for d in range(depth):
-        run[d] = pick(incoming.slot_runs, slot + d)
-    node, down = n0, LEVELS_BELOW * (n1 - n0) * whole
-    while node < n1:
-        i = node - n0
-        while pick(incoming.width, slot + depth - 1) <= i:
-            depth -= 1
-        room = n1 - node if batch.powers is not None else min(BARE_TOGETHER, most // depth)
-        nodes, rows, jump, shift = place_stretch(incoming, batch, run, slot, depth, node, i, n1, room, 0, state, at)
-        stretch = rows, jump, shift
-        if batch.powers is None:
-            push_rows(omega, depth, node * whole, stretch, state, bar, bar_dot, buffers, down)
-        elif depth == MOVES:
-            own_y = rows_of_moves(bar)
-            push_stretch(omega, MOVES, node * whole, stretch, state, bar, bar_dot, at, own_y, down)
+    cursor = enter_level(incoming, work, level, get(incoming.levels, level))
+    while cursor.node < cursor.last:
+        cursor = fan_in_at(incoming, cursor)
+        most = cursor.last - cursor.node
+        if block.scaled is None:
+            most = most_in_work(incoming, block, work, cursor.depth)
+        placed = next_rows(incoming, block, cursor, most, 0, state, work)
+        if block.scaled is None:
+            push_values(omega, cursor, placed, state, adjoint, work)
+        elif cursor.depth == MOVES:
+            y = rows_of_moves(adjoint.bar)
+            push_scaled(omega, with_depth(cursor, MOVES), placed, state, adjoint, work, y)
         else:
-            push_stretch(omega, depth, node * whole, stretch, state, bar, bar_dot, at, buffers[3], down)
-        node += nodes
+            push_scaled(omega, cursor, placed, state, adjoint, work, work.scores)
+        cursor = at_node(cursor, cursor.node + placed.nodes)
 
 
 @inner
-def window_nodes(incoming: Any, hoisted: Any) -> int:
-    """The nodes, at most, of a band and of the levels from which edges lead into it."""
-    most = 0
-    for band in range(hoisted.floor.shape[0]):
-        most = max(most, pick(incoming.levels, pick(hoisted.levels, band + 1)) - pick(hoisted.floor, band))
-    return most
-
-
-@inner
-def slide(rows: Any, shift: int, count: int) -> None:
-    """The first `count` numbers move up by `shift`, and 0 takes their place."""
-    whole = row_length(rows)
+def slide(rows: Floats, shift: int, count: int) -> None:
+    """Move the first `count` elements up by `shift`, and fill their places with 0."""
+    row = width(rows)
     at = count
-    while at >= whole:
-        at -= whole
+    while at >= row:
+        at -= row
         store(rows, at + shift, load(rows, at))
-    put(rows, shift, load(rows, 0), at)
-    fill(rows, 0, shift - shift % whole, 0)
-    put(rows, shift - shift % whole, row_of(rows, 0), shift % whole)
+    store_lanes(rows, shift, load(rows, 0), at)
+    fill(rows, 0, shift - shift % row, 0)
+    store_lanes(rows, shift - shift % row, splat(rows, 0), shift % row)
 
 
 @inlined
-def enter_band(
-    batch: Batch, b0: int, ends: Any, weights: Any, state: Any, rows: Any, along: Any, floor: int, before: int,
-    last: int,
-) -> None:  # fmt: skip
-    """ē of nodes [before, last) becomes that of [floor, last): 0, or 1 where a sample ends, at those that join."""
-    shift, count = (before - floor) * batch.lanes, (last - before) * batch.lanes
-    slide(rows, shift, count)
-    seed(behind(rows, -floor * batch.lanes), floor, before, batch, b0, ends, state[0], weights)
-    if along is not None:
-        slide(along.bar_dot, shift, count)
+def enter_band(block: Block, terminals: Terminals, state: State, adjoint: Adjoint, window: Window) -> None:
+    """ē of nodes [before, last) becomes that of [floor, last): seeds, or 0, at the nodes that join."""
+    lanes = block.lanes
+    shift, count = (window.before - window.floor) * lanes, (window.last - window.before) * lanes
+    slide(adjoint.bar, shift, count)
+    bar = offset_view(adjoint.bar, -window.floor * lanes)
+    seed(bar, window.floor, window.before, block, terminals, state.v_hi)
+    if adjoint.bar_dot is not None:
+        slide(adjoint.bar_dot, shift, count)
+
+
+@inlined
+def from_floor(array: Any, offset: int) -> Any:
+    """An array whose first element belongs to the window's first node, as one whose first belongs to node 0."""
+    if array is None:
+        return None
+    return offset_view(array, -offset)
 
 
 @inner
-def backward_bare(
-    omega: Any, incoming: Any, hoisted: Any, batch: Batch, b0: int, top: int, ends: Any, weights: Any, theta: Source,
-    state: Any, rows: Any, out: Any, buffers: Any, square: Any, along: Any,
+def backward_push(
+    omega: Any, graph: Graph, block: Block, top: int, terminals: Terminals, arrays: Arrays, state: State,
+    adjoint: Adjoint, work: Workspace,
 ) -> None:  # fmt: skip
-    """E (Algorithm 1), and with `along` Ė (Algorithm 2). `rows` and `along.bar_dot` have room for `window_nodes`."""
+    """E (Algorithm 1), and with a direction Ė (Algorithm 2). `adjoint` has memory for the nodes of a window."""
+    incoming, hoisted = graph.incoming, graph.hoisted
     newest_band = last_at_most(hoisted.levels, top)
-    before = pick(incoming.levels, pick(hoisted.levels, newest_band + 1))
+    before = get(incoming.levels, get(hoisted.levels, newest_band + 1))
     for band in range(newest_band, -1, -1):
-        newest = min(top + 1, pick(hoisted.levels, band + 1))
-        floor, last = pick(hoisted.floor, band), pick(incoming.levels, pick(hoisted.levels, band + 1))
-        enter_band(batch, b0, ends, weights, state, rows, along, floor, before, last)
-        before, skip = floor, floor * batch.lanes
-        bar = behind(rows, -skip)
-        bar_dot = None if along is None else behind(along.bar_dot, -skip)
-        for level in range(newest - 1, max(1, pick(hoisted.levels, band)) - 1, -1):
-            if batch.together is not None:
-                push_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
+        newest = min(top + 1, get(hoisted.levels, band + 1))
+        floor, last = get(hoisted.floor, band), get(incoming.levels, get(hoisted.levels, band + 1))
+        enter_band(block, terminals, state, adjoint, Window(floor, before, last))
+        before, offset = floor, floor * block.lanes
+        here = Adjoint(from_floor(adjoint.bar, offset), from_floor(adjoint.bar_dot, offset))
+        for level in range(newest - 1, max(1, get(hoisted.levels, band)) - 1, -1):
+            if block.lanes_are_samples is not None:
+                push_level(omega, incoming, block, level, state, here, work)
             else:
-                leave_level(omega, incoming, batch, level, state, bar, bar_dot, buffers)
-        if state[5] is not None:
-            write_hoisted(out, square, theta, hoisted, band, batch, b0, bar if along is None else bar_dot)
+                push_level_of_one_sample(omega, incoming, block, level, state, here, work)
+        if state.node_potentials is not None:
+            bar = here.bar if adjoint.bar_dot is None else here.bar_dot
+            write_hoisted(arrays.gradient, work.tile, arrays.theta, hoisted, band, block, bar)

@@ -1,14 +1,19 @@
-"""Graphs without potentials on edges, in powers of two: one exponential a node in place of one an edge.
+"""Scaled values: node-weighted graphs under the closed form, with one exponential a node instead of one an edge.
 
 Where all edges into a node share their potentials (a DTW grid), the closed form needs no exponential on edges and no
-logarithm. A node keeps e^{v/γ} = m·2^k as (k, m), k in v_hi's place and m in v_lo's, and with c the shared potential
+logarithm. A node keeps e^{v/γ} = m·2^k as (k, m), k in the array of v_hi and m in that of v_lo. With the shared
+potential c,
 
     S = Σ_j m_j 2^(k_j - top),  top = max k_j        m·2^k = e^{c/γ} S·2^top        q_ij = m_j 2^(k_j - top) / S
 
-of which whoever asks for q alone is left top, in the place of c, and 1/S, in κ's; the backward pass (bare.py) makes
-both anew. Powers of two are exact, so what is rounded is m, by a part in 2^24 a step whatever v is. k is a whole
-number in the kernel's floats; where one leaves their exact range (|v|/γ beyond 1.4e6 in float32), the block of
-samples is done again by a kernel that keeps v in two parts, which is compiled when it is first asked for.
+`local_weights` needs top and 1/S. They are stored in the arrays that otherwise hold c and κ. The backward pass
+(push.py) recomputes them. Multiplication by a power of two is exact, so m alone is rounded, by a part in 2^24 a step
+for any v. k is a whole number in the kernel's dtype. Where one leaves the range of exact numbers (|v|/γ beyond 1.4e6 in
+float32), the block of samples is computed again by a kernel that keeps v as v_hi + v_lo. That kernel is compiled when
+it is needed.
+
+A level of a grid is one stretch of contiguous rows: their parents' rows rise with them. Such rows need no list of
+addresses and no later phase, and the processor overlaps several of them.
 """
 
 from __future__ import annotations
@@ -18,91 +23,162 @@ from typing import Any
 import numpy as np
 
 from dagdp.jit.decorators import inlined
+from dagdp.kernels.cpu.cursor import MOVES, Cursor, at_node, fan_in_at, rows_of_moves
+from dagdp.kernels.cpu.memory import NODE_WEIGHTED_ROWS, RESULTS, parent_rows
+from dagdp.kernels.cpu.operands import next_rows
+from dagdp.kernels.cpu.records import Block, Floats, Indices, Placement, Row, State, Target, Workspace
+from dagdp.kernels.cpu.row_max import Operand, tangents
+from dagdp.kernels.cpu.rows import store_lanes
 from dagdp.kernels.recursion import anchor
 from dagdp.lanes.exp_log import LOG2E_8, MAGIC_4, MAGIC_8, log_of_mass, two_to
-from dagdp.lanes.rows import add_exponent, any_lane, first_lanes, fused, load, row_of, select, split_exponent, store
-from dagdp.lanes.views import pick, row_length
+from dagdp.lanes.rows import add_exponent, any_lane, first_lanes, fma, load, select, splat, split_exponent, store
+from dagdp.lanes.views import get, offset_view, view, width
 
-WIDEST_4, WIDEST_8 = 2.0**21, 2.0**50  # half of what `two_to` takes, so that a sum of two is exact
+WIDEST_4, WIDEST_8 = 2.0**21, 2.0**50  # half of the range of `two_to`, so that the sum of two is exact
 LOWEST_4, LOWEST_8 = -125.0, -1021.0  # m·2^LOWEST is a normal number
 
 
 @inlined
-def highest(v_hi: Any, xs: Any, depth: int) -> Any:
+def highest(k: Floats, xs: Indices, depth: int) -> Row:
     """top = max k of the parents; -inf where none is reached."""
-    top = load(v_hi, pick(xs, 0))
+    top = load(k, get(xs, 0))
     for d in range(1, depth):
-        k = load(v_hi, pick(xs, d))
-        top = select(k > top, k, top)
+        exponent = load(k, get(xs, d))
+        top = select(exponent > top, exponent, top)
     return top
 
 
 @inlined
-def lowered(k: Any, m: Any, top: Any, like: Any) -> Any:
-    """m·2^(k - top) for k <= top, as 0 where that is no normal number, and where k and top are infinite."""
-    real = like.dtype.type
-    single = row_length(like) == 16
+def lowered(k: Row, m: Row, top: Row, like: Floats) -> Row:
+    """m·2^(k - top) for k <= top; 0 where that is no normal number, and where k and top are infinite."""
+    dtype = like.dtype.type
+    single = width(like) == 16
     down = k - top
-    power = add_exponent(m, down + (real(MAGIC_4) if single else real(MAGIC_8)))
-    return select(down >= (real(LOWEST_4) if single else real(LOWEST_8)), power, real(0))
+    power = add_exponent(m, down + (dtype(MAGIC_4) if single else dtype(MAGIC_8)))
+    return select(down >= (dtype(LOWEST_4) if single else dtype(LOWEST_8)), power, dtype(0))
 
 
 @inlined
-def sum_powers(v_hi: Any, v_lo: Any, xs: Any, depth: int, top: Any, y: Any) -> Any:
-    """S; its terms in y, if that has room."""
-    whole = row_length(v_hi)
-    total = row_of(v_hi, 0)
+def sum_of_scaled(k: Floats, m: Floats, xs: Indices, depth: int, top: Row, y: Floats) -> Row:
+    """S, and its terms in y if y has memory for more than one row."""
+    row = width(k)
+    total = splat(k, 0)
     for d in range(depth):
-        at = pick(xs, d)
-        power = lowered(load(v_hi, at), load(v_lo, at), top, v_hi)
-        if y.shape[0] > whole:
-            store(y, d * whole, power)
+        at = get(xs, d)
+        power = lowered(load(k, at), load(m, at), top, k)
+        if y.shape[0] > row:
+            store(y, d * row, power)
         total = total + power
     return total
 
 
 @inlined
-def grow(c: Any, top: Any, total: Any, gamma: Any, like: Any) -> Any:
-    """(k, m) of e^{c/γ}·S·2^top, k being -inf where nothing is, and +inf where an entry out of range reaches; and what
-    k would be if the node were reached.
+def node_of_scaled(c: Row, top: Row, total: Row, gamma: Any, like: Floats) -> Any:
+    """(k, m, reached): m·2^k = e^{c/γ}·S·2^top, and k as it would be if a path reached the node.
 
-    Where c is not finite p is no number, of which an exponent is taken, and a mantissa, all the same.
+    k is -inf where no path comes, and +inf where an entry out of range reaches. m has no meaning if c is not finite.
     """
-    real = like.dtype.type
-    n, p = two_to(c, real(LOG2E_8) / gamma)
+    dtype = like.dtype.type
+    n, p = two_to(c, dtype(LOG2E_8) / gamma)
     j, m = split_exponent(total * p)
-    up, base, finite = n + j, anchor(top), c - c == real(0)
-    other = select(top + c > real(-np.inf), real(np.inf), real(-np.inf))
+    up, base, finite = n + j, anchor(top), c - c == dtype(0)
+    other = select(top + c > dtype(-np.inf), dtype(np.inf), dtype(-np.inf))
     return select(finite, top + up, other), m, select(finite, base + up, base)
 
 
 @inlined
-def widest(before: Any, k: Any, count: int, like: Any) -> Any:
-    """The larger of `before` and |k|, of the first `count` lanes."""
-    size = abs(k if count == row_length(like) else first_lanes(k, count))
+def widest(before: Row, k: Row, count: int, like: Floats) -> Row:
+    """The larger of `before` and |k|, for the first `count` lanes."""
+    size = abs(k if count == width(like) else first_lanes(k, count))
     return select(size > before, size, before)
 
 
 @inlined
-def out_of_range(sizes: Any, at: int) -> bool:
-    """Whether some k of those sizes, a row at `at`, was out of range."""
-    real = sizes.dtype.type
-    return any_lane(load(sizes, at) > (real(WIDEST_4) if row_length(sizes) == 16 else real(WIDEST_8)))
+def out_of_range(work: Workspace) -> bool:
+    """True where some k of the block is beyond the range of exact numbers."""
+    results = work.row_results
+    dtype, row = results.dtype.type, width(results)
+    largest = load(results, RESULTS * NODE_WEIGHTED_ROWS * row)
+    return any_lane(largest > (dtype(WIDEST_4) if row == 16 else dtype(WIDEST_8)))
 
 
 @inlined
-def power_weight(state: Any, parent: int, child: int) -> Any:
-    """q of a row of edges, from what their ends keep; 0 where no path comes."""
-    k, m, share, _, _, top, _ = state
-    return lowered(load(k, parent), load(m, parent), load(top, child), k) * load(share, child)
+def scaled_weight(state: State, parent: int, child: int) -> Row:
+    """q of a row of edges from scaled values, after a pass that stored top and 1/S; 0 where no path comes."""
+    k, m = state.v_hi, state.v_lo
+    return lowered(load(k, parent), load(m, parent), load(state.node_potentials, child), k) * load(state.kappa, child)
 
 
 @inlined
-def told(omega: Any, k: Any, m: Any, like: Any) -> Any:
+def value_of_scaled(omega: Any, k: Row, m: Row, like: Floats) -> Row:
     """v = γ log(m·2^k)."""
-    real = like.dtype.type
-    rate = real(LOG2E_8) / omega.gamma
-    unit = real(1) / rate  # γ log 2, and what its rounding left out of the rate that potentials were multiplied by
+    dtype = like.dtype.type
+    rate = dtype(LOG2E_8) / omega.gamma
+    unit = dtype(1) / rate  # γ log 2; `rest` has what its rounding left out of the rate that multiplied the potentials
     v = k * unit
-    rest = fused(k, unit, -v) + k * (fused(row_of(like, -rate), unit, real(1)) * unit) + log_of_mass(m) * omega.gamma
-    return select(k > real(-np.inf), v + rest, real(-np.inf))
+    rest = fma(k, unit, -v) + k * (fma(splat(like, -rate), unit, dtype(1)) * unit) + log_of_mass(m) * omega.gamma
+    return select(k > dtype(-np.inf), v + rest, dtype(-np.inf))
+
+
+@inlined
+def store_scaled(omega: Any, target: Target, state: State, top: Row, total: Row, ask: bool) -> Any:
+    """Store e^v of a row as (k, m), and 1/S and top where the state has memory for them; return (1/S, k).
+
+    The first result is S itself where 1/S is neither stored nor asked for.
+    """
+    k, m, share, own = state.v_hi, state.v_lo, state.kappa, state.node_potentials
+    dtype = k.dtype.type
+    hi, lo, reached = node_of_scaled(load(own, target.own_at), top, total, omega.gamma, k)
+    store_lanes(k, target.at, hi, target.count)
+    store_lanes(m, target.at, lo, target.count)
+    turn = total
+    if share.shape[0] > 0 or ask:
+        turn = select(total > dtype(0), dtype(1) / total, dtype(0))
+    if share.shape[0] > 0:
+        store_lanes(share, target.at, turn, target.count)
+        store_lanes(own, target.own_at, anchor(top), target.count)
+    return turn, reached
+
+
+@inlined
+def scaled_rows(
+    omega: Any, depth: int, placed: Placement, target: Target, state: State, work: Workspace, y: Floats, ask: bool
+) -> None:
+    """e^v and v̇ of the placed rows, the first of which goes to `target`; target.count lanes of all rows count."""
+    k, m, results = state.v_hi, state.v_lo, work.row_results
+    row = width(k)
+    size = load(results, RESULTS * NODE_WEIGHTED_ROWS * row)
+    for r in range(placed.rows):
+        skip, done = r * placed.shift, r * row
+        own = Target(target.at + done, target.own_at + done, min(row, target.count - done))
+        at = view(parent_rows(work), r * placed.jump, depth)
+        top = highest(offset_view(k, skip), at, depth)
+        total = sum_of_scaled(offset_view(k, skip), offset_view(m, skip), at, depth, top, y)
+        turn, reached = store_scaled(omega, own, state, top, total, ask)
+        size = widest(size, reached, own.count, k)
+        if state.v_dot is not None:
+            start = splat(k, 0)
+            if state.node_directions is not None:
+                start = load(state.node_directions, own.own_at)
+            parents = Operand(offset_view(state.v_dot, skip), at)
+            slope, _ = tangents(omega, depth, y, turn, parents, None, start)
+            store_lanes(state.v_dot, own.at, slope, own.count)
+    store(results, RESULTS * NODE_WEIGHTED_ROWS * row, size)
+
+
+@inlined
+def visit_scaled(omega: Any, incoming: Any, block: Block, cursor: Cursor, state: State, work: Workspace) -> None:
+    """e^v of the cursor's nodes."""
+    y, lanes, row = work.scores, block.lanes, width(state.v_hi)
+    ask = y.shape[0] > row
+    while cursor.node < cursor.last:
+        cursor = fan_in_at(incoming, cursor)
+        most = cursor.last - cursor.node
+        placed = next_rows(incoming, block, cursor, most, work.spare, state, work)
+        lanes_left = placed.rows * row if block.lanes_are_samples is not None else placed.nodes
+        target = Target((cursor.home + cursor.node) * lanes, cursor.node * lanes, lanes_left)
+        if cursor.depth == MOVES:
+            scaled_rows(omega, MOVES, placed, target, state, work, rows_of_moves(y), ask)
+        else:
+            scaled_rows(omega, cursor.depth, placed, target, state, work, y, ask)
+        cursor = at_node(cursor, cursor.node + placed.nodes)

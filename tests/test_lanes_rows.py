@@ -18,15 +18,17 @@ from dagdp.lanes.rewrite import narrow, on_lanes
 from dagdp.lanes.rows import (
     all_lanes,
     any_lane,
+    fenced,
     first_lanes,
     first_lanes_or,
-    fused,
+    fma,
     load,
-    rounded,
     store,
-    total,
+    sum_lanes,
+    sum_lanes_of_four,
 )
-from dagdp.lanes.views import behind, part, rows_on_stack, totals, turn_vectors
+from dagdp.lanes.transpose import transpose_tile
+from dagdp.lanes.views import offset_view, rows_on_stack, view
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -92,9 +94,9 @@ def test_parts_of_rows(dtype):
     def run(x, out, sums, truths):
         row = load(x, 0)
         store(out, 0, first_lanes_or(row, 3, load(out, 0)))
-        sums[0], sums[1] = total(row), total(first_lanes(row, 2))
-        sums[2] = total(first_lanes_or(row, 2, x.dtype.type(1)))
-        sums[3] = total(fused(row, row, x.dtype.type(1)))
+        sums[0], sums[1] = sum_lanes(row), sum_lanes(first_lanes(row, 2))
+        sums[2] = sum_lanes(first_lanes_or(row, 2, x.dtype.type(1)))
+        sums[3] = sum_lanes(fma(row, row, x.dtype.type(1)))
         truths[0], truths[1] = any_lane(row > x.dtype.type(4)), all_lanes(row > x.dtype.type(4))
 
     lanes = 64 // np.dtype(dtype).itemsize
@@ -111,8 +113,8 @@ def test_four_totals_have_the_bits_of_one_each(dtype):
     def run(x, one, four):
         lanes = x.size // 4
         a, b, c, d = load(x, 0), load(x, lanes), load(x, 2 * lanes), load(x, 3 * lanes)
-        one[0], one[1], one[2], one[3] = total(a), total(b), total(c), total(d)
-        four[0], four[1], four[2], four[3] = totals(a, b, c, d)
+        one[0], one[1], one[2], one[3] = sum_lanes(a), sum_lanes(b), sum_lanes(c), sum_lanes(d)
+        four[0], four[1], four[2], four[3] = sum_lanes_of_four(a, b, c, d)
 
     x = np.random.default_rng(0).normal(size=256 // np.dtype(dtype).itemsize).astype(dtype)
     one, four = np.empty(4, dtype), np.empty(4, dtype)
@@ -126,8 +128,8 @@ def test_a_rounded_product_is_not_fused(dtype):
     @numba.njit(**OPTIONS)
     def run(x, apart, together):
         row, one = load(x, 0), x.dtype.type(1)
-        store(apart, 0, rounded(row * row) - one)
-        store(together, 0, fused(row, row, -one))
+        store(apart, 0, fenced(row * row) - one)
+        store(together, 0, fma(row, row, -one))
 
     x = np.full(64 // np.dtype(dtype).itemsize, 1 + 1000 * np.finfo(dtype).eps, dtype)
     apart, together = np.empty_like(x), np.empty_like(x)
@@ -145,7 +147,7 @@ def test_views_and_rows_on_the_stack():
             store(rows, r * lanes, load(x, r * lanes) + x.dtype.type(1))
         for r in range(2):
             store(out, r * lanes, load(rows, (1 - r) * lanes))
-        return rows.size, behind(x, 3).size, behind(behind(x, 3), -3)[0], part(x, 3, 2)[1]
+        return rows.size, offset_view(x, 3).size, offset_view(offset_view(x, 3), -3)[0], view(x, 3, 2)[1]
 
     x = np.arange(32, dtype=np.float32)
     out = np.empty_like(x)
@@ -157,7 +159,7 @@ def test_views_and_rows_on_the_stack():
 def test_squares(dtype):
     @numba.njit(**OPTIONS)
     def run(x, turned, rows):
-        turn_vectors(turned, 0, rows, x, 1, rows + 3, rows)
+        transpose_tile(turned, 0, rows, x, 1, rows + 3, rows)
 
     lanes = 64 // np.dtype(dtype).itemsize
     x = np.random.default_rng(0).normal(size=lanes * (lanes + 3) + 1).astype(dtype)

@@ -11,7 +11,7 @@ from cases import IDS, OPERATORS
 from numba import types
 
 from dagdp.jit.linking import WholeCompiler
-from dagdp.jit.static_branches import FACTS, fact
+from dagdp.jit.static_branches import PREDICATES, static_predicate
 from dagdp.kernels.recursion import argument
 from dagdp.lanes.operators import exponential, first_only
 
@@ -27,7 +27,7 @@ def is_long(x):
     raise AssertionError("only asked in compiled code")
 
 
-@fact(is_long)
+@static_predicate(is_long)
 def _is_long(x):
     return x == types.float64
 
@@ -93,12 +93,12 @@ def test_a_question_that_types_answer():
     assert chosen(3) == 3
     with pytest.raises(numba.TypingError, match="untypable"):
         chosen(3.0)
-    assert FACTS[is_long] is _is_long
+    assert PREDICATES[is_long] is _is_long
 
 
 @pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
 def test_other_compilers_find_an_answer_too(omega):
-    """Numba's own pipeline, and numba-cuda's, know nothing of facts: the recursion's text has to be typed there."""
+    """Numba's own pipeline, and numba-cuda's, know no static predicates: the recursion's text has to be typed there."""
 
     @numba.njit
     def asked(data):

@@ -8,14 +8,14 @@ import pytest
 
 from dagdp.jit.decorators import OPTIONS
 from dagdp.lanes.gather import (
-    add_vector,
-    expect_vector,
+    gather,
     gather_pair,
     gather_present,
-    gather_vector,
+    scatter,
+    scatter_add,
     scatter_present,
-    scatter_vector,
 )
+from dagdp.lanes.prefetch import prefetch_listed
 from dagdp.lanes.rows import load, store
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -36,8 +36,8 @@ def absences(lanes):
 
 
 @numba.njit(**OPTIONS)
-def gather(array, other, places, count, rows):
-    store(rows, 0, gather_vector(array, places, START, SHIFT, count))
+def gather_rows(array, other, places, count, rows):
+    store(rows, 0, gather(array, places, START, SHIFT, count))
     hi, lo = gather_pair(array, other, places, START, count)
     store(rows, rows.size // 3, hi)
     store(rows, 2 * rows.size // 3, lo)
@@ -49,19 +49,19 @@ def gather_where_present(array, places, count, row):
 
 
 @numba.njit(**OPTIONS)
-def scatter(array, places, count, row):
-    scatter_vector(array, places, START, SHIFT, count, load(row, 0))
+def scatter_row(array, places, count, row):
+    scatter(array, places, START, SHIFT, count, load(row, 0))
 
 
 @numba.njit(**OPTIONS)
 def scatter_where_present(array, places, count, row):
-    expect_vector(array, places, START, SHIFT, count)
+    prefetch_listed(array, places, START, SHIFT, count)
     scatter_present(array, places, START, SHIFT, count, load(row, 0))
 
 
 @numba.njit(**OPTIONS)
 def add(array, places, count, row):
-    add_vector(array, places, START, SHIFT, count, load(row, 0))
+    scatter_add(array, places, START, SHIFT, count, load(row, 0))
 
 
 @DTYPES
@@ -70,7 +70,7 @@ def test_gathered_rows(dtype):
     other = -array
     for count in range(1, lanes + 1):
         rows = np.full((3, lanes), np.nan, dtype)
-        gather(array, other, places, count, rows.reshape(-1))
+        gather_rows(array, other, places, count, rows.reshape(-1))
         there, inside = places[START : START + count], np.arange(lanes) < count
         np.testing.assert_array_equal(rows[:, :count], [array[there + SHIFT], array[there], other[there]])
         for row, beyond in zip(rows, (0, -np.inf, 0), strict=True):
@@ -95,7 +95,7 @@ def test_scattered_rows(dtype):
     lanes, array, row, places = rows_of(dtype)
     for count in range(1, lanes + 1):
         made, expected = array.copy(), array.copy()
-        scatter(made, places, count, row)
+        scatter_row(made, places, count, row)
         expected[places[START : START + count] + SHIFT] = row[:count]
         np.testing.assert_array_equal(made, expected)
         for absent in absences(lanes):

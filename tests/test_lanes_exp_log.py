@@ -9,12 +9,12 @@ import pytest
 
 from dagdp.lanes.exp_log import exp, log
 from dagdp.lanes.rows import load, store
-from dagdp.lanes.views import row_length
+from dagdp.lanes.views import width
 
 
 @numba.njit(error_model="numpy")
 def both(x, e, g):
-    for k in range(0, x.size, row_length(x)):
+    for k in range(0, x.size, width(x)):
         store(e, k, exp(load(x, k)))
         store(g, k, log(load(x, k)))
 

@@ -9,7 +9,7 @@ from cases import BUNDLED, BUNDLED_IDS, flat, unproved
 import dagdp
 from dagdp import Graph, Negentropy, SquaredL2, reference
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.lanes.views import FAR
+from dagdp.lanes.prefetch import FAR
 
 BATCHES = [(), (1,), (3,), (2, 8), (35,)]
 

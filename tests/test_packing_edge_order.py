@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 from cases import BUNDLED, BUNDLED_IDS, sinks
-from test_kept import scattered
+from test_special_stored_weights import scattered
 
 import dagdp
 from dagdp import Graph, InputError, Negentropy
 from dagdp.graphs import trellis
-from dagdp.lanes.views import FAR
+from dagdp.lanes.prefetch import FAR
 
 
 def sparse(nodes: int = 200, entries: int = 700) -> Graph:

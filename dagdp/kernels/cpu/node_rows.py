@@ -1,0 +1,130 @@
+"""max_Ω of rows of nodes whose operands have been placed: scores, maximum, solver, value and tangents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagdp.jit.decorators import inlined
+from dagdp.kernels.cpu.memory import RESULTS, parent_rows, potential_rows, score_rows
+from dagdp.kernels.cpu.records import Floats, Indices, Placement, Row, State, Target, Workspace
+from dagdp.kernels.cpu.row_max import Operand, finish_solution, improve, maximum, solve, tangents
+from dagdp.kernels.cpu.rows import store_lanes
+from dagdp.kernels.recursion import enter, node_value
+from dagdp.lanes.operators import first_only
+from dagdp.lanes.rows import load, splat, store
+from dagdp.lanes.views import get, offset_view, view, width
+
+
+@inlined
+def form_scores(depth: int, state: State, work: Workspace, r: int, xs: Indices) -> None:
+    """x = θ + v of the parents for row r, behind the state: xs[d] = where the row of d-th edges lies."""
+    v_hi, v_lo, w = state.v_hi, state.v_lo, work.edge_potentials
+    row = width(v_hi)
+    at, w_at = view(parent_rows(work), r * depth, depth), view(potential_rows(work), r * depth, depth)
+    first = work.spare + r * depth * row
+    for d in range(depth):
+        place = first + d * row
+        hi, lo = enter(load(w, get(w_at, d)), load(v_hi, get(at, d)), load(v_lo, get(at, d)))
+        store(v_hi, place, hi)
+        store(v_lo, place, lo)
+        xs[d] = place
+
+
+@inlined
+def scores_of_row(depth: int, placed: Placement, work: Workspace, r: int) -> Indices:
+    """Where the scores of row r lie; where edges have no potentials they are the parents' v."""
+    rows = parent_rows(work) if work.edge_potentials is None else score_rows(work)
+    return view(rows, r * placed.jump, depth)
+
+
+@inlined
+def maximum_of_row(omega: Any, depth: int, placed: Placement, state: State, work: Workspace, r: int) -> None:
+    """The maximum of row r's scores, which are formed first where edges have potentials of their own."""
+    v_hi, v_lo = offset_view(state.v_hi, r * placed.shift), offset_view(state.v_lo, r * placed.shift)
+    results, row = work.row_results, width(v_hi)
+    xs = scores_of_row(depth, placed, work, r)
+    if work.edge_potentials is not None:
+        form_scores(depth, state, work, r, xs)
+    m_hi, m_lo = maximum(v_hi, v_lo, xs, depth)
+    store(results, RESULTS * r * row, m_hi)
+    store(results, (RESULTS * r + 1) * row, m_lo)
+
+
+@inlined
+def solve_row(omega: Any, depth: int, placed: Placement, state: State, work: Workspace, r: int) -> None:
+    """The solver's results for row r."""
+    v_hi, v_lo = offset_view(state.v_hi, r * placed.shift), offset_view(state.v_lo, r * placed.shift)
+    results, row = work.row_results, width(v_hi)
+    xs = scores_of_row(depth, placed, work, r)
+    m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
+    y = offset_view(work.scores, r * depth * row)
+    found, kappa = solve(omega, v_hi, v_lo, xs, depth, m_hi, m_lo, y)
+    store(results, (RESULTS * r + 2) * row, found)
+    store(results, (RESULTS * r + 3) * row, kappa)
+
+
+@inlined
+def solve_rows(omega: Any, depth: int, placed: Placement, state: State, work: Workspace) -> None:
+    """Maximum and solver's results for all placed rows.
+
+    Rows are processed phase by phase. A row's maximum, exponentials and logarithm depend on each other, and those of
+    other rows fill the processor's pipeline meanwhile.
+    """
+    for r in range(placed.rows):
+        maximum_of_row(omega, depth, placed, state, work, r)
+    for r in range(placed.rows):
+        solve_row(omega, depth, placed, state, work, r)
+    row = width(work.row_results)
+    improve(omega, depth, placed.rows, work.scores, offset_view(work.row_results, 2 * row), RESULTS * row)
+
+
+@inlined
+def store_value(omega: Any, target: Target, state: State, work: Workspace, r: int) -> Row:
+    """Store v and κ of row r; return what turns its y into q."""
+    v_hi, v_lo, kappa, results = state.v_hi, state.v_lo, state.kappa, work.row_results
+    row, dtype = width(v_hi), v_hi.dtype.type
+    m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
+    found, energy = load(results, (RESULTS * r + 2) * row), load(results, (RESULTS * r + 3) * row)
+    turn, shift, energy = finish_solution(omega, found, energy, work.scores)
+    c_i = load(state.node_potentials, target.own_at) if state.node_potentials is not None else splat(v_hi, 0)
+    hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, dtype(0) if first_only(omega) else omega.gamma)
+    store_lanes(v_hi, target.at, hi, target.count)
+    store_lanes(v_lo, target.at, lo, target.count)
+    if kappa.shape[0] > 0:
+        store_lanes(kappa, target.at, turn if first_only(omega) else energy, target.count)
+    return turn
+
+
+@inlined
+def directions_of_row(depth: int, work: Workspace, r: int) -> Any:
+    """The directions of row r's edges, or None where edges have none of their own."""
+    if work.edge_directions is None:
+        return None
+    return Operand(work.edge_directions, view(potential_rows(work), r * depth, depth))
+
+
+@inlined
+def parents_tangent(depth: int, placed: Placement, v_dot: Floats, work: Workspace, r: int) -> Operand:
+    """v̇ of the parents of row r."""
+    return Operand(offset_view(v_dot, r * placed.shift), view(parent_rows(work), r * placed.jump, depth))
+
+
+@inlined
+def finish_row(
+    omega: Any, depth: int, placed: Placement, target: Target, state: State, work: Workspace, r: int
+) -> None:
+    """Store v, κ, v̇ and c of row r, and what turns its y into q among the row's results, if y is kept."""
+    row, y = width(state.v_hi), work.scores
+    turn = store_value(omega, target, state, work, r)
+    if y.shape[0] > row:
+        store(work.row_results, (RESULTS * r + 2) * row, turn)
+    if state.v_dot is not None:
+        start = splat(state.v_hi, 0)
+        if state.node_directions is not None:
+            start = load(state.node_directions, target.own_at)
+        own_y, directions = offset_view(y, r * depth * row), directions_of_row(depth, work, r)
+        parents = parents_tangent(depth, placed, state.v_dot, work, r)
+        slope, mean = tangents(omega, depth, own_y, turn, parents, directions, start)
+        store_lanes(state.v_dot, target.at, slope, target.count)
+        if state.c is not None:
+            store_lanes(state.c, target.at, mean, target.count)

@@ -14,19 +14,9 @@ import dagdp
 from dagdp import Omega, SquaredL2
 from dagdp.jit.decorators import OPTIONS
 from dagdp.lanes.exp_log import LANE_MATH, ONE, TWO
+from dagdp.lanes.reductions import all_lanes, any_lane, sum_lanes, sum_lanes_of_four
 from dagdp.lanes.rewrite import narrow, on_lanes
-from dagdp.lanes.rows import (
-    all_lanes,
-    any_lane,
-    fenced,
-    first_lanes,
-    first_lanes_or,
-    fma,
-    load,
-    store,
-    sum_lanes,
-    sum_lanes_of_four,
-)
+from dagdp.lanes.rows import fenced, first_lanes, first_lanes_or, fma, load, store
 from dagdp.lanes.transpose import transpose_tile
 from dagdp.lanes.views import offset_view, rows_on_stack, view
 

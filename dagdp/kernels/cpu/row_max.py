@@ -30,7 +30,8 @@ from dagdp.kernels.recursion import (
 )
 from dagdp.lanes.exp_log import exp, log_of_mass
 from dagdp.lanes.operators import exponential, first_only
-from dagdp.lanes.rows import any_lane, load, select, splat, store
+from dagdp.lanes.reductions import any_lane
+from dagdp.lanes.rows import load, select, splat, store
 from dagdp.lanes.views import get, view, width
 
 TERMS = 512  # terms of a partial sum: 1e6 small float32 terms, added one after another, lose 7e-4

@@ -22,7 +22,8 @@ from dagdp.kernels.cpu.records import Block, Floats, Row, Source
 from dagdp.kernels.cpu.rows import add_to, nan_to_inf
 from dagdp.lanes.gather import gather_present
 from dagdp.lanes.prefetch import FAR, prefetch_tile
-from dagdp.lanes.rows import first_lanes, first_lanes_or, load, splat, store, sum_lanes
+from dagdp.lanes.reductions import sum_lanes
+from dagdp.lanes.rows import first_lanes, first_lanes_or, load, splat, store
 from dagdp.lanes.transpose import load_strided, store_strided, transpose_tile
 from dagdp.lanes.views import get, get_invariant, width
 

@@ -31,7 +31,8 @@ from dagdp.kernels.cpu.row_max import Operand, tangents
 from dagdp.kernels.cpu.rows import store_lanes
 from dagdp.kernels.recursion import anchor
 from dagdp.lanes.exp_log import LOG2E_8, MAGIC_4, MAGIC_8, log_of_mass, two_to
-from dagdp.lanes.rows import add_exponent, any_lane, first_lanes, fma, load, select, splat, split_exponent, store
+from dagdp.lanes.reductions import any_lane
+from dagdp.lanes.rows import add_exponent, first_lanes, fma, load, select, splat, split_exponent, store
 from dagdp.lanes.views import get, offset_view, view, width
 
 WIDEST_4, WIDEST_8 = 2.0**21, 2.0**50  # half of the range of `two_to`, so that the sum of two is exact

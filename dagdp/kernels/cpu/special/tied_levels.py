@@ -25,7 +25,8 @@ from dagdp.kernels.cpu.rows import add_to
 from dagdp.kernels.cpu.special.tied_products import MatrixView, contract, decay, multiply, start_of, up4
 from dagdp.kernels.recursion import anchor, centre, enter, node_value, two_sum
 from dagdp.lanes.exp_log import log_of_mass
-from dagdp.lanes.rows import any_lane, first_lanes, load, select, splat, store, sum_lanes_of_four
+from dagdp.lanes.reductions import any_lane, sum_lanes_of_four
+from dagdp.lanes.rows import first_lanes, load, select, splat, store
 from dagdp.lanes.views import get, width
 
 LIMIT_4, LIMIT_8 = np.float32(80.0), 700.0  # e^-LIMIT is a normal number

@@ -103,7 +103,7 @@ class Omega:
         cls.Data = _data_type(cls, bundled)
 
     def __init__(self, *_given: Any, **_named: Any) -> None:
-        """Reached from a class that is no dataclass only."""
+        """Only classes that are no dataclasses inherit this: `_parameters` raises OmegaError."""
         _parameters(self)
 
     def __post_init__(self) -> None:
@@ -172,7 +172,7 @@ class Omega:
             )
 
     def _check_range(self, real: Callable[[Any], Any]) -> None:
-        self._check_gamma(list(vars(self)))  # an __init__ of the user's own passes __post_init__ by
+        self._check_gamma(list(vars(self)))  # a user's own __init__ may skip __post_init__
         kind = np.finfo(np.asarray(real(1.0)).dtype)
         least, most = float(kind.tiny), float(kind.max)
         gamma = float(self.gamma)
@@ -202,8 +202,8 @@ def _data_type(cls: type[Omega], bundled: bool) -> type:
     body.update(
         omega=cls, bundled=bundled, __slots__=(), __module__=cls.__module__, __qualname__=f"{cls.__qualname__}.Data"
     )
-    # `label` names the class in this process. The type's own name is part of the names of compiled functions, which
-    # may come from another process: it tells what they were made of, so that no two kernels are called the same.
+    # `label` names the class in this process. The type's name is part of the names of compiled functions, which may
+    # come from another process. It has a digest of the operator, so that no two kernels share a name.
     serial = next(_serial)
     made_of = None if bundled else _made_of(cls, tuple(fields))
     body.update(label=cls.__name__ if bundled else f"{cls.__name__}_{serial}", made_of=made_of)
@@ -212,12 +212,12 @@ def _data_type(cls: type[Omega], bundled: bool) -> type:
 
 
 def _made_of(cls: type[Omega], fields: tuple[str, ...]) -> str | None:
-    """A digest of all that an operator's kernels hang on, or None where that cannot be known."""
+    """A digest of all that determines an operator's kernels, or None where it cannot be computed."""
     return fingerprint({name: getattr(cls, name) for name in POINT_FUNCTIONS}, fields, cls.solver)
 
 
 def storable(data: Any) -> bool:
-    """Whether kernels for this `Omega.Data` may be kept for other processes: nothing changed since it was made."""
+    """True where other processes may use kernels of this `Omega.Data`: its class is unchanged since it was made."""
     return data.made_of is not None and data.made_of == _made_of(data.omega, data._fields)
 
 
@@ -225,8 +225,8 @@ def storable(data: Any) -> bool:
 class HardMax(Omega, bundled=True):
     """The plain maximum: weight 1 on the first edge, in the user's order, that attains it.
 
-    Its gradient is one best path, its Hessian product is 0. The three functions describe the limit
-    (an edge at the maximum has y = 0) and only the solver "first" ever asks which edge comes first.
+    The gradient is one best path, the Hessian product is 0. The three functions describe the limit, in which an edge at
+    the maximum has y = 0. Only the solver "first" distinguishes the first of several such edges.
     """
 
     solver: ClassVar[str] = "first"
@@ -274,8 +274,8 @@ class Negentropy(Omega, bundled=True):
 class SquaredL2(Omega, bundled=True):
     """Ω(q) = (γ/2) ||q||², the paper's sparse operator: weights are the projection of x/γ on the simplex.
 
-    Every visited node pays γ/2 even where there is no choice, so splitting an edge or adding a relay
-    node changes the answer; `Tsallis(2.0, gamma)` has the same weights and pays nothing at a corner.
+    Every visited node pays γ/2, also where it has a single parent. Splitting an edge or adding a relay node therefore
+    changes the value. `Tsallis(2.0, gamma)` has equal weights, and Ω = 0 at the corners of the simplex.
 
     gamma : temperature, > 0; smaller is sparser.
     """
@@ -334,7 +334,7 @@ class Tsallis(Omega, bundled=True):
         return base * math.exp(math.log(base) / (self.alpha - 1.0)) / self.alpha if base > 0.0 else 0.0
 
     def data(self, real: Callable[[Any], Any] = float) -> Any:
-        """As in `Omega`. The alpha that most people take, 1.5, has kernels of its own, without exp and log."""
+        """`Omega.data`. For alpha = 1.5, the usual choice, kernels without exp and log are used."""
         self._check_range(real)
         return super().data(real) if self.alpha != 1.5 else _Tsallis15(self.gamma).data(real)
 

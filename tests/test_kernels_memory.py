@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 from cases import GRAPHS
 from kernel_texts import compiled, form, launch_memory
+from test_special_stored_weights import scattered
 
 import dagdp
 from dagdp.graphs import dtw_grid, linear_chain, trellis
@@ -51,11 +51,7 @@ def test_a_layout_has_what_the_passes_need():
 
 
 def test_stored_weights_of_one_sample_have_memory_of_their_own():
-    rng = np.random.default_rng(0)
-    into = np.repeat(np.arange(1, 60), 2)
-    parents = (into * rng.random(into.size)).astype(int)
-    order = rng.permutation(into.size)
-    dag = dagdp.compile(dagdp.Graph.from_edges(parents[order], into[order], starts=[0], ends=[59]))
+    dag = dagdp.compile(scattered())
     assert dag.wiring.incoming.reader.size and dag.wiring.incoming.direct.size
     stored = Variant(None, True, True, None)
     edges = int(dag.wiring.incoming.edges[-1])

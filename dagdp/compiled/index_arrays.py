@@ -1,4 +1,8 @@
-"""A compiled graph as kernels see it: arrays of int32, in internal numbers."""
+"""A compiled graph as kernels see it: arrays of int32, in internal numbers.
+
+A *slot* holds the d-th incoming edge of every node of a level that has one. A *run* is a stretch of a slot, or of a
+level's outgoing edges, whose quantities are progressions (progressions.py).
+"""
 
 from __future__ import annotations
 
@@ -13,69 +17,66 @@ from numpy.typing import NDArray
 class Incoming(NamedTuple):
     """Edges by the level they enter, for the forward pass. All arrays int32; L levels, E edges, K edge potentials.
 
-    A slot holds the d-th incoming edge of every node of a level that has one. A run is a stretch of a slot
-    whose parents are a progression: of step 1 (a shifted level, as in a grid) or 0 (a dense level, as in a
-    trellis), else listed in `parent` (see progressions.py).
+    The parents of a run advance by 1 (a shifted level, as in a grid) or by 0 (a dense level, as in a trellis), or are
+    listed in `parent`.
     """
 
-    levels: np.ndarray  # [L+1] nodes of a level are consecutive, in falling order of fan-in
-    place: np.ndarray  # [L+1] where a level's nodes keep v, and the room that all of them need
-    slots: np.ndarray  # [L+1] slots of a level
+    levels: np.ndarray  # [L+1] first node of each level; a level's nodes stand in falling order of fan-in
+    place: np.ndarray  # [L+1] the row where a level's nodes keep v, then the number of rows in all
+    slots: np.ndarray  # [L+1] first slot of each level
     first: np.ndarray  # [slots] the slot's first edge
-    width: np.ndarray  # [slots] how many nodes of the level have this slot: a prefix of them
-    slot_runs: np.ndarray  # [slots+1] runs of a slot
-    runs: np.ndarray  # [runs, 4] first edge, number of edges, (start, step) of where their parents keep v
-    parent: np.ndarray  # the listed ones
-    edges: np.ndarray  # [N+1] the same edges node by node, each node's in the order of its slots; [1] without blocks
-    piece_ptr: np.ndarray  # [K+1] pieces of an edge potential, the last of which only closes the others
-    pieces: np.ndarray  # [., 3] first edge in that order, (start, step) of the entries that edges read
-    entry: np.ndarray  # the listed ones
-    direct: np.ndarray  # [E] entries by slots, for one sample; only of scattered edges with entries of their own
-    reader: np.ndarray  # [entries] the edge, node by node, that reads an entry, -1: none; of such edges, if few a node
-    bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where the others' weights are kept
-    blocks: np.ndarray  # [K] which potentials are read on edges
+    width: np.ndarray  # [slots] the number of nodes of the level that have this slot: a prefix of them
+    slot_runs: np.ndarray  # [slots+1] first run of each slot
+    runs: np.ndarray  # [runs, 4] first edge, number of edges, (start, step) of the rows where their parents keep v
+    parent: np.ndarray  # the listed rows
+    edges: np.ndarray  # [N+1] first edge of each node, edges numbered node by node; [1] without edge potentials
+    piece_ptr: np.ndarray  # [K+1] first affine piece of each edge potential; the last piece of each only ends it
+    pieces: np.ndarray  # [., 3] first edge (node by node), (start, step) of the entries that edges read
+    entry: np.ndarray  # the listed entries
+    direct: np.ndarray  # [E] entries slot by slot, for one sample; only of scattered edges with entries of their own
+    reader: np.ndarray  # [entries] the edge that reads an entry, -1 for none; of such edges, where fan-in is small
+    bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where others' weights are stored
+    blocks: np.ndarray  # [K] the numbers of the edge potentials
 
 
 class Outgoing(NamedTuple):
-    """Edges by the level they leave: each node's first edge, then each one's second, and so on; for the backward pass.
+    """Edges by the level they leave: each node's first edge, then each node's second, and so on; for the backward pass.
 
-    Where a run is cut, the parents or the children stop to advance by 0 or by 1.
+    A run ends where the parents or the children no longer advance by 0 or by 1.
     """
 
-    level_runs: np.ndarray  # [L+1] runs of a level
+    level_runs: np.ndarray  # [L+1] first run of each level
     runs: np.ndarray  # [runs, 10 + 2K] first edge, number of edges, and quantities by the columns of progressions.py
     listed: np.ndarray
     blocks: np.ndarray  # [K]
 
 
-SHEET_COLUMNS = 16  # levels of a sheet: entries of a cache line in float32
+SHEET_COLUMNS = 16  # levels of a diagonal tile: entries of a cache line in float32
 
 
 class Hoisted(NamedTuple):
-    """Potentials that all edges into a node share: H of them, each sheets and a list of (node, entry), in B bands."""
+    """Potentials that all edges into a node share: H, each as diagonal tiles and a list, in B bands of levels."""
 
-    blocks: np.ndarray  # [H] which potentials these are
-    levels: np.ndarray  # [B+1] first level of a band: the levels whose entries are read together
-    floor: np.ndarray  # [B] the first node of the oldest level from which an edge leads into a band
-    ptr: np.ndarray  # [H*B+1] stretches of the two arrays below, by potential and band
+    blocks: np.ndarray  # [H] the numbers of the potentials
+    levels: np.ndarray  # [B+1] first level of each band: the levels whose entries are read together
+    floor: np.ndarray  # [B] the first node of the lowest level from which an edge leads into a band
+    ptr: np.ndarray  # [H*B+1] first place of the lists below, by potential and band
     node: np.ndarray
     entry: np.ndarray  # rising within a band: the user's array is read in its own order
-    sheet_ptr: np.ndarray  # [H*B+1] sheets, by potential and band
-    sheets: (
-        np.ndarray
-    )  # [., 3 + 16] the corner's entry, step, rows, each column's first node: see compiler/diagonal_tiles.py
+    sheet_ptr: np.ndarray  # [H*B+1] first diagonal tile, by potential and band
+    sheets: np.ndarray  # [., 3 + 16] the corner's entry, step, rows, and the first node of each column
 
 
 class Tied(NamedTuple):
-    """Dense levels that read the same entries as another: P matrices of weights, each used by several levels.
+    """Dense levels that read the entries of another: P matrices of weights, each used by several levels.
 
-    The first nodes of such a level are a matrix' rows, `rows` of them; their parents, its columns, lie side by side.
+    The first nodes of such a level are the matrix' rows. Their parents, the columns, are neighbouring nodes.
     """
 
-    pattern: np.ndarray  # [L] which matrix a level's first nodes read, -1: none
+    pattern: np.ndarray  # [L] the matrix that a level's first nodes read, -1 for none
     first: np.ndarray  # [L] the first of their parents
     shapes: np.ndarray  # [P, 2] rows and columns
-    ptr: np.ndarray  # [P+1] places of the matrices, one after another
+    ptr: np.ndarray  # [P+1] first element of each matrix, one after another
     entries: np.ndarray  # [K * ptr[P]] entries of the K edge potentials, -1 for none: [K, rows, columns] by matrix
 
 
@@ -86,15 +87,15 @@ class Wiring(NamedTuple):
     outgoing: Outgoing
     hoisted: Hoisted
     tied: Tied
-    untied: Outgoing  # what is left of `outgoing` where tied levels are multiplied with their matrices
-    window: Incoming  # the same edges, v kept for a window of levels only; `incoming` itself where that saves little
+    untied: Outgoing  # the outgoing edges that no tied level covers
+    window: Incoming  # the incoming edges, v kept for a window of levels; `incoming` where that saves little
 
 
 def addresses(wiring: Wiring) -> NDArray[np.int64]:
-    """[2 x arrays] the address and the length of every array, part by part: how kernels get them.
+    """[2 x arrays] the address and the length of every array, part by part, for kernels.
 
-    As arguments of a kernel the arrays would be unpacked at every call, a fifth of a microsecond each (on AVX2). Good
-    for as long as the wiring lives, in a forked child too.
+    As arguments of a kernel the arrays would be unpacked at every call, which takes 0.2 µs each (on AVX2). The
+    addresses are valid while the wiring lives, in a forked child too.
     """
     made = []
     for array in (array for part in wiring for array in part):
@@ -103,20 +104,21 @@ def addresses(wiring: Wiring) -> NDArray[np.int64]:
     return np.array(made, np.int64)
 
 
-# What kernels are told of the array of a potential: its address, its length, and these, in COLUMNS numbers each.
+# For each potential COLUMNS numbers: the address and length of its array, its entries of a sample, and SHARED.
 ENTRIES, SHARED, COLUMNS = 2, 3, 4
 
 
 def sizes(entries: Iterable[int], shared: Iterable[bool]) -> NDArray[np.int64]:
-    """[4 x potentials] (0, 0, entries of a row, whether the array is one row for all samples): see `located`."""
-    return np.array([(0, 0, *told) for told in zip(entries, shared, strict=True)], np.int64).reshape(-1)
+    """[4 x potentials] (0, 0, entries of a row, 1 if the array is one row for all samples): see `located`."""
+    return np.array([(0, 0, count, one_row) for count, one_row in zip(entries, shared, strict=True)], np.int64).reshape(
+        -1
+    )
 
 
 def located(table: NDArray[np.int64], arrays: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-    """The table of `sizes` with the address and the length of each array. Whoever calls keeps the arrays alive.
+    """The table of `sizes` with the address and the length of each array. The caller keeps the arrays alive.
 
-    A tuple of arrays in its place has its number in the type of a kernel: one was compiled for graphs with one
-    potential, another for graphs with two.
+    With a tuple of arrays instead, a kernel would be compiled for each number of potentials.
     """
     made = table.copy()
     for k, array in enumerate(arrays):
@@ -126,7 +128,7 @@ def located(table: NDArray[np.int64], arrays: Sequence[NDArray[Any]]) -> NDArray
 
 
 def _address(array: NDArray[Any]) -> int:
-    """Where its numbers lie. NumPy's own ways take three times as long, but serve read-only arrays, too."""
+    """The address of an array's first number. NumPy's interface, for read-only arrays, takes three times as long."""
     flags = array.flags
     assert flags.c_contiguous and flags.aligned
     if flags.writeable and array.size:

@@ -1,8 +1,8 @@
-"""Numbers that advance by a constant step are not kept: only where they start, and the step.
+"""Progressions: numbers with a constant step are stored as their start and step.
 
-A run of edges knows each of its quantities (parents, children, entries ...) as two numbers: (start, step), the
-k-th being start + step·k; or, where they follow no such rule, (offset, LISTED), the k-th being listed[offset + k].
-An entry of -1 means that nothing is read; as a progression that is (-1, 0).
+A run of edges has two numbers for each of its quantities (parents, children, entries ...): (start, step), if the k-th
+is start + step·k; otherwise (offset, LISTED), and the k-th is listed[offset + k]. An entry of -1 means that no entry is
+read; as a progression that is (-1, 0).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def ways(graph, items, omega, kernel=gradient_kernel, shared=()):
     batch = (items,) if items > 1 else ()
     theta = {p.name: np.zeros((() if p.name in shared else batch) + p.shape) for p in dag.potentials}
     call = prepare(dag, theta.get(None, theta), omega, None, False, (None, None), 1)
-    kept = dag.keeps(call.weights.shared)
+    kept = dag.stores_weights(call.weights.shared)
     return ways_of(kernel, dag, omega, call.tasks[0].lanes, call.real, kept, call.tied)
 
 

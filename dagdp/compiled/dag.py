@@ -257,7 +257,7 @@ class CompiledDAG:
 
     # ---- Facts by which a call chooses its schedule (dagdp/engine/call.py): lanes, stored weights, tied levels, memory
 
-    def samples_together(self, items: int, row: int) -> int:
+    def samples_in_row(self, items: int, row: int) -> int:
         """Samples of a batch in one row: `row` of them, or 1, where the lanes of a row are neighbouring nodes.
 
         One sample at a time visits all rows of nodes once for each item; a row of samples visits every node once. Rows
@@ -283,7 +283,7 @@ class CompiledDAG:
         widths = np.diff(self.wiring.incoming.levels)
         return {row: int(-(-widths // row).sum()) for row in (8, 16)}
 
-    def keeps(self, shared: NDArray[np.bool_]) -> bool:
+    def stores_weights(self, shared: NDArray[np.bool_]) -> bool:
         """Whether the weights of edges are stored in the gradient between the passes.
 
         The gradient of a shared potential has one place for all samples, and so stores no weights.
@@ -292,7 +292,7 @@ class CompiledDAG:
         """
         return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
 
-    def ties(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
+    def ties_levels(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
         """Whether tied levels may be multiplied with their matrix: all samples have to share its entries.
 
         shared : for theta, and for z if given: [potentials] whether the batch shares the potential.

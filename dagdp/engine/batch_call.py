@@ -198,8 +198,8 @@ class _Share:
         dag, graphs = union.dag, union.last - union.first
         cuts = [tuple(part.offsets[[union.first, union.last]].tolist()) for part in call.batch.layout.sections]
         shared = [weights.shared for weights in call.asked]
-        lanes = dag.samples_together(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
-        kept = dag.keeps(call.weights.shared)
+        lanes = dag.samples_in_row(call.items, ROW_BYTES // np.dtype(call.real).itemsize)
+        kept = dag.stores_weights(call.weights.shared)
         return _Share(
             union=union,
             alone=len(call.batch.merged) == 1,
@@ -212,7 +212,7 @@ class _Share:
             tables=[sizes((b - a for a, b in cuts), own) for own in shared],
             room=room_of(kernel, dag, lanes, call.real, kept),
             launches=launches_of(kernel),
-            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties(shared)),
+            ways=ways_of(kernel, dag, call.omega, lanes, call.real, kept, dag.ties_levels(shared)),
         )
 
 

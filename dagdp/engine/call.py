@@ -69,7 +69,7 @@ class Call(Repeatable):
     def __post_init__(self) -> None:
         self.items = int(self.ends.size)
         row = ROW_BYTES // self.real().itemsize
-        lanes = row if self.tied else self.dag.samples_together(self.items, row)
+        lanes = row if self.tied else self.dag.samples_in_row(self.items, row)
         cuts = self._ranges(lanes)
         self.data, self.dtype = self.omega.data(self.real), self.weights.dtype
         powers = in_powers(self.dag, self.omega)
@@ -113,7 +113,7 @@ class Call(Repeatable):
     @property
     def tied(self) -> bool:
         """Whether levels that repeat a matrix are multiplied with it, which is done for rows of samples."""
-        return self.omega.solver == "exponential" and self.dag.ties(map(self._one_row, self._given))
+        return self.omega.solver == "exponential" and self.dag.ties_levels(map(self._one_row, self._given))
 
     def _ranges(self, lanes: int) -> list[tuple[int, int]]:
         """Ranges of items, cut at block borders. With shared blocks the cut is the same for any threads."""
@@ -146,7 +146,7 @@ class Call(Repeatable):
 
     def _room(self, kernel: Kernel) -> tuple[Any, ...]:
         """(numbers, places) that a launch works in, the launches, and the ways that they go."""
-        lanes, kept = self.tasks[0].lanes, self.dag.keeps(self.weights.shared)
+        lanes, kept = self.tasks[0].lanes, self.dag.stores_weights(self.weights.shared)
         ways = ways_of(kernel, self.dag, self.omega, lanes, self.real, kept, self.tied)
         return *room_of(kernel, self.dag, lanes, self.real, kept), launches_of(kernel), ways
 

@@ -1,4 +1,4 @@
-"""Alignments of frames with notes, from the frames in which notes begin, and back.
+"""Alignments of frames with notes, from the frames in which notes begin, and the inverse.
 
 An alignment is an array [*batch, N_A, N_B]: N_A frames of a recording, N_B notes of a score, 1 where note j sounds in
 frame i. Onsets [*batch, N_B] are frame numbers, one for each note, that never decrease.
@@ -16,16 +16,18 @@ Array = np.ndarray[Any, Any]
 
 
 def alignment_from_onsets(onsets: Any, num_frames: int) -> Any:
-    """Y [*batch, num_frames, N_B]: each frame belongs to the last note that has begun, so every row holds one 1.
+    """Y [*batch, num_frames, N_B]: each frame belongs to the last note that has begun, so every row has one entry 1.
+
+    float64 for arrays, float32 on their device for tensors. Where several notes begin in one frame the last note gets
+    the frame, and the other notes get a column of zeros: two ones in a row would count twice in
+    `dagdp.nn.alignment_area`, in every column behind them.
 
     onsets : integers [*batch, N_B], the frame in which each note begins. The first note begins in frame 0, as an
-        alignment pairs the first frame with the first note; onsets never decrease and lie below `num_frames`. For
+        alignment pairs the first frame with the first note; onsets never decrease and are below `num_frames`. For
         onsets in seconds: `np.rint(seconds / frame_length).astype(int)` gives each frame to the note in its middle.
+    num_frames : the number of frames, at least 1.
 
-    Where several notes begin in one frame the last of them gets it, and the others get a column of zeros. Two ones in
-    a row would count twice in `dagdp.nn.alignment_area`, in every column behind them.
-
-    Arrays give float64, tensors float32 on their device. Raises InputError (shape, no integers, wrong order or range).
+    Raises InputError (shape, no integers, wrong order or range).
 
     >>> alignment_from_onsets([0, 1, 3], 4).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
@@ -46,14 +48,15 @@ def alignment_from_onsets(onsets: Any, num_frames: int) -> Any:
 
 
 def onsets_from_alignment(Y: Any) -> Any:
-    """Onsets [*batch, N_B], int64: the first frame that visits note j or a later one.
+    """Onsets int64 [*batch, N_B]: the first frame that visits note j or a later note.
+
+    The inverse of `alignment_from_onsets`, also where several notes begin in one frame. For a hard DTW path the onset
+    is the frame in which the path enters the note. Arrays give arrays, tensors give tensors.
 
     Y : [*batch, N_A, N_B], a hard alignment of 0 and 1 (from `alignment_from_onsets`, or `dtw_grad(theta, HardMax())`),
-        or an expected one. "Visits" means that the entries of frame i at note j and behind it sum to 1/2 or more: in an
-        expected alignment, the expected number of those cells that the path visits.
+        or an expected alignment. Frame i visits note j or a later note if Y[i, j:] sums to 1/2 or more: in an expected
+        alignment the sum is the expected number of these cells on the path.
 
-    The inverse of `alignment_from_onsets`, also where several notes begin in one frame. Of a hard DTW path it reads the
-    frame in which the path enters each note. Arrays give arrays, tensors tensors.
     Raises InputError (shape, NaN or negative entries, a first frame that visits no note, a last note never reached).
 
     >>> onsets_from_alignment([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]).tolist()
@@ -75,7 +78,7 @@ def onsets_from_alignment(Y: Any) -> Any:
 
 
 def _plain(values: Any) -> Array:
-    """Arrays and lists as they are, tensors as arrays."""
+    """The values as a NumPy array, without the derivative of a tensor."""
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
 
 

@@ -286,12 +286,12 @@ def test_compiled_arrays_cannot_be_written():
 def test_few_items_go_together_where_that_visits_fewer_rows():
     """Rows of samples or of nodes; large items one after another, so that threads can share them."""
     small, large, huge = compile(trellis(20, 16)), compile(dtw_grid(200, 200)), compile(dtw_grid(300, 300))
-    assert [small.samples_together(items, 16) for items in (1, 3, 8, 9, 1000)] == [1, 1, 16, 16, 16]
-    assert [small.samples_together(items, 8) for items in (1, 3, 4)] == [1, 1, 8]
-    assert [large.samples_together(items, 16) for items in (1, 7, 8)] == [1, 1, 16]
-    assert [large.samples_together(items, 8) for items in (1, 4, 5)] == [1, 1, 8]
-    assert [huge.samples_together(items, 16) for items in (1, 8, 9)] == [1, 1, 16]
-    assert compile(linear_chain(50, 2)).samples_together(2, 16) == 16, "levels of two nodes"
+    assert [small.samples_in_row(items, 16) for items in (1, 3, 8, 9, 1000)] == [1, 1, 16, 16, 16]
+    assert [small.samples_in_row(items, 8) for items in (1, 3, 4)] == [1, 1, 8]
+    assert [large.samples_in_row(items, 16) for items in (1, 7, 8)] == [1, 1, 16]
+    assert [large.samples_in_row(items, 8) for items in (1, 4, 5)] == [1, 1, 8]
+    assert [huge.samples_in_row(items, 16) for items in (1, 8, 9)] == [1, 1, 16]
+    assert compile(linear_chain(50, 2)).samples_in_row(2, 16) == 16, "levels of two nodes"
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -11,13 +11,12 @@ import pytest
 import dagdp
 from dagdp import GraphError, HardMax, InputError, Negentropy, SquaredL2, compile, dp_value
 from dagdp.graphs import (
-    builders,
+    compiled_cache,
     dtw_grad,
     dtw_grid,
     dtw_hvp,
     dtw_path,
     dtw_value,
-    kept,
     linear_chain,
     trellis,
     viterbi_decode,
@@ -246,14 +245,14 @@ def test_a_compiled_grid_keeps_few_bytes_a_cell():
     compile(dtw_grid(20, 20))
     tracemalloc.start()
     dag = compile(dtw_grid(700, 700))
-    kept_bytes, _ = tracemalloc.get_traced_memory()
+    stored_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert kept_bytes < 12 * dag.num_nodes  # measured: 10.4; 112 where the lists of edges stay
+    assert stored_bytes < 12 * dag.num_nodes  # measured: 10.4; 112 where the lists of edges stay
 
 
 def test_sizes_share_a_graph_and_find_what_their_own_graphs_do():
     """The first size has its own graph, others that of the next powers of two: with the same numbers."""
-    rng, shelf = np.random.default_rng(7), builders._shelf
+    rng, cache = np.random.default_rng(7), compiled_cache._cache
     for n, m in [(11, 6), (7, 12), (1, 9), (8, 16), (13, 13)]:
         cost, grid = rng.random((2, n, m)), compile(dtw_grid(n, m))
         value, path = dagdp.dp_value_and_grad(grid, cost, SquaredL2(0.5), minimize=True)
@@ -264,7 +263,7 @@ def test_sizes_share_a_graph_and_find_what_their_own_graphs_do():
         assert found.shape == cost.shape and held == cost.size and dtw_path(cost).shape == (2, n + m - 1, 2)
         change = dagdp.dp_hvp(grid, cost, cost, SquaredL2(0.5), minimize=True)
         np.testing.assert_allclose(dtw_hvp(cost, cost, SquaredL2(0.5)), change, atol=1e-13)
-        assert shelf.serving(dtw_grid, (n, m), (), ()).potentials[0].shape in {
+        assert cache.serving(dtw_grid, (n, m), (), ()).potentials[0].shape in {
             (n, m),
             (16, 8),
             (8, 16),
@@ -284,21 +283,21 @@ def test_sizes_share_a_graph_and_find_what_their_own_graphs_do():
             viterbi_value(np.where(np.arange(2 * T * 9).reshape(theta.shape) == T * 9 + 21, np.nan, theta))
 
 
-def test_the_shelf_is_bounded_in_bytes(monkeypatch):
-    shelf = kept.Shelf()
-    size = kept.bytes_of(shelf.graph(dtw_grid, 30, 30))
-    monkeypatch.setattr(kept, "ROOM", 5 * size // 2)
-    graphs = [shelf.graph(dtw_grid, 30, 30 + k) for k in (0, 1, 2)]
-    assert list(shelf._kept.values()) == graphs[1:] and shelf.graph(dtw_grid, 30, 30) is not graphs[0]
-    monkeypatch.setattr(kept, "ROOM", 1)
-    assert shelf.graph(dtw_grid, 9, 9) is shelf.graph(dtw_grid, 9, 9) and len(shelf._kept) == 1
+def test_the_cache_is_bounded_in_bytes(monkeypatch):
+    cache = compiled_cache.GraphCache()
+    size = compiled_cache.bytes_of(cache.graph(dtw_grid, 30, 30))
+    monkeypatch.setattr(compiled_cache, "MOST_BYTES", 5 * size // 2)
+    graphs = [cache.graph(dtw_grid, 30, 30 + k) for k in (0, 1, 2)]
+    assert list(cache._graphs.values()) == graphs[1:] and cache.graph(dtw_grid, 30, 30) is not graphs[0]
+    monkeypatch.setattr(compiled_cache, "MOST_BYTES", 1)
+    assert cache.graph(dtw_grid, 9, 9) is cache.graph(dtw_grid, 9, 9) and len(cache._graphs) == 1
 
 
 def test_a_size_that_stays_gets_a_graph_of_its_own():
-    shelf, sizes = kept.Shelf(), lambda dag: dag.potentials[0].shape[0]
-    assert [sizes(shelf.serving(trellis, (T,), (2,), (2, "single", True))) for T in (4, 9, 5)] == [4, 16, 8]
-    asked = [sizes(shelf.serving(trellis, (9,), (2,), (2, "single", True))) for _ in range(kept.IN_A_ROW + 1)]
-    assert asked == [16] * (kept.IN_A_ROW - 1) + [9] * 2
+    cache, sizes = compiled_cache.GraphCache(), lambda dag: dag.potentials[0].shape[0]
+    assert [sizes(cache.serving(trellis, (T,), (2,), (2, "single", True))) for T in (4, 9, 5)] == [4, 16, 8]
+    asked = [sizes(cache.serving(trellis, (9,), (2,), (2, "single", True))) for _ in range(compiled_cache.REPEATS + 1)]
+    assert asked == [16] * (compiled_cache.REPEATS - 1) + [9] * 2
 
 
 def test_ragged_dtw_equals_each_pair_alone():

@@ -22,8 +22,11 @@ import dagdp
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"graphs", "nn", "plot", "reference", "testing"}
 GRAPHS = {
-    f"dagdp/graphs/{name}.py" for name in ("__init__", "builders", "dtw", "grid", "kept", "onsets", "strip", "viterbi")
-}
+    f"dagdp/graphs/{name}.py"
+    for name in (
+        "__init__", "alignment_grid", "chains", "compiled_cache", "dtw", "onsets", "padding", "ragged_band", "viterbi"
+    )
+}  # fmt: skip
 
 
 def python(code: str, cwd: Path = ROOT) -> str:

@@ -38,8 +38,10 @@ KEPT = {
 @pytest.mark.specialised
 def test_where_weights_are_kept():
     own = np.array([False])
-    assert all(dagdp.compile(make()).keeps(own) for make in KEPT.values())
-    assert not dagdp.compile(scattered()).keeps(np.array([True])), "a shared potential has one place for all samples"
+    assert all(dagdp.compile(make()).stores_weights(own) for make in KEPT.values())
+    assert not dagdp.compile(scattered()).stores_weights(np.array([True])), (
+        "a shared potential has one place for all samples"
+    )
     for graph in (
         dtw_grid(4, 4),
         linear_chain(4, 3),
@@ -106,7 +108,7 @@ def test_nodes_far_apart():
     graph, rng = scattered(9_000), np.random.default_rng(4)
     dag = dagdp.compile(graph)
     theta, z = rng.normal(size=(2, 16, graph.num_edges))
-    assert 16 * graph.num_nodes > FAR and dag.samples_together(16, 8) == 8
+    assert 16 * graph.num_nodes > FAR and dag.samples_in_row(16, 8) == 8
     ours = dagdp.dp_value_and_grad(dag, theta)[1], dagdp.dp_hvp(dag, theta, z)
     for item in (0, 15):
         known = reference.dp_grad(dag, theta[item]), reference.dp_hvp(dag, theta[item], z[item])

@@ -1,4 +1,4 @@
-"""CompiledDAG: what compile() makes and every run reads. Frozen arrays, no behaviour but explaining itself."""
+"""CompiledDAG, the result of compile(): frozen arrays, and facts about the graph that calls read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from dagdp.describe.graph import Graph, Potential
 from dagdp.errors import InputError
 
 Numbers = NDArray[np.int64]
-NEAR = 1 << 16  # nodes: what is kept of them for a row of samples stays in the cache, or not far from it
-SMALL = 100_000  # edges x samples from which a second thread is asked for: a guess, not tuned
-EVERY_START = np.empty(0, np.int32)  # in the place of each item's own: paths begin at any
-PRUNED, UNREACHED = -1, -2  # ranks of nodes that take no part: no way leads on to an end; no way leads there
+NEAR = 1 << 16  # nodes: the state of a row of samples stays in the cache, or close to it
+SMALL = 100_000  # edges x samples from which a call uses a second thread: a guess, not tuned
+EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
+PRUNED, UNREACHED = -1, -2  # ranks of dead nodes: no path leads on to an end; no path leads there
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
@@ -40,16 +40,16 @@ class CompiledDAG:
     potentials: tuple[Potential, ...]
     wiring: Wiring
     origin: NDArray[np.int32]  # [nodes] the user's number of each internal node, -1 for the extra end
-    rank: NDArray[np.int32]  # [user's nodes] the internal number; PRUNED or UNREACHED for nodes that take no part
+    rank: NDArray[np.int32]  # [user's nodes] the internal number; PRUNED or UNREACHED for dead nodes
     end: int
     starts: Numbers
     ends: Numbers
     hoisted: tuple[int, ...]
-    weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry, of one potential
-    serial: int = field(init=False)  # its name where only numbers can go
-    calls: dict[Any, Any] = field(init=False)  # what `dagdp.engine.call` worked out for calls of one form
-    named: bool = field(init=False)  # whether nodes have names; fields, which torch.compile can follow
-    ends_by_length: Any = field(init=False)  # the graph's
+    weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry of the one edge potential
+    serial: int = field(init=False)  # names the graph where only a number can be passed
+    calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.call`, by the form of a call
+    named: bool = field(init=False)  # whether nodes have names; a field, as torch.compile traces fields
+    ends_by_length: Any = field(init=False)  # of the graph
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calls", {})
@@ -58,41 +58,41 @@ class CompiledDAG:
         object.__setattr__(self, "serial", enrolled(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the graph and its arrays; the copy gets a serial of its own."""
+        """A pickle holds the graph and its arrays; the unpickled graph gets a new serial number."""
         return _restored, tuple(getattr(self, part.name) for part in fields(self) if part.init)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledDAG:
-        """Immutable, so a deep copy of what holds it shares it."""
+        """The graph itself, as it is immutable."""
         return self
 
     @property
     def num_nodes(self) -> int:
-        """Nodes that take part, the extra end of a graph with several ends included."""
+        """Live nodes, the extra end of a graph with several ends included."""
         return int(self.origin.size)
 
     @cached_property
     def num_edges(self) -> int:
-        """Edges that take part, those into the extra end included."""
+        """Live edges, those into the extra end included."""
         return int(self.wiring.outgoing.runs[:, COUNT].sum())
 
     @cached_property
     def edges(self) -> Numbers:
-        """[E] the user's number of each edge, level by level of the parents; -1 for edges into the extra end."""
+        """int64 [E], the user's number of each edge, by the level of the parent; -1 for edges into the extra end."""
         return self._of_edges(EDGE)
 
     @cached_property
     def parents(self) -> Numbers:
-        """[E] the internal number of each edge's parent, in the order of `edges`."""
+        """int64 [E], the internal number of each edge's parent, in the order of `edges`."""
         return self._of_edges(PARENT)
 
     @cached_property
     def children(self) -> Numbers:
-        """[E] the internal number of each edge's child, in the order of `edges`."""
+        """int64 [E], the internal number of each edge's child, in the order of `edges`."""
         return self._of_edges(CHILD)
 
     @property
     def slots(self) -> Numbers:
-        """[E] how many edges into the same child come before each edge, in the order of `edges`."""
+        """int64 [E], how many edges into its child come before each edge, in the order of `edges`."""
         return self._of_edges(SLOT)
 
     def _of_edges(self, column: int) -> Numbers:
@@ -102,99 +102,52 @@ class CompiledDAG:
 
     @property
     def num_levels(self) -> int:
-        """Levels: the longest path has one edge fewer."""
+        """The number of levels: one more than the edges of the longest path."""
         return int(self.wiring.incoming.levels.size - 1)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all index arrays that runs read."""
+        """Bytes of all index arrays that kernels read."""
         return sum(array.nbytes for array in {id(a): a for part in self.wiring for a in part}.values())
-
-    def samples_together(self, items: int, row: int) -> int:
-        """Samples of a batch that are worked on at once: a row of them, or one, whose rows are neighbouring nodes.
-
-        One item after another visits all rows of nodes that often, a row of samples every node. The former take at
-        least twice as long: they lie across lines, and are often put together. But threads can share items, not lanes,
-        so large items go together where that is faster on one thread by far: where they fill more than half a row, or
-        half of 16 lanes if their state stays in the cache. (Not by threads: bits would differ.)
-        """
-        twice = self._scattered or items * self.num_edges < SMALL
-        visits = items * self._rows_of_nodes[row] * (2 if twice else 1)
-        least = row // 2 if row == 16 and self.num_nodes < NEAR else row // 2 + 1
-        return row if items > 1 and (items >= least or visits > self.num_nodes) else 1
-
-    @cached_property
-    def _scattered(self) -> bool:
-        """Whether most of one sample's rows have to be put together."""
-        _, counts, _, steps = self.wiring.incoming.runs.T
-        return 2 * int(counts[steps == LISTED].sum()) > self.num_edges
-
-    @cached_property
-    def _rows_of_nodes(self) -> dict[int, int]:
-        """By length of a row: rows of nodes that one sample takes."""
-        widths = np.diff(self.wiring.incoming.levels)
-        return {row: int(-(-widths // row).sum()) for row in (8, 16)}
-
-    def keeps(self, shared: NDArray[np.bool_]) -> bool:
-        """Whether weights of edges are kept in the gradient between the passes: not in that of a shared potential."""
-        return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
-
-    def ties(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
-        """Whether levels that repeat a matrix may be multiplied with it: where all samples share what it is read from.
-
-        shared : for θ, and for z where there is one, which potentials are one row for all samples.
-        """
-        blocks = self.wiring.incoming.blocks
-        return self.wiring.tied.shapes.size > 0 and all(own[blocks].all() for own in shared)
 
     @cached_property
     def entry_counts(self) -> Numbers:
-        """[potentials] how many entries each has."""
+        """int64 [potentials], the number of entries of each."""
         return np.array([math.prod(potential.shape) for potential in self.potentials], np.int64)
 
     @cached_property
     def addresses(self) -> Numbers:
-        """Where kernels find the wiring: see `dagdp.compiled.index_arrays.addresses`."""
+        """Addresses of the index arrays, as kernels take them: see `dagdp.compiled.index_arrays.addresses`."""
         return addresses(self.wiring)
 
     @cached_property
-    def most_parents(self) -> int:
-        """The largest fan-in."""
-        return int(np.diff(self.wiring.incoming.slots).max())
-
-    @cached_property
-    def band_nodes(self) -> int:
-        """Nodes of the largest band."""
-        return int(np.diff(self.wiring.incoming.levels[self.wiring.hoisted.levels]).max())
-
-    @cached_property
     def numbers(self) -> dict[Hashable, int] | None:
-        """Node name -> the user's number, or None where names are the numbers."""
+        """{node name: the user's number}, or None where nodes are named by their numbers."""
         names = self.graph.nodes
         return None if names is None else {name: k for k, name in enumerate(names)}
 
     def end_names(self, numbers: Numbers) -> Any:
-        """Node numbers as `end=` takes them: names, in nested lists, where the graph has names."""
+        """Node numbers as `end=` takes them: names, in nested lists, if nodes have names."""
         names = self.graph.nodes
         return numbers if names is None else _named(names, numbers.tolist())
 
     def end_numbers(self, end: Any) -> Numbers:
-        """The user's numbers of the nodes that `end=` names, one or an array of them."""
+        """int64, the user's number of the node that `end=` names, or an array of numbers for several nodes."""
         return self._user_numbers(end)
 
     def start_numbers(self, start: Any) -> Numbers:
-        """The user's numbers of the nodes that `start=` names, one or an array of them."""
+        """int64, the user's number of the node that `start=` names, or an array of numbers for several nodes."""
         return self._user_numbers(start, "start")
 
     def ends_of(self, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
-        """Where the items of a ragged batch end, for `end=`: int64 [*batch], the graph's own node numbers.
+        """The nodes where the items of a ragged batch end, for `end=`: int64 [*batch], in the user's numbers.
 
-        lengths : integers [*batch], at least 1; for a graph that has two lengths, such as an alignment grid, a pair
-            (n_a, n_b) of a number or an array [*batch] each.
-        most : the largest lengths, where data fills a part of the graph only. Default: those of the graph.
+        lengths : integers [*batch], at least 1; for a graph with two lengths, such as an alignment grid, a pair
+            (n_a, n_b) of integers or arrays [*batch].
+        most : the largest lengths of data that are smaller than the graph. Default: the lengths of the graph.
 
         Raises InputError where a length is out of range, or the graph was built without ends by length: `trellis` and
-        `linear_chain` have them with ragged=True, `dtw_grid` without a band, others by
+        `linear_chain` have them with ragged=True, `dtw_grid` without a band, other graphs by
         `Graph.from_edges(ends_by_length=)`.
 
         Example
@@ -208,17 +161,17 @@ class CompiledDAG:
         return ends_of_lengths(self.ends_by_length, lengths, most)
 
     def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
-        """Internal numbers [items] of the end of each batch item, from the user's `end=`; -1 where no path leads."""
+        """int32 [items], the internal number of each item's end, from the user's `end=`; -1 where no path leads."""
         return self.ends_reached(end, batch)[0]
 
     def ends_reached(self, end: Any, batch: tuple[int, ...]) -> tuple[NDArray[np.int32], bool]:
-        """(`end_nodes`, whether some of them are -1)."""
+        """(`end_nodes`, whether one of them is -1). Raises InputError for a node that is no end."""
         if end is None:
             ends = np.empty(math.prod(batch), np.int32)
             ends.fill(self.end)
             return ends, False
         chosen = _of_items(self._user_numbers(end, "end"), batch, "end")
-        wrong = chosen.view(np.uint64) >= self.rank.size  # negative numbers are the largest of these
+        wrong = chosen.view(np.uint64) >= self.rank.size  # as unsigned numbers, negative ones are the largest
         if np.logical_or.reduce(wrong):
             raise InputError(f"end {chosen[wrong][0]} is no node; expected 0 <= end < {self.rank.size}")
         ranks = self.rank[chosen]
@@ -235,7 +188,7 @@ class CompiledDAG:
         return np.maximum(ranks, -1), True
 
     def start_nodes(self, start: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
-        """Internal numbers [items] of each batch item's start, from the user's `start=`; -1 where it leads to no end.
+        """int32 [items], the internal number of each item's start, from the user's `start=`; -1 if it leads to no end.
 
         Raises InputError for a node that is no start of the graph.
         """
@@ -253,7 +206,7 @@ class CompiledDAG:
 
     @cached_property
     def _own_starts(self) -> Numbers:
-        """The user's numbers of all starts, those that lead to no end among them."""
+        """int64, the user's numbers of all starts, also of those that lead to no end."""
         named = self.graph.terminals()[0]
         if named is not None:
             return named
@@ -264,9 +217,9 @@ class CompiledDAG:
     def terminals(
         self, start: Any, end: Any, batch: tuple[int, ...]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], bool]:
-        """(starts, ends, whether some item has no path): internal numbers [items]. No starts where `start` is None.
+        """(starts, ends, whether an item has no path): internal numbers int32 [items]; EVERY_START for `start` None.
 
-        An item whose end is a start, but not its own, has no path: its end is -1.
+        An item that begins at one start and ends at another has no path: its end is -1.
         """
         ends, lost = self.ends_reached(end, batch)
         if start is None:
@@ -290,11 +243,11 @@ class CompiledDAG:
         return numbers
 
     def explain(self) -> str:
-        """Levels, widths, fan-in, dead nodes, bytes and what was specialised, as a few lines of text."""
+        """Levels, widths, fan-in, dead nodes, bytes and the structure that was found, as a few lines of text."""
         return explained(self)
 
     def unreached_ends(self) -> int:
-        """Nodes without children that no start reaches."""
+        """The number of nodes without children that no start reaches."""
         parents, children = self.graph.edges()
         fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
         return int(((fan_out == 0) & (fan_in > 0) & (self.rank == UNREACHED)).sum())
@@ -302,9 +255,64 @@ class CompiledDAG:
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
 
+    # ---- Facts by which a call chooses its schedule (dagdp/engine/call.py): lanes, stored weights, tied levels, memory
+
+    def samples_in_row(self, items: int, row: int) -> int:
+        """Samples of a batch in one row: `row` of them, or 1, where the lanes of a row are neighbouring nodes.
+
+        One sample at a time visits all rows of nodes once for each item; a row of samples visits every node once. Rows
+        of nodes take at least twice as long, as they cross cache lines and are often gathered. But threads can share
+        items, not lanes, so large items form rows of samples only where that is much faster on one thread: where they
+        fill more than half a row, or half of 16 lanes if their state stays in the cache. The number of threads must
+        not decide: results would differ in their last bits.
+        """
+        twice = self._scattered or items * self.num_edges < SMALL
+        visits = items * self._rows_of_nodes[row] * (2 if twice else 1)
+        least = row // 2 if row == 16 and self.num_nodes < NEAR else row // 2 + 1
+        return row if items > 1 and (items >= least or visits > self.num_nodes) else 1
+
+    @cached_property
+    def _scattered(self) -> bool:
+        """Whether most rows of nodes of one sample are gathered."""
+        _, counts, _, steps = self.wiring.incoming.runs.T
+        return 2 * int(counts[steps == LISTED].sum()) > self.num_edges
+
+    @cached_property
+    def _rows_of_nodes(self) -> dict[int, int]:
+        """{lanes of a row: rows of nodes of one sample}."""
+        widths = np.diff(self.wiring.incoming.levels)
+        return {row: int(-(-widths // row).sum()) for row in (8, 16)}
+
+    def stores_weights(self, shared: NDArray[np.bool_]) -> bool:
+        """Whether the weights of edges are stored in the gradient between the passes.
+
+        The gradient of a shared potential has one place for all samples, and so stores no weights.
+
+        shared : [potentials] whether the batch shares the potential.
+        """
+        return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
+
+    def ties_levels(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
+        """Whether tied levels may be multiplied with their matrix: all samples have to share its entries.
+
+        shared : for theta, and for z if given: [potentials] whether the batch shares the potential.
+        """
+        blocks = self.wiring.incoming.blocks
+        return self.wiring.tied.shapes.size > 0 and all(own[blocks].all() for own in shared)
+
+    @cached_property
+    def most_parents(self) -> int:
+        """The largest fan-in."""
+        return int(np.diff(self.wiring.incoming.slots).max())
+
+    @cached_property
+    def band_nodes(self) -> int:
+        """Nodes of the largest band."""
+        return int(np.diff(self.wiring.incoming.levels[self.wiring.hoisted.levels]).max())
+
 
 def _of_items(nodes: Numbers, batch: tuple[int, ...], what: str) -> Numbers:
-    """[items] node numbers, from one for all or an array of the batch's shape."""
+    """[items] node numbers, from one number or an array that broadcasts to the batch."""
     try:
         return np.broadcast_to(nodes, batch).ravel()
     except ValueError:
@@ -314,7 +322,7 @@ def _of_items(nodes: Numbers, batch: tuple[int, ...], what: str) -> Numbers:
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """int32, contiguous, read-only: what a kernel gets."""
+    """The array as kernels take it: int32, contiguous, read-only."""
     return locked(np.ascontiguousarray(array, np.int32))
 
 
@@ -325,14 +333,14 @@ def locked(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def enrolled(compiled: Any) -> int:
-    """A number for a compiled graph, or batch of graphs, by which `living` finds it for as long as it lives."""
+    """A serial number for a compiled graph or batch, by which `living` finds it while it exists."""
     serial = next(_serials)
     _living[serial] = compiled
     return serial
 
 
 def living(serial: int) -> Any:
-    """The compiled graph of that serial; an InputError if nobody holds it any more."""
+    """The compiled graph or batch of a serial number. Raises InputError if it exists no longer."""
     try:
         return _living[serial]
     except KeyError:
@@ -343,7 +351,7 @@ def living(serial: int) -> Any:
 
 
 def _restored(*parts: Any) -> CompiledDAG:
-    """From a pickle. Arrays are read-only again."""
+    """The graph from its pickled parts, with read-only arrays."""
     dag = CompiledDAG(*parts)
     for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.ends):
         array.flags.writeable = False

@@ -88,7 +88,7 @@ def _graph_plan(
     """Levels are tied for rows of samples only. With shared blocks the ranges do not depend on the threads."""
     form, items = weights[0].form, terminals.ends.size
     one_row = [own.form.shared if batch else ~own.form.shared for own in weights]  # of a single item all are
-    tied = omega.solver == "exponential" and dag.ties(one_row)
+    tied = omega.solver == "exponential" and dag.ties_levels(one_row)
     lanes = ROW_BYTES // form.real().itemsize if tied else lanes_of(dag, items, form.real)
     cuts = ranges(items, lanes, PARTS if form.shared.any() else threads)
     return GraphPlan(
@@ -97,7 +97,7 @@ def _graph_plan(
         omega=omega,
         lanes=lanes,
         tied=tied,
-        keeps=dag.keeps(form.shared),
+        keeps=dag.stores_weights(form.shared),
         batches=batches_of(dag, omega, cuts, lanes),
         tables=tables_of(dag.entry_counts.tolist(), one_row),
         terminals=terminals,

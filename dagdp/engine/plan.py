@@ -125,7 +125,7 @@ class Plan:
 
 def lanes_of(dag: CompiledDAG, items: int, real: Any) -> int:
     """Samples in a row: as many as fill a cache line, or 1, whichever is faster for so many items."""
-    return dag.samples_together(items, ROW_BYTES // np.dtype(real).itemsize)
+    return dag.samples_in_row(items, ROW_BYTES // np.dtype(real).itemsize)
 
 
 def ranges(items: int, lanes: int, most: int) -> list[tuple[int, int]]:

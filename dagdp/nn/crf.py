@@ -12,7 +12,7 @@ import dagdp
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options, broadcast
 from dagdp.errors import DerivativeError, InputError
-from dagdp.graphs import builders, linear_chain
+from dagdp.graphs import compiled_cache, linear_chain, padding
 from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.learnable import Learnable, scaled, seen
 from dagdp.nn.autograd.tensors import as_tensor, on_one_device, whole_tensor
@@ -151,7 +151,7 @@ class LinearChainCRF(nn.Module):
         """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
         given = self._fitted(emission, lengths, mask, allowed)
         dag, theta, end = self._problem(given)
-        return builders.cut(functions.grad(dag, theta, self.omega, Options(end=end))["emission"], given.sizes)
+        return padding.cut(functions.grad(dag, theta, self.omega, Options(end=end))["emission"], given.sizes)
 
     def decode(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
         """The best tags, int64 [*batch, T], -1 behind an item's length. Ties go to the lower tag.
@@ -161,7 +161,7 @@ class LinearChainCRF(nn.Module):
         with torch.no_grad():
             given = self._fitted(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
-            visited = builders.cut(functions.grad(dag, theta, HardMax(), Options(end=end))["emission"], given.sizes)
+            visited = padding.cut(functions.grad(dag, theta, HardMax(), Options(end=end))["emission"], given.sizes)
         return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
 
     def k_best(
@@ -255,12 +255,12 @@ class LinearChainCRF(nn.Module):
     def _problem(self, given: Fitted) -> tuple[CompiledDAG, dict[str, Tensor], Any]:
         """(the graph, theta, where paths end). The graph may have more steps: then the emission has them, too."""
         emission, counts = given.emission, given.counts
-        T, S = builders.sizes(emission, 2)
-        dag = builders.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True))
+        T, S = padding.sizes(emission, 2)
+        dag = compiled_cache.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True))
         whole = dag.potentials[0].shape
-        theta = {"emission": builders.padded(emission, (T, S), whole), **self._own()}
+        theta = {"emission": padding.padded(emission, (T, S), whole), **self._own()}
         if counts is None:
-            return dag, theta, builders.ends_in(dag, None, (T,), ())
+            return dag, theta, padding.ends_in(dag, None, (T,), ())
         end = whole[0] * S + counts  # end nodes stand behind the start and the states
         return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
 
@@ -340,7 +340,7 @@ class Fitted(NamedTuple):
     @property
     def sizes(self) -> tuple[int, ...]:
         """(T, S)."""
-        return builders.sizes(self.emission, 2)
+        return padding.sizes(self.emission, 2)
 
 
 def _check_last(what: str, given: Tensor, shape: tuple[int, ...], meaning: str) -> None:

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options
-from dagdp.graphs import builders, dtw, viterbi
+from dagdp.graphs import compiled_cache, dtw, viterbi
 from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.learnable import Learnable
 from dagdp.nn.autograd.operators import constant_when_traced
 from dagdp.nn.autograd.tensors import as_tensor
 from dagdp.omega import Omega
 
-constant_when_traced(builders.compiled)  # a tracer takes the finished graph, not its making
+constant_when_traced(compiled_cache.compiled)  # a tracer takes the finished graph, not its making
 
 
 class DPValue(nn.Module):

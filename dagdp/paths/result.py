@@ -1,4 +1,4 @@
-"""What questions about paths return: padded arrays of edges and nodes."""
+"""Paths as padded arrays of edges and nodes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dagdp.compiler.batch import CompiledBatch
 from dagdp.describe.graph import Graph
 from dagdp.engine.each_graph import Asked, filled_up
 from dagdp.errors import InputError
-from dagdp.paths.arrays import host, like
-from dagdp.paths.plain import Question
-from dagdp.paths.scores import path_scores
+from dagdp.paths.loops.path_scores import path_scores
+from dagdp.paths.request.array_functions import like, to_numpy
+from dagdp.paths.request.request import Request
 
 Numbers = NDArray[np.int64]
 
@@ -25,16 +25,16 @@ Numbers = NDArray[np.int64]
 class Paths:
     """Paths as arrays, from start to end, with -1 behind the last edge and the last node.
 
-    Leading axes, written *axes, are [*batch] for `best_path`, [*batch, k] for `k_best`, [*batch, n] for
-    `sample_paths` and [*batch, m] for `support`; of a batch of different graphs [*batch, graphs], and k, n or m behind
-    them. L is the length of the longest path among them. Arrays are
-    tensors where theta is one, constants to autograd: derivatives come from `path_log_prob` and `expectation`.
+    The axes, written *axes, are [*batch] for `best_path`, [*batch, k] for `k_best`, [*batch, n] for `sample_paths` and
+    [*batch, m] for `support`; for a batch of different graphs [*batch, graphs], followed by k, n or m. L is the length
+    of the longest path in the arrays. Arrays are tensors where theta is a tensor; they are constants to autograd:
+    `path_log_prob` and `expectation` have derivatives.
 
     scores : [*axes] sum of theta along each path, in theta's unit, sign and dtype, rounded once (see `best_path`);
-        -inf (+inf when minimising) where there is no path, whose length is then 0. A path that
-        ends at its start has length 0 and score 0.
+        -inf (+inf when minimising) and length 0 where there is no path. A path that ends at its start has length 0 and
+        score 0.
     edges : int64 [*axes, L] edge numbers, as `add_edge` gave them.
-    nodes : int64 [*axes, L + 1] node numbers; `names` has the user's own.
+    nodes : int64 [*axes, L + 1] node numbers; `names` returns the user's names.
     lengths : int64 [*axes] edges on each path.
 
     Example
@@ -59,32 +59,34 @@ class Paths:
     edges: Any
     nodes: Any
     lengths: Any
-    inner: int = 0  # of different graphs: the axes behind that of the graphs, 1 for `k_best`
+    inner: int = 0  # for different graphs: the number of axes behind the axis of graphs, 1 for `k_best`
 
     def __repr__(self) -> str:
         axes, longest = tuple(self.edges.shape[:-1]), self.edges.shape[-1]
         edges = f"{longest} edge{'' if longest == 1 else 's'}"
-        return (
-            f"Paths(shape {axes}, at most {edges})" if axes else f"Paths({edges}, score {float(host(self.scores)):.6g})"
-        )
+        if axes:
+            return f"Paths(shape {axes}, at most {edges})"
+        return f"Paths({edges}, score {float(to_numpy(self.scores)):.6g})"
 
     def names(self, dag: CompiledDAG | CompiledBatch) -> list[Any]:
-        """The user's own node names along each path: a list, in lists for the leading axes, without padding.
+        """The user's node names along each path: a list of names without padding, nested in lists for *axes.
 
-        The node "(start)" that `Graph.add_node` may bring is left out.
+        The node "(start)" that `Graph.add_node` may add is left out.
         """
         if isinstance(dag, CompiledBatch):
-            return _names_by_graph(dag, host(self.nodes), self.inner)
+            return _names_by_graph(dag, to_numpy(self.nodes), self.inner)
 
         def named(nodes: Numbers) -> list[Any]:
             if nodes.ndim > 1:
                 return [named(part) for part in nodes]
             return _names(dag.graph, nodes)
 
-        return named(host(self.nodes))
+        return named(to_numpy(self.nodes))
 
     def of_graph(self, g: int) -> Paths:
-        """Of paths in different graphs those in graph g, for what takes one graph: leading axes [*batch, k].
+        """The paths in graph g of paths in different graphs, for functions of one graph: axes [*batch], or [*batch, k].
+
+        Raises InputError for paths in one graph.
 
         >>> import dagdp
         >>> batch = dagdp.compile_batch([dagdp.graphs.trellis(T, 2) for T in (2, 3)])
@@ -99,10 +101,13 @@ class Paths:
         return Paths(self.scores[place], self.edges[place], self.nodes[place], self.lengths[place])
 
     def entries(self, dag: CompiledDAG, name: str | None = None) -> Any:
-        """Which entry of a potential each edge of the paths reads: int64 [*axes, L, axes of the potential].
+        """The entry of a potential that each edge of the paths reads: int64 [*axes, L, axes of the potential].
 
-        -1 where an edge reads none of it, and behind the last edge. A tensor where `edges` is one.
-        name : of the potential; may be left out where the graph has one only. InputError for any other.
+        -1 where an edge reads no entry, and behind the last edge. A tensor where `edges` is a tensor.
+
+        name : of the potential; may be left out where the graph has one potential.
+
+        Raises InputError for any other name, and for paths of another graph or of a batch of graphs.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.linear_chain(2, 2))
@@ -115,7 +120,7 @@ class Paths:
         if name not in names and (name is not None or len(names) > 1):
             raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
         potential = dag.potentials[0 if name is None else names.index(name)]
-        edges = host(self.edges)
+        edges = to_numpy(self.edges)
         if edges.max(initial=-1) >= dag.graph.num_edges:
             raise InputError(
                 f"paths have edge {edges.max()}, and dag has {dag.graph.num_edges} edges; expected the graph that the "
@@ -128,7 +133,7 @@ class Paths:
     def tags(self, dag: CompiledDAG) -> Any:
         """The states of paths of a `trellis` or a `linear_chain`: int64 [*axes, T], -1 behind an item's end.
 
-        Read from the entries: of "emission" as [t, state], or of the one potential as [t, to, from]. InputError where
+        Read from the entries of "emission", [t, state], or of the one potential, [t, to, from]. Raises InputError where
         the graph has neither.
 
         >>> import dagdp
@@ -144,8 +149,8 @@ class Paths:
                 f"dag has potentials {shapes}; expected 'emission' (T, S), or one potential (T, S, S), as "
                 "linear_chain and trellis have"
             )
-        read = host(self.entries(dag, name))
-        steps = np.where(read[..., 0] < 0, shapes[name][0], read[..., 0])  # what is no step goes behind the last
+        read = to_numpy(self.entries(dag, name))
+        steps = np.where(read[..., 0] < 0, shapes[name][0], read[..., 0])  # edges without a step go behind the last
         made = np.full((*steps.shape[:-1], shapes[name][0] + 1), -1)
         np.put_along_axis(made, steps, np.where(read[..., 0] < 0, -1, read[..., 1]), -1)
         return like(self.edges, made[..., :-1])
@@ -153,7 +158,7 @@ class Paths:
     def cells(self, dag: CompiledDAG) -> Any:
         """The cells (i, j) of paths of a `dtw_grid`: int64 [*axes, L, 2], -1 behind the last cell.
 
-        Read from the entries of the one potential (N_A, N_B). InputError where the graph has another.
+        Read from the entries of the one potential (N_A, N_B). Raises InputError where the graph has other potentials.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.dtw_grid(2, 3))
@@ -176,7 +181,7 @@ def _refuse_batch(dag: Any, what: str) -> None:
 
 
 def of_graphs(asked: Asked, results: list[Paths]) -> Paths:
-    """Paths [*batch, *inner] of each graph as one `Paths` [*batch, graphs, *inner], filled up with length 0."""
+    """Paths [*batch, *inner] of each graph as one `Paths` [*batch, graphs, *inner], padded with paths of length 0."""
     if not results:
         none = np.zeros((0, 0), np.int64)
         return Paths(np.zeros(0), none, np.full((0, 1), -1), np.zeros(0, np.int64))
@@ -187,7 +192,7 @@ def of_graphs(asked: Asked, results: list[Paths]) -> Paths:
 
 
 def _names_by_graph(batch: CompiledBatch, nodes: Numbers, inner: int) -> list[Any]:
-    """[*batch, graphs, *inner, L + 1] node numbers, each graph's own, as names."""
+    """Node numbers [*batch, graphs, *inner, L + 1] of each graph as names, in nested lists."""
     if nodes.ndim > 2 + inner:
         return [_names_by_graph(batch, part, inner) for part in nodes]
 
@@ -198,28 +203,28 @@ def _names_by_graph(batch: CompiledBatch, nodes: Numbers, inner: int) -> list[An
 
 
 def _names(graph: Graph, nodes: Numbers) -> list[Hashable]:
-    """One path's nodes, [L + 1] with padding, as the user calls them."""
+    """The names of one path's nodes, [L + 1] with padding; numbers where nodes have no names."""
     known = graph.nodes
     row = [node for node in nodes.tolist() if node >= 0 and node != graph.added_start]
     return row if known is None else [known[node] for node in row]
 
 
-def assemble(question: Question, edges: Numbers, draws: bool = False) -> Paths:
-    """Paths from their edges of the plain graph, [*axes, longest]: ranked ones, or draws."""
-    return laid_out(question, edges, path_scores(question, edges, draws))
+def assemble(request: Request, edges: Numbers, draws: bool = False) -> Paths:
+    """Paths, ranked or drawn, from their edges [*axes, longest] of the edge graph."""
+    return laid_out(request, edges, path_scores(request, edges, draws))
 
 
-def laid_out(question: Question, edges: Numbers, scores: NDArray[np.float64]) -> Paths:
-    """The same where scores [*axes], to be maximised, are known; -inf where there is no path."""
-    plain = question.plain
-    kept = (edges >= 0) & (edges < plain.edges)  # the step into the joint is no edge of the user's
-    lengths = kept.sum(-1)
-    edges = np.where(kept, edges, -1)[..., : lengths.max(initial=0)]
+def laid_out(request: Request, edges: Numbers, scores: NDArray[np.float64]) -> Paths:
+    """Paths from edges [*axes, longest] of the edge graph and scores [*axes] to be maximised, -inf without a path."""
+    graph = request.edge_graph
+    own = (edges >= 0) & (edges < graph.edges)  # an edge to the joint end is no edge of the user's
+    lengths = own.sum(-1)
+    edges = np.where(own, edges, -1)[..., : lengths.max(initial=0)]
     nodes = np.full((*lengths.shape, edges.shape[-1] + 1), -1, np.int64)
-    nodes[..., 1:] = np.where(edges >= 0, plain.children[edges], -1)
-    nodes[..., 0] = np.where(lengths > 0, plain.parents[edges[..., 0]] if edges.shape[-1] else -1, -1)
-    if question.edgeless.any():
-        at = question.last().reshape((*question.batch, *[1] * (lengths.ndim - len(question.batch))))
+    nodes[..., 1:] = np.where(edges >= 0, graph.children[edges], -1)
+    nodes[..., 0] = np.where(lengths > 0, graph.parents[edges[..., 0]] if edges.shape[-1] else -1, -1)
+    if request.edgeless.any():
+        at = request.end_nodes().reshape((*request.batch, *[1] * (lengths.ndim - len(request.batch))))
         nodes[..., 0] = np.where((lengths == 0) & (scores == 0), at, nodes[..., 0])
-    whole = (question.like(array) for array in (edges, nodes, np.asarray(lengths)))
-    return Paths(question.answer(question.sign * scores), *whole)
+    arrays = (request.like(array) for array in (edges, nodes, np.asarray(lengths)))
+    return Paths(request.result(request.sign * scores), *arrays)

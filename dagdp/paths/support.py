@@ -1,4 +1,4 @@
-"""The support, the paths of non-zero probability: how many they are, and which (section C.1)."""
+"""The support, the paths of non-zero probability: their number, and the paths themselves (section C.1)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import Asked, counts, filled_up, for_each_graph
 from dagdp.errors import InputError
 from dagdp.omega import Omega
-from dagdp.paths.arrays import host
-from dagdp.paths.best import ranked
-from dagdp.paths.density import Density, density
-from dagdp.paths.plain import Plain, Question, ask, one_end, plain
+from dagdp.paths.k_best import ranked
+from dagdp.paths.log_prob import Density, density
+from dagdp.paths.request.array_functions import to_numpy
+from dagdp.paths.request.edge_graph import EdgeGraph, edge_graph
+from dagdp.paths.request.request import EdgeWeights, Request, make_request, one_end
 from dagdp.paths.result import Paths, assemble, of_graphs
 
 
 class Support(NamedTuple):
-    """Every path of non-zero probability, likeliest first; in a batch filled up with probability 0 and length 0."""
+    """Every path of non-zero probability, likeliest first; items of a batch are padded with probability 0 and length 0.
 
-    probabilities: Any  # [*batch, m], theta's dtype; they sum to 1
-    paths: Paths  # leading axes [*batch, m]
+    probabilities : [*batch, m] in theta's dtype; they sum to 1.
+    paths : `Paths` with axes [*batch, m].
+    """
+
+    probabilities: Any
+    paths: Paths
 
 
 def _supports(asked: Asked, results: list[Support]) -> Support:
@@ -43,15 +48,18 @@ def support(
     minimize: bool = False,
     end: Any = None,
 ) -> Support:
-    """Every path of non-zero probability with its probability, likeliest first: what sparse operators are for.
+    """Every path of non-zero probability with its probability, likeliest first: `Support` with axes [*batch, m].
 
-    Under SquaredL2 and Tsallis most local weights are exactly 0, so that few paths are left (section C.1). A weight
-    that rounding alone holds above 0 counts as 0: where the edge lies within 8 units of float64 rounding of the
-    operator's threshold, in the unit of the scores that lead to it (never where SquaredL2 gives it more than 1e-7).
+    Under SquaredL2 and Tsallis most local weights are exactly 0, so few paths have positive probability (section C.1).
+    A weight that rounding alone holds above 0 counts as 0: where the edge lies within 8 units of float64 rounding of
+    the operator's threshold, in the unit of the scores that lead to it (never where SquaredL2 gives it more than 1e-7).
     Under Negentropy every path without a forbidden edge is in the support.
 
-    Raises InputError where an item has more than `limit` paths, counted beforehand (`support_size`).
-    Other parameters and errors are those of `dp_value`.
+    limit : the largest number of paths of an item.
+    theta, omega, minimize, end : as in `dp_value`.
+
+    Raises InputError and OmegaError as `dp_value` does, and InputError where an item has more than `limit` paths,
+    counted beforehand (`support_size`).
 
     Example
     -------
@@ -61,32 +69,33 @@ def support(
     >>> probabilities.round(3).tolist(), paths.edges.tolist()
     ([0.7, 0.3], [[1], [2]])
     """
-    question = ask(dag, theta, minimize, end)
-    found = density(question, omega)
-    sizes = _sizes(question, found)
+    request = make_request(dag, theta, minimize, end)
+    found = density(request, omega)
+    sizes = _sizes(request, found)
     if max(sizes, default=0) > limit:
         item = next(b for b, size in enumerate(sizes) if size > limit)
-        place = [int(i) for i in np.unravel_index(item, question.batch)] if question.batch else ""
+        place = [int(i) for i in np.unravel_index(item, request.batch)] if request.batch else ""
         raise InputError(
             f"the support{f' of item {place}' if place else ''} has {sizes[item]} paths; expected at most "
             f"limit={limit}. Raise limit, take a sparser operator or a smaller gamma, or draw from it with sample_paths"
         )
-    parts = question.rows(found.part)
-    values, edges = ranked(question, (parts, parts[:, :0]), max([1, *sizes]))
-    shape = (*question.batch, values.shape[1])
-    constants = host(found.constant)[..., None]
+    terms = request.rows(found.terms)
+    values, edges = ranked(request, EdgeWeights(terms, terms[:, :0]), max([1, *sizes]))
+    shape = (*request.batch, values.shape[1])
+    constants = to_numpy(found.constant)[..., None]
     probabilities = np.exp(constants + values.reshape(shape))
-    paths = assemble(question, edges.reshape(*shape, question.plain.longest))
-    return Support(question.answer(probabilities), paths)
+    paths = assemble(request, edges.reshape(*shape, request.edge_graph.longest))
+    return Support(request.result(probabilities), paths)
 
 
 @for_each_graph(counts)
 def support_size(
     dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
 ) -> Any:
-    """How many paths have non-zero probability, as in `support`: a Python int, or an object array of them [*batch].
+    """The number of paths of non-zero probability, as in `support`: a Python int, or an object array [*batch] of ints.
 
-    Counted node by node, without enumeration and without rounding. Parameters and errors are those of `dp_value`.
+    Counted node by node, without enumeration and without rounding. theta, omega, minimize, end : as in `dp_value`.
+    Raises InputError and OmegaError as `dp_value` does.
 
     Example
     -------
@@ -97,20 +106,22 @@ def support_size(
     >>> support_size(dag, np.zeros((100, 3, 3))) == 3**100
     True
     """
-    question = ask(dag, theta, minimize, end)
-    sizes = _sizes(question, density(question, omega))
+    request = make_request(dag, theta, minimize, end)
+    sizes = _sizes(request, density(request, omega))
     made = np.empty(len(sizes), object)
     made[:] = sizes
-    return made.reshape(question.batch)[()]
+    return made.reshape(request.batch)[()]
 
 
 @for_each_graph(counts)
 def count_paths(dag: CompiledDAG | CompiledBatch, end: Any = None) -> Any:
-    """How many paths lead from a start to an end, exactly, as a Python int of any size; parallel edges count apart.
+    """The number of paths from a start to an end, exactly: a Python int of any size; parallel edges count apart.
 
-    Of a batch of different graphs an object array of them [graphs].
+    Of a batch of different graphs: an object array [graphs] of ints.
 
-    end : the one node where paths end; default: the ends of the graph. Raises InputError as `dp_value` does.
+    end : the one node where paths end; default: the ends of the graph.
+
+    Raises InputError where `end` is no node of the graph.
 
     Example
     -------
@@ -118,23 +129,24 @@ def count_paths(dag: CompiledDAG | CompiledBatch, end: Any = None) -> Any:
     >>> count_paths(dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 1, 2])))
     2
     """
-    known = plain(dag)
-    node = known.end if end is None else one_end(known.own, end)
-    return _count(known, np.ones(known.parents.size, bool), node)
+    graph = edge_graph(dag)
+    node = graph.end if end is None else one_end(graph.own, end)
+    return _count(graph, np.ones(graph.parents.size, bool), node)
 
 
-def _sizes(question: Question, found: Density) -> list[int]:
-    possible = question.rows(found.part) > -np.inf
-    return [_count(question.plain, row, int(node)) for row, node in zip(possible, question.last(), strict=True)]
+def _sizes(request: Request, found: Density) -> list[int]:
+    possible = request.rows(found.terms) > -np.inf
+    ends = request.end_nodes()
+    return [_count(request.edge_graph, row, int(node)) for row, node in zip(possible, ends, strict=True)]
 
 
-def _count(known: Plain, possible: NDArray[np.bool_], end: int) -> int:
-    """Paths over possible edges from a start to `end`. Python's integers have no largest one."""
-    count = [0] * (known.nodes + 1)
-    starts = set(known.starts.tolist())
-    parents, in_ptr, in_edges = known.parents.tolist(), known.in_ptr.tolist(), known.in_edges.tolist()
+def _count(graph: EdgeGraph, possible: NDArray[np.bool_], end: int) -> int:
+    """The number of paths over possible edges from a start to `end`, in Python integers, which cannot overflow."""
+    count = [0] * (graph.nodes + 1)
+    starts = set(graph.starts.tolist())
+    parents, in_ptr, in_edges = graph.parents.tolist(), graph.in_ptr.tolist(), graph.in_edges.tolist()
     allowed = possible.tolist()
-    for node in known.order.tolist():
+    for node in graph.order.tolist():
         if node in starts:
             count[node] = 1
         else:

@@ -1,4 +1,4 @@
-"""v at every node, and the best path through every edge: what a table of scores, or a schedule, is read from."""
+"""v at every node, and the best path through every edge: tables of scores, and slack for schedules."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dagdp.engine.each_graph import for_each_graph, of_edges, of_nodes
 from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
 from dagdp.omega import Omega
-from dagdp.paths.plain import Question, ask
-from dagdp.paths.rows import best_through, values_of_nodes, visited_before
+from dagdp.paths.loops.sample_blocks import best_through, values_of_nodes, visited_before
+from dagdp.paths.request.request import Request, make_request
 
 
 @for_each_graph(of_nodes)
@@ -27,20 +27,24 @@ def node_values(
     minimize: bool = False,
     end: Any = None,
 ) -> Any:
-    """v_i at every node: array [*batch, nodes], nodes as the user numbered them, in theta's unit, sign and dtype.
+    """v_i at every node: array [*batch, nodes], nodes in the user's order, in theta's unit, sign and dtype.
 
     forward: v = 0 at the starts, v_i = max_Ω over parents j of θ_ij + v_j (equation 6): the smoothed highest score of
     a path from a start to the node, as forward scores of a CRF or the accumulated cost matrix of an alignment.
-    backward: v = 0 where the item ends, v_j = max_Ω over children i of θ_ij + v_i: the same on the reversed graph, from
-    the node to the end. Under HardMax and Negentropy forward + backward is the value of all paths through the node;
-    under other operators the reversed graph has another distribution.
+    backward: v = 0 where the item ends, v_j = max_Ω over children i of θ_ij + v_i: the smoothed highest score of a path
+    from the node to the end. Under HardMax and Negentropy forward + backward is the value of all paths through the
+    node; under other operators the reversed graph has another distribution.
 
     -inf (+inf when minimising) where no path leads: on nodes that no start reaches or that lead to no end; with `end=`,
     on nodes from which the item's end is not reached, whose potentials are not read and may hold NaN.
 
-    direction : "forward" or "backward". Several ends without `end=`: backward, paths may stop at each of them.
-    Computed in float64. From torch the result is a constant to autograd: the value at one node has a derivative by
-    `dp_value(dag, theta, omega, end=node)`. Other parameters and errors are those of `dp_value`.
+    Computed in float64. From torch the result is a constant to autograd; `dp_value(dag, theta, omega, end=node)` is the
+    value at one node with its derivative. Of a batch of different graphs: a list with an array for each graph.
+
+    direction : "forward" or "backward". With several ends and no `end=`, backward paths may stop at each end.
+    theta, omega, minimize, end : as in `dp_value`.
+
+    Raises InputError and OmegaError as `dp_value` does, and InputError for any other direction.
 
     Example
     -------
@@ -53,21 +57,23 @@ def node_values(
     """
     if direction not in ("forward", "backward"):
         raise InputError(f"direction is {direction!r}; expected 'forward' (from the starts) or 'backward' (to the end)")
-    question = ask(dag, theta, minimize, end)
-    values = values_of_nodes(question, checked(dag, omega, None), direction == "backward")
+    request = make_request(dag, theta, minimize, end)
+    values = values_of_nodes(request, checked(dag, omega, None), direction == "backward")
     if direction == "forward" and end is not None:
-        values[~visited_before(question)] = -np.inf
-    return _signed(question, values)
+        values[~visited_before(request)] = -np.inf
+    return _signed(request, values)
 
 
 @for_each_graph(of_edges)
 def max_marginals(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
     """The score of the best path through each edge: array [*batch, edges], in the order of `add_edge`.
 
-    Forward v at the edge's parent, its weight, and backward v at its child, under HardMax; the largest of them
-    (the smallest when minimising) is the score of `best_path`. -inf (+inf when minimising) where no path to the item's
-    end takes the edge. In theta's unit and dtype, summed in about 106 bits and rounded once. From torch the result is a
-    constant to autograd. Parameters and errors are those of `dp_value`.
+    The sum, under HardMax, of forward v at the edge's parent, the edge's weight, and backward v at its child. The
+    largest (the smallest when minimising) is the score of `best_path`; -inf (+inf when minimising) where no path to the
+    item's end takes the edge. In theta's unit, sign and dtype, summed in about 106 bits and rounded once. From torch
+    the result is a constant to autograd. Of a batch of different graphs: a list with an array for each graph.
+
+    theta, minimize, end : as in `dp_value`. Raises InputError as `dp_value` does.
 
     Example
     -------
@@ -76,18 +82,20 @@ def max_marginals(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: boo
     >>> max_marginals(dag, [1.0, 2.5, 2.0]).tolist()
     [3.0, 2.5, 3.0]
     """
-    question = ask(dag, theta, minimize, end)
-    return _signed(question, best_through(question)[1])
+    request = make_request(dag, theta, minimize, end)
+    return _signed(request, best_through(request)[1])
 
 
 @for_each_graph(of_edges)
 def slack(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
-    """How far each edge is from optimal: array [*batch, edges], >= 0, in theta's unit and dtype.
+    """How far each edge is from optimal: array [*batch, edges] in the order of `add_edge`, >= 0.
 
-    The score of the best path less that of the best path through the edge (`max_marginals`; the other way round when
-    minimising): by how much the edge's weight can fall short before the best score changes. 0 on the edges of a best
-    path: a schedule's critical path where weights are durations. +inf where no path to the item's end takes the edge.
-    Parameters and errors are those of `max_marginals`.
+    The score of the best path less the score of the best path through the edge (`max_marginals`; with opposite sign
+    when minimising): the amount that the edge's weight lacks to change the best score. 0 on the edges of a best path,
+    the critical path of a schedule whose weights are durations; +inf where no path to the item's end takes the edge.
+    In theta's unit and dtype. Of a batch of different graphs: a list with an array for each graph.
+
+    theta, minimize, end : as in `dp_value`. Raises InputError as `dp_value` does.
 
     Example
     -------
@@ -96,15 +104,15 @@ def slack(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = Fals
     >>> slack(dag, [1.0, 2.5, 2.0]).tolist()
     [0.0, 0.5, 0.0]
     """
-    question = ask(dag, theta, minimize, end)
-    best, own = best_through(question)
+    request = make_request(dag, theta, minimize, end)
+    best, own = best_through(request)
     some = own > -np.inf
     found = np.full(own.shape, np.inf)
     np.subtract(best[:, None], own, out=found, where=some)
     found = np.maximum(found, 0.0)
-    return question.answer(found.reshape(*question.batch, found.shape[1]))
+    return request.result(found.reshape(*request.batch, found.shape[1]))
 
 
-def _signed(question: Question, values: NDArray[np.float64]) -> Any:
-    """[items, n] scores to be maximised as the user's [*batch, n]."""
-    return question.answer((question.sign * values + 0.0).reshape(*question.batch, values.shape[1]))
+def _signed(request: Request, values: NDArray[np.float64]) -> Any:
+    """Scores to be maximised [items, n] as the user's [*batch, n]: with theta's sign, dtype and kind of array."""
+    return request.result((request.sign * values + 0.0).reshape(*request.batch, values.shape[1]))

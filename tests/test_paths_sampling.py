@@ -127,5 +127,5 @@ def test_a_wrong_seed_is_named_with_what_is_expected(seed):
 
 def test_no_seed_needs_torch():
     """Whoever has not imported it draws without it."""
-    code = "import sys; from dagdp.paths.walk import _generator; _generator(3); assert 'torch' not in sys.modules"
+    code = "import sys; from dagdp.paths.sampling import _generator; _generator(3); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

@@ -1,4 +1,4 @@
-"""The alignment grid of dynamic time warping: all cells, or those of a band about the line between two corners."""
+"""The alignment grid of dynamic time warping: all cells, or the cells of a band about the line between two corners."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dagdp import Graph, GraphError
 
 Numbers = NDArray[np.int64]
-AT_ONCE = 1 << 18  # cells of the rows that are listed at a time: what is in between stays in the cache
+AT_ONCE = 1 << 18  # cells of the rows that are listed at a time, so that temporary arrays stay in cache
 
 
 class Rows(NamedTuple):
@@ -22,22 +22,22 @@ class Rows(NamedTuple):
 
     @property
     def cells(self) -> int:
-        """How many there are."""
+        """The number of cells."""
         return int((self.high - self.low + 1).sum())
 
     @property
     def shift(self) -> Numbers:
-        """[rows] cell (i, j) is node shift[i] + j: node 0 is the start, and cells follow row by row."""
+        """[rows] cell (i, j) is node shift[i] + j: node 0 is the start, and the cells follow row by row."""
         width = self.high - self.low + 1
         shift: Numbers = 1 + np.cumsum(width) - width - self.low
         return shift
 
     def before(self) -> Rows:
-        """The bounds of the row before each row; no cell fits those of the first."""
+        """The bounds of the row before each row; the bounds before the first row contain no cell."""
         return Rows(np.append(self.high[-1] + 2, self.low[:-1]), np.append(-1, self.high[:-1]))
 
     def edges(self) -> Numbers:
-        """[rows] how many edges lead into the cells of each row, the one from the start included."""
+        """[rows] the number of edges into the cells of each row, the edge from the start included."""
         before = self.before()
         down = np.minimum(self.high, before.high) - np.maximum(self.low, before.low) + 1
         diagonal = np.minimum(self.high, before.high + 1) - np.maximum(self.low, before.low + 1) + 1
@@ -49,17 +49,18 @@ class Rows(NamedTuple):
 def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     """The alignment grid: a start node 0, then cells (i, j) row by row; moves diagonal, down, right.
 
-    One potential `cost` (N_A, N_B), paid on entering a cell, the first included. Edges stand cell by cell. Those into
-    a cell stand in the order diagonal (from i-1, j-1), down (from i-1), right (from j-1), which decides ties under
-    HardMax. Without a band cell (i, j) is node 1 + i·N_B + j, and `dag.ends_of((n_a, n_b))` has the ends of pairs of
-    these lengths; with one the band's cells alone are nodes, in the same order, and there are no ends by length.
+    One potential `cost` (N_A, N_B), paid on entering a cell, the first cell included. Edges are listed cell by cell.
+    The edges into a cell have the order diagonal (from i-1, j-1), down (from i-1), right (from j-1), which decides ties
+    under HardMax. Without a band cell (i, j) is node 1 + i·N_B + j, and `dag.ends_of((n_a, n_b))` has the ends of pairs
+    of these lengths. With a band its cells alone are nodes, row by row, and the graph has no ends by length.
 
-    band : keep only cells at most `band` cells away from the line between the two corners, counted along the
-        longer series (Sakoe-Chiba, slanted for unequal lengths); 0: the cells nearest to the line. Both corners always
-        belong to it, every band is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`.
-        Time and memory are those of its cells.
+    N_A, N_B : the lengths of the two series, at least 1.
+    band : include only cells at most `band` cells away from the line between the two corners, counted along the
+        longer series (Sakoe-Chiba, slanted for unequal lengths); 0: the cells nearest to the line. Every band contains
+        both corners and is connected, and `dtw_grid(m, n, band)` is the transpose of `dtw_grid(n, m, band)`. Time and
+        memory are proportional to the cells of the band.
 
-    Raises GraphError (sizes below 1, a band that is no whole number of cells).
+    Raises GraphError for sizes below 1, and for a band that is no whole number of cells.
 
     >>> dtw_grid(3, 4).num_edges
     24
@@ -80,7 +81,7 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
 
 
 def rows_of(N_A: int, N_B: int, band: int | None) -> Rows:
-    """Which cells of each row belong to `dtw_grid(N_A, N_B, band)`.
+    """The cells of each row of `dtw_grid(N_A, N_B, band)`.
 
     >>> [bound.tolist() for bound in rows_of(3, 5, 0)]
     [[0, 1, 3], [1, 3, 4]]
@@ -94,11 +95,11 @@ def rows_of(N_A: int, N_B: int, band: int | None) -> Rows:
 
 
 def bounds(i: Numbers, n_a: Any, n_b: Any, band: int) -> tuple[Numbers, Numbers]:
-    """(low, high): the columns of the band in the rows i of grids n_a x n_b; arrays broadcast.
+    """(low, high): the first and last column of the band in rows i of grids n_a x n_b; arrays broadcast.
 
-    In whole numbers, measured from the line between the corners, so that transposing cannot round differently: cell
-    (i, j) is inside where 2 |i (n_b - 1) - j (n_a - 1)| is at most `reach`. Half a cell to each side of the line always
-    holds a connected path.
+    Computed in integers, from the line between the corners, so that the transposed grid cannot be rounded differently:
+    cell (i, j) is inside where 2 |i (n_b - 1) - j (n_a - 1)| is at most `reach`. Half a cell to each side of the line
+    always contains a connected path.
     """
     along, across = np.asarray(n_a) - 1, np.asarray(n_b) - 1
     reach = max(2 * band, 1) * np.maximum(along, across)
@@ -110,13 +111,13 @@ def bounds(i: Numbers, n_a: Any, n_b: Any, band: int) -> tuple[Numbers, Numbers]
 
 
 def check_band(band: Any) -> None:
-    """GraphError unless `band` is a whole number of cells."""
+    """Raise GraphError unless `band` is a whole number of cells."""
     if isinstance(band, bool) or not isinstance(band, int | np.integer) or band < 0:
         raise GraphError(f"band={band!r}; expected a whole number of cells, at least 0, or None for the full grid")
 
 
 def positive(builder: str, **sizes: Any) -> None:
-    """GraphError unless every size is a whole number, at least 1."""
+    """Raise GraphError unless every size is a whole number, at least 1."""
     for name, size in sizes.items():
         if not isinstance(size, int | np.integer) or size < 1:
             raise GraphError(f"{builder} was given {name}={size!r}; expected a whole number, at least 1")
@@ -128,24 +129,24 @@ def _edges_of_grid(N_A: int, N_B: int, band: int | None) -> tuple[Any, Any, list
     if band is None:
         return parents, children, [children - 1]
     width = rows.high - rows.low + 1
-    ahead = np.repeat((np.arange(N_A) * N_B - rows.shift).astype(np.int32), width)  # of a cell's entry to its node
+    ahead = np.repeat((np.arange(N_A) * N_B - rows.shift).astype(np.int32), width)  # from a cell's node to its entry
     return parents, children, [children + ahead[children - 1]]
 
 
 def edges_of_rows(rows: Rows) -> tuple[Any, Any]:
-    """(parents, children) of the moves between the cells of these rows, cell by cell."""
+    """(parents, children) int32 [edges] of the moves between the cells of these rows, cell by cell."""
     edges = rows.edges()
     ends = np.cumsum(edges)
     parents, children = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.int32)
     parents[0], children[0] = 0, 1
     low_before, high_before = (bound.astype(np.int32) for bound in rows.before())
     shift, low = rows.shift.astype(np.int32), rows.low.astype(np.int32)
-    for first, last in _stretches(rows):
+    for first, last in _row_blocks(rows):
         width = (rows.high - rows.low + 1)[first:last]
         i = np.repeat(np.arange(first, last, dtype=np.int32), width)
         node = np.arange(shift[first] + low[first], shift[last - 1] + rows.high[last - 1] + 1, dtype=np.int32)
         j = node - shift[i]
-        above = shift[i - 1] + j  # of no meaning in the first row, which has no move from above
+        above = shift[i - 1] + j  # not read in the first row, which has no move from above
         down = (j >= low_before[i]) & (j <= high_before[i])
         diagonal = (j > low_before[i]) & (j - 1 <= high_before[i])
         fan = diagonal.astype(np.int8) + down + (j > low[i])
@@ -158,8 +159,8 @@ def edges_of_rows(rows: Rows) -> tuple[Any, Any]:
     return parents, children
 
 
-def _stretches(rows: Rows) -> Iterator[tuple[int, int]]:
-    """(first, last): rows that are listed together."""
+def _row_blocks(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Ranges (first, last) of rows that are listed together."""
     cells = np.cumsum(rows.high - rows.low + 1)
     first, done = 0, 0
     while first < cells.size:

@@ -1,4 +1,4 @@
-"""Paths handed over by a user: are they paths of the graph?"""
+"""Checks of paths that the user passes: whether they are paths of the graph."""
 
 from __future__ import annotations
 
@@ -9,57 +9,58 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.paths.arrays import host
-from dagdp.paths.plain import Question
-from dagdp.paths.result import Paths
+from dagdp.paths.request.array_functions import to_numpy
+from dagdp.paths.request.request import Request
 
 Numbers = NDArray[np.int64]
 
 
-def checked_edges(dag: CompiledDAG, question: Question, paths: Any) -> Numbers:
-    """Given paths as edges [*batch, *axes, L + 1] of the plain graph, the step into the joint added; -1 behind.
+def checked_edges(dag: CompiledDAG, request: Request, edges: Any) -> Numbers:
+    """Paths as edges int64 [*batch, *axes, L + 1] of the edge graph, the edge to the joint end added, padded with -1.
 
-    InputError where one of them is no path from a start to its item's end, naming the place.
+    edges : integers [*batch, *axes, L], the user's edge numbers, padded with -1; [L] is broadcast to the batch.
+
+    Raises InputError if one is no path from a start to its item's end; the message names its place.
     """
-    given = host(paths.edges if isinstance(paths, Paths) else paths)
+    given = to_numpy(edges)
     if given.ndim < 1 or given.dtype.kind not in "iu":
         raise InputError(
             f"paths has dtype {given.dtype} and shape {given.shape}; expected edge numbers [*batch, *axes, L]"
         )
-    batch, known = question.batch, question.plain
+    batch, graph = request.batch, request.edge_graph
     if given.ndim == 1:
         given = np.broadcast_to(given, (*batch, given.size))
     if given.shape[: len(batch)] != batch or given.ndim <= len(batch):
         raise InputError(f"paths has shape {given.shape}; expected [*batch, *axes, L] with {list(batch)} for *batch")
     edges = np.concatenate([given, np.full((*given.shape[:-1], 1), -1)], -1).astype(np.int64)
     lengths = (edges >= 0).sum(-1)
-    ends = question.last().reshape((*batch, *[1] * (given.ndim - 1 - len(batch))))
-    finals = _finals(edges, lengths, known.children)
-    _check(dag, question, edges, lengths, finals, ends)
-    if question.end is None and known.ends.size > 1:
-        place = np.searchsorted(known.ends, finals, sorter=np.argsort(known.ends))
-        joint = known.edges + np.argsort(known.ends)[np.minimum(place, known.ends.size - 1)]
+    ends = request.end_nodes().reshape((*batch, *[1] * (given.ndim - 1 - len(batch))))
+    finals = _finals(edges, lengths, graph.children)
+    _check(dag, request, edges, lengths, finals, ends)
+    if request.end is None and graph.ends.size > 1:
+        place = np.searchsorted(graph.ends, finals, sorter=np.argsort(graph.ends))
+        joint = graph.edges + np.argsort(graph.ends)[np.minimum(place, graph.ends.size - 1)]
         np.put_along_axis(edges, lengths[..., None], np.where(lengths > 0, joint, -1)[..., None], -1)
     return edges
 
 
 def _finals(edges: Numbers, lengths: Numbers, children: Numbers) -> Numbers:
-    """[*batch, *axes] the node where each path ends, -1 for one of length 0."""
+    """[*batch, *axes] the node where each path ends, -1 for a path of length 0."""
     last = np.take_along_axis(edges, np.maximum(lengths - 1, 0)[..., None], -1)[..., 0]
     return np.where(lengths > 0, children[np.clip(last, 0, children.size - 1)], -1)
 
 
 def _check(
-    dag: CompiledDAG, question: Question, edges: Numbers, lengths: Numbers, finals: Numbers, ends: Numbers
+    dag: CompiledDAG, request: Request, edges: Numbers, lengths: Numbers, finals: Numbers, ends: Numbers
 ) -> None:
-    known = question.plain
+    graph = request.edge_graph
     names = dag.graph.nodes
 
     def name(node: Any) -> str:
         return repr(node if names is None else names[node])
 
     def edge(e: Any) -> str:
-        return f"edge {e} ({name(known.parents[e])} -> {name(known.children[e])})"
+        return f"edge {e} ({name(graph.parents[e])} -> {name(graph.children[e])})"
 
     def refuse(wrong: NDArray[np.bool_], why: Any) -> None:
         if wrong.any():
@@ -69,19 +70,19 @@ def _check(
     def first(place: tuple[int, ...]) -> int:
         return int(edges[place][0])
 
-    refuse((edges < -1) | (edges >= known.edges), lambda p: f"is {edges[p]}; expected an edge, 0 to {known.edges - 1}")
+    refuse((edges < -1) | (edges >= graph.edges), lambda p: f"is {edges[p]}; expected an edge, 0 to {graph.edges - 1}")
     offset_view = np.arange(edges.shape[-1]) >= lengths[..., None]
     refuse((edges >= 0) & offset_view, lambda p: f"is {edges[p]}, behind a -1; expected -1 behind the last edge only")
-    torn = (edges[..., 1:] >= 0) & (known.children[edges[..., :-1]] != known.parents[edges[..., 1:]])
+    torn = (edges[..., 1:] >= 0) & (graph.children[edges[..., :-1]] != graph.parents[edges[..., 1:]])
 
     def tear(place: tuple[int, ...]) -> str:
         t = int(torn[place].argmax())
         return f"{edge(edges[place][t + 1])} cannot follow {edge(edges[place][t])}"
 
     refuse(torn.any(-1), lambda p: f"is no path: {tear(p)}")
-    late = (lengths > 0) & ~np.isin(known.parents[edges[..., 0]], known.starts)
+    late = (lengths > 0) & ~np.isin(graph.parents[edges[..., 0]], graph.starts)
     before = "" if dag.graph.added_start is None else f"; first comes the edge from {name(dag.graph.added_start)}"
     refuse(late, lambda p: f"is no path: it begins with {edge(first(p))}, not at a start{before}")
-    allowed = np.isin(finals, known.ends) if question.end is None else finals == ends
+    allowed = np.isin(finals, graph.ends) if request.end is None else finals == ends
     early = (lengths > 0) & ~allowed
     refuse(early, lambda p: f"is no path: it stops at {name(finals[p])}, which is not its end")

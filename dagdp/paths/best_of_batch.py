@@ -1,4 +1,4 @@
-"""The best path of every graph of a batch, from the expected path under HardMax: the edges that it marks with 1."""
+"""The best path of every graph of a batch: the edges to which the expected path under HardMax gives probability 1."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from dagdp.describe.graph import Graph
 from dagdp.engine.each_graph import Asked
 from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.omega import HardMax
-from dagdp.paths.arrays import host, like
+from dagdp.paths.request.array_functions import like, to_numpy
 from dagdp.paths.result import Paths, of_graphs
 
 
 @dataclass(frozen=True)
 class _Edges:
-    """The edges of all graphs side by side, in each graph's own numbers."""
+    """The edges of all graphs, one graph after another, in each graph's own numbers."""
 
-    plain: CompiledBatch  # the same graphs, with potentials "edge" and "node" of their own
-    owner: Numbers
-    first: Numbers  # [graphs+1]
-    parents: Numbers
-    children: Numbers
-    rank: Numbers  # of the parent: rises along every path
+    plain: CompiledBatch  # the graphs with potentials "edge" and "node" in place of the user's
+    owner: Numbers  # [edges] the graph
+    first: Numbers  # [graphs+1] each graph's first edge
+    parents: Numbers  # [edges]
+    children: Numbers  # [edges]
+    rank: Numbers  # [edges] internal number of the parent, which rises along every path
 
 
-_known: weakref.WeakKeyDictionary[CompiledBatch, _Edges] = weakref.WeakKeyDictionary()
+_made: weakref.WeakKeyDictionary[CompiledBatch, _Edges] = weakref.WeakKeyDictionary()
 
 
 def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Paths:
-    """`best_path` of every graph: `Paths` with leading axes [*batch, graphs]."""
+    """`best_path` of every graph: `Paths` with axes [*batch, graphs]."""
     if len(batch) == 0:
         return of_graphs(Asked(batch, {}, ()), [])
-    known = _edges(batch)
+    edges_of = _edges(batch)
     tensor = next((leaf for leaf in leaves(theta) if is_tensor(leaf)), None)
-    kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(host(value), label))
+    kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(to_numpy(value), label))
     _, packed, _ = batch.layout.pack(theta, "theta", kind)
     scores = _scores(batch, packed)
-    if not all((part < np.inf if not minimize else part > -np.inf).all() for part in scores.values()):
+    if not all((weights < np.inf if not minimize else weights > -np.inf).all() for weights in scores.values()):
         dp_value(batch, theta, HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
     ends = None if end is None else _numbers(batch.ending(end))
-    value, marked = dp_value_and_grad(known.plain, scores, HardMax(), minimize=minimize, end=ends)
-    paths = _laid_out(known, len(batch), value.shape, marked["edge"].reshape(-1, known.owner.size) > 0.5)
+    value, marked = dp_value_and_grad(edges_of.plain, scores, HardMax(), minimize=minimize, end=ends)
+    paths = _laid_out(edges_of, len(batch), value.shape, marked["edge"].reshape(-1, edges_of.owner.size) > 0.5)
     dtype = np.result_type(*(array.dtype if array.dtype.kind == "f" else np.float64 for array in packed))
     value = value.astype(dtype, copy=False)
     scores, edges, nodes, lengths = (like(tensor, array) for array in (value, *paths))
@@ -55,44 +55,44 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
 
 
 def _numbers(batch: CompiledBatch) -> list[int | None]:
-    """Each graph's own number of its end; None where that joins several."""
-    found = [batch.own_number(union, g) for union in batch.merged for g in range(union.first, union.last)]
+    """[graphs] each graph's own number of its end; None for a joint end."""
+    found = [batch.own_number(part, g) for part in batch.merged for g in range(part.first, part.last)]
     return [None if number == graph.num_nodes else number for number, graph in zip(found, batch.graphs, strict=True)]
 
 
-def _laid_out(known: _Edges, graphs: int, shape: tuple[int, ...], marked: Any) -> tuple[Numbers, Numbers, Numbers]:
-    """(edges, nodes, lengths), padded with -1, from which edges are marked [items, edges of all graphs]."""
+def _laid_out(edges_of: _Edges, graphs: int, shape: tuple[int, ...], marked: Any) -> tuple[Numbers, Numbers, Numbers]:
+    """(edges, nodes, lengths), padded with -1, from the marked edges, bool [items, edges of all graphs]."""
     item, edge = np.nonzero(marked)
-    row = item * graphs + known.owner[edge]
-    order = np.lexsort((known.rank[edge], row))
+    row = item * graphs + edges_of.owner[edge]
+    order = np.lexsort((edges_of.rank[edge], row))
     row, edge = row[order], edge[order]
     lengths = np.bincount(row, minlength=marked.shape[0] * graphs)
     place = np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     edges = np.full((lengths.size, lengths.max(initial=0)), -1)
     nodes = np.full((lengths.size, edges.shape[1] + 1), -1)
-    edges[row, place] = edge - known.first[known.owner[edge]]
-    nodes[row, place] = known.parents[edge]
-    nodes[row, place + 1] = known.children[edge]
+    edges[row, place] = edge - edges_of.first[edges_of.owner[edge]]
+    nodes[row, place] = edges_of.parents[edge]
+    nodes[row, place + 1] = edges_of.children[edge]
     return edges.reshape(*shape, -1), nodes.reshape(*shape, -1), lengths.reshape(shape)
 
 
 def _scores(batch: CompiledBatch, packed: list[Any]) -> dict[str, Any]:
-    """Weights of the plain graphs: [*batch, edges of all graphs] and [*batch, nodes of all graphs].
+    """Weights of the plain graphs: "edge" [*batch, edges of all graphs] and "node" [*batch, nodes of all graphs].
 
-    What kernels add node by node stands at the nodes here too, so that sums are rounded alike.
+    Potentials that kernels add node by node are read at nodes here too, so that sums are rounded equally.
     """
     total: dict[str, Any] = {"edge": 0.0, "node": 0.0}
-    for k, (part, array) in enumerate(zip(batch.layout.sections, packed, strict=True)):
+    for k, (section, array) in enumerate(zip(batch.layout.sections, packed, strict=True)):
         padded = np.concatenate([array.astype(np.float64), np.zeros((*array.shape[:-1], 1))], -1)
         index: dict[str, list[Numbers]] = {"edge": [], "node": []}
-        for union in batch.merged:
-            edges = _own_edges(batch, union.first, union.last)
-            local = union.dag.potentials[k].index[:edges]
-            entry = np.where(local >= 0, local + part.offsets[union.first], -1)
-            nodes = np.full(sum(graph.num_nodes for graph in batch.graphs[union.first : union.last]), -1)
-            if k in union.dag.hoisted:
-                live = union.dag.edges[(union.dag.edges >= 0) & (union.dag.edges < edges)]
-                nodes[_children(batch, union.first, union.last)[live]] = entry[live]
+        for part in batch.merged:
+            edges = _own_edges(batch, part.first, part.last)
+            local = part.dag.potentials[k].index[:edges]
+            entry = np.where(local >= 0, local + section.offsets[part.first], -1)
+            nodes = np.full(sum(graph.num_nodes for graph in batch.graphs[part.first : part.last]), -1)
+            if k in part.dag.hoisted:
+                live = part.dag.edges[(part.dag.edges >= 0) & (part.dag.edges < edges)]
+                nodes[_children(batch, part.first, part.last)[live]] = entry[live]
                 entry = np.full(edges, -1)
             index["edge"].append(entry)
             index["node"].append(nodes)
@@ -102,7 +102,7 @@ def _scores(batch: CompiledBatch, packed: list[Any]) -> dict[str, Any]:
 
 
 def _children(batch: CompiledBatch, first: int, last: int) -> Numbers:
-    """The child of each edge of some graphs, whose nodes are numbered one graph after the other."""
+    """[edges] the children in graphs [first, last), whose nodes are numbered one graph after another."""
     graphs = batch.graphs[first:last]
     shift = np.cumsum([0, *(graph.num_nodes for graph in graphs)])
     return np.concatenate([graph.edges()[1] + before for graph, before in zip(graphs, shift, strict=False)])
@@ -113,24 +113,24 @@ def _own_edges(batch: CompiledBatch, first: int, last: int) -> int:
 
 
 def _edges(batch: CompiledBatch) -> _Edges:
-    """Made once a batch."""
-    if batch not in _known:
+    """The edges of a batch. Made once a batch."""
+    if batch not in _made:
         pairs = [graph.edges() for graph in batch.graphs]
         counts = [parents.size for parents, _ in pairs]
         plain = build_batch([_plain(graph) for graph in batch.graphs])
         parents, children = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
-        shift = np.concatenate([union.nodes[:-1] for union in plain.merged])
+        shift = np.concatenate([part.nodes[:-1] for part in plain.merged])
         owner = np.repeat(np.arange(len(counts)), counts)
         rank = np.concatenate([
-            union.dag.rank[(parents + shift[owner])[(owner >= union.first) & (owner < union.last)]]
-            for union in plain.merged
+            part.dag.rank[(parents + shift[owner])[(owner >= part.first) & (owner < part.last)]]
+            for part in plain.merged
         ])  # fmt: skip
-        _known[batch] = _Edges(plain, owner, np.cumsum([0, *counts]), parents, children, rank)
-    return _known[batch]
+        _made[batch] = _Edges(plain, owner, np.cumsum([0, *counts]), parents, children, rank)
+    return _made[batch]
 
 
 def _plain(graph: Graph) -> Graph:
-    """The graph with a weight of its own on each edge, and on each node a weight that is read on entering it."""
+    """The graph with one weight on each edge, and one on each node, read on entering the node."""
     starts, ends = graph.terminals()
     parents, children = graph.edges()
     potentials = {"edge": (graph.num_edges, np.arange(graph.num_edges)), "node": (graph.num_nodes, children)}

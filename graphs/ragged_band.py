@@ -1,7 +1,7 @@
-"""DTW with a band about each item's own corner line: one graph of the cells near the diagonal serves all items.
+"""DTW with a band and lengths: one graph of the cells near the diagonal serves items with different bands.
 
-A strip holds the cells (i, j) with -left <= j - i <= right of its rows, wide enough for the bands of all items. Weights
-are gathered into its cells, +inf where a cell is outside the item's own band: what is then left is that band's grid.
+The diagonal grid has the cells (i, j) with -left <= j - i <= right, wide enough for the bands of all items. Weights are
+gathered into its cells, +inf where a cell is outside the item's own band, which leaves the grid of that band.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, Graph, InputError
-from dagdp.graphs.builders import compiled
-from dagdp.graphs.grid import Numbers, Rows, bounds, check_band, edges_of_rows
-from dagdp.graphs.kept import power_of_two
+from dagdp.graphs.alignment_grid import Numbers, Rows, bounds, check_band, edges_of_rows
+from dagdp.graphs.compiled_cache import compiled, power_of_two
 
 
-def strip_grid(rows: int, left: int, right: int) -> Graph:
-    """Moves diagonal, down, right over a strip's cells, each with an entry of its own: potential `cost` [cells].
+def diagonal_grid(rows: int, left: int, right: int) -> Graph:
+    """The cells (i, j) with -left <= j - i <= right; moves diagonal, down, right; potential `cost` [cells].
 
-    >>> strip_grid(3, 1, 0)
+    >>> diagonal_grid(3, 1, 0)
     Graph(6 nodes, 8 edges, potential cost (5,))
     """
-    cells = _rows_of_strip(rows, left, right)
+    cells = _diagonal_rows(rows, left, right)
     return Graph.from_maker(
-        _edges_of_strip,
+        _edges_of_diagonal_grid,
         (rows, left, right),
         num_nodes=1 + cells.cells,
         num_edges=int(cells.edges().sum()),
@@ -38,17 +37,17 @@ def strip_grid(rows: int, left: int, right: int) -> Graph:
 
 
 @dataclass(frozen=True, eq=False)
-class Strip:
-    """A strip's graph, and how weights [*batch, N_A, N_B] go in and out."""
+class RaggedBand:
+    """A diagonal grid, and the map between its cells and weights [*batch, N_A, N_B]."""
 
     dag: CompiledDAG
     own: tuple[int, int]  # N_A, N_B
     end: Numbers  # [*lengths] the node where each item ends
-    cell: Numbers  # [cells] where each cell lies in the flattened weights, 0 if nowhere
+    cell: Numbers  # [cells] index of each cell in the flattened weights, 0 for a cell outside the matrix
     inside: NDArray[np.bool_]  # [*lengths, cells] whether a cell belongs to the item's band
 
     def gathered(self, values: Any, outside: float, what: str = "theta") -> Any:
-        """[*batch, cells] the weights of the strip's cells, `outside` where the item's band has none."""
+        """[*batch, cells] the weights of the cells; `outside` for cells that are not in the item's band."""
         shape = tuple(np.shape(values))
         if shape[-2:] != self.own:
             raise InputError(f"{what} has shape {shape}; expected [*batch, {self.own[0]}, {self.own[1]}]")
@@ -65,13 +64,13 @@ class Strip:
         return made
 
     def spread(self, result: Any) -> Any:
-        """[*batch, N_A, N_B] from [*batch, cells]: 0 where no cell is."""
+        """[*batch, cells] as [*batch, N_A, N_B], with 0 where no cell is."""
         used = np.flatnonzero(self._exists)
         shape = *result.shape[:-1], self.own[0] * self.own[1]
         if _is_tensor(result):
             torch = sys.modules["torch"]
-            places, kept = (torch.as_tensor(numbers, device=result.device) for numbers in (self.cell[used], used))
-            return result.new_zeros(shape).index_add(-1, places, result[..., kept]).reshape(*shape[:-1], *self.own)
+            places, cells = (torch.as_tensor(numbers, device=result.device) for numbers in (self.cell[used], used))
+            return result.new_zeros(shape).index_add(-1, places, result[..., cells]).reshape(*shape[:-1], *self.own)
         made = np.zeros(shape, result.dtype)
         made[..., self.cell[used]] = result[..., used]
         return made.reshape(*shape[:-1], *self.own)
@@ -82,7 +81,7 @@ class Strip:
         return exists
 
     def _check(self, made: NDArray[Any], what: str, outside: float) -> None:
-        """Name the first cell that is no cost in the user's own array: the engine would name the strip's."""
+        """Name the first bad number by its place in the user's array; the engine would name the cell of the graph."""
         fine = np.isfinite(made) if outside == 0 else made > -np.inf
         if not fine.all():
             *item, cell = (int(k) for k in np.argwhere(~fine)[0])
@@ -91,8 +90,8 @@ class Strip:
             raise InputError(f"{what}{place} is {made[(*item, cell)]}; expected {wanted}")
 
 
-def strip_of(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int, ...]) -> Strip:
-    """The strip for items of these lengths, whose graph is shared by strips of up to twice its rows and widths."""
+def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int, ...]) -> RaggedBand:
+    """The band of each item of these lengths, on a diagonal grid whose rows and widths are rounded to powers of two."""
     check_band(band)
     n_a, n_b = _checked(lengths, own, batch)
     rows = power_of_two(int(n_a.max()))
@@ -101,19 +100,19 @@ def strip_of(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int, ..
     reached = i < n_a[..., None]
     left, right = (int(np.where(reached, far, 0).max()) for far in (i - low, high - i))
     sizes = rows, min(power_of_two(max(left, 1)), rows), power_of_two(max(right, 1))
-    strip = _rows_of_strip(*sizes)
-    width = strip.high - strip.low + 1
+    grid = _diagonal_rows(*sizes)
+    width = grid.high - grid.low + 1
     row = np.repeat(i, width)
-    column = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - strip.low, width)
+    column = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - grid.low, width)
     exists = (row < own[0]) & (column < own[1])
     inside = reached[..., row] & (low[..., row] <= column) & (column <= high[..., row])
-    end = strip.shift[n_a - 1] + n_b - 1
+    end = grid.shift[n_a - 1] + n_b - 1
     cell = np.where(exists, row * own[1] + column, 0)
-    return Strip(compiled(strip_grid, *sizes), own, end, cell, inside)
+    return RaggedBand(compiled(diagonal_grid, *sizes), own, end, cell, inside)
 
 
 def _checked(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-    """(n_a, n_b) of one shape, in range, which fits the batch dimensions of the data."""
+    """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data."""
     made = []
     for k, (given, most) in enumerate(zip(lengths, own, strict=True)):
         numbers = np.asarray(given.numpy(force=True) if _is_tensor(given) else given)
@@ -134,13 +133,13 @@ def _checked(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tupl
     return n_a, n_b
 
 
-def _rows_of_strip(rows: int, left: int, right: int) -> Rows:
+def _diagonal_rows(rows: int, left: int, right: int) -> Rows:
     i = np.arange(rows, dtype=np.int64)
     return Rows(np.maximum(i - left, 0), i + right)
 
 
-def _edges_of_strip(rows: int, left: int, right: int) -> tuple[Any, Any, list[Any]]:
-    parents, children = edges_of_rows(_rows_of_strip(rows, left, right))
+def _edges_of_diagonal_grid(rows: int, left: int, right: int) -> tuple[Any, Any, list[Any]]:
+    parents, children = edges_of_rows(_diagonal_rows(rows, left, right))
     return parents, children, [children - 1]
 
 

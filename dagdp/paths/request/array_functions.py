@@ -1,4 +1,4 @@
-"""What questions about paths do to arrays, for NumPy arrays and for tensors. Tensors stay in autograd's graph."""
+"""Array functions that take NumPy arrays and torch tensors. Results of tensors stay in autograd's graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagdp.array_kinds import is_tensor
 
 
 def namespace(value: Any) -> Any:
-    """The module whose functions take the array: numpy, or torch."""
+    """The module whose functions take the array: numpy or torch."""
     if is_tensor(value):
         import torch
 
@@ -28,8 +28,8 @@ def as_tensor(value: Any, _label: str) -> Any:
     return value if is_tensor(value) else torch.as_tensor(np.asarray(value))
 
 
-def answer_type(arrays: list[Any]) -> Any:
-    """What answers come back in: the common type of the floating arrays, float64 for integers."""
+def result_type(arrays: list[Any]) -> Any:
+    """The dtype of results: the common type of the floating arrays, float64 for integers."""
     if is_tensor(arrays[0]):
         import torch
 
@@ -39,31 +39,31 @@ def answer_type(arrays: list[Any]) -> Any:
 
 
 def double(value: Any) -> Any:
-    """In float64."""
+    """The array in float64."""
     return value.double() if is_tensor(value) else value.astype(np.float64, copy=False)
 
 
 def single_or_double(value: Any) -> Any:
-    """The array itself where its type is float32 or float64, else in float64."""
-    return value if value.dtype.itemsize >= 4 and not _whole(value) else double(value)
+    """A float32 or float64 array unchanged, any other array in float64."""
+    return value if value.dtype.itemsize >= 4 and not _integer(value) else double(value)
 
 
-def _whole(value: Any) -> bool:
+def _integer(value: Any) -> bool:
     return not value.is_floating_point() if is_tensor(value) else value.dtype.kind != "f"
 
 
 def cast(value: Any, dtype: Any) -> Any:
-    """In the dtype of an answer; a NumPy scalar where there are no axes."""
+    """The array in a dtype; a NumPy scalar if it has no axes."""
     return value.to(dtype) if is_tensor(value) else np.asarray(value).astype(dtype, copy=False)[()]
 
 
-def constant(value: Any) -> Any:
-    """The same numbers, through which no derivative flows."""
+def detached(value: Any) -> Any:
+    """The array without its derivative."""
     return value.detach() if is_tensor(value) else value
 
 
-def settled(arrays: Sequence[Any]) -> bool:
-    """Whether no derivative can flow through them, and nobody traces or transforms what is done to them."""
+def is_constant(arrays: Sequence[Any]) -> bool:
+    """Whether no derivative can flow through the arrays, and no tracer or transform of torch is active."""
     if not is_tensor(arrays[0]):
         return True
     import torch
@@ -75,19 +75,19 @@ def settled(arrays: Sequence[Any]) -> bool:
     return plain and not (torch.is_grad_enabled() and any(array.requires_grad for array in arrays))
 
 
-def host(value: Any) -> NDArray[Any]:
-    """As a NumPy array."""
+def to_numpy(value: Any) -> NDArray[Any]:
+    """The array as a NumPy array, without its derivative."""
     return value.detach().cpu().numpy() if is_tensor(value) else np.asarray(value)
 
 
 def like(reference: Any, value: Any) -> Any:
-    """A NumPy array as an array of the reference's kind, on its device."""
+    """A NumPy array as an array of the reference's kind, on the reference's device."""
     if not is_tensor(reference) or is_tensor(value):
         return value
-    writable = np.require(value, requirements="W")  # torch warns of any other
+    writable = np.require(value, requirements="W")  # torch warns of a read-only array
     return namespace(reference).as_tensor(writable, device=reference.device)
 
 
 def repeated(value: Any, size: int) -> Any:
-    """[*axes, 1] as [*axes, size]."""
+    """An array [*axes, 1] broadcast to [*axes, size]."""
     return namespace(value).broadcast_to(value, (*value.shape[:-1], size))

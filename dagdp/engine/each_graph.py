@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Asked:
+class PerGraphCall:
     """A call of one function for every graph of a batch."""
 
     batch: CompiledBatch
@@ -36,7 +36,7 @@ class Asked:
         return -1.0 if self.arguments.get("minimize") else 1.0
 
 
-Join = Callable[[Asked, list[Any]], Any]
+Join = Callable[[PerGraphCall, list[Any]], Any]
 
 
 def for_each_graph(
@@ -72,7 +72,7 @@ def for_each_graph(
 def _looped(function: Callable[..., Any], join: Join, arguments: dict[str, Any]) -> Any:
     batch = arguments["dag"]
     if len(batch) == 0:
-        return join(Asked(batch, arguments, ()), [])
+        return join(PerGraphCall(batch, arguments, ()), [])
     shape: Shape = ()
     split: dict[str, list[Any]] = {"dag": list(batch.alone), "end": _ends(batch, arguments.get("end"))}
     for what in ("theta", "other"):
@@ -90,7 +90,7 @@ def _looped(function: Callable[..., Any], join: Join, arguments: dict[str, Any])
             results.append(function(**{**arguments, **{name: own[g] for name, own in split.items()}}))
         except InputError as error:
             raise InputError(f"graph {g}: {error}") from None
-    return join(Asked(batch, arguments, shape), results)
+    return join(PerGraphCall(batch, arguments, shape), results)
 
 
 def pack(batch: CompiledBatch, values: Any, what: str, arguments: Mapping[str, Any]) -> tuple[list[Any], list[Shape]]:
@@ -191,17 +191,17 @@ def _paths(batch: CompiledBatch, paths: Any, shape: Shape) -> list[Any]:
     )
 
 
-def scalars(asked: Asked, results: list[Any]) -> Any:
+def scalars(asked: PerGraphCall, results: list[Any]) -> Any:
     """Results [*batch] as one array [*batch, graphs]."""
     return _stacked(asked, results, -1)
 
 
-def scalars_of_paths(asked: Asked, results: list[Any]) -> Any:
+def scalars_of_paths(asked: PerGraphCall, results: list[Any]) -> Any:
     """Results [*batch, *axes] as one array [*batch, graphs, *axes]."""
     return _stacked(asked, results, len(asked.shape))
 
 
-def _stacked(asked: Asked, results: list[Any], axis: int) -> Any:
+def _stacked(asked: PerGraphCall, results: list[Any], axis: int) -> Any:
     if not results:
         return empty_batch.value(asked.batch, asked.arguments["theta"], None, Options())
     shapes = [tuple(np.shape(own)) for own in results]
@@ -214,24 +214,24 @@ def _stacked(asked: Asked, results: list[Any], axis: int) -> Any:
     return _namespace(results[0]).stack(results, axis)
 
 
-def counts(_: Asked, results: list[Any]) -> Any:
+def counts(_: PerGraphCall, results: list[Any]) -> Any:
     """Python's integers, which have no largest one, as an array of objects [*batch, graphs]."""
     if not results:
         return np.empty(0, object)
     return np.stack([np.asarray(own, object) for own in results], -1)
 
 
-def one_each(_: Asked, results: list[Any]) -> list[Any]:
+def one_each(_: PerGraphCall, results: list[Any]) -> list[Any]:
     """A list with the result of each graph."""
     return results
 
 
-def of_nodes(asked: Asked, results: list[Any]) -> list[Any]:
+def of_nodes(asked: PerGraphCall, results: list[Any]) -> list[Any]:
     """Results [*batch, nodes] as a list with one for each graph."""
     return [own[..., : graph.num_nodes] for own, graph in zip(results, asked.batch.graphs, strict=True)]
 
 
-def of_edges(asked: Asked, results: list[Any]) -> list[Any]:
+def of_edges(asked: PerGraphCall, results: list[Any]) -> list[Any]:
     """Results [*batch, edges] as a list with one for each graph."""
     return [own[..., : graph.num_edges] for own, graph in zip(results, asked.batch.graphs, strict=True)]
 

@@ -1,6 +1,6 @@
 """The front end for a batch without graphs: no values, and gradients of zeros.
 
-theta may be an array, a tensor, a dict of arrays or tensors, or an empty list. If theta has tensors, results are tensors.
+theta may be an array, a tensor, a dict of arrays or tensors, or an empty list. From tensors, results are tensors.
 z and omega are not read.
 """
 

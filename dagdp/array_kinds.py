@@ -12,18 +12,18 @@ from dagdp.errors import DagError, InputError
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether the value is a torch tensor of any class. Without torch imported there is none."""
+    """Whether the value is a torch tensor of any class. No value is, before torch is imported."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def holds_tensors(value: Any) -> bool:
-    """Whether the value is a torch tensor, or a dict with one among its values."""
+    """Whether the value is a torch tensor, or a dict with a tensor among its values."""
     return is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(one) for one in value.values()))
 
 
 def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> None:
-    """Raise where entries of a NumPy masked array are masked: as a plain array it would show the numbers below."""
+    """Raise `error` for a NumPy array with masked entries: `np.asarray` would uncover the numbers under the mask."""
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         masked = int(np.ma.getmaskarray(value).sum())
         raise error(
@@ -33,7 +33,10 @@ def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> N
 
 
 def plain_array(value: Any, label: str) -> np.ndarray[Any, Any]:
-    """`np.asarray` of arrays, numbers and lists of numbers; InputError for what it would read in another sense."""
+    """`np.asarray` of arrays, numbers and lists of numbers.
+
+    Raises InputError for masked entries, for lists of tensors, and for rows of unequal length.
+    """
     if type(value) is np.ndarray:
         return value
     refuse_mask(value, label)

@@ -1,7 +1,7 @@
 """The six dp_* functions and local_weights: signatures, documentation, and the choice of a front end.
 
-A front end has six functions, value, grad, value_and_grad, jvp, hvp and jvp_and_hvp, each of (dag, theta[, z], omega,
-Options): `dagdp.engine.run` for NumPy arrays, `dagdp.engine.empty_batch` for a batch without graphs,
+A front end has the functions value, grad, value_and_grad, jvp, hvp and jvp_and_hvp, each of (dag, theta[, z], omega,
+Options). There are four: `dagdp.engine.run` for NumPy arrays, `dagdp.engine.empty_batch` for a batch without graphs,
 `dagdp.nn.autograd.functions` for tensors, and `dagdp.nn.unrolled.functions` for backend="torch".
 """
 
@@ -27,16 +27,16 @@ Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 
 
 def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> ModuleType:
-    """The module whose functions take this graph, or batch of graphs, and these arrays.
+    """The front end (a module) for this graph, or batch of graphs, and these arrays.
 
     backend : None for the compiled kernels, "torch" for the recursion in torch operations.
-    arrays : theta, or theta and z, in any form.
+    arrays : theta, or theta and z, in any form that users may give.
 
     Raises InputError for an unknown backend, for backend="torch" without tensors, and for any backend with a batch of
-    graphs. dagdp.nn is imported here and not at the top: it imports torch. (torch.compile traces an import statement;
-    it does not trace importlib.)
+    graphs. dagdp.nn imports torch, so the import is here and not at the top. (torch.compile can trace an import
+    statement, but not importlib.)
     """
-    if type(dag) is CompiledBatch:
+    if isinstance(dag, CompiledBatch):  # torch.compile fails on the type of a constant graph
         if backend is not None:
             raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
         if len(dag) == 0:
@@ -73,36 +73,37 @@ def dp_value(
     threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
-    """DP_Ω(θ), the smoothed highest score of a path: array [*batch], or a scalar without batch.
+    """DP_Ω(θ), the smoothed highest score of a path: array [*batch], or a NumPy scalar without batch.
 
-    v = 0 at the starts, then v_i = max_Ω over parents j of θ_ij + v_j (equation 6); the value is v at
-    the end, max_Ω over the ends where there are several.
+    Equation 6: v = 0 at the starts, and v_i = max_Ω over the parents j of θ_ij + v_j. The value is v at the end node;
+    with several ends, max_Ω over their v. The dtype is theta's, float64 for integers; the unit is theta's.
 
     Parameters
     ----------
-    dag : from `dagdp.compile`, or `compile_batch`: then values are [*batch, graphs].
-    theta : weights, scores to be maximised: array [*batch, *shape], or a dict {name: array} where the graph
-        names its potentials. The batch is the broadcast of the leading axes of theta, `start` and `end`. An array is
-        data, expanded to the batch; a block of a dict without batch dimensions is a parameter, which the batch shares.
-        float32 and float64 are computed as they are, float16 in float32, integers in float64. Torch tensors give
-        tensors, differentiable: see docs/pytorch.md.
-    omega : the smoothed maximum, default `Negentropy(1.0)`; gamma is in the unit of theta.
-    minimize : theta are costs: min_Ω(x) = -max_Ω(-x), so the value is -DP_Ω(-θ).
-    start : the node where paths begin, one for all or an array [*batch]: one of the graph's starts, the nodes without
-        parents or those that it was made with. Others then begin no path. Default: paths begin at every start.
-    end : the node where paths end, one for all or an array [*batch]: a ragged batch on one graph (`dag.ends_of`
-        gives the ends of items by their lengths). What lies behind an item's end has no part in its
-        results and may hold NaN, at no cost. A
-        start is the end of a path without edges, of value 0.
-    on_infeasible : "value": an item without a path, as no start reaches its end or every path takes a forbidden edge,
-        has value -inf (+inf when minimising) and gradient 0. "raise": an InputError names such items.
-    threads : how many threads may share the batch, a single item being the work of one; default: all cores for
-        large work. The result is the same to the bit for every number of threads.
+    dag : from `dagdp.compile`; or from `dagdp.compile_batch`, and values are then [*batch, graphs].
+    theta : scores: array [*batch, *shape], or a dict {name: array [*batch, *shape]} for a graph with named potentials.
+        *shape is the potential's shape, by default (edges,). *batch is the broadcast of the leading axes of theta,
+        `start` and `end`. An array is expanded to the batch; a block of a dict without batch axes is a parameter,
+        shared by the batch. float32 and float64 are computed in their own precision, float16 in float32, integers in
+        float64. Torch tensors give differentiable tensors: docs/pytorch.md.
+    omega : the smoothed maximum; default `Negentropy(1.0)`. Its gamma has the unit of theta.
+    minimize : True where theta are costs: min_Ω(x) = -max_Ω(-x), and the value is -DP_Ω(-θ).
+    start : a start of the graph where paths begin, for all items or as an array [*batch]: a node without parents, or
+        a node of `starts=` where the graph was made. Default: paths begin at every start.
+    end : the node where paths end, for all items or as an array [*batch]. A ragged batch on one graph sets `end` by
+        item: `dag.ends_of` gives the ends by lengths. Entries that no path to an item's end reads may hold NaN, at no
+        cost. If a start is the end, the path has no edges and the value is 0. Default: the graph's ends.
+    on_infeasible : "value": an item without a path (no start reaches the end, or every path takes a forbidden edge)
+        has value -inf, +inf when minimising, and gradient 0. "raise": InputError with the numbers of these items.
+    threads : how many threads may share the batch; a single item runs on one thread. Default: all cores for large
+        work. Results are equal to the bit for every number of threads.
     backend : None for the compiled kernels. "torch", for tensors on any device: the recursion in torch operations,
-        differentiated by autograd (`dagdp.nn.unrolled.recursion`); slower, and its memory grows with edges x samples.
+        differentiated by autograd (`dagdp.nn.unrolled.recursion`); slower, and memory grows with edges x items.
 
-    An edge of weight -inf (+inf when minimising) is forbidden. Raises InputError (shape, dtype, NaN or an infinity of
-    the wrong sign, with its index; an `end` that leads to no end of the graph), OmegaError.
+    An edge of weight -inf, or +inf when minimising, is forbidden.
+
+    Raises InputError (shape, dtype; NaN or an infinity of the wrong sign, with the index of the entry; an `end` from
+    which no end of the graph is reached) and OmegaError.
 
     Example
     -------
@@ -129,9 +130,10 @@ def dp_grad(
 ) -> Gradient:
     """∇DP_Ω(θ) = E, the expected path: shaped, keyed and typed like theta (Proposition 3, Algorithm 1).
 
-    E_e is the probability that the random walk over local weights q crosses edge e, in [0, 1]; an entry
-    that several edges read gets their sum, a block that the batch shares the sum over the batch. Under
-    HardMax, E marks one best path. Parameters and errors are those of `dp_value`.
+    E_e is the probability that the random walk over the local weights q crosses edge e, in [0, 1]. An entry that
+    several edges read gets the sum of their E_e; a block of a dict without batch axes gets the sum over the batch.
+    Under HardMax, E is 1 on the edges of a best path and 0 elsewhere. The sign is + for scores and for costs.
+    Parameters and errors are those of `dp_value`.
 
     Example
     -------
@@ -156,7 +158,9 @@ def dp_value_and_grad(
     threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Any, Gradient]:
-    """(`dp_value`, `dp_grad`) from one forward and one backward pass.
+    """(`dp_value` [*batch], `dp_grad` like theta) from one forward and one backward pass (Algorithm 1).
+
+    Parameters and errors are those of `dp_value`.
 
     Example
     -------
@@ -185,8 +189,10 @@ def dp_jvp(
 ) -> Any:
     """<∇DP_Ω(θ), Z>, the derivative of the value in direction Z: array [*batch] (Algorithm 2, A1).
 
-    z : direction, keyed and shaped like theta; its leading axes and theta's broadcast to the batch. Must be finite
-        where a path reads it. Other parameters as in `dp_value`.
+    z : direction, keyed and shaped like theta: [*batch, *shape]. The leading axes of z and of theta broadcast to the
+        batch. Entries that a path reads must be finite. The result has the unit of z.
+
+    Other parameters are those of `dp_value`. Errors are those of `dp_value`, and InputError for z.
 
     Example
     -------
@@ -214,10 +220,9 @@ def dp_hvp(
 ) -> Gradient:
     """∇²DP_Ω(θ) Z, the derivative of the expected path in direction Z: shaped and keyed like theta (Algorithm 2).
 
-    Parameters are those of `dp_jvp`. When minimising, the Hessian product is -∇²DP_Ω(-θ) Z. One theta with several
-    directions, z [*batch, *shape], gives a product for each of them. Of a dict, a block without batch dimensions is
-    shared, and gets the sum over the batch. Under HardMax the product is 0. Third derivatives do not exist in this
-    package.
+    When minimising, the result is -∇²DP_Ω(-θ) Z. One theta with several directions z [*batch, *shape] gives a product
+    for each of them. A block of a dict without batch axes gets the sum over the batch. Under HardMax the product is 0.
+    The package has no third derivatives. Parameters and errors are those of `dp_jvp`.
 
     Example
     -------
@@ -243,7 +248,9 @@ def dp_jvp_and_hvp(
     threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Any, Gradient]:
-    """(`dp_jvp`, `dp_hvp`) from one pair of passes.
+    """(`dp_jvp` [*batch], `dp_hvp` like theta) from one forward and one backward pass (Algorithm 2).
+
+    Parameters and errors are those of `dp_jvp`.
 
     Example
     -------
@@ -270,14 +277,14 @@ def local_weights(
 ) -> NDArray[Any]:
     """q, the local weight of every edge: array [*batch, edges] in the user's edge order, in [0, 1].
 
-    q_e = ∂max_Ω/∂x_e at the edge's child: the probability that the random walk, once it stands at the
-    child, leaves over e (section 2.3). Siblings sum to 1. Unlike the expected path it is not multiplied by
-    the probability of standing there, so it is as accurate at improbable nodes as at probable ones. It is 0 on
-    edges that lie on no path to the end, at nodes that only forbidden edges reach, and on forbidden edges.
-    The choice between several ends is no edge of the graph and is not reported.
+    q_e = ∂max_Ω/∂x_e at the edge's child: the probability that the random walk, standing at the child, goes back over
+    e (section 2.3). The weights of all edges into a node sum to 1. E_e is q_e times the probability of standing at the
+    child; q is as accurate at improbable nodes as at probable ones. q is 0 on edges that lie on no path to the end, on
+    forbidden edges, and at nodes that only forbidden edges reach. The choice between several ends belongs to no edge
+    and is not reported.
 
-    Parameters and errors are those of `dp_value`; NumPy arrays only: there is no derivative of q itself, and a
-    tensor raises InputError. `path_log_prob` has one.
+    Parameters and errors are those of `dp_value`. theta must be NumPy arrays: q has no derivative here, and a tensor
+    raises InputError. `path_log_prob` has a derivative. A batch of graphs gives a list of arrays [*batch, edges].
 
     Example
     -------

@@ -40,11 +40,11 @@ def value_of(theta, omega, ragged):
 def asked(monkeypatch):
     """How often the shared route was taken, by whether items were weighted."""
     log = []
-    ask = shared_blocks.Question.ask
+    computed = shared_blocks.SharedPlan.value_and_paths
     monkeypatch.setattr(
-        shared_blocks.Question,
-        "ask",
-        lambda self, end, given, w: (log.append(w is not None), ask(self, end, given, w))[1],
+        shared_blocks.SharedPlan,
+        "value_and_paths",
+        lambda self, end, given, w: (log.append(w is not None), computed(self, end, given, w))[1],
     )
     return log
 

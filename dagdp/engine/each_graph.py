@@ -1,4 +1,4 @@
-"""What takes one graph at a time, asked of every graph of a batch: arguments are split, results put together."""
+"""Functions of one graph, for a batch of graphs: arguments are split by graph, and results are joined."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A call of one function for every graph of a batch."""
+class PerGraphCall:
+    """A call of one function on each graph of a batch: what `Join` functions read beside the results."""
 
     batch: CompiledBatch
     arguments: Mapping[str, Any]  # by name, as the user gave them
-    shape: Shape  # the batch dimensions of theta; () where the function takes none
+    shape: Shape  # the batch dimensions of theta; () where the function takes no theta
 
     @property
     def sign(self) -> float:
-        """-1 when minimising."""
+        """1.0 for scores, -1.0 for costs."""
         return -1.0 if self.arguments.get("minimize") else 1.0
 
 
-Join = Callable[[Asked, list[Any]], Any]
+Join = Callable[[PerGraphCall, list[Any]], Any]
 
 
 def for_each_graph(
@@ -44,11 +44,11 @@ def for_each_graph(
     at_once: Callable[..., Any] | None = None,
     once: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> Callable[[F], F]:
-    """A function of one CompiledDAG that takes a CompiledBatch, too: called for each graph with its own arguments.
+    """Decorator: a function of a CompiledDAG that takes a CompiledBatch, too, and is then called graph by graph.
 
-    join : what makes the answer of the results, one for each graph.
-    at_once : takes the same arguments, and answers by one run over all graphs where it can; else it returns None.
-    once : of some arguments, what makes of them the one value that all graphs take.
+    join : makes the batch's result from a `PerGraphCall` and the results of all graphs.
+    at_once : a function of equal parameters that computes all graphs in one run, or returns None where it cannot.
+    once : by the name of an argument, a function of its value; all graphs get what that function returns.
     """
 
     def decorated(function: F) -> F:
@@ -72,7 +72,7 @@ def for_each_graph(
 def _looped(function: Callable[..., Any], join: Join, arguments: dict[str, Any]) -> Any:
     batch = arguments["dag"]
     if len(batch) == 0:
-        return join(Asked(batch, arguments, ()), [])
+        return join(PerGraphCall(batch, arguments, ()), [])
     shape: Shape = ()
     split: dict[str, list[Any]] = {"dag": list(batch.alone), "end": _ends(batch, arguments.get("end"))}
     for what in ("theta", "other"):
@@ -90,13 +90,14 @@ def _looped(function: Callable[..., Any], join: Join, arguments: dict[str, Any])
             results.append(function(**{**arguments, **{name: own[g] for name, own in split.items()}}))
         except InputError as error:
             raise InputError(f"graph {g}: {error}") from None
-    return join(Asked(batch, arguments, shape), results)
+    return join(PerGraphCall(batch, arguments, shape), results)
 
 
 def pack(batch: CompiledBatch, values: Any, what: str, arguments: Mapping[str, Any]) -> tuple[list[Any], list[Shape]]:
-    """(arrays side by side, their batch shapes), one for each section of the layout; tensors where one was given.
+    """(arrays [*batch, entries of all graphs], their batch shapes), for each section of the batch's layout.
 
-    A NaN, or an infinity of the wrong sign, is named in the user's own array, if a path reads it.
+    The arrays are tensors if `values` has tensors. Raises InputError for a NaN, or an infinity of the wrong sign, that
+    a path reads, with the index in the user's array (of a tensor: in the graph's entries).
     """
     tensors = any(is_tensor(leaf) for leaf in leaves(values))
     _, packed, shapes = batch.layout.pack(values, what, TENSORS if tensors else NUMPY)
@@ -119,12 +120,12 @@ def _in_range(array: Any, minimize: bool) -> bool:
 
 
 def _ends(batch: CompiledBatch, end: Any) -> list[Any]:
-    """Where each graph's paths end, as a call for the graph alone takes it."""
+    """`end=` of each graph, for a call of that graph alone."""
     chosen = [None] * len(batch)
     if end is not None:
-        batch.ending(end)  # refuses what is no end
+        batch.ending(end)  # raises for a node that cannot be an end
         chosen = end.tolist() if hasattr(end, "tolist") else list(end)
-    # a graph without a path is compiled beside one edge that is not the user's: its paths must not end there
+    # A graph without a path is compiled with one edge more than the user's: its paths must not end at that edge.
     return [
         int(dag.graph.terminals()[1][0]) if dag.graph.num_nodes > graph.num_nodes else own  # type: ignore[index]
         for dag, graph, own in zip(batch.alone, batch.graphs, chosen, strict=True)
@@ -132,7 +133,7 @@ def _ends(batch: CompiledBatch, end: Any) -> list[Any]:
 
 
 def like_theta(batch: CompiledBatch, cost: Any) -> bool:
-    """Whether costs are keyed and shaped like theta, and do not have a number for each edge."""
+    """Whether costs are keyed and shaped like theta, and not an array with a number for each edge."""
     listed = isinstance(cost, list | tuple)
     if isinstance(cost, Mapping) or (listed and any(isinstance(own, Mapping) for own in cost)):
         return True
@@ -147,7 +148,7 @@ def like_theta(batch: CompiledBatch, cost: Any) -> bool:
 
 
 def _costs(batch: CompiledBatch, cost: Any) -> list[Any]:
-    """Costs of edges by graph: from a list, or from one array [*batch, edges of all graphs]."""
+    """Costs of edges, [*batch, edges], for each graph: from a list, or from an array [*batch, edges of all graphs]."""
     counts = [graph.num_edges for graph in batch.graphs]
     if isinstance(cost, list | tuple):
         if len(cost) != len(batch):
@@ -173,7 +174,7 @@ def _costs(batch: CompiledBatch, cost: Any) -> list[Any]:
 
 
 def _paths(batch: CompiledBatch, paths: Any, shape: Shape) -> list[Any]:
-    """Paths by graph: from a list, or from edge numbers [*batch, graphs, *axes, L], -1 behind the last edge."""
+    """Paths for each graph: from a list, or from edge numbers [*batch, graphs, *axes, L], -1 behind the last edge."""
     if isinstance(paths, list | tuple):
         if len(paths) != len(batch):
             raise InputError(f"paths is a list of {len(paths)}; expected paths of each of the {len(batch)} graphs")
@@ -191,19 +192,19 @@ def _paths(batch: CompiledBatch, paths: Any, shape: Shape) -> list[Any]:
     )
 
 
-def scalars(asked: Asked, results: list[Any]) -> Any:
-    """Results [*batch] as one array [*batch, graphs]."""
-    return _stacked(asked, results, -1)
+def scalars(call: PerGraphCall, results: list[Any]) -> Any:
+    """The results of all graphs, arrays [*batch], as one array [*batch, graphs]."""
+    return _stacked(call, results, -1)
 
 
-def scalars_of_paths(asked: Asked, results: list[Any]) -> Any:
-    """Results [*batch, *axes] as one array [*batch, graphs, *axes]."""
-    return _stacked(asked, results, len(asked.shape))
+def scalars_of_paths(call: PerGraphCall, results: list[Any]) -> Any:
+    """The results of all graphs, arrays [*batch, *axes], as one array [*batch, graphs, *axes]."""
+    return _stacked(call, results, len(call.shape))
 
 
-def _stacked(asked: Asked, results: list[Any], axis: int) -> Any:
+def _stacked(call: PerGraphCall, results: list[Any], axis: int) -> Any:
     if not results:
-        return empty_batch.value(asked.batch, asked.arguments["theta"], None, Options())
+        return empty_batch.value(call.batch, call.arguments["theta"], None, Options())
     shapes = [tuple(np.shape(own)) for own in results]
     for g, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -214,30 +215,30 @@ def _stacked(asked: Asked, results: list[Any], axis: int) -> Any:
     return _namespace(results[0]).stack(results, axis)
 
 
-def counts(_: Asked, results: list[Any]) -> Any:
-    """Python's integers, which have no largest one, as an array of objects [*batch, graphs]."""
+def counts(_: PerGraphCall, results: list[Any]) -> Any:
+    """Integers of Python, which have no upper bound, as an array of objects [*batch, graphs]."""
     if not results:
         return np.empty(0, object)
     return np.stack([np.asarray(own, object) for own in results], -1)
 
 
-def one_each(_: Asked, results: list[Any]) -> list[Any]:
-    """A list with the result of each graph."""
+def one_each(_: PerGraphCall, results: list[Any]) -> list[Any]:
+    """The results of all graphs as a list."""
     return results
 
 
-def of_nodes(asked: Asked, results: list[Any]) -> list[Any]:
-    """Results [*batch, nodes] as a list with one for each graph."""
-    return [own[..., : graph.num_nodes] for own, graph in zip(results, asked.batch.graphs, strict=True)]
+def of_nodes(call: PerGraphCall, results: list[Any]) -> list[Any]:
+    """The results of all graphs, arrays [*batch, nodes], as a list: nodes that are not the user's are cut off."""
+    return [own[..., : graph.num_nodes] for own, graph in zip(results, call.batch.graphs, strict=True)]
 
 
-def of_edges(asked: Asked, results: list[Any]) -> list[Any]:
-    """Results [*batch, edges] as a list with one for each graph."""
-    return [own[..., : graph.num_edges] for own, graph in zip(results, asked.batch.graphs, strict=True)]
+def of_edges(call: PerGraphCall, results: list[Any]) -> list[Any]:
+    """The results of all graphs, arrays [*batch, edges], as a list: edges that are not the user's are cut off."""
+    return [own[..., : graph.num_edges] for own, graph in zip(results, call.batch.graphs, strict=True)]
 
 
 def filled_up(arrays: list[Any], axis: int, fill: float) -> Any:
-    """Arrays of one type side by side along a new axis, each filled up to the largest extents."""
+    """Arrays of one type stacked along a new axis, each padded with `fill` to the largest extents."""
     extents = [max(sizes) for sizes in zip(*(tuple(array.shape) for array in arrays), strict=True)]
     whole = (len(arrays), *extents)
     first = arrays[0]
@@ -261,7 +262,7 @@ def _as_tensor(value: Any, label: str) -> Any:
     return value if is_tensor(value) else torch.as_tensor(NUMPY.as_array(value, label))
 
 
-#: Packing of tensors, through which autograd takes gradients. What is shared is cut as it was given, not packed.
+#: Packing of tensors; autograd can differentiate through it. A shared potential is not packed: graphs get the tensor.
 TENSORS = Kind(
     as_array=_as_tensor,
     join=lambda pieces: _namespace(pieces[0]).cat(pieces, -1),

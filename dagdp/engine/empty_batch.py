@@ -1,6 +1,7 @@
-"""The functions of `dagdp.functions` for a batch without graphs: no values, and gradients of zeros.
+"""The front end for a batch without graphs: no values, and gradients of zeros.
 
-theta may be an array, a tensor, a dict of either, or an empty list; results are of its kind. z and omega are not read.
+theta may be an array, a tensor, a dict of arrays or tensors, or an empty list. From tensors, results are tensors.
+z and omega are not read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dagdp.omega import Omega
 
 
 def value(batch: CompiledBatch, theta: Any, omega: Omega | None, options: Options) -> Any:
-    """An array [*batch, 0]; the batch dimensions are those of theta where it is one array, else none."""
+    """An empty array: [*batch, 0] if theta is one array, else [0]."""
     refuse_start(options.start)
     first = _first(theta)
     return first[..., :0] if first is theta else first.reshape(-1)[:0]
@@ -36,7 +37,7 @@ def value_and_grad(batch: CompiledBatch, theta: Any, omega: Omega | None, option
 
 
 def jvp(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, options: Options) -> Any:
-    """As many numbers as `value`: none."""
+    """An empty array like `value`'s."""
     return value(batch, theta, omega, options)
 
 
@@ -51,6 +52,6 @@ def jvp_and_hvp(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, o
 
 
 def _first(theta: Any) -> Any:
-    """The first array of theta, of one number at least of floating type; an empty one for a list."""
+    """The first array of theta, as floating numbers; an empty array for a list."""
     first = np.zeros(0) if isinstance(theta, list | tuple) else next(leaves(theta))
     return first if is_tensor(first) else np.asarray(first, float)

@@ -1,4 +1,4 @@
-"""Which entry was it? Kernels only notice that something out of range was read; this finds and names it."""
+"""The entry of theta or z that is out of range: kernels report that a result is +inf or NaN, not which entry it was."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def raise_first_fault(
     label: str | None = None,
     starts: NDArray[np.int32] = EVERY_START,
 ) -> None:
-    """Raise InputError for the first entry that is out of range and lies on a path of some item.
+    """Raise InputError for the first entry that is out of range and that an edge on a path of its item reads.
 
-    `what` is "theta" or "z"; `label` is what the message calls it, if that is not its whole name. `starts` [items] are
-    where paths begin, where items have starts of their own.
+    ends : [items] internal numbers, -1 for an item without a path.  starts : [items], or empty: every start.
+    what : "theta" or "z".  label : its name in the message, by default `what`.
+    lowest, sign : an entry x is sound where lowest <= sign·x < inf.
 
-    Padding behind an item's end, and entries that only dead edges read, may hold anything: for those
-    the function returns, and the results stand.
+    Padding behind an item's end, and entries that only edges on no path read, may hold any number. If only such entries
+    are out of range, the function returns and the results are right.
     """
     form = weights.form
     for k, (potential, block) in enumerate(zip(dag.potentials, weights.blocks, strict=True)):
@@ -46,12 +47,12 @@ def raise_first_fault(
 
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
-    """[edges, in the order of `dag.edges`] whether the edge lies on a path to the internal node `end`; none if -1."""
+    """[E] whether each edge of `dag.edges` lies on a path to the internal node `end`; all False for -1."""
     return nodes_before(dag, end)[dag.children]
 
 
 def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
-    """[nodes] whether the internal node `end` is reached from the node, or is it; none if -1."""
+    """[nodes] whether the internal node `end` is the node or is reached from the node; all False for -1."""
     falling, roots = np.arange(dag.num_nodes)[::-1].copy(), np.array([end], np.int64)[int(end < 0) :]
     grouped = group(dag.children, dag.num_nodes)
     before: NDArray[np.bool_] = reach(dag.children, dag.parents, *grouped, falling, roots, dag.num_nodes)
@@ -59,7 +60,7 @@ def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
 
 
 def nodes_behind(dag: CompiledDAG, start: int) -> NDArray[np.bool_]:
-    """[nodes] whether the node is reached from the internal node `start`, or is it; none if -1."""
+    """[nodes] whether the node is the internal node `start` or is reached from `start`; all False for -1."""
     rising, roots = np.arange(dag.num_nodes), np.array([start], np.int64)[int(start < 0) :]
     grouped = group(dag.parents, dag.num_nodes)
     behind: NDArray[np.bool_] = reach(dag.parents, dag.children, *grouped, rising, roots, dag.num_nodes)
@@ -67,7 +68,7 @@ def nodes_behind(dag: CompiledDAG, start: int) -> NDArray[np.bool_]:
 
 
 def _entries_between(dag: CompiledDAG, potential: Potential, start: int, end: int) -> NDArray[np.bool_]:
-    """[entries] whether an edge on a path from `start` (-1: from any) to `end` reads the entry."""
+    """[entries] whether an edge on a path from `start` (-1: from every start) to `end` reads the entry."""
     on_path = edges_before(dag, end)
     edges = dag.edges[on_path if start < 0 else on_path & nodes_behind(dag, start)[dag.parents]]
     entries = potential.index[edges[edges >= 0]]
@@ -81,7 +82,7 @@ def _message(
 ) -> str:
     shape, own, given = weights.form.entry_shapes[k], weights.form.own[k], weights.form.shapes[k]
     item = np.unravel_index(row, given[: len(given) - len(shape)])
-    place = (  # in the user's array, which may have fewer axes than the batch, or axes of length 1
+    place = (  # in the user's array, whose batch axes may be fewer, or of length 1
         *(0 if size == 1 else i for i, size in zip(item[len(item) - len(own) :], own, strict=True)),
         *np.unravel_index(entry, shape),
     )

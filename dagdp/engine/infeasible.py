@@ -1,4 +1,4 @@
-"""Values that are no numbers: items without a path, and sums beyond the largest float."""
+"""Results that are not finite: items without a path, and sums beyond the largest float."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from dagdp.errors import InputError
 
 
 def refuse_infeasible(values: NDArray[Any], sign: float) -> None:
-    """Raise InputError that names the items of value -inf (+inf when minimising): there is no path."""
+    """Raise InputError with the numbers of the items without a path: those of value -inf, +inf when minimising.
+
+    values : [*batch].  sign : 1 for scores, -1 for costs.
+    """
     infeasible = values == -sign * np.inf
     if not infeasible.any():
         return
@@ -28,9 +31,10 @@ def refuse_infeasible(values: NDArray[Any], sign: float) -> None:
 
 
 def refuse_overflow(what: str, numbers: NDArray[Any], sign: float) -> None:
-    """Raise InputError where finite weights had a sum beyond the largest float: NaN, or an infinity.
+    """Raise InputError for a number that is NaN or infinite because finite weights sum beyond the largest float.
 
-    sign : 1 for scores, which may be -inf, -1 for costs, which may be +inf, 0 for what must be finite.
+    what : the name of the numbers in the message.  numbers : [*batch].
+    sign : 1 for scores, which may be -inf; -1 for costs, which may be +inf; 0 for numbers that must be finite.
     """
     wrong = ~np.isfinite(numbers) & ~((sign * numbers == -np.inf) if sign else np.zeros(numbers.shape, bool))
     if wrong.any():
@@ -43,7 +47,7 @@ def refuse_overflow(what: str, numbers: NDArray[Any], sign: float) -> None:
 
 
 def narrowed(what: str, numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The numbers in the user's dtype; InputError where it cannot hold one: half types are computed in float32."""
+    """The numbers in the user's dtype. Raises InputError where float16, computed in float32, cannot hold a number."""
     if dtype.itemsize >= numbers.dtype.itemsize:
         return numbers.astype(dtype, copy=False)
     with np.errstate(over="ignore"):
@@ -54,7 +58,7 @@ def narrowed(what: str, numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[
 
 
 def refuses(on_infeasible: Any) -> bool:
-    """Whether items without a path are an error, from the option of that name."""
+    """Whether an item without a path is an error. Raises InputError for an option other than "value" and "raise"."""
     if on_infeasible not in ("value", "raise"):
         raise InputError(f"on_infeasible is {on_infeasible!r}; expected 'value' (-inf, gradient 0) or 'raise'")
     return bool(on_infeasible == "raise")

@@ -1,4 +1,4 @@
-"""CHECK: from what the user handed over to the plain arrays that kernels read, and back again."""
+"""CHECK: from a user's arguments to the arrays that kernels read. K is the number of potentials of a graph."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Options(NamedTuple):
 
 
 class WeightsForm(NamedTuple):
-    """What is known of theta, or of a direction, without its numbers: K blocks, one for each potential."""
+    """All that is known of theta, or of a direction, without the numbers: K blocks, one for each potential."""
 
     keyed: bool  # the user gave a dict
     own: tuple[Shape, ...]  # [K] batch dimensions of the user's array
@@ -58,7 +58,7 @@ class WeightsForm(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """theta, or a direction, as kernels read it."""
+    """theta, or a direction, with the blocks that kernels read."""
 
     form: WeightsForm
     given: Sequence[Array]  # [K] the user's arrays, expanded to the batch
@@ -66,7 +66,7 @@ class Weights(NamedTuple):
 
 
 def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
-    """The operator to use, Negentropy(1.0) by default, once `dag`, `omega` and `threads` are seen to be right."""
+    """The operator, by default Negentropy(1.0). Raises InputError or OmegaError for a wrong dag, omega or threads."""
     if isinstance(dag, CompiledBatch):
         raise InputError(
             "dag is a CompiledBatch, and this function takes one graph: call it for each of batch.dags, with its own "
@@ -79,8 +79,8 @@ def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
 
 
 def checked_options(omega: Omega | None, threads: int | None) -> Omega:
-    """The operator to use, once `omega` and `threads` are seen to be right."""
-    chosen = Negentropy(1.0) if omega is None else omega  # a global one would be traced twice by torch.compile
+    """The operator, by default Negentropy(1.0). Raises OmegaError for a wrong omega, InputError for wrong threads."""
+    chosen = Negentropy(1.0) if omega is None else omega  # torch.compile would trace a global operator twice
     if not isinstance(chosen, Omega):
         raise OmegaError(f"omega is {chosen!r}; expected an operator such as Negentropy(1.0), not its name or class")
     if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
@@ -91,9 +91,9 @@ def checked_options(omega: Omega | None, threads: int | None) -> Omega:
 def collect(
     dag: CompiledDAG, values: Any, what: str = "theta", as_array: Callable[[Any, str], Any] | None = None
 ) -> tuple[bool, list[Any], list[Shape]]:
-    """(keyed, arrays, batch shapes), one for each potential; names and trailing shapes checked.
+    """(whether `values` is a dict, arrays [K], their batch shapes [K]); names and trailing shapes are checked.
 
-    `as_array` makes the arrays of one kind from what was given, and refuses what is none; default NumPy's.
+    as_array : makes an array, or a tensor, from a user's value and a label, or raises InputError. Default: NumPy's.
     """
     as_array = as_array or _as_array
     names = [potential.name for potential in dag.potentials]
@@ -119,8 +119,8 @@ def collect(
 
 
 def check_carried(batches: list[Shape], what: str) -> None:
-    """Of the blocks of a dict each carries all batch dimensions, or none: then it is a parameter of the batch."""
-    carried = [batch for batch in batches if batch != ()]  # no set: to hash a traced size is to fix it
+    """Raise InputError unless each block of a dict has either all batch dimensions or none (a parameter)."""
+    carried = [batch for batch in batches if batch != ()]  # no set: hashing a traced size would fix the size
     if any(batch != carried[0] for batch in carried):
         raise InputError(
             f"batch dimensions disagree: the arrays of {what} have {sorted(set(carried))}; expected every array to "
@@ -129,9 +129,10 @@ def check_carried(batches: list[Shape], what: str) -> None:
 
 
 def batch_of(batches: Sequence[Shape], z_batches: Sequence[Shape], end: Shape) -> Shape:
-    """The batch of a call: the broadcast of what the blocks of theta, those of z, and `end` carry in front.
+    """The batch of a call: the broadcast of the batch dimensions of theta, z and `end`.
 
-    Among the blocks of a dict those that have batch dimensions have all of them: see `check_carried`.
+    batches, z_batches : [K] of the blocks of theta, and of z. The blocks of a dict that have batch dimensions all have
+        the full ones: see `check_carried`.
     """
     carried = [next((own for own in given if own != ()), ()) for given in (batches, z_batches)]
     batch = broadcast([("theta", carried[0]), ("z", carried[1])])
@@ -144,14 +145,14 @@ def batch_of(batches: Sequence[Shape], z_batches: Sequence[Shape], end: Shape) -
 
 
 def end_shape(end: Any, dag: CompiledDAG) -> Shape:
-    """The batch dimensions that `end=` carries: nodes may be names, in lists."""
+    """The shape of `end=`, which is [*batch] or (); nodes may be names, in nested lists."""
     if end is None:
         return ()
     return tuple(end.shape) if hasattr(end, "shape") else tuple(dag.end_numbers(end).shape)
 
 
 def terminal_shape(start: Any, end: Any, dag: CompiledDAG) -> Shape:
-    """The broadcast of the batch dimensions that `start=` and `end=` carry."""
+    """The broadcast of the shapes of `start=` and `end=`, each [*batch] or ()."""
     if start is None:
         return end_shape(end, dag)
     own = tuple(start.shape) if hasattr(start, "shape") else tuple(dag.start_numbers(start).shape)
@@ -159,7 +160,7 @@ def terminal_shape(start: Any, end: Any, dag: CompiledDAG) -> Shape:
 
 
 def refuse_start(start: Any) -> None:
-    """Raise InputError where a start is named in a call of several graphs."""
+    """Raise InputError for `start=` in a call of a batch of graphs."""
     if start is not None:
         raise InputError(
             "start= takes one graph at a time; name the start of each graph where it is made, as by Graph(starts=[...])"
@@ -167,10 +168,10 @@ def refuse_start(start: Any) -> None:
 
 
 def broadcast(named: Sequence[tuple[str, Shape]]) -> Shape:
-    """The broadcast of batch shapes, as NumPy has it; each is named for the message."""
+    """The broadcast of batch shapes by NumPy's rules. Raises InputError that names the first misfit and all shapes."""
     batch: Shape = ()
     for what, own in named:
-        if own in (batch, ()):  # not computed: to compare a traced size with 1 is to fix it
+        if own in (batch, ()):  # not compared with 1: comparing a traced size would fix the size
             continue
         together = own if batch == () else _together(batch, own)
         if together is None:
@@ -184,7 +185,7 @@ def broadcast(named: Sequence[tuple[str, Shape]]) -> Shape:
 
 
 def _together(one: Shape, other: Shape) -> Shape | None:
-    """Two shapes broadcast, or None where they do not fit."""
+    """The broadcast of two shapes, or None where they do not fit."""
     rank = max(len(one), len(other))
     pairs = list(zip((1,) * (rank - len(one)) + one, (1,) * (rank - len(other)) + other, strict=True))
     if any(a != b and a != 1 and b != 1 for a, b in pairs):
@@ -193,10 +194,12 @@ def _together(one: Shape, other: Shape) -> Shape | None:
 
 
 def arrange(keyed: bool, arrays: list[Array], batches: list[Shape], batch: Shape, real: Any) -> Weights:
-    """Kernel form: two-dimensional, contiguous, one real type. Arrays that already are so are not copied.
+    """Weights for kernels: two-dimensional, contiguous, of type `real`. An array that is so already is not copied.
 
-    Data is expanded to the batch: an array alone always, a block of a dict where it has batch dimensions. A block
-    without them is a parameter, which the batch shares.
+    keyed, arrays, batches : from `collect`.  batch : from `batch_of`.  real : float32 or float64.
+
+    An array alone is expanded to the batch, and so is a block of a dict that has batch dimensions. A block of a dict
+    without batch dimensions is a parameter, shared by the batch.
     """
     items = math.prod(batch)
     entries = tuple(array.shape[len(own) :] for array, own in zip(arrays, batches, strict=True))
@@ -234,7 +237,7 @@ def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _as_array(value: Any, label: str) -> Array:
-    if type(value) is not np.ndarray and is_tensor(value):  # an array would be cut off from autograd without a word
+    if type(value) is not np.ndarray and is_tensor(value):  # np.asarray would drop the autograd graph silently
         raise InputError(f"{label} is a tensor; this takes arrays: pass {label}.detach().cpu().numpy()")
     array = plain_array(value, label)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
@@ -260,6 +263,6 @@ def _expanded(array: Array, shape: Shape) -> Array:
 
 
 def _plain(array: Array, real: Any, shape: Shape) -> Array:
-    """The numbers as kernels read them: of one real type, contiguous and aligned. Not copied where they are so."""
+    """The array as kernels read it: of type `real`, contiguous and aligned. Copied only if it is not so already."""
     plain = np.ascontiguousarray(array, real).reshape(shape)
     return plain if plain.flags.aligned else plain.copy()

@@ -12,7 +12,7 @@ from dagdp.array_kinds import is_tensor
 from dagdp.compiled.layout import NUMPY, Numbers, leaves
 from dagdp.compiler.batch import CompiledBatch, build_batch
 from dagdp.describe.graph import Graph
-from dagdp.engine.each_graph import Asked
+from dagdp.engine.each_graph import PerGraphCall
 from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.omega import HardMax
 from dagdp.paths.request.array_functions import like, to_numpy
@@ -37,7 +37,7 @@ _made: weakref.WeakKeyDictionary[CompiledBatch, _Edges] = weakref.WeakKeyDiction
 def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Paths:
     """`best_path` of every graph: `Paths` with axes [*batch, graphs]."""
     if len(batch) == 0:
-        return of_graphs(Asked(batch, {}, ()), [])
+        return of_graphs(PerGraphCall(batch, {}, ()), [])
     edges_of = _edges(batch)
     tensor = next((leaf for leaf in leaves(theta) if is_tensor(leaf)), None)
     kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(to_numpy(value), label))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.describe.graph import Graph
-from dagdp.engine.each_graph import Asked, filled_up
+from dagdp.engine.each_graph import PerGraphCall, filled_up
 from dagdp.errors import InputError
 from dagdp.paths.loops.path_scores import path_scores
 from dagdp.paths.request.array_functions import like, to_numpy
@@ -180,7 +180,7 @@ def _refuse_batch(dag: Any, what: str) -> None:
         )
 
 
-def of_graphs(asked: Asked, results: list[Paths]) -> Paths:
+def of_graphs(asked: PerGraphCall, results: list[Paths]) -> Paths:
     """Paths [*batch, *inner] of each graph as one `Paths` [*batch, graphs, *inner], padded with paths of length 0."""
     if not results:
         none = np.zeros((0, 0), np.int64)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.engine.each_graph import Asked, counts, filled_up, for_each_graph
+from dagdp.engine.each_graph import PerGraphCall, counts, filled_up, for_each_graph
 from dagdp.errors import InputError
 from dagdp.omega import Omega
 from dagdp.paths.k_best import ranked
@@ -31,7 +31,7 @@ class Support(NamedTuple):
     paths: Paths
 
 
-def _supports(asked: Asked, results: list[Support]) -> Support:
+def _supports(asked: PerGraphCall, results: list[Support]) -> Support:
     paths = of_graphs(asked, [own.paths for own in results])
     if not results:
         return Support(np.zeros((0, 0)), paths)

@@ -18,7 +18,7 @@ from torch import Tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import run
-from dagdp.engine.infeasible import refuse_infeasible, refuses
+from dagdp.engine.infeasible import refuses
 from dagdp.engine.inputs import (
     Options,
     Shape,
@@ -29,13 +29,13 @@ from dagdp.engine.inputs import (
     refuse_start,
     terminal_shape,
 )
-from dagdp.errors import InputError
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
 from dagdp.nn.autograd.by_numpy import by_numpy, only_numbers, reverse_alone, seen_by_nobody
-from dagdp.nn.autograd.learnable import Learnable, scaled, seen
+from dagdp.nn.autograd.learnable import Learnable, scaled
 from dagdp.nn.autograd.operators import Problem
 from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_and_path_of_shared, value_of_shared
+from dagdp.nn.autograd.tensor_call import Gradient, TensorCall, given_direction, refuse_unreached
 from dagdp.nn.autograd.tensors import (
     as_tensor,
     end_numbers,
@@ -50,7 +50,6 @@ from dagdp.nn.autograd.tensors import (
 from dagdp.omega import Omega
 
 Graphs = CompiledDAG | CompiledBatch
-Gradient = Any  # a tensor, or a dict of tensors, shaped and keyed like theta
 
 
 def value(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
@@ -150,77 +149,45 @@ def jvp_and_hvp(
     return call.scalars(slope), call.hessian(change)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One checked call: joined tensors, and how to hand results back."""
+@dataclass(frozen=True, kw_only=True)
+class JoinedCall(TensorCall):
+    """One checked call by compiled kernels: potentials joined in one tensor, and how results are split again."""
 
-    problem: Problem
-    dag: CompiledDAG | CompiledBatch  # the user's; where alpha is a tensor the problem has its twin
-    keyed: bool
+    problem: Problem  # its graph is the user's, or where alpha is a tensor the twin of it
     batch: Shape
-    batches: list[Shape]  # [blocks] () for a block that the batch shares
-    dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
+    batches: list[Shape]  # [K] () for a block that the batch shares
     theta: Tensor  # [*batch, n], divided by the temperature where that is a tensor
     z: Tensor | None
     end: Tensor | None  # [*batch], or with starts [*batch, 2]: see `terminals`
-    gamma: Tensor | None = None  # the temperature, where it is a tensor
     alpha: Tensor | None = None
-    packed: Packed | None = None  # of a batch of graphs: how its weights came
+    packed: Packed | None = None  # of a batch of graphs: how theta was given
 
     @property
     def direction(self) -> Tensor:
+        """z, in functions that have one."""
         assert self.z is not None
         return self.z
 
-    def scalars(self, values: Tensor) -> Tensor:
-        """[*batch] in the common type of theta."""
-        dtype = self.dtypes[0]
-        for other in self.dtypes[1:]:
-            dtype = torch.promote_types(dtype, other)
-        return values.to(dtype)
-
-    def value(self, values: Tensor) -> Tensor:
-        """DP_γΩ(θ) = γ DP_Ω(θ/γ)."""
-        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
-
     def hessian(self, flat: Tensor) -> Gradient:
-        """∇²DP_γΩ(θ) Z = ∇²DP_Ω(θ/γ) Z / γ; the gradient needs no such factor."""
+        """∇²DP_γΩ(θ) Z = ∇²DP_Ω(θ/γ) Z / γ; the gradient needs no factor."""
         return self.gradient(flat if self.gamma is None else flat / self.gamma)
 
     def gradient(self, flat: Tensor) -> Gradient:
         """[*batch, n] as the user's tensors: a block that the batch shares gets the sum."""
-        made, first = {}, 0
-        for potential, own, dtype in zip(self.dag.potentials, self.batches, self.dtypes, strict=True):
+        made, first = [], 0
+        for potential, own in zip(self.dag.potentials, self.batches, strict=True):
             size = math.prod(potential.shape)  # spelt out: torch.compile cannot follow a property of a constant
             block = flat[..., first : first + size]
             first += size
             if own == () and self.batch != ():
                 block = block.reshape(-1, size).sum(0)
-            made[potential.name] = block.reshape(*own, *potential.shape).to(dtype)
+            made.append(block.reshape(*own, *potential.shape))
         if self.packed is not None:
-            return self.packed.unpack(list(made.values()))
-        return made if self.keyed else next(iter(made.values()))
+            return self.packed.unpack([block.to(dtype) for block, dtype in zip(made, self.dtypes, strict=True)])
+        return self.handed_back(made)
 
 
-def refuse_unreached(values: Tensor, minimize: bool) -> None:
-    """Raise InputError that names the items without a path."""
-    numbers = seen(values)
-    if numbers is None:
-        raise InputError(
-            "on_infeasible='raise' looks at values, which are out of sight under torch.compile and in forward mode; "
-            "expected 'value' there: look for infinite values outside"
-        )
-    refuse_infeasible(numbers.numpy(), -1.0 if minimize else 1.0)
-
-
-def given_direction(z: Any) -> Any:
-    """z, or InputError where there is none."""
-    if z is None:
-        raise InputError("z is None; expected a direction, shaped and keyed like theta")
-    return z
-
-
-def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> _Call:
+def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> JoinedCall:
     minimize, start, end, _, threads = options
     operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
     if isinstance(dag, CompiledBatch):
@@ -239,7 +206,7 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
     blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
     dtypes = [handed_back(block) for block in blocks]
     real = torch.float64 if any(floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
-    call = _Call(
+    call = JoinedCall(
         problem=Problem(dag, chosen, bool(minimize), threads or 0),
         dag=dag,
         keyed=keyed,
@@ -263,7 +230,7 @@ def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[st
     ]
 
 
-def _at(call: _Call, omega: Learnable) -> _Call:
+def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
     """The call at a temperature, and an alpha, that are tensors."""
     gamma = omega.on_device_of(call.theta).temperature().to(call.theta.dtype)
     call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
@@ -285,7 +252,7 @@ def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
     return reverse_alone() and seen_by_nobody(dag, theta, options.end) and some_shared(dag, theta)
 
 
-def _value(call: _Call) -> Tensor:
+def _value(call: JoinedCall) -> Tensor:
     """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
     if call.alpha is not None:
         return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)

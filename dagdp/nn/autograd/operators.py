@@ -63,7 +63,7 @@ class Problem:
         """From what an operator was given."""
         return cls(living(dag), _class_named(omega)(*parameters), minimize, threads)
 
-    def run(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
+    def call(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
         """`function` of `dagdp.engine.run` on tensors [*batch, n]; end : node numbers, see `tensors.terminals`."""
         _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
@@ -80,20 +80,20 @@ class Problem:
 
     def value(self, theta: Tensor, end: Tensor | None) -> Tensor:
         """DP_Ω(θ) [*batch], and nothing kept."""
-        return _scalars(self.run(run.value, end, theta))
+        return _scalars(self.call(run.value, end, theta))
 
     def gradient(self, theta: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
         """DP_Ω(θ) [*batch] and E [*batch, n]."""
-        value, path = self.run(run.value_and_grad, end, theta)
+        value, path = self.call(run.value_and_grad, end, theta)
         return _scalars(value), self.join(path, theta)
 
     def slope(self, theta: Tensor, z: Tensor, end: Tensor | None) -> Tensor:
         """<E, Z> [*batch]."""
-        return _scalars(self.run(run.jvp, end, theta, z))
+        return _scalars(self.call(run.jvp, end, theta, z))
 
     def bend(self, theta: Tensor, z: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
         """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
-        slope, change = self.run(run.jvp_and_hvp, end, theta, z)
+        slope, change = self.call(run.jvp_and_hvp, end, theta, z)
         return _scalars(slope), self.join(change, theta)
 
     def spread(self, scalars: Tensor) -> Tensor:

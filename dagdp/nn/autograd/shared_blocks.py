@@ -38,7 +38,7 @@ from dagdp.nn.autograd.tensors import (
 from dagdp.omega import Omega
 
 
-class Question(NamedTuple):
+class SharedPlan(NamedTuple):
     """What is asked, beside the blocks and where paths end: the same for all of one form."""
 
     problem: Problem
@@ -68,16 +68,18 @@ class Question(NamedTuple):
     def bend(self, end: Any, blocks: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
         """The Hessian product of the sum of values by each block, in a direction with blocks like them."""
         theta, z = (dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along))
-        asked = self.problem
-        made = run.hvp(asked.dag, theta, z, asked.omega, self._options(end))
+        problem = self.problem
+        made = run.hvp(problem.dag, theta, z, problem.omega, self._options(end))
         return [torch.from_numpy(change) for change in made.values()]
 
-    def ask(self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    def value_and_paths(
+        self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
         """(DP_Ω [*batch], the gradient of its sum under `weights` by each block); `end` as NumPy functions take it."""
         arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
-        asked, seeds = self.problem, None if weights is None else weights.numpy(force=True)
+        problem, seeds = self.problem, None if weights is None else weights.numpy(force=True)
         given = arrays.get(None, arrays)
-        value, made = run.weighted_gradient(asked.dag, given, asked.omega, self._options(end), seeds)
+        value, made = run.weighted_gradient(problem.dag, given, problem.omega, self._options(end), seeds)
         paths = made.values() if isinstance(made, dict) else [made]
         return torch.from_numpy(np.asarray(value)), [torch.from_numpy(path) for path in paths]
 
@@ -93,32 +95,32 @@ class SharedValue(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, question: Question, end: Any, shown: list[Tensor] | None, *blocks: Tensor) -> Tensor:
-        value, paths = question.ask(end, blocks, None)
+    def forward(ctx: Any, plan: SharedPlan, end: Any, shown: list[Tensor] | None, *blocks: Tensor) -> Tensor:
+        value, paths = plan.value_and_paths(end, blocks, None)
         if shown is not None:
             shown.extend(map(handed_through, paths))
-        ctx.question, ctx.end, ctx.left = question, end, [True]
+        ctx.plan, ctx.end, ctx.left = plan, end, [True]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*blocks, *paths)
         return value
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
-        question: Question = ctx.question
-        blocks, paths = ctx.saved_tensors[: len(question.names)], ctx.saved_tensors[len(question.names) :]
+        plan: SharedPlan = ctx.plan
+        blocks, paths = ctx.saved_tensors[: len(plan.names)], ctx.saved_tensors[len(plan.names) :]
         if g is None:
             return None, None, None, *(None for _ in blocks)
         again = torch.is_grad_enabled()  # the gradient will be differentiated
         if again or not unobserved(g):  # or several gradients are asked for at once
             needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[3:], strict=True) if asked]
             with torch.enable_grad():
-                value = question.value_by_copies(ctx.end, blocks)
+                value = plan.value_by_copies(ctx.end, blocks)
             found = iter(torch.autograd.grad(value, needed, g, create_graph=again))
             return None, None, None, *(next(found) if asked else None for asked in ctx.needs_input_grad[3:])
         upstream = g.numpy(force=True)
         first = upstream.flat[0] if upstream.size else 0.0
         if not ctx.left or not (upstream == first).all():
-            return None, None, None, *question.ask(ctx.end, blocks, g)[1]
+            return None, None, None, *plan.value_and_paths(ctx.end, blocks, g)[1]
         ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
         return None, None, None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
 
@@ -131,25 +133,25 @@ class SharedPath(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, question: Question, end: Any, known: list[Tensor] | None, *blocks: Tensor) -> Any:
-        ctx.question, ctx.end = question, end
+    def forward(ctx: Any, plan: SharedPlan, end: Any, known: list[Tensor] | None, *blocks: Tensor) -> Any:
+        ctx.plan, ctx.end = plan, end
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*blocks)
-        return tuple(question.ask(end, blocks, None)[1] if known is None else known)
+        return tuple(plan.value_and_paths(end, blocks, None)[1] if known is None else known)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
-        question: Question = ctx.question
+        plan: SharedPlan = ctx.plan
         blocks, asked = ctx.saved_tensors, ctx.needs_input_grad[3:]
         if all(g is None for g in upstream):
             return None, None, None, *(None for _ in blocks)
         again = torch.is_grad_enabled()  # the derivative will be differentiated
         if not again and unobserved(*upstream):
             along = [torch.zeros_like(b) if g is None else g for b, g in zip(blocks, upstream, strict=True)]
-            return None, None, None, *question.bend(ctx.end, blocks, along)
+            return None, None, None, *plan.bend(ctx.end, blocks, along)
         needed = [block for block, wanted in zip(blocks, asked, strict=True) if wanted]
         with torch.enable_grad():
-            paths = question.paths_by_copies(ctx.end, blocks)
+            paths = plan.paths_by_copies(ctx.end, blocks)
         pairs = [(path, g) for path, g in zip(paths, upstream, strict=True) if g is not None]
         outputs, seeds = zip(*pairs, strict=True)
         found = iter(torch.autograd.grad(outputs, needed, seeds, create_graph=again))
@@ -169,53 +171,53 @@ def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
 
 def value_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Options) -> Tensor:
     """DP_Ω(θ) without a copy of what the batch shares."""
-    question, ends, blocks = _asked(dag, theta, omega, options)
-    value: Tensor = SharedValue.apply(question, ends, None, *blocks)
-    return value if value.dtype is question.dtype else value.to(question.dtype)
+    plan, ends, blocks = _planned(dag, theta, omega, options)
+    value: Tensor = SharedValue.apply(plan, ends, None, *blocks)
+    return value if value.dtype is plan.dtype else value.to(plan.dtype)
 
 
 def path_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Options) -> dict[str | None, Tensor]:
     """E in the same way."""
-    question, ends, blocks = _asked(dag, theta, omega, options)
-    return _keyed(question, SharedPath.apply(question, ends, None, *blocks))
+    plan, ends, blocks = _planned(dag, theta, omega, options)
+    return _keyed(plan, SharedPath.apply(plan, ends, None, *blocks))
 
 
 def value_and_path_of_shared(
     dag: Any, theta: Mapping[str, Any], omega: Any, options: Options
 ) -> tuple[Tensor, dict[str | None, Tensor]]:
     """Both from one pair of passes."""
-    question, ends, blocks = _asked(dag, theta, omega, options)
+    plan, ends, blocks = _planned(dag, theta, omega, options)
     known: list[Tensor] = []
-    value: Tensor = SharedValue.apply(question, ends, known, *blocks)
-    return value.to(question.dtype), _keyed(question, SharedPath.apply(question, ends, known, *blocks))
+    value: Tensor = SharedValue.apply(plan, ends, known, *blocks)
+    return value.to(plan.dtype), _keyed(plan, SharedPath.apply(plan, ends, known, *blocks))
 
 
-def _keyed(question: Question, paths: tuple[Tensor, ...]) -> dict[str | None, Tensor]:
+def _keyed(plan: SharedPlan, paths: tuple[Tensor, ...]) -> dict[str | None, Tensor]:
     """By the names of potentials, in the types that gradients are handed back in."""
-    typed = [path.to(dtype) for path, dtype in zip(paths, question.dtypes, strict=True)]
-    return dict(zip(question.names, typed, strict=True))
+    typed = [path.to(dtype) for path, dtype in zip(paths, plan.dtypes, strict=True)]
+    return dict(zip(plan.names, typed, strict=True))
 
 
-def _asked(
+def _planned(
     dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, options: Options
-) -> tuple[Question, Any, list[Tensor]]:
-    """(the question, where paths end as NumPy functions take it, the blocks). What hangs on the form of the blocks
+) -> tuple[SharedPlan, Any, list[Tensor]]:
+    """(the plan, where paths end as NumPy functions take it, the blocks). What hangs on the form of the blocks
     alone is kept with the graph, as in `dagdp.engine.call`: to work it out takes a tenth of a small training step.
     """
     form, end = _form_of(theta, omega, options), options.end
-    question: Question | None = None if form is None else found(dag.calls, form)
-    if question is not None:
-        blocks = [theta[name] for name in question.names if name is not None]
+    plan: SharedPlan | None = None if form is None else found(dag.calls, form)
+    if plan is not None:
+        blocks = [theta[name] for name in plan.names if name is not None]
     else:
-        question, blocks = _question_of_shared(dag, theta, omega, options)
+        plan, blocks = _checked_plan(dag, theta, omega, options)
         if form is not None:
-            remember(dag.calls, form, question)
-    for place, shape in question.wide.items():
+            remember(dag.calls, form, plan)
+    for place, shape in plan.wide.items():
         blocks[place] = blocks[place].expand(shape)
     ends = end.numpy(force=True) if isinstance(end, Tensor) else end
     if isinstance(ends, np.ndarray):
         ends = ends.copy()  # asked again on the way back, when the user may have filled theirs anew
-    return question, ends, blocks
+    return plan, ends, blocks
 
 
 def _form_of(theta: Mapping[str, Any], omega: Omega | None, options: Options) -> Any:
@@ -231,12 +233,12 @@ def _form_of(theta: Mapping[str, Any], omega: Omega | None, options: Options) ->
         return None
     shapes = tuple([(name, block.shape) for name, block in theta.items()])
     where = None if end is None else (end.shape, end.dtype)
-    return Question, shapes, dtypes.pop(), omega, options.minimize, where, threads
+    return SharedPlan, shapes, dtypes.pop(), omega, options.minimize, where, threads
 
 
-def _question_of_shared(
+def _checked_plan(
     dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, options: Options
-) -> tuple[Question, list[Tensor]]:
+) -> tuple[SharedPlan, list[Tensor]]:
     """(what `SharedValue` asks, of which blocks), checked."""
     chosen = checked(dag, DEFAULT if omega is None else omega, options.threads)
     _, blocks, batches = collect(dag, theta, "theta", as_tensor)
@@ -253,4 +255,4 @@ def _question_of_shared(
     problem = Problem(dag, chosen, bool(options.minimize), options.threads or 0)
     dtypes = tuple(handed_back(block) for block in blocks)
     dtype = functools.reduce(torch.promote_types, dtypes)
-    return Question(problem, names, side_by_side, wide, real, dtype, dtypes), [block.to(real) for block in blocks]
+    return SharedPlan(problem, names, side_by_side, wide, real, dtype, dtypes), [block.to(real) for block in blocks]

@@ -5,7 +5,6 @@ Tensors may be on any one device. Half types are computed in float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,8 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.infeasible import refuses
 from dagdp.engine.inputs import Options, batch_of, checked, collect, terminal_shape
 from dagdp.errors import InputError, OmegaError
-from dagdp.nn.autograd.functions import Gradient, given_direction, refuse_unreached
 from dagdp.nn.autograd.learnable import Learnable, scaled
+from dagdp.nn.autograd.tensor_call import Gradient, TensorCall, given_direction, refuse_unreached
 from dagdp.nn.autograd.tensors import end_numbers, on_one_device, over_batch, real_tensor, spread, start_numbers
 from dagdp.nn.unrolled import recursion
 from dagdp.omega import Omega
@@ -31,7 +30,7 @@ def value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options
     >>> dagdp.dp_value(dag, torch.tensor([1.0, 2.5, 2.0]), dagdp.HardMax(), backend="torch")
     tensor(3.)
     """
-    call = _Call.of(dag, theta, None, omega, options)
+    call = UnrolledCall.of(dag, theta, None, omega, options)
     found = recursion.value(dag, call.blocks, call.omega, **call.options)
     call.look_at(found)
     return call.value(found)
@@ -46,10 +45,10 @@ def value_and_grad(
     dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`dp_value`, `dp_grad`)."""
-    call = _Call.of(dag, theta, None, omega, options)
+    call = UnrolledCall.of(dag, theta, None, omega, options)
     found, E = recursion.gradient(dag, call.blocks, call.omega, **call.options)
     call.look_at(found)
-    return call.value(found), call.gradient(E)
+    return call.value(found), call.handed_back(E)
 
 
 def jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
@@ -66,7 +65,7 @@ def jvp_and_hvp(
     dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
-    call = _Call.of(dag, theta, given_direction(z), omega, options)
+    call = UnrolledCall.of(dag, theta, given_direction(z), omega, options)
     slope, change = recursion.hessian_product(
         dag, call.blocks, call.z, call.omega, minimize=call.minimize, start=call.start, end=call.end
     )
@@ -74,27 +73,25 @@ def jvp_and_hvp(
         call.look_at(recursion.value(dag, call.blocks, call.omega, **call.options))
     if call.gamma is not None:
         change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
-    return call.scalars(slope), call.gradient(change)
+    return call.scalars(slope), call.handed_back(change)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One checked call: the potentials in one real type, and how to hand results back."""
+@dataclass(frozen=True, kw_only=True)
+class UnrolledCall(TensorCall):
+    """One checked call in torch operations: blocks stay separate, in one real type, divided by a learnt temperature."""
 
-    dag: CompiledDAG
     omega: Omega
-    keyed: bool
     blocks: list[Tensor]
-    dtypes: list[torch.dtype]  # [blocks] what gradients are handed back in
     minimize: bool
     start: Any
     end: Any
-    gamma: Tensor | None  # a learnt temperature: blocks are divided by it
     z: list[Tensor]  # the direction's blocks; none where none was given
     refuse: bool  # an item without a path is an error
 
     @classmethod
-    def of(cls, dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> _Call:
+    def of(
+        cls, dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
+    ) -> UnrolledCall:
         minimize, start, end, on_infeasible, threads = options
         chosen = checked(dag, omega.operator() if isinstance(omega, Learnable) else omega, threads)
         if threads is not None:
@@ -138,27 +135,7 @@ class _Call:
         """As functions of the backend take them."""
         return {"minimize": self.minimize, "start": self.start, "end": self.end}
 
-    @property
-    def real(self) -> torch.dtype:
-        return self.blocks[0].dtype
-
     def look_at(self, values: Tensor) -> None:
         """Raise InputError for items without a path, where that was asked for."""
         if self.refuse:
             refuse_unreached(values.cpu(), self.minimize)
-
-    def value(self, values: Tensor) -> Tensor:
-        """DP [*batch]."""
-        return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
-
-    def scalars(self, values: Tensor) -> Tensor:
-        """[*batch] in the common type of theta."""
-        common = self.dtypes[0]
-        for dtype in self.dtypes[1:]:
-            common = torch.promote_types(common, dtype)
-        return values.to(common)
-
-    def gradient(self, blocks: Sequence[Tensor]) -> Gradient:
-        """Shaped, keyed and typed like theta."""
-        made = [block.to(dtype) for block, dtype in zip(blocks, self.dtypes, strict=True)]
-        return {p.name: b for p, b in zip(self.dag.potentials, made, strict=True)} if self.keyed else made[0]

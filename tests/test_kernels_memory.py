@@ -64,7 +64,7 @@ def test_stored_weights_of_one_sample_have_memory_of_their_own():
 def test_matrices_are_padded_to_multiples_of_four():
     dag = dagdp.compile(linear_chain(6, 5))
     tied = sizes(form(dag, variant=Variant(True, None, True, True)), dag)
-    assert dag.wiring.tied.shapes.tolist() == [5, 5]
+    assert dag.wiring.tied.shapes.tolist() == [[5, 5]]
     assert tied.matrix_a == tied.matrix_flow == 8 * 5 + 8 and tied.matrix_z == 0
     assert tied.matrix_columns == tied.matrix_rows == 2 * memory.STEPS * 8 * 8 and tied.matrix_sums == 3 * 8 * 8
     assert sizes(form(dag), dag).matrix_a == 0

@@ -79,5 +79,5 @@ def test_scattered_parents_are_listed_or_assembled():
     for block in (samples(0, 8), one_sample(0)):
         made, at, v = placed(dag, block, 2)
         _, rows, jump, shift, depth = made
-        assert (jump, shift, depth) == (2, 0, 2) and len(set(at[: rows * jump].tolist())) == rows * jump
+        assert (jump, shift, depth) == (2, 0, 2) and (at[: rows * jump] > 0).all()
         check(dag, made, v, 2, block.lanes_are_samples)

@@ -74,7 +74,7 @@ def test_value_and_weights_are_those_of_the_reference(omega):
         np.testing.assert_allclose(q[:, lane], weights, atol=1e-13)
         np.testing.assert_allclose(stored[:, lane], weights, atol=1e-13)
     finite = np.isfinite(scores).all(0)
-    np.testing.assert_allclose(v_dot[0, finite], (q * scores)[:, finite].sum(0), rtol=1e-12)
+    np.testing.assert_allclose(v_dot[0, finite], (q[:, finite] * scores[:, finite]).sum(0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("omega", OPERATORS, ids=IDS)

@@ -20,7 +20,7 @@ from dagdp.kernels.cpu.cursor import (
     run_at,
 )
 from dagdp.kernels.cpu.graph_view import whole_graph
-from dagdp.kernels.cpu.memory import run_positions, workspace_of
+from dagdp.kernels.cpu.memory import RUN_POSITIONS, address_list, workspace_of
 from dagdp.kernels.cpu.progressions import term
 from dagdp.lanes.views import get
 
@@ -30,7 +30,7 @@ def walk(memory, addresses, table, variant, level, found):
     """found [nodes, 1 + slots] = fan-in and parents of each node of a level; edges of runs that are still to come."""
     graph = whole_graph(table)
     work = workspace_of(memory, table, addresses, graph.incoming, 8, None, variant)
-    incoming, runs, left = graph.incoming, run_positions(work), 0
+    incoming, runs, left = graph.incoming, address_list(work, RUN_POSITIONS), 0
     cursor = enter_level(incoming, work, level, get(incoming.levels, level))
     while cursor.node < cursor.last:
         cursor = fan_in_at(incoming, cursor)

@@ -9,7 +9,7 @@ import dagdp
 from dagdp.graphs import dtw_grid
 from dagdp.kernels.cpu.cursor import enter_level, fan_in_at
 from dagdp.kernels.cpu.graph_view import whole_graph
-from dagdp.kernels.cpu.memory import parent_rows, state_of, workspace_of
+from dagdp.kernels.cpu.memory import PARENT_ROWS, address_list, state_of, workspace_of
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.lanes.views import get
 
@@ -26,7 +26,7 @@ def place(omega, memory, addresses, table, variant, block, level, at, v):
             state.v_lo[node * block.lanes + b] = 0
     cursor = fan_in_at(graph.incoming, enter_level(graph.incoming, work, level, get(graph.incoming.levels, level)))
     placed = next_rows(graph.incoming, block, cursor, 4, work.spare, state, work)
-    rows = parent_rows(work)
+    rows = address_list(work, PARENT_ROWS)
     for k in range(at.shape[0]):
         at[k] = rows[k]
     for r in range(placed.rows):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dagdp.compiled.progressions import LISTED
 from dagdp.jit.decorators import inlined
-from dagdp.kernels.cpu.memory import EDGES, NODE_WEIGHTED_ROWS, most_rows, run_positions
+from dagdp.kernels.cpu.memory import EDGES, NODE_WEIGHTED_ROWS, RUN_POSITIONS, address_list, most_rows
 from dagdp.kernels.cpu.progressions import Progression, advance, progression, term
 from dagdp.kernels.cpu.records import Block, Floats, Indices, Workspace
 from dagdp.lanes.prefetch import FAR, prefetch_row
@@ -40,7 +40,7 @@ class Cursor(NamedTuple):
 @inlined
 def enter_level(incoming: Any, work: Workspace, level: int, node: int) -> Cursor:
     """The cursor at a node of a level, the positions of its runs at their beginning."""
-    runs = run_positions(work)
+    runs = address_list(work, RUN_POSITIONS)
     first, last = get(incoming.levels, level), get(incoming.levels, level + 1)
     slot = get(incoming.slots, level)
     depth = get(incoming.slots, level + 1) - slot

@@ -202,22 +202,6 @@ def array_of(scratch: Floats, table: Indices, position: int) -> Floats:
     return view(scratch, get(table, at), get(table, at + 1))
 
 
-@inlined
-def array_if(wanted: Any, scratch: Floats, table: Indices, position: int) -> Any:
-    """The array at that position of the layout, or None where `wanted` is None."""
-    if wanted is None:
-        return None
-    return array_of(scratch, table, position)
-
-
-@inlined
-def both(a: Any, b: Any) -> Any:
-    """b, or None where a is None."""
-    if a is None:
-        return None
-    return b
-
-
 @inner
 def aligned(scratch: Floats) -> Floats:
     """The block from its first cache line on."""
@@ -234,17 +218,17 @@ def state_of(omega: Any, scratch: Floats, table: Indices, scaled: Any, tangent: 
         array_of(scratch, table, V_HI),
         array_of(scratch, table, V_LO),
         kappa,
-        array_if(tangent, scratch, table, V_DOT),
-        array_if(bend, scratch, table, C),
-        array_if(nodes, scratch, table, NODE_POTENTIALS),
-        array_if(both(nodes, tangent), scratch, table, NODE_DIRECTIONS),
+        None if tangent is None else array_of(scratch, table, V_DOT),
+        None if bend is None else array_of(scratch, table, C),
+        None if nodes is None else array_of(scratch, table, NODE_POTENTIALS),
+        None if nodes is None or tangent is None else array_of(scratch, table, NODE_DIRECTIONS),
     )
 
 
 @inlined
 def adjoint_of(scratch: Floats, table: Indices, tangent: Any) -> Adjoint:
     """ē, and its tangent where one is wanted."""
-    return Adjoint(array_of(scratch, table, BAR), array_if(tangent, scratch, table, BAR_DOT))
+    return Adjoint(array_of(scratch, table, BAR), None if tangent is None else array_of(scratch, table, BAR_DOT))
 
 
 @inlined
@@ -256,7 +240,7 @@ def matrices_of(tied: Any, scratch: Floats, table: Indices, addresses: Indices, 
     waiting[0] = 0
     made = Matrices(
         array_of(scratch, table, MATRIX_A),
-        array_if(tangent, scratch, table, MATRIX_Z),
+        None if tangent is None else array_of(scratch, table, MATRIX_Z),
         array_of(scratch, table, MATRIX_FLOW),
         array_of(scratch, table, MATRIX_PEAK),
         array_of(scratch, table, MATRIX_COLUMNS),
@@ -276,18 +260,17 @@ def workspace_of(
 ) -> Workspace:
     """The workspace of a launch."""
     nodes = get(incoming.place, incoming.place.shape[0] - 1)
-    directions = both(variant.edges, tangent)
     return Workspace(
         addresses,
         nodes * lanes + width(scratch),  # behind a row that is written back with the last node (`store_lanes`)
-        array_if(variant.edges, scratch, table, EDGE_POTENTIALS),
-        array_if(directions, scratch, table, EDGE_DIRECTIONS),
+        None if variant.edges is None else array_of(scratch, table, EDGE_POTENTIALS),
+        None if variant.edges is None or tangent is None else array_of(scratch, table, EDGE_DIRECTIONS),
         array_of(scratch, table, SCORES),
         array_of(scratch, table, ROW_RESULTS),
         array_of(scratch, table, STORED),
         array_of(scratch, table, TILE),
-        array_if(variant.edges, scratch, table, CHUNK_POTENTIALS),
-        array_if(directions, scratch, table, CHUNK_DIRECTIONS),
+        None if variant.edges is None else array_of(scratch, table, CHUNK_POTENTIALS),
+        None if variant.edges is None or tangent is None else array_of(scratch, table, CHUNK_DIRECTIONS),
         array_of(scratch, table, CHUNK_FLOWS),
         matrices_of(variant.tied, scratch, table, addresses, tangent),
     )
@@ -318,25 +301,13 @@ def most_rows(work: Workspace) -> int:
     return (work.addresses.shape[0] - TIED_NUMBERS) // 4
 
 
-@inlined
-def parent_rows(work: Workspace) -> Indices:
-    """Where the rows of the parents' v lie."""
-    return view(work.addresses, 0, most_rows(work))
+# The lists of `Workspace.addresses`: where the rows of the parents' v lie, those of the edges' own potentials, and those
+# of x = θ + v where edges have potentials; and for each slot of a level the run that the next row belongs to.
+PARENT_ROWS, POTENTIAL_ROWS, SCORE_ROWS, RUN_POSITIONS = range(4)
 
 
 @inlined
-def potential_rows(work: Workspace) -> Indices:
-    """Where the rows of the edges' own potentials lie."""
-    return view(work.addresses, most_rows(work), most_rows(work))
-
-
-@inlined
-def score_rows(work: Workspace) -> Indices:
-    """Where the rows of x = θ + v lie, where edges have potentials of their own."""
-    return view(work.addresses, 2 * most_rows(work), most_rows(work))
-
-
-@inlined
-def run_positions(work: Workspace) -> Indices:
-    """For each slot of a level the run that the next row belongs to."""
-    return view(work.addresses, 3 * most_rows(work), most_rows(work))
+def address_list(work: Workspace, which: int) -> Indices:
+    """One of the lists of addresses."""
+    size = most_rows(work)
+    return view(work.addresses, which * size, size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.jit.decorators import inlined
-from dagdp.kernels.cpu.memory import RESULTS, parent_rows, potential_rows, score_rows
+from dagdp.kernels.cpu.memory import PARENT_ROWS, POTENTIAL_ROWS, RESULTS, SCORE_ROWS, address_list
 from dagdp.kernels.cpu.records import Floats, Indices, Placement, Row, State, Target, Workspace
 from dagdp.kernels.cpu.row_max import Operand, finish_solution, improve, maximum, solve, tangents
 from dagdp.kernels.cpu.rows import store_lanes
@@ -20,7 +20,10 @@ def form_scores(depth: int, state: State, work: Workspace, r: int, xs: Indices) 
     """x = θ + v of the parents for row r, behind the state: xs[d] = where the row of d-th edges lies."""
     v_hi, v_lo, w = state.v_hi, state.v_lo, work.edge_potentials
     row = width(v_hi)
-    at, w_at = view(parent_rows(work), r * depth, depth), view(potential_rows(work), r * depth, depth)
+    at, w_at = (
+        view(address_list(work, PARENT_ROWS), r * depth, depth),
+        view(address_list(work, POTENTIAL_ROWS), r * depth, depth),
+    )
     first = work.spare + r * depth * row
     for d in range(depth):
         place = first + d * row
@@ -33,7 +36,7 @@ def form_scores(depth: int, state: State, work: Workspace, r: int, xs: Indices) 
 @inlined
 def scores_of_row(depth: int, placed: Placement, work: Workspace, r: int) -> Indices:
     """Where the scores of row r lie; where edges have no potentials they are the parents' v."""
-    rows = parent_rows(work) if work.edge_potentials is None else score_rows(work)
+    rows = address_list(work, PARENT_ROWS) if work.edge_potentials is None else address_list(work, SCORE_ROWS)
     return view(rows, r * placed.jump, depth)
 
 
@@ -100,13 +103,13 @@ def directions_of_row(depth: int, work: Workspace, r: int) -> Any:
     """The directions of row r's edges, or None where edges have none of their own."""
     if work.edge_directions is None:
         return None
-    return Operand(work.edge_directions, view(potential_rows(work), r * depth, depth))
+    return Operand(work.edge_directions, view(address_list(work, POTENTIAL_ROWS), r * depth, depth))
 
 
 @inlined
 def parents_tangent(depth: int, placed: Placement, v_dot: Floats, work: Workspace, r: int) -> Operand:
     """v̇ of the parents of row r."""
-    return Operand(offset_view(v_dot, r * placed.shift), view(parent_rows(work), r * placed.jump, depth))
+    return Operand(offset_view(v_dot, r * placed.shift), view(address_list(work, PARENT_ROWS), r * placed.jump, depth))
 
 
 @inlined

@@ -22,7 +22,7 @@ from dagdp.kernels.cpu.cursor import (
     reads_listed,
     run_at,
 )
-from dagdp.kernels.cpu.memory import most_rows, parent_rows, potential_rows, run_positions
+from dagdp.kernels.cpu.memory import PARENT_ROWS, POTENTIAL_ROWS, RUN_POSITIONS, address_list, most_rows
 from dagdp.kernels.cpu.packing.edge_potentials import read_listed
 from dagdp.kernels.cpu.progressions import term
 from dagdp.kernels.cpu.records import Arrays, Block, Indices, Placement, State, Workspace
@@ -60,8 +60,13 @@ def gather_parents(incoming: Any, runs: Indices, k: int, d: int, e: int, count: 
 
 @inlined
 def address_samples(incoming: Any, cursor: Cursor, rows: int, state: State, work: Workspace) -> None:
-    """parent_rows[r * depth + d] = where the samples of the parent over node r's d-th edge lie, for `rows` nodes."""
-    at, runs, depth, row = parent_rows(work), run_positions(work), cursor.depth, width(state.v_hi)
+    """PARENT_ROWS[r * depth + d] = where the samples of the parent over node r's d-th edge lie, for `rows` nodes."""
+    at, runs, depth, row = (
+        address_list(work, PARENT_ROWS),
+        address_list(work, RUN_POSITIONS),
+        cursor.depth,
+        width(state.v_hi),
+    )
     for d in range(depth):
         e, r = edge_of_slot(incoming, cursor, d), 0
         while r < rows:
@@ -83,7 +88,7 @@ def address_nodes(
     incoming: Any, cursor: Cursor, n: int, spare: int, state: State, work: Workspace, at: Indices
 ) -> None:
     """at[d] = where the row of the parents over the d-th edges of n neighbouring nodes of one sample lies."""
-    runs, row = run_positions(work), width(state.v_hi)
+    runs, row = address_list(work, RUN_POSITIONS), width(state.v_hi)
     for d in range(cursor.depth):
         e = edge_of_slot(incoming, cursor, d)
         k = run_at(incoming, runs, d, e)
@@ -129,9 +134,9 @@ def read_potentials(
 def address_rows(
     incoming: Any, block: Block, cursor: Cursor, rows: int, arrays: Arrays, state: State, work: Workspace
 ) -> None:
-    """Fill parent_rows and potential_rows for some rows of nodes."""
+    """Fill PARENT_ROWS and POTENTIAL_ROWS for some rows of nodes."""
     row, depth = width(state.v_hi), cursor.depth
-    at, w_at = parent_rows(work), potential_rows(work)
+    at, w_at = address_list(work, PARENT_ROWS), address_list(work, POTENTIAL_ROWS)
     if block.lanes_are_samples is not None:
         address_samples(incoming, cursor, rows, state, work)
         for r in range(rows):
@@ -158,7 +163,12 @@ def next_rows(
 
     Rows whose parents' rows rise with them need no list of addresses. Of one sample the last of these may be short.
     """
-    row, at, runs, depth = width(state.v_hi), parent_rows(work), run_positions(work), cursor.depth
+    row, at, runs, depth = (
+        width(state.v_hi),
+        address_list(work, PARENT_ROWS),
+        address_list(work, RUN_POSITIONS),
+        cursor.depth,
+    )
     step = 1 if block.lanes_are_samples is not None else row
     alike = min(cursor.last - cursor.node, nodes_in_slot(incoming, cursor, depth - 1))
     contiguous = alike

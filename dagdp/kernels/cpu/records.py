@@ -117,7 +117,7 @@ class Matrices(NamedTuple):
 class Workspace(NamedTuple):
     """The memory in which rows are worked on. Arrays are views of one block (memory.py)."""
 
-    addresses: Indices  # four lists of rows' places, see `parent_rows` and its neighbours in memory.py
+    addresses: Indices  # four lists of rows' places, see `address_list`
     spare: int  # the first element behind the state where a row may be assembled
     edge_potentials: Any  # θ of edges, edge by edge or row by row; None without potentials on edges
     edge_directions: Any  # z of edges; None without a direction
@@ -132,7 +132,7 @@ class Workspace(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where the operands of the next rows lie: of row r and edge d at parent_rows[r * jump + d] + r * shift."""
+    """Where the operands of the next rows lie: of row r and edge d at PARENT_ROWS[r * jump + d] + r * shift."""
 
     nodes: int  # nodes that the rows cover
     rows: int

@@ -23,7 +23,7 @@ from dagdp.kernels.cpu.cursor import (
     rows_of_moves,
     with_depth,
 )
-from dagdp.kernels.cpu.memory import RESULTS, parent_rows
+from dagdp.kernels.cpu.memory import PARENT_ROWS, RESULTS, address_list
 from dagdp.kernels.cpu.node_rows import solve_rows
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.packing.node_potentials import write_hoisted
@@ -115,7 +115,7 @@ def push_values(omega: Any, cursor: Cursor, placed: Placement, state: State, adj
     down = elements_below(cursor, row)
     for r in range(placed.rows):
         child, skip = (cursor.node + r) * row, r * placed.shift
-        at = view(parent_rows(work), r * placed.jump, depth)
+        at = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         prefetch_below(state, child - down)
         total, y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(work.scores, r * depth * row)
         if bar_dot is not None:
@@ -133,7 +133,7 @@ def push_scaled(
     down = elements_below(cursor, row)
     for r in range(placed.rows):
         child, skip = (cursor.node + r) * row, r * placed.shift
-        at = view(parent_rows(work), r * placed.jump, depth)
+        at = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         prefetch_below(state, child - down)
         k = offset_view(state.v_hi, skip)
         total = sum_of_scaled(k, offset_view(state.v_lo, skip), at, depth, highest(k, at, depth), y)

@@ -23,7 +23,7 @@ from dagdp.kernels.cpu.cursor import (
     run_parents,
     with_depth,
 )
-from dagdp.kernels.cpu.memory import RESULTS, most_rows, parent_rows
+from dagdp.kernels.cpu.memory import PARENT_ROWS, RESULTS, address_list, most_rows
 from dagdp.kernels.cpu.node_rows import solve_rows
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.progressions import Progression, advance, term
@@ -56,7 +56,7 @@ def store_scaled_normalisers(
     row, dtype = width(k), k.dtype.type
     for r in range(placed.rows):
         at, skip = cursor.node + r * row, r * placed.shift
-        parents = view(parent_rows(work), r * placed.jump, depth)
+        parents = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         top = highest(offset_view(k, skip), parents, depth)
         mass = sum_of_scaled(offset_view(k, skip), offset_view(m, skip), parents, depth, top, y)
         share = select(mass > dtype(0), dtype(1) / mass, dtype(0))
@@ -74,7 +74,7 @@ def store_normalisers(omega: Any, cursor: Cursor, placed: Placement, state: Stat
     solve_rows(omega, depth, placed, state, work)
     for r in range(placed.rows):
         at, skip = cursor.node + r * row, r * placed.shift
-        parents = view(parent_rows(work), r * placed.jump, depth)
+        parents = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
         mass = load(results, (RESULTS * r + 2) * row)
         some = mass > dtype(0)

@@ -24,7 +24,7 @@ import numpy as np
 
 from dagdp.jit.decorators import inlined
 from dagdp.kernels.cpu.cursor import MOVES, Cursor, at_node, fan_in_at, rows_of_moves
-from dagdp.kernels.cpu.memory import NODE_WEIGHTED_ROWS, RESULTS, parent_rows
+from dagdp.kernels.cpu.memory import NODE_WEIGHTED_ROWS, PARENT_ROWS, RESULTS, address_list
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.records import Block, Floats, Indices, Placement, Row, State, Target, Workspace
 from dagdp.kernels.cpu.row_max import Operand, tangents
@@ -152,7 +152,7 @@ def scaled_rows(
     for r in range(placed.rows):
         skip, done = r * placed.shift, r * row
         own = Target(target.at + done, target.own_at + done, min(row, target.count - done))
-        at = view(parent_rows(work), r * placed.jump, depth)
+        at = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         top = highest(offset_view(k, skip), at, depth)
         total = sum_of_scaled(offset_view(k, skip), offset_view(m, skip), at, depth, top, y)
         turn, reached = store_scaled(omega, own, state, top, total, ask)

@@ -35,7 +35,7 @@ from dagdp.kernels.cpu.cursor import (
 )
 from dagdp.kernels.cpu.edge_ends import EdgeEnds, argument_of
 from dagdp.kernels.cpu.graph_view import potential_array
-from dagdp.kernels.cpu.memory import RESULTS, run_positions
+from dagdp.kernels.cpu.memory import RESULTS, RUN_POSITIONS, address_list
 from dagdp.kernels.cpu.packing.edge_order import in_edge_order
 from dagdp.kernels.cpu.packing.edge_potentials import read_edges, write_edges
 from dagdp.kernels.cpu.packing.entries import first_entry
@@ -97,7 +97,7 @@ def gather_of_parents(array: Floats, incoming: Any, work: Workspace, d: int, e: 
 
     The last row of the edge potentials serves as scratch memory.
     """
-    runs, w = run_positions(work), work.edge_potentials
+    runs, w = address_list(work, RUN_POSITIONS), work.edge_potentials
     k = run_at(incoming, runs, d, e)
     parents, here = parents_of(incoming, k, e), left_of_run(incoming, k, e)
     if parents.step == LISTED and here >= count:
@@ -117,7 +117,7 @@ def scatter_add_to_parents(bar: Floats, incoming: Any, work: Workspace, d: int, 
 
     The last row of the edge potentials serves as scratch memory.
     """
-    runs, w = run_positions(work), work.edge_potentials
+    runs, w = address_list(work, RUN_POSITIONS), work.edge_potentials
     k = run_at(incoming, runs, d, e)
     parents, here = parents_of(incoming, k, e), left_of_run(incoming, k, e)
     if parents.step == LISTED and here >= count:
@@ -142,7 +142,7 @@ def push_stored_node(
     With a direction ė = q̇ ē + q ē̇ besides, which is added to the parents' ē̇ and left in w.
     """
     w, w_dot, bar, bar_dot = work.edge_potentials, work.edge_directions, adjoint.bar, adjoint.bar_dot
-    runs, row = run_positions(work), width(w)
+    runs, row = address_list(work, RUN_POSITIONS), width(w)
     child = cursor.node * row
     above = load(bar, child)
     for d in range(cursor.depth):
@@ -264,7 +264,7 @@ def push_without_entries(
     omega: Any, incoming: Any, level: int, node: int, block: Block, state: State, adjoint: Adjoint, work: Workspace
 ) -> None:
     """Push over the edges into a node none of whose edges reads an entry. For one sample the first lane counts."""
-    v_hi, bar, bar_dot, runs = state.v_hi, adjoint.bar, adjoint.bar_dot, run_positions(work)
+    v_hi, bar, bar_dot, runs = state.v_hi, adjoint.bar, adjoint.bar_dot, address_list(work, RUN_POSITIONS)
     dtype, row = v_hi.dtype.type, width(v_hi)
     lanes, count = block.lanes, (row if block.lanes_are_samples is not None else 1)
     child, i = node * lanes, node - get(incoming.levels, level)

@@ -301,8 +301,8 @@ def most_rows(work: Workspace) -> int:
     return (work.addresses.shape[0] - TIED_NUMBERS) // 4
 
 
-# The lists of `Workspace.addresses`: where the rows of the parents' v lie, those of the edges' own potentials, and those
-# of x = θ + v where edges have potentials; and for each slot of a level the run that the next row belongs to.
+# The lists of `Workspace.addresses`: where the rows of the parents' v lie, of the edges' own potentials, and those of
+# x = θ + v where edges have potentials; and for each slot of a level the run that the next row belongs to.
 PARENT_ROWS, POTENTIAL_ROWS, SCORE_ROWS, RUN_POSITIONS = range(4)
 
 

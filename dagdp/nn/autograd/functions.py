@@ -1,8 +1,10 @@
-"""The six functions for torch tensors: check, join the potentials, run, split.
+"""The front end for torch tensors and the compiled kernels: check, join the potentials, run, split.
 
-Potentials of one item stand side by side in one tensor [*batch, n] for the run, blocks that the batch shares
-repeated: an item needs its own E, since each has its own upstream gradient. (Not in first-order training: see
-shared_blocks.py.) Broadcasting, casting and joining are torch's, so autograd sums and casts their gradients.
+The potentials of an item are joined into one tensor [*batch, n], and blocks that the batch shares are repeated: every
+item needs an E of its own, since each has its own upstream gradient. Torch does the broadcasting, casting and joining,
+so autograd sums and casts the gradients. Three cases need no joined tensor: numbers without derivatives
+(by_numpy.py), reverse mode through blocks that the batch shares (shared_blocks.py), and a batch of graphs, whose
+weights come joined (batches.py).
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ Graphs = CompiledDAG | CompiledBatch
 def value(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """DP_Ω(θ): tensor [*batch], twice differentiable. See `dagdp.dp_value`.
 
-    Where nothing requires a gradient only the forward pass runs, in memory of the order of the graph's nodes.
+    Where no tensor requires a gradient, only the forward pass runs, in memory of the order of the graph's nodes.
 
     >>> import dagdp, torch
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -97,7 +99,7 @@ def grad(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Opti
 def value_and_grad(
     dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
-    """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
+    """(`value`, `grad`) from one forward and one backward pass; derivatives as of each function."""
     if only_numbers(dag, omega, theta, options.start, options.end):
         return by_numpy(run.value_and_grad, dag, (theta,), omega, options)
     if _shares(dag, theta, omega, options):
@@ -125,7 +127,7 @@ def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, option
 
 
 def hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
-    """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
+    """∇²DP_Ω(θ) Z, differentiable in z only: by theta it would be a third derivative. See `dagdp.dp_hvp`."""
     if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)[1]
     call = _prepare(dag, theta, given_direction(z), omega, options)
@@ -137,7 +139,7 @@ def hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, option
 def jvp_and_hvp(
     dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
-    """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
+    """(`jvp`, `hvp`); from one forward and one backward pass where no tensor requires a gradient."""
     if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, given_direction(z), omega, options)
@@ -222,7 +224,7 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
 
 
 def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[str, Tensor]]:
-    """Blocks with what a message calls them."""
+    """(name in a message, block) for all blocks of theta and z."""
     return [
         (f"{what}[{p.name!r}]" if keyed else what, block)
         for what, keyed, blocks in given
@@ -231,7 +233,7 @@ def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[st
 
 
 def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
-    """The call at a temperature, and an alpha, that are tensors."""
+    """The call where the temperature, or alpha, is a tensor."""
     gamma = omega.on_device_of(call.theta).temperature().to(call.theta.dtype)
     call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
     if omega.learnt_alpha is None:
@@ -246,14 +248,14 @@ def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
 
 
 def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
-    """Whether the batch shares some of the potentials, and reverse mode alone may want a derivative of them."""
+    """True where the batch shares some of the potentials, and only reverse mode can take a derivative by them."""
     if options.start is not None or not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
         return False
     return reverse_alone() and seen_by_nobody(dag, theta, options.end) and some_shared(dag, theta)
 
 
 def _value(call: JoinedCall) -> Tensor:
-    """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
+    """DP_Ω(θ/γ) [*batch]; by the forward pass alone where no derivative can be taken."""
     if call.alpha is not None:
         return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
     if derivatives.differentiable(call.theta):

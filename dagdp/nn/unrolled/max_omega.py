@@ -38,7 +38,8 @@ def max_omega(x: Tensor, omega: Omega) -> Tensor:
     m = torch.where(reached, x.detach().amax(-1, keepdim=True), 0.0)
     y = (torch.where(edges, x, m) - m) / omega.gamma
     if omega.solver == "first":
-        value = torch.where(edges, y, -torch.inf).max(-1, keepdim=True).values * omega.gamma  # ties: the first
+        first = torch.where(edges, y, -torch.inf).max(-1, keepdim=True)  # ties: the first entry gets the gradient
+        value = first.values * omega.gamma
     elif omega.solver == "exponential":
         kept = torch.where(edges | ~reached, y, -torch.inf)
         value = omega.gamma * (kept.logsumexp(-1, keepdim=True) + (1.0 - omega.corner))

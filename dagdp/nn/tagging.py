@@ -130,7 +130,7 @@ def _parts(tags: Sequence[str], place: int, scheme: str) -> tuple[str, str]:
 
 
 def _may_follow(to: tuple[str, str], source: tuple[str, str], scheme: str) -> bool:
-    """Whether the tag `to` may follow the tag `source`. ("O", "") also stands before and after the sequence."""
+    """Whether the tag `to` may follow the tag `source`. ("O", "") is also the tag before and after a sequence."""
     _, inside, unfinished = SCHEMES[scheme]
     if to[0] in tuple(inside):
         return source[0] in ("B", "I") and source[1] == to[1]

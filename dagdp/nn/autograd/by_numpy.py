@@ -18,7 +18,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.inputs import Options, checked, collect
 from dagdp.nn.autograd import derivatives, operators
-from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, start_numbers
+from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, result_dtype, start_numbers
 from dagdp.omega import Omega
 
 
@@ -28,7 +28,7 @@ def tensors_of(*given: Any) -> list[Tensor]:
     return [block for block in each if isinstance(block, Tensor)]
 
 
-def seen_by_nobody(dag: Any, *given: Any) -> bool:
+def all_plain(dag: Any, *given: Any) -> bool:
     """True where all tensors are plain, one graph is given and no tracer is active (see `operators.unobserved`).
 
     Blocks may then stay separate, and shared blocks single, if no derivative but that of reverse mode can be taken.
@@ -38,20 +38,20 @@ def seen_by_nobody(dag: Any, *given: Any) -> bool:
     return operators.unobserved(*tensors_of(*given))
 
 
-def reverse_alone() -> bool:
+def only_reverse_mode() -> bool:
     """True where only reverse mode can take a derivative: no forward mode and no transform of torch.func is active."""
     return forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
 
 
-def only_numbers(dag: Any, omega: Any, *given: Any) -> bool:
+def without_derivatives(dag: Any, omega: Any, *given: Any) -> bool:
     """True where the operator is a constant, and no derivative by the tensors can be taken, nor a tracer sees them."""
-    if not (omega is None or isinstance(omega, Omega)) or not seen_by_nobody(dag, *given):
+    if not (omega is None or isinstance(omega, Omega)) or not all_plain(dag, *given):
         return False
     return not derivatives.differentiable(*tensors_of(*given))
 
 
 def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], omega: Any, options: Options) -> Any:
-    """The results of `function`, of `dagdp.engine.run`, as tensors in the dtypes of `handed_back`.
+    """The results of `function`, of `dagdp.engine.run`, as tensors in the dtypes of `result_dtype`.
 
     given : theta, or theta and z.
     """
@@ -79,7 +79,7 @@ def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], ome
         omega,
         options._replace(start=_numpy_nodes(dag, start, start_numbers), end=numpy_end(dag, end)),
     )
-    dtypes = [handed_back(block) for block in blocks]
+    dtypes = [result_dtype(block) for block in blocks]
     return _as_tensors(made, dict(zip(names, dtypes, strict=True)))
 
 

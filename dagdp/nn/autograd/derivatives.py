@@ -106,7 +106,7 @@ def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
     return jvp
 
 
-def given_away(path: Tensor, factor: Tensor | float | None) -> Tensor:
+def scaled_in_place(path: Tensor, factor: Tensor | float | None) -> Tensor:
     """The path times the upstream gradient (None: 1), computed in the path's memory. The caller must not read it again.
 
     A product in new memory would take a third of a large backward pass. `data` has a separate version counter: torch
@@ -149,7 +149,7 @@ class Value(torch.autograd.Function):
         elif ctx.private and not torch.is_grad_enabled() and operators.unobserved(g, known):
             ctx.left.clear()
             ones = (g.numpy(force=True) == 1.0).all()
-            return given_away(known, None if ones else ctx.problem.spread(g)), *ctx.nothing
+            return scaled_in_place(known, None if ones else ctx.problem.spread(g)), *ctx.nothing
         return _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing
 
     @staticmethod
@@ -169,7 +169,7 @@ class Path(torch.autograd.Function):
         if known is None:  # E is private: no copy
             return Value.forward(theta, end, problem)[1]
         if operators.unobserved(theta, known):
-            return operators.handed_through(known)
+            return operators.copied(known)
         return operators.path_op(theta, known, end, *problem.arguments)
 
     @staticmethod

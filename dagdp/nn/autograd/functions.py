@@ -33,7 +33,7 @@ from dagdp.engine.inputs import (
 )
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
-from dagdp.nn.autograd.by_numpy import by_numpy, only_numbers, reverse_alone, seen_by_nobody
+from dagdp.nn.autograd.by_numpy import all_plain, by_numpy, only_reverse_mode, without_derivatives
 from dagdp.nn.autograd.learnable import Learnable, scaled
 from dagdp.nn.autograd.operators import Problem
 from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_and_path_of_shared, value_of_shared
@@ -42,10 +42,10 @@ from dagdp.nn.autograd.tensors import (
     as_tensor,
     end_numbers,
     floating,
-    handed_back,
     joined,
     on_one_device,
     over_batch,
+    result_dtype,
     start_numbers,
     terminals,
 )
@@ -66,7 +66,7 @@ def value(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Opt
     >>> theta.grad
     tensor([1., 0., 1.])
     """
-    if only_numbers(dag, omega, theta, options.start, options.end):
+    if without_derivatives(dag, omega, theta, options.start, options.end):
         return by_numpy(run.value, dag, (theta,), omega, options)
     if refuses(options.on_infeasible):
         found = value(dag, theta, omega, options._replace(on_infeasible="value"))
@@ -88,7 +88,7 @@ def grad(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Opti
     >>> theta.grad
     tensor([-0.5000,  0.5000, -0.5000])
     """
-    if refuses(options.on_infeasible) or only_numbers(dag, omega, theta, options.start, options.end):
+    if refuses(options.on_infeasible) or without_derivatives(dag, omega, theta, options.start, options.end):
         return value_and_grad(dag, theta, omega, options)[1]
     if _shares(dag, theta, omega, options):
         return path_of_shared(dag, theta, omega, options)
@@ -100,7 +100,7 @@ def value_and_grad(
     dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`value`, `grad`) from one forward and one backward pass; derivatives as of each function."""
-    if only_numbers(dag, omega, theta, options.start, options.end):
+    if without_derivatives(dag, omega, theta, options.start, options.end):
         return by_numpy(run.value_and_grad, dag, (theta,), omega, options)
     if _shares(dag, theta, omega, options):
         found, path = value_and_path_of_shared(dag, theta, omega, options)
@@ -118,7 +118,7 @@ def value_and_grad(
 
 def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
-    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+    if without_derivatives(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, given_direction(z), omega, options)
     if refuses(options.on_infeasible):
@@ -128,7 +128,7 @@ def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, option
 
 def hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
     """∇²DP_Ω(θ) Z, differentiable in z only: by theta it would be a third derivative. See `dagdp.dp_hvp`."""
-    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+    if without_derivatives(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)[1]
     call = _prepare(dag, theta, given_direction(z), omega, options)
     if refuses(options.on_infeasible):
@@ -140,7 +140,7 @@ def jvp_and_hvp(
     dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
     """(`jvp`, `hvp`); from one forward and one backward pass where no tensor requires a gradient."""
-    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+    if without_derivatives(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, given_direction(z), omega, options)
     if refuses(options.on_infeasible):
@@ -186,17 +186,17 @@ class JoinedCall(TensorCall):
             made.append(block.reshape(*own, *potential.shape))
         if self.packed is not None:
             return self.packed.unpack([block.to(dtype) for block, dtype in zip(made, self.dtypes, strict=True)])
-        return self.handed_back(made)
+        return self.in_form_of_theta(made)
 
 
 def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> JoinedCall:
     minimize, start, end, _, threads = options
-    operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
+    operator, packed_graphs = omega.operator() if isinstance(omega, Learnable) else omega, None
     if isinstance(dag, CompiledBatch):
         chosen = checked_options(operator, threads)
         refuse_start(start)
-        side_by_side = packed(dag, theta, z, end, as_tensor, handed_back)
-        dag, theta, z, end = side_by_side.batch, side_by_side.theta, side_by_side.z, None
+        packed_graphs = packed(dag, theta, z, end, as_tensor, result_dtype)
+        dag, theta, z, end = packed_graphs.batch, packed_graphs.theta, packed_graphs.z, None
     else:
         chosen = checked(dag, operator, threads)
     keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
@@ -204,9 +204,9 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
     on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
     begins, numbers = start_numbers(dag, start), end_numbers(dag, end)
     batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
-    parameters = keyed if side_by_side is None else side_by_side.parameters
+    parameters = keyed if packed_graphs is None else packed_graphs.parameters
     blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
-    dtypes = [handed_back(block) for block in blocks]
+    dtypes = [result_dtype(block) for block in blocks]
     real = torch.float64 if any(floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
     call = JoinedCall(
         problem=Problem(dag, chosen, bool(minimize), threads or 0),
@@ -218,7 +218,7 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
         theta=joined(dag, blocks, batch, real),
         z=None if z is None else joined(dag, z_blocks, batch, real),
         end=terminals(begins, numbers, batch),
-        packed=side_by_side,
+        packed=packed_graphs,
     )
     return _at(call, omega) if isinstance(omega, Learnable) else call
 
@@ -251,7 +251,7 @@ def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
     """True where the batch shares some of the potentials, and only reverse mode can take a derivative by them."""
     if options.start is not None or not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
         return False
-    return reverse_alone() and seen_by_nobody(dag, theta, options.end) and some_shared(dag, theta)
+    return only_reverse_mode() and all_plain(dag, theta, options.end) and some_shared(dag, theta)
 
 
 def _value(call: JoinedCall) -> Tensor:

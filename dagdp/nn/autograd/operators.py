@@ -192,7 +192,7 @@ def _keys(tensor: Tensor) -> int:
 PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
 
 
-def handed_through(path: Tensor) -> Tensor:
+def copied(path: Tensor) -> Tensor:
     """A copy, since an operator must not return its input."""
     return path.clone(memory_format=torch.contiguous_format)
 
@@ -229,7 +229,7 @@ def path_op(
     threads: int,
 ) -> Tensor:
     """E as a function of θ. `path` is E; only the derivative needs a kernel."""
-    return handed_through(path)
+    return copied(path)
 
 
 @torch.library.custom_op("dagdp::slope", mutates_args=(), device_types="cpu")

@@ -22,16 +22,16 @@ from dagdp.engine.forms import found, remember
 from dagdp.engine.graph_call import DEFAULT
 from dagdp.engine.inputs import Options, Shape, batch_of, checked, collect, end_shape
 from dagdp.nn.autograd import derivatives
-from dagdp.nn.autograd.derivatives import given_away
-from dagdp.nn.autograd.operators import PLAIN, Problem, handed_through, unobserved
+from dagdp.nn.autograd.derivatives import scaled_in_place
+from dagdp.nn.autograd.operators import PLAIN, Problem, copied, unobserved
 from dagdp.nn.autograd.tensors import (
     NUMPYS,
     as_tensor,
     end_numbers,
     floating,
-    handed_back,
     joined,
     over_batch,
+    result_dtype,
     spread,
 )
 from dagdp.omega import Omega
@@ -103,7 +103,7 @@ class SharedValue(torch.autograd.Function):
     def forward(ctx: Any, plan: SharedPlan, end: Any, shown: list[Tensor] | None, *blocks: Tensor) -> Tensor:
         value, paths = plan.value_and_paths(end, blocks, None)
         if shown is not None:
-            shown.extend(map(handed_through, paths))
+            shown.extend(map(copied, paths))
         ctx.plan, ctx.end, ctx.left = plan, end, [True]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*blocks, *paths)
@@ -127,7 +127,7 @@ class SharedValue(torch.autograd.Function):
         if not ctx.left or not (upstream == first).all():
             return None, None, None, *plan.value_and_paths(ctx.end, blocks, g)[1]
         ctx.left.clear()  # these paths are private; a second backward pass computes them again
-        return None, None, None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
+        return None, None, None, *(scaled_in_place(path, None if first == 1.0 else float(first)) for path in paths)
 
 
 class SharedPath(torch.autograd.Function):
@@ -253,11 +253,11 @@ def _checked_plan(
     real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
 
-    def side_by_side(own_end: Any, *given: Tensor) -> tuple[Tensor, Tensor | None]:
+    def join(own_end: Any, *given: Tensor) -> tuple[Tensor, Tensor | None]:
         numbers = end_numbers(dag, own_end)
         return joined(dag, list(given), batch, real), None if numbers is None else spread(numbers, batch)
 
     problem = Problem(dag, chosen, bool(options.minimize), options.threads or 0)
-    dtypes = tuple(handed_back(block) for block in blocks)
+    dtypes = tuple(result_dtype(block) for block in blocks)
     dtype = functools.reduce(torch.promote_types, dtypes)
-    return SharedPlan(problem, names, side_by_side, wide, real, dtype, dtypes), [block.to(real) for block in blocks]
+    return SharedPlan(problem, names, join, wide, real, dtype, dtypes), [block.to(real) for block in blocks]

@@ -139,7 +139,7 @@ def _node_numbers(dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
 def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tensor | None:
     """Where paths begin and end, as one tensor: ends [*batch], or (start, end) [*batch, 2]; None for neither.
 
-    An end of -2 beside a start stands for the graph's ends.
+    An end of -2 means the graph's ends.
     """
     if starts is None:
         return None if ends is None else spread(ends, batch)
@@ -169,7 +169,7 @@ def floating(tensor: Tensor) -> torch.dtype:
     return tensor.dtype if tensor.is_floating_point() else torch.float64
 
 
-def handed_back(tensor: Tensor) -> torch.dtype:
+def result_dtype(tensor: Tensor) -> torch.dtype:
     """The dtype of results: the tensor's; float32 for half types under autocast, like torch's losses."""
     dtype = floating(tensor)
     if dtype.itemsize < 4 and torch.is_autocast_enabled(tensor.device.type):

@@ -32,7 +32,7 @@ def value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options
     """
     call = UnrolledCall.of(dag, theta, None, omega, options)
     found = recursion.value(dag, call.blocks, call.omega, **call.options)
-    call.look_at(found)
+    call.check_reached(found)
     return call.value(found)
 
 
@@ -47,8 +47,8 @@ def value_and_grad(
     """(`value`, `grad`), differentiable like each of them."""
     call = UnrolledCall.of(dag, theta, None, omega, options)
     found, E = recursion.gradient(dag, call.blocks, call.omega, **call.options)
-    call.look_at(found)
-    return call.value(found), call.handed_back(E)
+    call.check_reached(found)
+    return call.value(found), call.in_form_of_theta(E)
 
 
 def jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
@@ -70,10 +70,10 @@ def jvp_and_hvp(
         dag, call.blocks, call.z, call.omega, minimize=call.minimize, start=call.start, end=call.end
     )
     if call.refuse:
-        call.look_at(recursion.value(dag, call.blocks, call.omega, **call.options))
+        call.check_reached(recursion.value(dag, call.blocks, call.omega, **call.options))
     if call.gamma is not None:
         change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
-    return call.scalars(slope), call.handed_back(change)
+    return call.scalars(slope), call.in_form_of_theta(change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ class UnrolledCall(TensorCall):
         """Options of the functions of `dagdp.nn.unrolled.recursion`."""
         return {"minimize": self.minimize, "start": self.start, "end": self.end}
 
-    def look_at(self, values: Tensor) -> None:
+    def check_reached(self, values: Tensor) -> None:
         """Raise InputError for items without a path, if on_infeasible is "raise"."""
         if self.refuse:
             refuse_unreached(values.cpu(), self.minimize)

@@ -41,8 +41,8 @@ def max_omega(x: Tensor, omega: Omega) -> Tensor:
         first = torch.where(edges, y, -torch.inf).max(-1, keepdim=True)  # ties: the first entry gets the gradient
         value = first.values * omega.gamma
     elif omega.solver == "exponential":
-        kept = torch.where(edges | ~reached, y, -torch.inf)
-        value = omega.gamma * (kept.logsumexp(-1, keepdim=True) + (1.0 - omega.corner))
+        entries = torch.where(edges | ~reached, y, -torch.inf)
+        value = omega.gamma * (entries.logsumexp(-1, keepdim=True) + (1.0 - omega.corner))
     else:
         a, s = _newton(y, edges, omega)
         share = s / torch.where(reached, s.sum(-1, keepdim=True), 1.0)

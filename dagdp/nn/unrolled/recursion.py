@@ -34,7 +34,7 @@ class Level:
     """Nodes [first, last), whose parents are all on lower levels.
 
     The frontier is the row of node values that a later level reads. `read` has the places of the edges' parents in the
-    frontier before this level. After the level, the places `kept` stay, and the level's values are appended.
+    frontier before this level. After the level, the frontier is its places `staying`, then the level's values.
     """
 
     first: int
@@ -42,7 +42,7 @@ class Level:
     fan_in: tuple[int, ...]  # [groups] nodes of equal fan-in are neighbours, and make a group
     widths: tuple[int, ...]  # [groups] nodes of a group
     read: Tensor  # [edges] node by node, in the order in which HardMax decides ties
-    kept: Tensor
+    staying: Tensor
 
 
 @dataclass(frozen=True)
@@ -181,13 +181,13 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
     for number in range(1, dag.num_levels):
         first, last = int(level_ptr[number]), int(level_ptr[number + 1])
         read = place[parent[in_ptr[first] : in_ptr[last]]]
-        kept = np.flatnonzero(last_read[frontier] > number)
-        frontier = np.concatenate([frontier[kept], np.arange(first, last)])
+        staying = np.flatnonzero(last_read[frontier] > number)
+        frontier = np.concatenate([frontier[staying], np.arange(first, last)])
         place[frontier] = np.arange(frontier.size)
         cuts = np.flatnonzero(np.diff(fan_in[first:last], prepend=-1))
         widths = np.diff(cuts, append=last - first)
         fan = tuple(fan_in[first:last][cuts].tolist())
-        levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), tensor(kept)))
+        levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), tensor(staying)))
     entries, reads = [], []
     for potential in dag.potentials:
         entry = np.where(edges >= 0, potential.index[edges], -1).astype(np.int64)
@@ -216,7 +216,7 @@ def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: O
         groups = torch.split(x, [n * d for n, d in shapes], -1)
         v = [max_omega(rows.reshape(items, n, d), omega) for rows, (n, d) in zip(groups, shapes, strict=True)]
         here = np.flatnonzero((level.first <= ends) & (ends < level.last))
-        old = [frontier.index_select(-1, level.kept)] if level.kept.numel() else []
+        old = [frontier.index_select(-1, level.staying)] if level.staying.numel() else []
         frontier = torch.cat([*old, *v], -1) if len(old) + len(v) > 1 else v[0]
         if here.size:
             column = frontier.shape[-1] - (level.last - ends[here].astype(np.int64))

@@ -40,7 +40,7 @@ class ManyGraphs(Plan):
     compiled: CompiledBatch
     form: Form  # of theta
 
-    def handed_back(self, arrays: list[NDArray[Any]]) -> Any:
+    def in_form_of_theta(self, arrays: list[NDArray[Any]]) -> Any:
         return self.compiled.layout.unpack(self.form, arrays, NUMPY)
 
     def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: PathEnds) -> None:

@@ -22,7 +22,10 @@ Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 
 @dataclass(slots=True)
 class Call:
-    """One checked call, of one graph or of a batch of graphs: what all calls of its form have in common is the plan."""
+    """One checked call on NumPy arrays, of one graph or of a batch of graphs: a plan, and the arrays of this call.
+
+    `dagdp.nn.autograd.tensor_call.TensorCall` is the checked call on tensors.
+    """
 
     plan: Plan
     weights: list[Weights]  # theta, and z where there is one
@@ -36,7 +39,8 @@ class Call:
         out : from `gradient_buffers`; for local weights an array [items, edges].
         seeds : [items] weights of the ends, for the gradient of one graph; None where each is 1.
 
-        Raises InputError that names the first entry out of range which lies on a path of some item.
+        Values begin as 0: kernels skip items that end at a start. Raises InputError with the first entry out of range
+        that a path of its item reads.
         """
         plan = self.plan
         made = [np.zeros(plan.count, plan.real) for _ in range(scalars)]
@@ -81,7 +85,7 @@ class Call:
         for buffer, own in zip(buffers, self.plan.gradients, strict=True):
             total = np.add.reduce(buffer, axis=0) if own.shared else buffer
             made.append((total if sign > 0 else 0 - total).reshape(own.shape))
-        return self.plan.handed_back(made)
+        return self.plan.in_form_of_theta(made)
 
     def values(self, values: Array) -> Any:
         """Values [items * graphs] in the user's shape and dtype, a NumPy scalar without batch.
@@ -100,7 +104,7 @@ class Call:
         return values.astype(plan.dtype, copy=False).reshape(plan.shape)[()]
 
     def slopes(self, values: Array, slopes: Array) -> Any:
-        """Derivatives of the values, likewise: 0 where there is no path."""
+        """Derivatives of the values, in the user's shape and dtype: 0 where there is no path."""
         self.values(values)
         plan, slopes = self.plan, np.where(np.isinf(values), 0, slopes).reshape(self.plan.shape)
         if self.suspect:
@@ -109,9 +113,10 @@ class Call:
 
 
 def _own(whole: Arrays, graph: GraphPlan, plan: Plan) -> Arrays:
-    """What one of several merged graphs reads and writes: its own columns, contiguous.
+    """What one of several merged graphs reads and writes: its columns, contiguous.
 
-    They are copied but for a single item: kernels move whole cache lines of a row, and would overwrite a neighbour's.
+    Columns of a single item are views, others are copies: kernels write whole cache lines of a row, and would overwrite
+    columns of a neighbour.
     """
     first, last = graph.columns
     results = [np.zeros(plan.items * (last - first), plan.real) for _ in whole.results]

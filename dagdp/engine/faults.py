@@ -28,8 +28,8 @@ def raise_first_fault(
     what : "theta" or "z".  label : its name in the message, by default `what`.
     lowest, sign : an entry x is sound where lowest <= sign·x < inf.
 
-    Padding behind an item's end, and entries that only edges on no path read, may hold any number. If only such entries
-    are out of range, the function returns and the results are right.
+    Padding behind an item's end, and entries that only edges on no path read, may be any number. If only such entries
+    are out of range, the function returns: the results are right.
     """
     form = weights.form
     for k, (potential, block) in enumerate(zip(dag.potentials, weights.blocks, strict=True)):

@@ -21,7 +21,7 @@ def found(calls: dict[Any, Any], form: Any) -> Any:
 
 
 def remember(calls: dict[Any, Any], form: Any, known: Any) -> None:
-    """Store what is known for all calls of the form. It must hold no array of a call."""
+    """Store what is known for all calls of the form, which must not refer to arrays of a call."""
     try:
         hash(form)
     except TypeError:  # not hashable: see `found`

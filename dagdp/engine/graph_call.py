@@ -34,7 +34,7 @@ DEFAULT = Negentropy(1.0)  # to make one takes a tenth of a small call
 class OneGraph(Plan):
     """The plan of calls of one graph: gradients are an array or a dict, faults are named in the user's arrays."""
 
-    def handed_back(self, arrays: list[NDArray[Any]]) -> Any:
+    def in_form_of_theta(self, arrays: list[NDArray[Any]]) -> Any:
         made = [array.astype(dtype, copy=False) for array, dtype in zip(arrays, self.theta.dtypes, strict=True)]
         return dict(zip(self.names, made, strict=True)) if self.theta.keyed else made[0]
 

@@ -73,7 +73,7 @@ class GradientForm(NamedTuple):
 
 @dataclass(eq=False)
 class Plan:
-    """All that calls of one form have in common, whatever numbers are in their arrays; stored with the graph."""
+    """All that calls of one form (shapes, dtypes and options) have in common; stored with the graph, without arrays."""
 
     omega: Omega
     names: tuple[str | None, ...]  # [K] of the potentials
@@ -114,7 +114,7 @@ class Plan:
         self.no_seeds = np.empty(0, real)
         self.terminals = [graph.terminals for graph in self.graphs]
 
-    def handed_back(self, arrays: list[NDArray[Any]]) -> Any:
+    def in_form_of_theta(self, arrays: list[NDArray[Any]]) -> Any:
         """Gradients [K] in the form and dtypes of theta."""
         raise NotImplementedError
 
@@ -146,7 +146,7 @@ def batches_of(
 
 
 def tables_of(entries: Sequence[int], one_row: Iterable[NDArray[np.bool_]]) -> list[NDArray[np.int64]]:
-    """What kernels know of the blocks of theta, and of z, beside where they lie.
+    """The sizes of the blocks of theta, and of z, for kernels; a call adds the addresses.
 
     entries : [K] of each potential.  one_row : [theta, z][K] whether the block is one row for all items.
     """

@@ -17,9 +17,8 @@ from dagdp.omega import Omega
 def prepare(dag: Any, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call:
     """The call of a function of `dagdp.functions` on a compiled graph or batch of graphs, all arguments checked.
 
-    To check a small call takes longer than to run it, and most small calls are made many times. So the plan is stored
-    with the graph, by the call's form (shapes, dtypes and options). It holds no array of theta or z; `start` and `end`
-    are checked in every call.
+    Checking a small call takes longer than running it, and most small calls are repeated. So the plan is stored with
+    the graph, by the call's form (shapes, dtypes and options). `start` and `end` are checked in every call.
     """
     known = form = None
     if type(dag) is CompiledDAG or _storable(dag, options):

@@ -1,7 +1,6 @@
-"""RUN: the bodies of the functions in `dagdp.functions`, for NumPy arrays and one graph or a batch of graphs.
+"""RUN: the front end for NumPy arrays, for one graph and for a batch of graphs.
 
-Each checks its arguments, allocates, launches, and hands results back in the user's order and kind. Values begin as
-zeros: kernels leave out the items that end at a start, whose value is 0.
+Each function checks its arguments, allocates, launches a kernel, and returns results in the user's order and dtype.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ def value_and_grad(dag: Graphs, theta: Any, omega: Omega | None, options: Option
 def weighted_gradient(
     dag: Graphs, theta: Any, omega: Omega | None, options: Options, weights: NDArray[Any] | None
 ) -> tuple[Any, Gradient]:
-    """(`value`, the gradient of Σ_b weights_b DP_Ω(θ_b)).
+    """(`value`, the gradient of Σ_b weights_b DP_Ω(θ_b)), for blocks that a batch with upstream gradients shares.
 
-    weights : [*batch], of one graph; None where all are 1. For layers above, whose blocks may be shared by a batch of
-        unequal upstream gradients.
+    weights : [*batch], the upstream gradients, for one graph only; None where all are 1.
     """
     call = prepare(dag, theta, None, omega, options)
     out = call.gradient_buffers()
@@ -62,7 +60,7 @@ def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: Options) 
 
 
 def value_and_slope(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: Options) -> tuple[Any, Any]:
-    """(`value`, `jvp`) from one pass."""
+    """(`value`, `jvp`) from one forward pass."""
     call = _directed(dag, theta, z, omega, options)
     values, slopes = call.run(jvp_kernel, 2)
     slopes = call.slopes(values.copy(), slopes)
@@ -101,7 +99,7 @@ def local_weights(dag: Any, theta: Any, omega: Omega | None, options: Options) -
 
 
 def _directed(dag: Graphs, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call:
-    """A call with a direction; InputError where there is none."""
+    """A checked call with a direction. Raises InputError where z is None."""
     if z is None:
         raise InputError("z is None; expected a direction, shaped and keyed like theta")
     return prepare(dag, theta, z, omega, options)

@@ -1,4 +1,7 @@
-"""dagdp in PyTorch: layers, and the functions behind `dagdp.dp_*` for tensors. Importing this imports torch."""
+"""dagdp in PyTorch: layers, losses, and the front ends of `dagdp.dp_*` for tensors. Importing it imports torch.
+
+`autograd` and `unrolled` lie below `dagdp.functions`; all other modules lie above `dagdp.graphs`.
+"""
 
 try:
     import torch as _torch

@@ -1,4 +1,4 @@
-"""Losses for a batch of different graphs: the value from one run over all graphs, less the score of each target."""
+"""Losses for a batch of different graphs: the value of all graphs from one run, minus the score of each target."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def gap_of_batch(
     cost: Any,
     **options: Any,
 ) -> Tensor:
-    """`structured_loss` of every graph: [*batch, graphs].
+    """`structured_loss` of every graph of the batch: [*batch, graphs].
 
-    omega : an operator, or a `Learnable`.  options : those of `dp_value`.
+    omega : an operator, or a `Learnable`.  options : of `dp_value`.
     """
     end, minimize = options.pop("end"), options["minimize"]
     blocks = batch.layout.pack(theta, "theta", KIND)[1]
@@ -48,7 +48,7 @@ def gap_of_batch(
 
 
 def fitted_to_graphs(batch: CompiledBatch, theta: Any, targets: Any, end: Any) -> list[Fitted]:
-    """Weights and target of each graph, checked."""
+    """[graphs] the checked weights and target of each graph."""
     if not isinstance(targets, list | tuple) or len(targets) != len(batch) or len(batch) == 0:
         given = f"a list of {len(targets)}" if isinstance(targets, list | tuple) else f"a {type(targets).__name__}"
         raise InputError(
@@ -56,7 +56,7 @@ def fitted_to_graphs(batch: CompiledBatch, theta: Any, targets: Any, end: Any) -
             "graphs of the batch, of which there is at least one"
         )
     if end is not None:
-        batch.ending(end)  # refuses what is no end
+        batch.ending(end)  # raises for a node that cannot be an end
     ends = [None] * len(batch) if end is None else end.tolist() if hasattr(end, "tolist") else list(end)
     blocks = batch.layout.pack(theta, "theta", KIND)[1]
     made = []
@@ -70,7 +70,7 @@ def fitted_to_graphs(batch: CompiledBatch, theta: Any, targets: Any, end: Any) -
 
 
 def _augmented(layout: Layout, blocks: list[Tensor], cost: Any, sign: float) -> Any:
-    """θ + sign·C side by side; what carries batch dimensions carries all of them."""
+    """θ + sign·C as joined arrays; an array with batch dimensions is expanded to all of them."""
     named = dict(zip([part.name for part in layout.sections], blocks, strict=True))
     if cost is not None:
         first = cost[0] if isinstance(cost, list | tuple) and cost else cost

@@ -1,10 +1,10 @@
 """Pairwise costs between two series, for DTW: [*batch, N, D] and [*batch, M, D] to [*batch, N, M].
 
-None of them ever holds N x M x D numbers, forward or backward, and each can be differentiated twice in both
-series. Arrays are taken, too, in the type and on the device of a tensor beside them; results are tensors. Half types
-are computed and returned in float32, under autocast too: differences of half-precision
-products are mostly rounding. A frame that holds NaN or an infinity has NaN for all its costs and gradient 0:
-padding of a ragged batch, which `dagdp.graphs.dtw_value(..., lengths=)` never reads.
+No cost stores N x M x D numbers, forward or backward. Each can be differentiated twice in both series. Results are
+tensors. An array beside a tensor is cast to the dtype and device of the tensor. Half types are computed and returned in
+float32, under autocast too: differences of half-precision products are mostly rounding errors. A frame with NaN or an
+infinity gets NaN for all its costs, and gradient 0. So padding of a ragged batch may hold NaN, which
+`dagdp.graphs.dtw_value(..., lengths=)` never reads.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Cost = Callable[[Tensor, Tensor], Tensor]
 
 
 def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
-    """||x_i - y_j||², [*batch, N, M], by one matrix product, never negative.
+    """||x_i - y_j||² [*batch, N, M] of x [*batch, N, D] and y [*batch, M, D]; by one matrix product, never negative.
 
-    The series are centred first, on a mean that no gradient sees: ||x||² + ||y||² - 2<x, y> loses as many digits as
-    the norms exceed the difference. What is left is an error of about eps (||x_i||² + ||y_j||²) from that mean.
+    Both series are centred first, on their mean, which is a constant to autograd: ||x||² + ||y||² - 2<x, y> loses as
+    many digits as the norms exceed the difference. The error is about eps (||x_i||² + ||y_j||²) of centred frames.
 
     >>> squared_euclidean(torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [1.0], [2.0]])).tolist()
     [[0.0, 1.0, 4.0], [4.0, 1.0, 0.0]]
@@ -44,7 +44,7 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
 
 
 def l1(x: Tensor, y: Tensor) -> Tensor:
-    """Σ_d |x_id - y_jd|, [*batch, N, M]. Where two entries are equal the derivative is taken as 0.
+    """Σ_d |x_id - y_jd| [*batch, N, M] of x [*batch, N, D] and y [*batch, M, D]; derivative 0 at equal entries.
 
     >>> l1(torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, 0.0], [0.0, 1.0]])).tolist()
     [[3.0, 0.0]]
@@ -53,10 +53,9 @@ def l1(x: Tensor, y: Tensor) -> Tensor:
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
-    """1 - <x_i, y_j> / (||x_i|| ||y_j||), in [0, 2]: [*batch, N, M].
+    """1 - <x_i, y_j> / (||x_i|| ||y_j||) [*batch, N, M] of x [*batch, N, D] and y [*batch, M, D], in [0, 2].
 
-    A frame of zeros has no direction: its cost is 1 to every other frame, another such one included, and its
-    gradient is 0.
+    A frame of zeros has cost 1 to every frame, also to another frame of zeros, and gradient 0.
 
     >>> cosine(torch.tensor([[2.0, 0.0]]), torch.tensor([[5.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0]])).tolist()
     [[0.0, 1.0, 2.0, 1.0]]
@@ -65,7 +64,7 @@ def cosine(x: Tensor, y: Tensor) -> Tensor:
 
 
 def negative_dot(x: Tensor, y: Tensor) -> Tensor:
-    """-<x_i, y_j>, [*batch, N, M]: a score with its sign turned, so that DTW, which minimises, seeks large products.
+    """-<x_i, y_j> [*batch, N, M] of x [*batch, N, D] and y [*batch, M, D]: DTW, which minimises, finds large products.
 
     >>> negative_dot(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0], [0.0, -1.0]])).tolist()
     [[-5.0, 2.0]]
@@ -74,7 +73,7 @@ def negative_dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _between(cost: Cost, x: Any, y: Any) -> Tensor:
-    """The cost of checked series: at least float32, equal batch dimensions, frames that are not finite set aside."""
+    """The cost of checked series: at least float32, expanded to one batch, NaN for frames that are not finite."""
     given = [series for series in (x, y) if isinstance(series, Tensor)]
     x, y = (
         beside(series, name, given[0]) if given else real_tensor(series, name) for name, series in (("x", x), ("y", y))
@@ -95,12 +94,12 @@ def _between(cost: Cost, x: Any, y: Any) -> Tensor:
 
 
 def _lifted(cost: Tensor) -> Tensor:
-    """What rounding took below 0 set to 0, with the derivatives of the formula, which know no such corner."""
+    """Costs that rounding made negative set to 0, with the derivatives of the formula before that."""
     return cost + (cost.clamp(min=0.0) - cost).detach()
 
 
 def _directions(x: Tensor) -> Tensor:
-    """x / ||x||, scaled first so that squares of tiny or huge numbers stay in range; 0 for a frame of zeros."""
+    """x / ||x||, and 0 for a frame of zeros. Scaled first, so that squares of tiny and huge numbers are in range."""
     largest = x.detach().abs().amax(-1, keepdim=True)
     some = largest > 0.0
     scaled = torch.where(some, x / torch.where(some, largest, 1.0), 1.0)
@@ -108,7 +107,7 @@ def _directions(x: Tensor) -> Tensor:
 
 
 class _Manhattan(torch.autograd.Function):
-    """torch.cdist(p=1), which torch differentiates once only."""
+    """torch.cdist(p=1) with a second derivative; torch's own has only the first."""
 
     generate_vmap_rule = True
 
@@ -151,6 +150,6 @@ class _Pull(torch.autograd.Function):
 
 
 def _signs(x: Tensor, y: Tensor) -> Any:
-    """For one feature after another, sign(x_id - y_jd): [*batch, N, M]."""
+    """sign(x_id - y_jd) [*batch, N, M] for each feature d in turn."""
     for d in range(x.shape[-1]):
         yield (x[..., :, None, d] - y[..., None, :, d]).sign()

@@ -30,28 +30,29 @@ class LinearChainCRF(nn.Module):
     Parameters
     ----------
     num_tags : S.
-    omega : default Negentropy(1.0), the CRF of Lafferty et al.; another makes it sparse (paper, section 4.1).
-    allowed : which transitions are legal: (transition [to, from], start [S], end [S]), boolean, as `legal_transitions`
-        makes them from the names of tags. Default: all. Others score -inf, and their parameters get gradient 0.
-    boundaries : False leaves the first and the last tag without scores of their own (paper, section 4.2): `start` and
-        `end` stay 0 and are not learnt.
+    omega : default Negentropy(1.0), the CRF of Lafferty et al.; other operators make it sparse (paper, section 4.1).
+    allowed : the legal transitions, boolean (transition [S, S] as [to, from], start [S], end [S]), as from
+        `legal_transitions`. Default: all. Illegal ones score -inf, and their parameters get gradient 0.
+    boundaries : False for no scores of the first and the last tag (paper, section 4.2): `start` and `end` stay 0 and
+        are not trained.
     device, dtype : of the parameters, as in the layers of torch.
 
-    State: `transition` [to, from], `start`, `end`; an entry set to -inf is forbidden, too. Emissions may be of a half
-    type: what is summed is float32. The batch is the broadcast of what emission, tags and lengths have in front: one
-    emission may have several lengths, and one number may be the length of all.
+    State: `transition` [S, S] as [to, from], `start` [S], `end` [S]; an entry set to -inf is forbidden, too. Emissions
+    may be of a half type; sums are float32. The batch is the broadcast of the batch dimensions of emission, tags and
+    lengths: an emission may have several lengths, and a single number may be the length of all items.
 
-    What all methods take:
+    Arguments of all methods:
 
-    lengths : integers [*batch], how many steps of each item count, 1 to T; what lies behind is never read.
-    mask : boolean [*batch, T], in the place of lengths: True for the steps that count, which come first.
-    allowed : (methods that take no tags) boolean [*batch, T, S], which tags an item may have at each step, such as a
-        partial labelling: `value(emission) - value(emission, allowed=...)` is the loss for training with it. Where no
+    emission : [*batch, T, S], the score of each tag at each step.
+    lengths : integers [*batch], how many steps of each item count, 1 to T; steps behind are never read.
+    mask : boolean [*batch, T], instead of lengths: True for the steps that count, which come first.
+    allowed : (methods without tags) boolean [*batch, T, S], the tags that an item may have at each step, such as a
+        partial labelling: `value(emission) - value(emission, allowed=...)` is the training loss for it. Where no
         sequence is allowed the value is -inf, with gradient 0.
 
     Raises InputError (shapes, dtypes, devices, batch dimensions that do not broadcast, tags or lengths out of range, a
-    mask with a gap, both lengths and mask). Under torch.compile, where numbers are out of sight, a length out of range
-    is an error when the compiled function runs, and the score of an item with such tags or lengths is NaN.
+    mask with a gap, both lengths and mask). Under torch.compile numbers cannot be checked: a length out of range is an
+    error when the compiled function runs, and the score of an item with wrong tags or lengths is NaN.
 
     >>> crf = LinearChainCRF(2)
     >>> emission, tags = torch.tensor([[[5.0, 0.0], [0.0, 5.0]]]), torch.tensor([[0, 1]])
@@ -79,13 +80,13 @@ class LinearChainCRF(nn.Module):
         self.start = nn.Parameter(torch.empty(num_tags, device=device, dtype=dtype))
         self.end = nn.Parameter(torch.empty(num_tags, device=device, dtype=dtype))
         legal = None if allowed is None else checked_legal(allowed, int(num_tags))
-        for name in ("transition", "start", "end"):  # a setting: it moves with the layer, and is not saved with it
+        for name in ("transition", "start", "end"):  # a setting: moved with the layer to a device, but not saved
             own = None if legal is None else getattr(legal, name).to(device)
             self.register_buffer(f"legal_{name}", own, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in ±0.1: no tag is preferred much. Without boundary scores `start` and `end` are 0."""
+        """Uniform in ±0.1, so that no tag is much preferred. Without boundary scores `start` and `end` are 0."""
         for parameter in (self.transition, self.start, self.end):
             nn.init.uniform_(parameter, -0.1, 0.1)
         if not self.boundaries:
@@ -95,15 +96,14 @@ class LinearChainCRF(nn.Module):
     def forward(
         self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None, reduction: str = "none"
     ) -> Tensor:
-        """log p(tags | emission) [*batch], at most 0: `score` - `value`. Its negative mean is the training loss.
+        """log p(tags | emission) [*batch], at most 0: `score` - `value`. The negative mean is the training loss.
 
-        reduction : as in pytorch-crf. "none": one number for each item. "sum": their sum. "mean": the sum divided by
-            the number of items. "token_mean": the sum divided by the number of steps that count.
+        tags : integers [*batch, T] in 0 to S-1.
+        reduction : as in pytorch-crf. "none": [*batch]. "sum": the sum over items. "mean": the sum divided by the
+            number of items. "token_mean": the sum divided by the number of steps that count.
 
-        -inf, with gradient 0, where the tags take a forbidden transition.
-
-        With an operator other than Negentropy(1.0) it is minus the structured loss of the paper's section 4.1.
-        Differentiable twice.
+        -inf, with gradient 0, where the tags use a forbidden transition. With an operator other than Negentropy(1.0)
+        it is minus the structured loss of the paper's section 4.1. Differentiable twice.
         """
         if reduction not in REDUCTIONS:
             raise InputError(f"reduction is {reduction!r}; expected one of {list(REDUCTIONS)}")
@@ -113,18 +113,18 @@ class LinearChainCRF(nn.Module):
             return likelihood
         if reduction != "token_mean":
             return likelihood.mean() if reduction == "mean" else likelihood.sum()
-        given = self._fitted(emission, lengths, mask, None, tags)
+        given = self._checked(emission, lengths, mask, None, tags)
         tokens = likelihood.numel() * given.emission.shape[-2] if given.counts is None else given.counts.sum()
         return likelihood.sum() / tokens
 
     def value(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
-        """DP_Ω [*batch]: the log partition function, over the sequences that are allowed. Differentiable twice."""
-        dag, theta, end = self._problem(self._fitted(emission, lengths, mask, allowed))
+        """DP_Ω [*batch], the log partition function over the allowed sequences. Differentiable twice."""
+        dag, theta, end = self._problem(self._checked(emission, lengths, mask, allowed))
         return functions.value(dag, theta, self.omega, Options(end=end))
 
     def score(self, emission: Any, tags: Any, lengths: Any = None, *, mask: Any = None) -> Tensor:
-        """The score of one tag sequence, tags [*batch, T] in 0 to S-1; behind an item's length they may be anything."""
-        given = self._fitted(emission, lengths, mask, None, tags)
+        """The score [*batch] of tags [*batch, T] in 0 to S-1; tags behind an item's length may be any numbers."""
+        given = self._checked(emission, lengths, mask, None, tags)
         emission, counts, tags, own = given.emission, given.counts, given.tags, self._own()
         T, S = tags.shape[-1], self.num_tags
         inside = None if counts is None else torch.arange(T, device=tags.device) < counts.unsqueeze(-1)
@@ -142,14 +142,14 @@ class LinearChainCRF(nn.Module):
             emitted, moved = torch.where(inside, emitted, 0.0), torch.where(inside[..., 1:], moved, 0.0)
             final = tags.gather(-1, (counts.clamp(1, T) - 1).unsqueeze(-1))
         real = torch.promote_types(emitted.dtype, self.start.dtype)
-        # one tag as a row of one: an index without dimensions is a number, which vmap hides
+        # a row of length 1: an index without dimensions is read as a number, which vmap cannot give
         ends = (own["start"][tags[..., :1]] + own["end"][final]).squeeze(-1)
         scores = ends + emitted.to(real).sum(-1) + moved.sum(-1)
         return scores if wrong is None else torch.where(wrong, torch.nan, scores)
 
     def marginals(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
-        """p(tag at step t) [*batch, T, S], 0 behind an item's length; differentiable once."""
-        given = self._fitted(emission, lengths, mask, allowed)
+        """p(tag at step t) [*batch, T, S] in [0, 1], 0 behind an item's length. Differentiable once."""
+        given = self._checked(emission, lengths, mask, allowed)
         dag, theta, end = self._problem(given)
         return padding.cut(functions.grad(dag, theta, self.omega, Options(end=end))["emission"], given.sizes)
 
@@ -159,7 +159,7 @@ class LinearChainCRF(nn.Module):
         An item without an allowed sequence has -1 at every step.
         """
         with torch.no_grad():
-            given = self._fitted(emission, lengths, mask, allowed)
+            given = self._checked(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
             visited = padding.cut(functions.grad(dag, theta, HardMax(), Options(end=end))["emission"], given.sizes)
         return torch.where((visited < 0.5).all(-1), -1, visited.argmax(-1))
@@ -167,11 +167,11 @@ class LinearChainCRF(nn.Module):
     def k_best(
         self, emission: Any, k: int, lengths: Any = None, *, mask: Any = None, allowed: Any = None
     ) -> tuple[Tensor, Tensor]:
-        """(tags, scores): the k sequences of highest score, best first; constants to autograd.
+        """(tags, scores) of the k sequences of highest score, best first; constants to autograd.
 
-        tags are int64 [*batch, k, T], -1 behind an item's length; scores [*batch, k], in the type of the emission and
-        the parameters. Where an item has fewer than k allowed sequences the rest is -1, of score -inf. The order is
-        that of scores under every operator. See `dagdp.k_best`.
+        tags are int64 [*batch, k, T], -1 behind an item's length. scores are [*batch, k], in the common dtype of the
+        emission and the parameters. If an item has fewer than k allowed sequences, further tags are -1 and scores -inf.
+        The order is by score under every operator. See `dagdp.k_best`.
 
         >>> crf = LinearChainCRF(2)
         >>> tags, scores = crf.k_best(torch.tensor([[9.0, 0.0], [4.0, 0.0]]), 5)
@@ -179,7 +179,7 @@ class LinearChainCRF(nn.Module):
         ([[0, 0], [0, 1]], -inf)
         """
         with torch.no_grad():
-            given = self._fitted(emission, lengths, mask, allowed)
+            given = self._checked(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
             paths = dagdp.k_best(dag, theta, k, end=end)
         found = paths.scores.shape[-1]
@@ -198,14 +198,17 @@ class LinearChainCRF(nn.Module):
     ) -> Tensor:
         """n tag sequences drawn from the distribution: int64 [*batch, n, T], -1 behind an item's length.
 
-        Each step's tags have the frequencies of `marginals`. seed : an integer, a generator of torch or of NumPy, or
-        None for fresh draws. Raises InputError where an item has no allowed sequence. See `dagdp.sample_paths`.
+        At each step, tags have the frequencies of `marginals`. See `dagdp.sample_paths`.
+
+        seed : an integer, a generator of torch or of NumPy, or None for fresh draws.
+
+        Raises InputError where an item has no allowed sequence.
 
         >>> LinearChainCRF(2).sample(torch.tensor([[99.0, 0.0], [0.0, 99.0]]), n=3, seed=0).tolist()
         [[0, 1], [0, 1], [0, 1]]
         """
         with torch.no_grad():
-            given = self._fitted(emission, lengths, mask, allowed)
+            given = self._checked(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
             weights, omega = self._at_one(theta)
             paths = dagdp.sample_paths(dag, weights, omega, n, seed, end=end)
@@ -214,11 +217,11 @@ class LinearChainCRF(nn.Module):
     def support(
         self, emission: Any, lengths: Any = None, limit: int = 1000, *, mask: Any = None, allowed: Any = None
     ) -> tuple[Tensor, Tensor]:
-        """(tags, probabilities): every tag sequence of non-zero probability, likeliest first (paper, section C.1).
+        """(tags, probabilities) of all sequences of non-zero probability, likeliest first (paper, section C.1).
 
         tags are int64 [*batch, m, T], -1 behind an item's length; probabilities [*batch, m] sum to 1. Items with fewer
-        sequences are filled up with -1 and probability 0. Both are constants to autograd. A sparse operator such as
-        SquaredL2 leaves few sequences; under Negentropy there are up to S^T.
+        than m sequences have tags -1 and probability 0 at the end. Both are constants to autograd. A sparse operator
+        such as SquaredL2 has few sequences; Negentropy has up to S^T.
 
         Raises InputError where an item has more than `limit` sequences. See `dagdp.support`.
 
@@ -228,23 +231,23 @@ class LinearChainCRF(nn.Module):
         (tensor([[0, 1]]), tensor([1.]))
         """
         with torch.no_grad():
-            given = self._fitted(emission, lengths, mask, allowed)
+            given = self._checked(emission, lengths, mask, allowed)
             dag, theta, end = self._problem(given)
             weights, omega = self._at_one(theta)
             found = dagdp.support(dag, weights, omega, limit, end=end)
         return self._tags(found.paths, given), found.probabilities
 
     def entropy(self, emission: Any, lengths: Any = None, *, mask: Any = None, allowed: Any = None) -> Tensor:
-        """-Σ_y p(y) log p(y) over tag sequences, in nats: [*batch], from 0 to T log S; differentiable once.
+        """-Σ_y p(y) log p(y) over tag sequences y, in nats: [*batch], from 0 to T log S. Differentiable once.
 
-        0 where there is no allowed sequence. See `dagdp.entropy`. There is no derivative by a Tsallis alpha that is a
-        tensor: DerivativeError.
+        0 where no sequence is allowed. See `dagdp.entropy`. If Tsallis's alpha is a tensor that requires a gradient:
+        DerivativeError.
 
         >>> crf = LinearChainCRF(2)
         >>> bool(crf.entropy(torch.tensor([[99.0, 0.0], [0.0, 99.0]])) < 1e-6)
         True
         """
-        dag, theta, end = self._problem(self._fitted(emission, lengths, mask, allowed))
+        dag, theta, end = self._problem(self._checked(emission, lengths, mask, allowed))
         weights, omega = self._at_one(theta)
         alpha = self.omega.learnt_alpha if isinstance(self.omega, Learnable) else None
         if alpha is not None and alpha.requires_grad and torch.is_grad_enabled():
@@ -252,8 +255,8 @@ class LinearChainCRF(nn.Module):
         value: Tensor = dagdp.entropy(dag, weights, omega, end=end)
         return value
 
-    def _problem(self, given: Fitted) -> tuple[CompiledDAG, dict[str, Tensor], Any]:
-        """(the graph, theta, where paths end). The graph may have more steps: then the emission has them, too."""
+    def _problem(self, given: CheckedEmission) -> tuple[CompiledDAG, dict[str, Tensor], Any]:
+        """(the graph, theta, `end=`). The graph may have more steps than T; the emission is then padded."""
         emission, counts = given.emission, given.counts
         T, S = padding.sizes(emission, 2)
         dag = compiled_cache.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True))
@@ -265,7 +268,7 @@ class LinearChainCRF(nn.Module):
         return dag, theta, torch.where((counts < 1) | (counts > T), -1, end)  # -1: an error also while traced
 
     def _own(self) -> dict[str, Tensor]:
-        """The parameters, -inf where a transition is not legal."""
+        """The parameters by name, -inf where a transition is illegal."""
         own: dict[str, Tensor] = {}
         for name in ("transition", "start", "end"):
             legal, block = getattr(self, f"legal_{name}"), getattr(self, name)
@@ -273,21 +276,23 @@ class LinearChainCRF(nn.Module):
         return own
 
     def _at_one(self, theta: dict[str, Tensor]) -> tuple[dict[str, Tensor], Omega | None]:
-        """Weights and an operator without tensors of the same distribution: DP_γΩ(θ) = γ DP_Ω(θ/γ)."""
+        """(θ/γ, the operator at temperature 1), with equal path distribution: DP_γΩ(θ) = γ DP_Ω(θ/γ)."""
         if not isinstance(self.omega, Learnable):
             return theta, self.omega
         gamma = self.omega.on_device_of(theta["emission"]).temperature()
         return {name: scaled(block, 1.0 / gamma) for name, block in theta.items()}, self.omega.operator()
 
-    def _tags(self, paths: Any, given: Fitted) -> Tensor:
-        """[*axes, T] from paths of the graph: node 1 + t S + s is state s at step t, and an end follows the last."""
+    def _tags(self, paths: Any, given: CheckedEmission) -> Tensor:
+        """Tags [*axes, T] from paths of the graph: node 1 + t S + s is state s at step t; the last node is an end."""
         T, S = given.sizes
         states = nn.functional.pad(paths.nodes[..., 1 : T + 1], (0, max(0, T + 1 - paths.nodes.shape[-1])), value=-1)
         step = torch.arange(T)
         return torch.where(step < paths.lengths.unsqueeze(-1) - 1, states - 1 - step * S, -1)
 
-    def _fitted(self, emission: Any, lengths: Any, mask: Any = None, allowed: Any = None, *tags: Any) -> Fitted:
-        """What a method was given, checked; -inf in the emission where a tag is not allowed."""
+    def _checked(
+        self, emission: Any, lengths: Any, mask: Any = None, allowed: Any = None, *tags: Any
+    ) -> CheckedEmission:
+        """A method's arguments, checked and expanded to the batch; the emission is -inf where a tag is not allowed."""
         emission = as_tensor(emission, "emission")
         if emission.ndim < 2 or emission.shape[-1] != self.num_tags or emission.shape[-2] < 1:
             raise InputError(
@@ -298,7 +303,7 @@ class LinearChainCRF(nn.Module):
         mend = f"move the layer or the emission, as by crf.to({str(emission.device)!r})"
         on_one_device([("emission", emission), *((f"the layer's {name}", block) for name, block in own.items())], mend)
         T, device, shapes = emission.shape[-2], emission.device, [("emission", tuple(emission.shape[:-2]))]
-        states = [whole_tensor(given, "tags", device) for given in tags]  # none, where a method takes no tags
+        states = [whole_tensor(given, "tags", device) for given in tags]  # empty for a method without tags
         for given in states:
             _check_last("tags", given, (T,), "one tag a step of emission")
             shapes.append(("tags", tuple(given.shape[:-1])))
@@ -320,7 +325,7 @@ class LinearChainCRF(nn.Module):
         batch = broadcast(shapes)
         if permitted is not None:
             emission = torch.where(permitted, emission, -torch.inf)
-        return Fitted(
+        return CheckedEmission(
             emission.expand(*batch, T, self.num_tags),
             None if counts is None else counts.expand(batch),
             *(given.expand(*batch, T) for given in states),
@@ -330,8 +335,8 @@ class LinearChainCRF(nn.Module):
         return f"{self.num_tags}, {self.omega!r}"
 
 
-class Fitted(NamedTuple):
-    """What a method of a CRF was given, as tensors of one batch."""
+class CheckedEmission(NamedTuple):
+    """Checked arguments of a method of a CRF, as tensors of one batch."""
 
     emission: Tensor  # [*batch, T, S]
     counts: Tensor | None  # [*batch] lengths
@@ -344,14 +349,17 @@ class Fitted(NamedTuple):
 
 
 def _check_last(what: str, given: Tensor, shape: tuple[int, ...], meaning: str) -> None:
-    """Raise InputError unless the last dimensions are these."""
+    """Raise InputError unless the last dimensions have this shape."""
     if tuple(given.shape[-len(shape) :]) != shape:
         expected = ", ".join(map(str, shape))
         raise InputError(f"{what} has shape {tuple(given.shape)}; expected [*batch, {expected}], {meaning}")
 
 
 def _counts(mask: Any, T: int, device: torch.device) -> Tensor:
-    """How many steps a mask [*batch, T] counts, [*batch]: 0 where it is no row of ones and then zeros, out of sight."""
+    """[*batch] how many steps of a mask [*batch, T] count.
+
+    Raises InputError for a row that is not Trues, then Falses. Where numbers cannot be read, the count is then 0.
+    """
     steps = flags(mask, "mask", device)
     _check_last("mask", steps, (T,), "True for each step of emission that counts")
     sound = steps[..., 0] & (steps[..., :-1] | ~steps[..., 1:]).all(-1)
@@ -366,8 +374,7 @@ def _counts(mask: Any, T: int, device: torch.device) -> Tensor:
 
 
 def _out_of_range(what: str, numbers: Tensor, low: int, high: int) -> Tensor | None:
-    """None where all whole numbers are seen to lie in the range, InputError where one is seen not to; where they are
-    out of sight, which do not."""
+    """None if all numbers are in the range, else InputError. Where numbers cannot be read: a mask of wrong numbers."""
     values = seen(numbers)
     if values is None:
         return (numbers < low) | (numbers > high)

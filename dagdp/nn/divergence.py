@@ -26,11 +26,15 @@ def dtw_divergence(
 ) -> Tensor:
     """D(x, y) = DTW_Ω(x, y) - ½ DTW_Ω(x, x) - ½ DTW_Ω(y, y): 0 for equal series, differentiable in both.
 
-    Soft-DTW itself may be negative, and is not least where the series are equal (docs/faq.md).
+    Soft-DTW may be negative, and is not least at equal series (docs/faq.md); D corrects that. A tensor [*batch], or a
+    single number by `reduction`, in the unit of the costs.
 
     x, y : series [*batch, N, D] and [*batch, M, D].
     cost : from `dagdp.nn.costs`, or a function of two series that returns [*batch, N, M] and is symmetric.
-    lengths : (n_x, n_y), each a number or [*batch]: how many frames count. Frames behind may hold NaN.
+    lengths : (n_x, n_y), each a number or [*batch]: how many frames count. Later frames may hold NaN.
+    reduction : "mean", "sum" or "none".  options : band=, threads= and backend= of `dagdp.graphs.dtw_value`.
+
+    Raises InputError for unknown options, shapes and lengths.
 
     >>> import torch
     >>> x = torch.tensor([[0.0], [1.0]], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What a loss was given, checked and brought together: weights, true paths and costs of one batch, on one device."""
+"""The arguments of a loss, checked: weights, true paths and costs of one batch, on one device."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dagdp.nn.walks import node_name
 
 
 class Fitted(NamedTuple):
-    """Weights as they were given, and targets of the whole batch."""
+    """Checked arguments of a loss: the user's weights and costs, and targets expanded to the batch."""
 
     dag: CompiledDAG
     keyed: bool  # theta is a dict
     blocks: list[Tensor]
-    batches: list[Shape]  # [blocks] what each carries
+    batches: list[Shape]  # [K] batch dimensions of each block
     costs: dict[str | None, Tensor]
     target: Target
     batch: Shape
 
     def augmented(self, sign: float) -> Any:
-        """θ + sign·C, in the form of theta. In a dict, all blocks that then have batch dimensions have all of them."""
+        """θ + sign·C in the form of theta. Blocks of a dict that have batch dimensions are expanded to all of them."""
         if not self.costs:
             return self._form(self.blocks)
         named = zip(self.dag.potentials, self.blocks, strict=True)
@@ -38,9 +38,9 @@ class Fitted(NamedTuple):
         return self._form(over_batch(self.dag, True, made, own, together)[0])
 
     def item_by_item(self, read: Collection[str] | None = None) -> Any:
-        """θ with a copy of every block for each item: their expected paths are then not summed over the batch.
+        """θ with a copy of every block for each item, so that expected paths are not summed over the batch.
 
-        read : names of the blocks whose expected paths are looked at; others stay parameters of the batch.
+        read : names of the blocks whose expected paths the loss reads; other blocks stay parameters of the batch.
         """
         copies = over_batch(self.dag, False, self.blocks, self.batches, self.batch)[0]
         given = zip(self.dag.potentials, copies, self.blocks, self.batches, strict=True)
@@ -53,8 +53,7 @@ class Fitted(NamedTuple):
 
 
 def fitted(dag: CompiledDAG, theta: Any, target: Any, end: Any, cost: Any) -> Fitted:
-    """All that a loss looks at before it computes: forms, devices, batch dimensions, and that targets end where paths
-    do."""
+    """The checked arguments of a loss. Raises InputError for forms, devices, batch dimensions and ends of targets."""
     checked(dag, None, None)
     keyed, blocks, batches = collect(dag, theta, "theta", real_tensor)
     target = target if isinstance(target, Target) else Target.from_array(dag, target, end)
@@ -91,7 +90,7 @@ def _front(block: Tensor, shape: Shape) -> Shape:
 
 
 def _costs(dag: CompiledDAG, keyed: bool, blocks: Sequence[Tensor], cost: Any) -> dict[str | None, Tensor]:
-    """C as tensors, by the names of potentials; arrays in the type, and on the device, of the weights."""
+    """C as tensors, by the names of potentials; arrays get the dtype and the device of the weights."""
     if cost is None:
         return {}
     if keyed != isinstance(cost, Mapping):
@@ -116,7 +115,7 @@ def _costs(dag: CompiledDAG, keyed: bool, blocks: Sequence[Tensor], cost: Any) -
 
 
 def _check_ends(dag: CompiledDAG, target: Target, end: Any) -> None:
-    """Raise InputError for a target that stops elsewhere than paths do."""
+    """Raise InputError for a target whose last node is not where paths end."""
     last = target.last
     if end is None:
         wrong = np.argwhere(~np.isin(last, dag.ends))

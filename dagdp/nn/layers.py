@@ -1,8 +1,7 @@
 """Layers: the value or the expected path of a graph inside a network (Definition 1 of the paper).
 
-State is what a user would save, such as a learnt temperature. Graphs and operators are settings. `LinearChainCRF` is in
-`dagdp.nn.crf`.
-Layers return tensors; they take arrays and lists of numbers, too.
+A layer's state is what a user saves, such as a trained temperature; graphs and operators are settings. Layers take
+tensors, arrays and lists of numbers, and return tensors. `LinearChainCRF` is in `dagdp.nn.crf`.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from dagdp.nn.autograd.operators import constant_when_traced
 from dagdp.nn.autograd.tensors import as_tensor
 from dagdp.omega import Omega
 
-constant_when_traced(compiled_cache.compiled)  # a tracer takes the finished graph, not its making
+constant_when_traced(compiled_cache.compiled)  # torch.compile takes the compiled graph as a constant
 
 
 class DPValue(nn.Module):
-    """theta -> DP_Ω(θ) [*batch], for any compiled graph: an energy or a loss. See `dagdp.dp_value`.
+    """theta [*batch, *shape] -> DP_Ω(θ) [*batch], for any compiled graph: an energy or a loss. See `dagdp.dp_value`.
 
     >>> import dagdp, torch
     >>> layer = DPValue(dagdp.compile(dagdp.Graph.from_edges([0, 0], [1, 1])), dagdp.HardMax())
@@ -59,10 +58,10 @@ class DPGrad(DPValue):
 
 
 class Viterbi(nn.Module):
-    """theta [*batch, T, S, S] as [t, to, from] -> Vit_Ω(θ) [*batch]; without state. See `dagdp.graphs.viterbi_value`.
+    """theta [*batch, T, S, S], [t, to, from] -> Vit_Ω(θ) [*batch]; no state. See `dagdp.graphs.viterbi_value`.
 
     >>> import torch
-    >>> Viterbi()(torch.zeros(3, 2, 2))  # log 8: all state sequences are alike
+    >>> Viterbi()(torch.zeros(3, 2, 2))  # log 8: all state sequences have equal scores
     tensor(2.0794)
     """
 
@@ -76,7 +75,7 @@ class Viterbi(nn.Module):
         return viterbi.viterbi_value(as_tensor(theta, "theta"), self.omega, lengths=lengths, initial=self.initial)
 
     def expected_path(self, theta: Tensor, lengths: Any = None) -> Tensor:
-        """The probability of each transition, [*batch, T, S, S]."""
+        """The probability of each transition [*batch, T, S, S], in [0, 1]."""
         return viterbi.viterbi_grad(as_tensor(theta, "theta"), self.omega, lengths=lengths, initial=self.initial)
 
     def decode(self, theta: Tensor, lengths: Any = None) -> Tensor:
@@ -88,7 +87,7 @@ class Viterbi(nn.Module):
 
 
 class DTW(nn.Module):
-    """costs [*batch, N, M] -> DTW_Ω [*batch], the smoothed least cost of an alignment; without state.
+    """costs [*batch, N, M] -> DTW_Ω [*batch], the smoothed least cost of an alignment; no state.
 
     lengths : (n, m), each a number or [*batch], for a padded batch; see `dagdp.graphs.dtw_value`.
 
@@ -103,11 +102,11 @@ class DTW(nn.Module):
         self.band = band
 
     def forward(self, cost: Tensor, lengths: Any = None) -> Tensor:
-        """The smoothed least cost [*batch]: a sum over cells, which may be negative."""
+        """The smoothed least cost [*batch] in the unit of the costs, a sum over cells; it may be negative."""
         return dtw.dtw_value(as_tensor(cost, "cost"), self.omega, lengths=lengths, band=self.band)
 
     def alignment(self, cost: Tensor, lengths: Any = None) -> Tensor:
-        """The expected alignment [*batch, N, M], each cell's probability."""
+        """The expected alignment [*batch, N, M]: the probability of each cell, in [0, 1]."""
         return dtw.dtw_grad(as_tensor(cost, "cost"), self.omega, lengths=lengths, band=self.band)
 
     def path(self, cost: Tensor, lengths: Any = None) -> Tensor:

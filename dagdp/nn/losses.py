@@ -1,15 +1,14 @@
 """Losses between weights and true paths (sections 4.1 to 4.3 of the paper).
 
 Every loss takes theta as `dagdp.dp_value` does, tensors or arrays, and a `Target`, or an array or dict Y shaped like
-theta; computes one number for each batch item, and reduces them by `reduction`: "mean" over items, "sum", or "none" for
-[*batch]. The batch is the broadcast of what theta, target, cost and `end` have in front. Results are tensors. Further
-options (`threads=`, `backend=`) go to the `dagdp` functions. A ragged batch ends where its targets do: pass
-`end=target.end`. All are differentiable in theta; where a target goes over a forbidden edge the loss of that item
-is +inf and its gradient 0.
+theta. It computes a number for each item, and reduces them by `reduction`: "mean" over items, "sum", or "none" for a
+tensor [*batch]. The batch is the broadcast of the batch dimensions of theta, target, cost and `end`. Results are
+tensors. Options `threads=` and `backend=` go to the `dagdp` functions. For a ragged batch pass `end=target.end`. All
+losses are differentiable in theta. If a target uses a forbidden edge, the loss of that item is +inf and its gradient 0.
 
-The losses by name, `relaxed_loss` excepted, take a batch of different graphs (`dagdp.compile_batch`): theta and cost as
-`dagdp.dp_value` takes theta then, target a list with a `Target` (or Y) for each graph, made with `batch.dags[g]`, and
-`end` a list. There is one number for each graph, [*batch, graphs].
+All losses but `relaxed_loss` take a batch of different graphs (`dagdp.compile_batch`): theta and cost in the forms that
+`dagdp.dp_value` takes for such a batch, target as a list with a `Target` (or Y) for each graph, made with
+`batch.dags[g]`, and `end` as a list. There is a number for each graph, [*batch, graphs].
 """
 
 from __future__ import annotations
@@ -51,18 +50,18 @@ def structured_loss(
     minimize: bool = False,
     **options: Any,
 ) -> Tensor:
-    """ℓ_{C,Ω}(Y; θ) = DP_Ω(θ + C) - <Y, θ>, convex in θ (section 4.1).
+    """ℓ_{C,Ω}(Y; θ) = DP_Ω(θ + C) - <Y, θ>, convex in θ (section 4.1): a number, or [*batch] by `reduction`.
 
     Parameters
     ----------
-    omega : default `Negentropy(1.0)`. Under HardMax (and C >= 0) and Negentropy the loss is never negative; under
-        SquaredL2 it may be, as every visited node pays γ/2: `fenchel_young_loss` adds that constant.
-    cost : C, what it costs to read an entry that the target does not (`hamming_cost`): shaped and keyed like theta,
-        with or without batch dimensions; a dict may leave potentials out.
+    omega : default `Negentropy(1.0)`. Under HardMax (with C >= 0) and Negentropy the loss is never negative. Under
+        SquaredL2 it may be negative, as every visited node pays γ/2; `fenchel_young_loss` adds that constant.
+    cost : C, the cost of reading an entry, such as `hamming_cost`: 0 for entries of the target. Shaped and keyed like
+        theta, with or without batch dimensions; a dict may omit potentials.
     end : where paths end, as in `dagdp.dp_value`; the target must end there.
-    minimize : theta are costs: <Y, θ> - min_Ω(θ - C).
+    minimize : theta are costs, and the loss is <Y, θ> - min_Ω(θ - C).
 
-    Its gradient in θ is E - Y, with E the expected path under θ + C.
+    The gradient by θ is E - Y, with E the expected path under θ + C. Raises InputError.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -84,7 +83,7 @@ def structured_loss(
 
 
 def perceptron_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, **options: Any) -> Tensor:
-    """max over paths of <Y', θ> - <Y, θ>: ℓ_{0,0}, the structured perceptron. 0 where the target is a best path.
+    """ℓ_{0,0} = max over paths Y' of <Y', θ> - <Y, θ>, the structured perceptron loss: 0 for a best path.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -96,9 +95,9 @@ def perceptron_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, *
 
 
 def hinge_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, cost: Any, **options: Any) -> Tensor:
-    """max over paths of <Y', θ + C> - <Y, θ>: ℓ_{C,0}, the structured hinge (margin) loss.
+    """ℓ_{C,0} = max over paths Y' of <Y', θ + C> - <Y, θ>, the structured hinge (margin) loss.
 
-    At least the cost <Y', C> of the best path Y'. For C see `hamming_cost`.
+    At least the cost <Y', C> of the path Y' that is best under θ. For C see `hamming_cost`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -111,7 +110,7 @@ def hinge_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, cost: 
 
 
 def crf_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, gamma: float = 1.0, **options: Any) -> Tensor:
-    """-γ log p(Y), with p(Y) ∝ exp(<Y, θ>/γ): ℓ_{0,-H}, the negative log-likelihood of a CRF.
+    """ℓ_{0,-H} = -γ log p(Y) with p(Y) ∝ exp(<Y, θ>/γ), the negative log-likelihood of a CRF.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -135,9 +134,10 @@ def fenchel_young_loss(
 ) -> Tensor:
     """DP_Ω(θ) + Ω(Y) - <Y, θ> >= 0, and 0 if and only if the expected path E is Y.
 
-    DP_Ω is the conjugate of the least penalty Σ_i ē_i Ω(q_i) of the walks whose expected path is given. On a path each
-    visited node has Ω at a corner, γ ω(1): γ/2 under SquaredL2, 0 under Negentropy, Tsallis and HardMax, for which
-    this is `structured_loss`. The constant depends on the target alone: gradients are the same.
+    DP_Ω is the conjugate of Ω(E), the least penalty Σ_i ē_i Ω(q_i) of random walks with expected path E. On a path, Ω
+    of each visited node is the corner γ ω(1): γ/2 under SquaredL2, and 0 under Negentropy, Tsallis and HardMax, where
+    this loss equals `structured_loss`. The constant depends on the target alone, so gradients are equal. Parameters
+    are those of `structured_loss`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -163,15 +163,15 @@ def fenchel_young_loss(
 
 
 def _nodes(dag: CompiledDAG, target: Target, end: Any) -> Any:
-    """[*batch] nodes that a path visits after its start; the extra node over several ends is visited as well."""
+    """[*batch] the number of nodes that a path visits after its start, the joint end of several ends included."""
     return target.lengths + (1 if end is None and dag.ends.size > 1 else 0)
 
 
 def hamming_cost(target: Target, theta: Any, name: str | None = None) -> Any:
-    """C = 1 - Y for one potential: 1 for each entry that the target does not read. Shaped like theta's block.
+    """C = 1 - Y for one potential: 1 for each entry that the target does not read. [*batch, *shape] like theta's block.
 
-    name : which potential, where the graph has several; the result is then a dict with that key alone. On the
-        "emission" of a `linear_chain` this counts wrong tags, on the costs of a `dtw_grid` cells beside the path.
+    name : the potential, for a graph with several; the result is then a dict with that key alone. C counts wrong tags
+        on the "emission" of a `linear_chain`, and cells off the path on the costs of a `dtw_grid`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.graphs.linear_chain(2, 2))
@@ -206,19 +206,19 @@ def relaxed_loss(
     minimize: bool = False,
     **options: Any,
 ) -> Tensor:
-    """Δ(Y, ∇DP_Ω(θ)): how far the expected path E lies from the true one (section 4.1). Not convex.
+    """Δ(Y, ∇DP_Ω(θ)), a distance of the expected path E from the true path Y (section 4.1). Not convex.
 
     Parameters
     ----------
-    divergence : "squared_l2", Σ (E - Y)²; "kl", Σ Y log(Y/E), +inf where a true entry has probability 0
-        (which then has no gradient); or a function of (E, Y, number of batch dimensions) that returns [*batch].
-    marginals : what of E and Y is compared, a function of one shaped and keyed like theta. Default: for a `trellis` or
-        a `linear_chain` the state probabilities [*batch, T, S] (section 4.2); for others every entry.
+    divergence : "squared_l2", Σ (E - Y)²; "kl", Σ Y log(Y/E), which is +inf, with gradient 0 for that entry, where a
+        true entry has probability 0; or a function of (E, Y, number of batch dimensions) that returns [*batch].
+    marginals : a function of an array or dict like theta; its results for E and Y are compared. Default: for a
+        `trellis` or a `linear_chain` the state probabilities [*batch, T, S] (section 4.2); for other graphs all of E.
     minimize, end : as in `structured_loss`.
 
-    Differentiable once: its gradient is a Hessian product of DP_Ω. The paper pairs "squared_l2" with SquaredL2 and
-    "kl" with Negentropy. Under HardMax E is constant by pieces, and the gradient 0. Under a sparse operator the
-    gradient is 0 wherever a single path is left, right or wrong: take small steps (docs/faq.md).
+    Differentiable once: the gradient is a Hessian product of DP_Ω. The paper pairs "squared_l2" with SquaredL2 and
+    "kl" with Negentropy. Under HardMax E is piecewise constant, and the gradient is 0. Under a sparse operator the
+    gradient is 0 wherever a single path has probability 1, right or wrong: take small steps (docs/faq.md).
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -250,10 +250,10 @@ def relaxed_loss(
 
 
 def alignment_area(predicted: Any, true: Any, reduction: str = "mean") -> Tensor:
-    """||L (Y - Y_true)ᵀ||² with L lower triangular of ones: [*batch, N_A, N_B] to one number an item (section 4.3).
+    """||L (Y - Y_true)ᵀ||², L lower triangular of ones (section 4.3): a number, or [*batch] by `reduction`.
 
-    For each i, the difference of the running sums over j, squared and summed: the area between two paths that visit one
-    cell for each i, and a smooth extension of it to expected alignments.
+    predicted, true : alignments [*batch, N_A, N_B]. For each i, running sums over j are subtracted, squared and summed:
+        the area between two paths that visit one cell for each i, extended smoothly to expected alignments.
 
     >>> early, late = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
     >>> alignment_area(early, late).item()
@@ -273,7 +273,7 @@ def _squared_l2(E: Tensor, Y: Tensor, batch: int) -> Tensor:
 
 
 def _kl(E: Tensor, Y: Tensor, batch: int) -> Tensor:
-    """Below the smallest normal number a probability counts as 0: its reciprocal would overflow."""
+    """Σ Y log(Y/E). A probability below the smallest normal number counts as 0: its reciprocal would overflow."""
     smallest = torch.finfo(E.dtype).tiny
     terms = torch.xlogy(Y, Y) - Y * torch.where(smallest < E, E, 1.0).log()
     return torch.where((Y > 0) & (smallest >= E), torch.inf, terms).flatten(batch).sum(-1)
@@ -283,7 +283,7 @@ DIVERGENCES: dict[str, Divergence] = {"squared_l2": _squared_l2, "kl": _kl}
 
 
 def _state_marginals(dag: CompiledDAG) -> tuple[Callable[[Any], Tensor] | None, set[str] | None]:
-    """(from E to [*batch, T, S], the potentials it reads) for a trellis or a linear chain; None twice for others."""
+    """(a function from E to [*batch, T, S], the potentials it reads) for a trellis or a linear chain, else Nones."""
     try:
         T, S = steps_and_states(dag)
     except InputError:
@@ -294,7 +294,7 @@ def _state_marginals(dag: CompiledDAG) -> tuple[Callable[[Any], Tensor] | None, 
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:
-    """Losses [*batch] as they are, their mean, or their sum."""
+    """Losses [*batch] unchanged, their mean, or their sum, by `reduction`. Raises InputError for another word."""
     if reduction == "none":
         return losses
     if reduction not in ("mean", "sum"):

@@ -1,4 +1,4 @@
-"""Sequences of different lengths as one array, for what takes `lengths=`."""
+"""Sequences of different lengths as one padded array, for functions that take `lengths=`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dagdp.nn.autograd.tensors import on_one_device, real_tensor
 def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tensor]:
     """(padded [batch, T, *rest], lengths int64 [batch]) of sequences [T_i, *rest]; T is the greatest length.
 
-    The dtype is the one that holds all items. Differentiable in sequences that are tensors. What takes `lengths=` never
-    reads what lies behind an item's length.
+    The dtype is the common dtype of all items. Differentiable in sequences that are tensors. Functions that take
+    `lengths=` never read entries behind an item's length.
 
     Parameters
     ----------
     sequences : tensors, arrays or lists: the emissions [T_i, S] of sentences, their tags [T_i], time series [T_i, d].
-    value : what is written behind the end of an item.
+    value : the number behind the end of an item.
 
-    Raises InputError where there is no sequence, where one is empty, and where their last axes or devices differ.
+    Raises InputError for no sequences, for an empty sequence, and for last axes or devices that differ.
 
     >>> tags, lengths = pad_ragged([[0, 1, 2], [2]], value=-1)
     >>> tags.tolist(), lengths.tolist()
@@ -43,5 +43,5 @@ def pad_ragged(sequences: Sequence[Any], value: float = 0) -> tuple[Tensor, Tens
                 "empty items, and give all the last axes of sequences[0]"
             )
     lengths = torch.tensor([len(item) for item in items], device=items[0].device)
-    dtype = functools.reduce(torch.promote_types, (item.dtype for item in items))  # torch takes that of the first
+    dtype = functools.reduce(torch.promote_types, (item.dtype for item in items))  # torch takes the first one's
     return pad_sequence([item.to(dtype) for item in items], batch_first=True, padding_value=value), lengths

@@ -1,4 +1,4 @@
-"""The schemes that mark chunks of a sequence, such as names in a text: conversion, and which tag may follow which."""
+"""Schemes that tag chunks of a sequence, such as names in a text: conversion, and legal transitions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor
 from dagdp.errors import InputError
 from dagdp.nn.autograd.tensors import on_device, real_tensor
 
-#: scheme -> (prefixes of names, those that go on with a chunk, those after which a chunk must go on)
+#: scheme -> (prefixes of tags, prefixes that continue a chunk, prefixes after which the chunk must continue)
 SCHEMES = {"BIO": ("BI", "I", ""), "BIOES": ("BIES", "IE", "BI"), "IOBES": ("BIES", "IE", "BI")}
 
 
 class LegalTransitions(NamedTuple):
-    """What a `LinearChainCRF` may do, True where it may: boolean tensors.
+    """Legal transitions of a `LinearChainCRF`: boolean tensors, True where legal.
 
     transition : [S, S] as [to, from].
     start : [S], the tags of a first step.
@@ -30,16 +30,16 @@ class LegalTransitions(NamedTuple):
 
 
 def legal_transitions(tags: Sequence[str], scheme: str = "BIO") -> LegalTransitions:
-    """What a tagging scheme allows between tags of these names, for `LinearChainCRF(allowed=)`.
+    """Which tags a tagging scheme allows after which, for `LinearChainCRF(allowed=)`: boolean tensors [S, S], [S], [S].
 
     Parameters
     ----------
     tags : the names of tags 0 to S-1: "O" outside of chunks, else a prefix, "-" and the kind of the chunk, such as
-        "B-PER". A prefix alone ("B") is a chunk of no kind.
-    scheme : "BIO" (also called IOB2): B begins a chunk and I goes on with one of its kind. "BIOES" or "IOBES": E ends a
-        chunk of two or more steps, S is one of a single step, and what B or I has begun must end.
+        "B-PER". A prefix alone ("B") is a chunk without a kind.
+    scheme : "BIO" (also called IOB2): B begins a chunk, and I continues a chunk of equal kind. "BIOES" or "IOBES": E
+        ends a chunk of two or more steps, S is a chunk of a single step, and a chunk that B begins must end with E.
 
-    Raises InputError for another scheme, for names that are no tags of it, and where a name stands twice.
+    Raises InputError for an unknown scheme, for names that are no tags of the scheme, and for a name given twice.
 
     >>> legal = legal_transitions(["O", "B-PER", "I-PER"])
     >>> legal.transition.int().tolist(), legal.start.tolist()  # I-PER, the last row, follows B-PER and I-PER
@@ -65,16 +65,16 @@ def legal_transitions(tags: Sequence[str], scheme: str = "BIO") -> LegalTransiti
 
 
 def convert_tags(tags: Sequence[str], source: str, target: str) -> list[str]:
-    """The tags of one sequence in another scheme: the chunks stay as they are.
+    """The tags of one sequence, a list of names, converted to another scheme; chunks do not change.
 
     Parameters
     ----------
     tags : one name a step, as `legal_transitions` takes them.
-    source, target : "BIO" (IOB2), "BIOES" (IOBES), or "IOB1". In IOB1 a chunk begins with I, or with B where it follows
-        a chunk of its kind at once. Read as IOB1, any sequence of O, B and I is legal.
+    source, target : "BIO" (IOB2), "BIOES" (IOBES), or "IOB1". In IOB1 a chunk begins with I, or with B directly after
+        a chunk of equal kind. Every sequence of O, B and I is legal IOB1.
 
-    Raises InputError for another scheme, for a name that is no tag of `source`, and where `source` does not allow a
-    tag behind the one before it.
+    Raises InputError for an unknown scheme, for a name that is no tag of `source`, and for a tag that `source` does not
+    allow after the previous tag.
 
     >>> convert_tags(["I-PER", "I-PER", "O", "I-LOC", "B-LOC"], "IOB1", "BIOES")
     ['B-PER', 'E-PER', 'O', 'S-LOC', 'S-LOC']
@@ -130,7 +130,7 @@ def _parts(tags: Sequence[str], place: int, scheme: str) -> tuple[str, str]:
 
 
 def _may_follow(to: tuple[str, str], source: tuple[str, str], scheme: str) -> bool:
-    """Whether a tag may stand behind another; ("O", "") stands for the outside of the sequence, too."""
+    """Whether the tag `to` may follow the tag `source`. ("O", "") is also the tag before and after a sequence."""
     _, inside, unfinished = SCHEMES[scheme]
     if to[0] in tuple(inside):
         return source[0] in ("B", "I") and source[1] == to[1]
@@ -138,7 +138,7 @@ def _may_follow(to: tuple[str, str], source: tuple[str, str], scheme: str) -> bo
 
 
 def checked_legal(allowed: Any, num_tags: int) -> LegalTransitions:
-    """(transition, start, end) as boolean tensors of their shapes, InputError where they are none."""
+    """(transition [S, S], start [S], end [S]) as boolean tensors. Raises InputError for other values."""
     if not isinstance(allowed, list | tuple) or len(allowed) != 3:
         raise InputError(
             f"allowed is {type(allowed).__name__}; expected (transition [to, from], start, end), such as "
@@ -155,7 +155,7 @@ def checked_legal(allowed: Any, num_tags: int) -> LegalTransitions:
 
 
 def flags(given: Any, label: str, device: torch.device | str) -> Tensor:
-    """What was given as a boolean tensor on that device."""
+    """A boolean tensor on the device. Raises InputError for values that are not boolean."""
     tensor = on_device(real_tensor(given, label), label, device)
     if tensor.dtype is not torch.bool:
         dtype = str(tensor.dtype).removeprefix("torch.")

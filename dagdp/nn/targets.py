@@ -1,7 +1,7 @@
 """True paths, for losses: from edge numbers, nodes, tags, alignments, or 0/1 arrays shaped like theta.
 
-Whatever they come from, they are checked once, against the graph, and kept as edge numbers: <Y, θ> then costs a
-few additions a step of the path, and no array of the size of theta.
+Paths are checked once, against the graph, and stored as edge numbers: <Y, θ> then takes a few additions for each edge
+of the path, and no array of the size of theta.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One path of `dag` for each batch item: a start, edges that follow one another, any live node as the end.
+    """One path of `dag` for each batch item: it begins at a start, is unbroken, and ends at any node on a path.
 
-    edges : int64 [*batch, L], numbers in the user's order; rows behind a path's last edge are -1.
+    edges : int64 [*batch, L], edge numbers in the user's order, -1 behind a path's last edge.
 
-    Raises InputError where the edges are no path, naming the break.
+    Raises InputError, with the first break, where the edges are no path.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -73,14 +73,14 @@ class Target:
 
     @property
     def end(self) -> Any:
-        """`last` as `end=` takes it: by name where nodes have names."""
+        """`last` as `end=` takes it: names where nodes have names."""
         return self.dag.end_names(self.last)
 
     def over(self, batch: Shape) -> Target:
-        """The paths for each item of a batch, of which theirs is a part, as NumPy broadcasts."""
+        """The paths broadcast to a larger batch by NumPy's rules."""
         if batch == self.batch:
             return self
-        made = object.__new__(Target)  # what is checked already
+        made = object.__new__(Target)  # without the checks, which these paths have passed
         object.__setattr__(made, "dag", self.dag)
         object.__setattr__(made, "edges", np.broadcast_to(self.edges, (*batch, self.edges.shape[-1])))
         return made
@@ -89,8 +89,10 @@ class Target:
     def from_nodes(cls, dag: CompiledDAG, nodes: Any) -> Target:
         """From the nodes of each path, start and end included.
 
-        nodes : for a graph with names, a list of them, or a list of such lists; for a graph from arrays, numbers
+        nodes : for a graph with names, a list of names or a list of lists of names; for a graph from arrays, numbers
             [*batch, L+1], with -1 behind a path's last node.
+
+        Raises InputError where the nodes are no path, or several edges lead from one node to the next.
 
         >>> import dagdp
         >>> graph = dagdp.Graph()
@@ -111,8 +113,11 @@ class Target:
     def from_tags(cls, dag: CompiledDAG, tags: Any, lengths: Any = None) -> Target:
         """From the states of a `trellis` (initial="single") or a `linear_chain`.
 
-        tags : integers [*batch, T]. lengths : [*batch], for graphs built with ragged=True; entries of tags behind an
-            item's length are not looked at. The two broadcast: one row of tags may have several lengths.
+        tags : integers [*batch, T] in 0 to S-1.
+        lengths : [*batch], for graphs built with ragged=True; entries of tags behind an item's length are not read. The
+            batch dimensions of tags and lengths broadcast: one row of tags may have several lengths.
+
+        Raises InputError for shapes, tags and lengths out of range, and graphs of another kind.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.linear_chain(3, 2, ragged=True))
@@ -144,9 +149,11 @@ class Target:
 
     @classmethod
     def from_pairs(cls, dag: CompiledDAG, pairs: Any) -> Target:
-        """From the cells (i, j) of alignments on a `dtw_grid`: integers [*batch, L, 2], rows behind an end -1.
+        """From the cells (i, j) of alignments on a `dtw_grid`, as `dagdp.graphs.dtw_path` returns them.
 
-        This is what `dagdp.graphs.dtw_path` returns.
+        pairs : integers [*batch, L, 2], rows of -1 behind the end of an alignment.
+
+        Raises InputError for cells outside the grid or its band, and for graphs of another kind.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.dtw_grid(2, 3))
@@ -177,10 +184,12 @@ class Target:
 
     @classmethod
     def from_array(cls, dag: CompiledDAG, Y: Any, end: Any = None) -> Target:
-        """From Y shaped and keyed like theta, counting how often the path reads each entry (0 or 1 where untied).
+        """From Y, shaped and keyed like theta: how often the path reads each entry (0 or 1 where untied).
 
-        The path is the one that reads most among those that read marked entries only, and it must read each as often
-        as Y says. Where entries are tied and several paths read the same, give edges or nodes instead.
+        Among all paths that read only marked entries, the path that reads most entries is taken. It must read each
+        entry as often as Y says. If entries are tied and several paths have one Y, give edges or nodes instead.
+
+        end : as in `dagdp.dp_value`.  Raises InputError where Y is the count of no path.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.dtw_grid(2, 2))
@@ -204,9 +213,9 @@ class Target:
         return cls(dag, edges.reshape(*batch, edges.shape[-1]))
 
     def score(self, blocks: Sequence[Tensor]) -> Tensor:
-        """<Y, θ> [*batch], from the blocks of theta in the order of `dag.potentials`; differentiable.
+        """<Y, θ> [*batch]; differentiable. The batch is the broadcast of the target's and the blocks' batch.
 
-        The batch is the broadcast of the target's and of what blocks carry. Half types are added up in float32.
+        blocks : tensors [*batch, *shape], in the order of `dag.potentials`. Half types are added in float32.
         """
         pairs = zip(blocks, self.dag.potentials, strict=True)
         fronts = [(f"theta[{p.name!r}]", tuple(block.shape[: block.ndim - len(p.shape)])) for block, p in pairs]
@@ -219,7 +228,7 @@ class Target:
         return total
 
     def indicator(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Y: for each block of theta, how often the path reads each entry, [*batch, *shape] in its dtype."""
+        """Y: for each block, how often the path reads each entry, [*batch, *shape] in the block's dtype."""
         made = []
         for block, potential, (entries, reads) in zip(blocks, self.dag.potentials, self._entries(), strict=True):
             flat = block.new_zeros(*self.batch, potential.size)
@@ -229,7 +238,7 @@ class Target:
         return made
 
     def _entries(self) -> list[tuple[Numbers, NDArray[np.bool_]]]:
-        """For each potential the entry that each edge of the path reads, [*batch, L], and whether it reads one."""
+        """[potentials] (the entry that each edge of the path reads [*batch, L], whether the edge reads an entry)."""
         read = [np.where(self.edges >= 0, index[self.edges], -1) for index in walks.listed_of(self.dag).indices]
         return [(index.astype(np.int64), index >= 0) for index in read]
 

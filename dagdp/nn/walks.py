@@ -1,4 +1,4 @@
-"""Paths of a compiled graph as arrays of numbers: padding, looking up, checking, and naming what is wrong."""
+"""Paths of a compiled graph as arrays of numbers: padding, look-up, and checks with messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Numbers = NDArray[np.int64]
 
 
 def padded(values: Any, what: str) -> Numbers:
-    """Integers [*batch, L], -1 behind each row's end; lists of unequal length are filled up."""
+    """Integers [*batch, L], -1 behind the end of each row. Lists of unequal length are padded with -1."""
     values = in_numpy(values)
     if isinstance(values, list | tuple) and values and all(isinstance(row, list | tuple) for row in values):
         longest = max(map(len, values))
@@ -38,7 +38,7 @@ def padded(values: Any, what: str) -> Numbers:
 
 
 def integers(values: Any, what: str) -> Numbers:
-    """What was given as an array of whole numbers; InputError where it is none."""
+    """An int64 array from an array, tensor or list. Raises InputError for values that are not integers."""
     try:
         array = np.asarray(in_numpy(values))
     except (ValueError, TypeError) as error:
@@ -77,7 +77,7 @@ def check_path(dag: CompiledDAG, edges: Numbers) -> None:
 
 
 def edges_between(dag: CompiledDAG, parents: Numbers, children: Numbers) -> Numbers:
-    """The number of the one edge between each pair of nodes."""
+    """The number of the edge from each parent to each child. Raises InputError for no edge, or several."""
     keys, order, size = _sorted_pairs(dag)
     wanted = parents * size + children
     place = np.searchsorted(keys, wanted)
@@ -94,13 +94,13 @@ def edges_between(dag: CompiledDAG, parents: Numbers, children: Numbers) -> Numb
 
 @once_a_graph
 def listed_of(dag: CompiledDAG) -> EdgeArrays:
-    """Edges and entries: kept with the graph, as each target asks for them."""
+    """The graph's edges and entries as arrays, stored with the graph: every target reads them."""
     return dag.graph.listed()
 
 
 @once_a_graph
 def readers_of_entries(dag: CompiledDAG) -> tuple[Numbers, Numbers]:
-    """(entries, rising; the node into which the edges lead that read each); nothing where some lead to several."""
+    """(entries, rising; for each the child of all edges that read it); empty if edges into several nodes read one."""
     listed = listed_of(dag)
     pairs = np.sort(listed.indices[0].astype(np.int64) * dag.graph.num_nodes + listed.children)
     entries, nodes = np.divmod(pairs[np.append(True, np.diff(pairs) > 0)], dag.graph.num_nodes)
@@ -117,7 +117,7 @@ def _sorted_pairs(dag: CompiledDAG) -> tuple[Numbers, Numbers, int]:
 
 
 def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
-    """Names as numbers, in the same lists, behind an added start if the graph has one; numbers as they are."""
+    """Names, in lists, as lists of numbers, behind the graph's added start if there is one; numbers unchanged."""
     names = dag.numbers
     if names is None:
         return nodes
@@ -143,7 +143,7 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
 
 
 def node_name(dag: CompiledDAG, number: Any) -> Any:
-    """What the user calls a node."""
+    """The user's name of a node, or the number in a graph without names."""
     names = dag.graph.nodes
     return int(number) if names is None else names[int(number)]
 
@@ -163,7 +163,7 @@ def steps_and_states(dag: CompiledDAG) -> tuple[int, int]:
 
 
 def counts(lengths: Any, batch: Shape, most: int) -> Numbers:
-    """Lengths, each from 1 to `most`, for each item of the batch and of their own batch dimensions."""
+    """Lengths, each from 1 to `most`: the broadcast of their shape and `batch`. Raises InputError."""
     array = integers(lengths, "lengths")
     if (array < 1).any() or (array > most).any():
         raise InputError(f"lengths is {array.tolist()}; expected integers from 1 to {most}")
@@ -172,13 +172,16 @@ def counts(lengths: Any, batch: Shape, most: int) -> Numbers:
 
 @once_a_graph
 def plain(dag: CompiledDAG) -> CompiledDAG:
-    """The same graph with one weight an edge."""
+    """The graph compiled with one potential, of one weight an edge."""
     parents, children = dag.graph.edges()
     return build(Graph.from_edges(parents, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
 
 
 def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """[items, edges] how many entries an edge reads, -inf where one of them is not marked; marked [items, entries]."""
+    """[items, edges] the number of entries that an edge reads; -inf where an entry is not marked.
+
+    marked : [potentials] arrays [items, entries], > 0 where marked.
+    """
     total = np.zeros((marked[0].shape[0], dag.graph.num_edges))
     for potential, rows in zip(dag.potentials, marked, strict=True):
         index = potential.index
@@ -190,7 +193,10 @@ def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float6
 def check_marks(
     dag: CompiledDAG, marked: Sequence[NDArray[Any]], weights: NDArray[Any], taken: NDArray[np.bool_]
 ) -> None:
-    """Raise InputError unless each item's path reads every entry exactly as often as it is marked."""
+    """Raise InputError unless each item's path reads every entry as often as the mark says.
+
+    marked : [potentials] arrays [items, entries].  weights : from `reads`.  taken : [items, edges] the edges of paths.
+    """
     parents, children = dag.graph.edges()
     for item in np.flatnonzero(~taken.any(-1)):
         reached = np.isin(np.arange(dag.graph.num_nodes), dag.starts)
@@ -218,7 +224,7 @@ def check_marks(
 
 
 def in_numpy(values: Any) -> Any:
-    """Tensors, also in a dict or a list, as arrays; other things as they are."""
+    """Tensors, also in dicts and lists, as arrays; other values unchanged."""
     if isinstance(values, dict):
         return {name: in_numpy(value) for name, value in values.items()}
     if isinstance(values, list | tuple):
@@ -230,7 +236,7 @@ def in_numpy(values: Any) -> Any:
 
 
 def real_array(value: Any, label: str) -> NDArray[Any]:
-    """What was given as an array of real numbers; InputError where it is none."""
+    """An array of real numbers from a tensor, array or list. Raises InputError for other values."""
     array: NDArray[Any] = in_numpy(real_tensor(value, label))
     return array
 

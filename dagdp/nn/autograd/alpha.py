@@ -1,4 +1,4 @@
-"""The derivative of DP_Ω by Tsallis's alpha, first and second, from the passes for θ alone.
+"""The first and second derivative of DP_Ω by Tsallis's alpha, from derivatives by θ alone.
 
 DP is the maximum over unit flows e of <e, θ> - P(e, α), with the penalty of a flow
 
@@ -8,9 +8,9 @@ At the maximum, by the envelope theorem and by the implicit function theorem,
 
     ∂DP/∂α = -P_α(e, α)          ∂e/∂α = -∇²DP P_eα
 
-so to first order a change of alpha moves the flow as a change of the weights by -P_eα would. That is how alpha gets
-into the graph of autograd: as an addition to each edge's weight that is 0 and has this derivative. It needs the flow
-on every edge, so it runs on a twin of the graph that has one more potential, with an entry for each edge.
+so to first order a change of alpha moves the flow as much as a change of the weights by -P_eα. Autograd gets alpha as
+an addition to the weight of each edge: the addition is 0, and its derivative by alpha is -P_eα. This needs the flow on
+every edge. So it runs on a twin of the graph, which has one more potential with an entry for each edge.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _twins: WeakKeyDictionary[CompiledDAG, Twin] = WeakKeyDictionary()
 
 
 class Twin(NamedTuple):
-    """The graph once more, each edge with a weight of its own behind the potentials that it had."""
+    """A copy of a graph with one more potential, by which each edge has a separate weight."""
 
     dag: CompiledDAG
-    child: Tensor  # [edges] where each leads
+    child: Tensor  # [edges] the child of each edge
 
 
 def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
-    """Made once a graph. The node that joins several ends is spelt out, as its edges carry flow too."""
+    """The twin of a graph, made once. The node that joins several ends is explicit: its edges carry flow, too."""
     if isinstance(dag, CompiledBatch):
         raise InputError("alpha is a tensor, which a batch of graphs cannot have yet; loop over batch.dags")
     if dag not in _twins:
@@ -61,7 +61,7 @@ def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
 
 
 def penalty_slope(flow: Tensor, alpha: Tensor, child: Tensor) -> Tensor:
-    """P_α(e, α) [*batch], differentiable in both; flow [*batch, edges]. An edge without flow has no part."""
+    """P_α(e, α) [*batch], differentiable in flow [*batch, edges] and alpha; edges without flow add 0."""
     visits = flow.new_zeros(*flow.shape[:-1], int(child.max()) + 1).index_add(-1, child, flow)[..., child]
     q = torch.where(flow > 0, flow, 1.0) / torch.where(flow > 0, visits, 1.0)
     power, scale = q ** (alpha - 1), alpha * (alpha - 1)
@@ -70,7 +70,7 @@ def penalty_slope(flow: Tensor, alpha: Tensor, child: Tensor) -> Tensor:
 
 
 def with_own_weights(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, child: Tensor) -> Tensor:
-    """[*batch, n + edges]: theta, and behind it the zeros whose derivative by alpha is -P_eα, costs the other way."""
+    """[*batch, n + edges]: theta, then zeros whose derivative by alpha is -P_eα for scores and P_eα for costs."""
     sign = -1.0 if problem.minimize else 1.0
     nothing = theta.new_zeros(*theta.shape[:-1], child.numel())
     with torch.no_grad():
@@ -81,7 +81,7 @@ def with_own_weights(theta: Tensor, end: Tensor | None, problem: Problem, alpha:
 
 
 class Known(torch.autograd.Function):
-    """A value whose derivatives are given, by weights and alpha, as tensors that may have derivatives themselves."""
+    """A value with given derivatives by weights and by alpha, tensors that may have derivatives of their own."""
 
     generate_vmap_rule = True
 
@@ -94,7 +94,7 @@ class Known(torch.autograd.Function):
         _, _, by_theta, _, by_alpha = inputs
         ctx.save_for_backward(by_theta, by_alpha)
         ctx.save_for_forward(by_theta, by_alpha)
-        ctx.problem = None  # all passes have been run
+        ctx.problem = None  # `forward_mode` hands it to the rule, which needs no kernel
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Tensors of a batch of different graphs: brought side by side for one run, and handed back in the user's form."""
+"""Tensors of a batch of different graphs: joined for one run, and returned in the user's form."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dagdp.errors import InputError
 
 
 class Packed(NamedTuple):
-    """Weights side by side, and the way back."""
+    """Joined weights of a batch of graphs, and what is needed to return gradients in the user's form."""
 
-    batch: CompiledBatch  # as packed weights see it, at the user's ends
+    batch: CompiledBatch  # for joined weights, with the user's ends
     theta: Any
     z: Any
     layout: Layout
@@ -26,11 +26,11 @@ class Packed(NamedTuple):
 
     @property
     def parameters(self) -> bool:
-        """Whether weights came in a dict, where what has no batch dimensions is shared by the batch."""
+        """Whether weights came in a dict: the batch then shares a block without batch dimensions."""
         return self.form.named
 
     def unpack(self, arrays: list[Tensor]) -> Any:
-        """One tensor a section, in the form of theta."""
+        """One tensor for each section of the layout, in the form of theta."""
         return self.layout.unpack(self.form, arrays, self.kind)
 
 
@@ -42,7 +42,10 @@ def packed(
     as_tensor: Callable[[Any, str], Tensor],
     dtype: Callable[[Tensor], torch.dtype],
 ) -> Packed:
-    """theta and z as one tensor for each potential; autograd takes gradients through it into the user's tensors."""
+    """theta and z as one tensor [*batch, entries of all graphs] for each potential, differentiable by autograd.
+
+    as_tensor, dtype : what `Kind` has under these names. Raises InputError under torch.compile.
+    """
     if torch.compiler.is_compiling():
         raise InputError(
             "torch.compile cannot follow a batch of different graphs; call it outside, or in a function under "

@@ -1,6 +1,6 @@
-"""What nobody differentiates or watches: asked of the NumPy functions, with the blocks as they lie in memory.
+"""Tensors without derivatives and tracers: computed by the NumPy bodies, on the blocks where they lie in memory.
 
-The joined route of `functions.py` would copy them side by side, and what a batch shares once for each item.
+`JoinedCall` in `functions.py` would copy all blocks into one tensor, and a shared block once for each item.
 """
 
 from __future__ import annotations
@@ -18,38 +18,40 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.inputs import Options, checked, collect
 from dagdp.nn.autograd import derivatives, operators
-from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, handed_back, start_numbers
+from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, result_dtype, start_numbers
 from dagdp.omega import Omega
 
 
 def tensors_of(*given: Any) -> list[Tensor]:
-    """The tensors among what was given, also in a dict."""
+    """The tensors among the arguments, and among the values of dicts."""
     each = [block for one in given for block in (one.values() if isinstance(one, Mapping) else (one,))]
     return [block for block in each if isinstance(block, Tensor)]
 
 
-def seen_by_nobody(dag: Any, *given: Any) -> bool:
-    """Whether plain tensors are given for one graph, and nobody traces: then blocks need not be joined, nor shared ones
-    repeated, where only numbers are asked for or reverse mode alone can follow."""
+def all_plain(dag: Any, *given: Any) -> bool:
+    """True where all tensors are plain, one graph is given and no tracer is active (see `operators.unobserved`).
+
+    Blocks may then stay separate, and shared blocks single, if no derivative but that of reverse mode can be taken.
+    """
     if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
         return False
     return operators.unobserved(*tensors_of(*given))
 
 
-def reverse_alone() -> bool:
-    """Whether nothing but reverse mode may want a derivative: no forward mode, no transform of torch.func."""
+def only_reverse_mode() -> bool:
+    """True where only reverse mode can take a derivative: no forward mode and no transform of torch.func is active."""
     return forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
 
 
-def only_numbers(dag: Any, omega: Any, *given: Any) -> bool:
-    """Whether the operator is a constant, and of what was given nothing but numbers is asked for."""
-    if not (omega is None or isinstance(omega, Omega)) or not seen_by_nobody(dag, *given):
+def without_derivatives(dag: Any, omega: Any, *given: Any) -> bool:
+    """True where the operator is a constant, and no derivative by the tensors can be taken, nor a tracer sees them."""
+    if not (omega is None or isinstance(omega, Omega)) or not all_plain(dag, *given):
         return False
     return not derivatives.differentiable(*tensors_of(*given))
 
 
 def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], omega: Any, options: Options) -> Any:
-    """Tensors through `function` of `dagdp.engine.run`: its results as tensors, in the dtypes of `handed_back`.
+    """The results of `function`, of `dagdp.engine.run`, as tensors in the dtypes of `result_dtype`.
 
     given : theta, or theta and z.
     """
@@ -62,7 +64,7 @@ def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], ome
         and end is None
         and all(type(t) in operators.PLAIN and t.dtype in NUMPYS for t in tensors)
     ):
-        # all is checked there, and once for a form
+        # the function checks its arguments, once for a form
         return _as_tensors(function(dag, *map(_arrays, given), omega, options))
     checked(dag, omega, options.threads)
     keyed, blocks, _ = collect(dag, given[0], "theta", as_tensor)
@@ -77,12 +79,12 @@ def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], ome
         omega,
         options._replace(start=_numpy_nodes(dag, start, start_numbers), end=numpy_end(dag, end)),
     )
-    dtypes = [handed_back(block) for block in blocks]
+    dtypes = [result_dtype(block) for block in blocks]
     return _as_tensors(made, dict(zip(names, dtypes, strict=True)))
 
 
 def numpy_end(dag: CompiledDAG, end: Any) -> Any:
-    """`end` as NumPy functions take it."""
+    """`end=` for NumPy bodies, from a tensor, array or names."""
     return _numpy_nodes(dag, end, end_numbers)
 
 
@@ -94,14 +96,14 @@ def _numpy_nodes(dag: CompiledDAG, nodes: Any, numbered: Callable[[CompiledDAG, 
 
 
 def _arrays(given: Any) -> Any:
-    """Tensors as arrays over the same memory, also in a dict; the rest as it is."""
+    """Tensors, also the values of a dict, as arrays on their memory; other values unchanged."""
     if isinstance(given, Mapping):
         return {name: block.numpy(force=True) if isinstance(block, Tensor) else block for name, block in given.items()}
     return given.numpy(force=True) if isinstance(given, Tensor) else given
 
 
 def _as_tensors(made: Any, dtypes: dict[str | None, torch.dtype] | None = None) -> Any:
-    """Scalars [*batch], a gradient, or a pair of both. Without dtypes all stay in theirs."""
+    """Tensors from values [*batch], from a gradient, or from a pair of both; cast if dtypes are given."""
     if isinstance(made, tuple):
         scalars, gradient = made
         return _scalars(scalars, dtypes), _gradient(gradient, dtypes)
@@ -114,7 +116,7 @@ def _scalars(made: Any, dtypes: dict[str | None, torch.dtype] | None) -> Tensor:
 
 
 def _gradient(made: Any, dtypes: dict[str | None, torch.dtype] | None) -> Any:
-    """Of a dict each block in its own type."""
+    """A gradient as tensors; each block of a dict has a dtype of its own."""
     if isinstance(made, dict):
         paths = {name: torch.from_numpy(path) for name, path in made.items()}
         return paths if dtypes is None else {name: path.to(dtypes[name]) for name, path in paths.items()}

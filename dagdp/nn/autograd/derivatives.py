@@ -1,12 +1,13 @@
-"""The derivatives of DP_Ω for autograd: value -> expected path -> Hessian product, and there it ends.
+"""The derivatives of DP_Ω for autograd: value -> expected path -> Hessian product. There is no third derivative.
 
-Each class is a `torch.autograd.Function` around one operator of `operators.py`; autograd in all its forms (reverse,
-forward, torch.func, twice) goes through these. A function under torch.compile calls the operator
-itself, which has the same formulas registered: neither route serves both (research/toolchain.md section 5).
+Each class is a `torch.autograd.Function` around one operator of `operators.py`. Autograd in all its forms (reverse
+mode, forward mode, torch.func, second derivatives) uses these classes. A function under torch.compile calls the
+operator alone, for which the formulas of these classes are registered: neither route serves both
+(research/toolchain.md section 5).
 
-Inputs are theta [*batch, n], where asked for a direction z like it, the end nodes [*batch] or None, and the
-`Problem`; for an operator, its five arguments instead. Outputs that only serve a later pass are marked as
-not differentiable: `Path` gives E its derivative.
+Inputs are theta [*batch, n], a direction z [*batch, n] where there is a direction, the end nodes [*batch] or None, and
+the `Problem`, or for an operator its five values. Outputs that only serve a later pass are marked as not
+differentiable: `Path` gives E its derivative.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def value(theta: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, 
 
 
 def path(theta: Tensor, known: Tensor, end: Tensor | None, problem: Problem) -> Tensor:
-    """E, differentiable, from its known value: itself where no derivative can be asked for."""
+    """E, differentiable, from its value `known`; `known` itself where no derivative can be taken."""
     if _traced():
         return operators.path_op(theta, known, end, *problem.arguments)
     return Path.apply(theta, known, end, problem) if differentiable(theta) else known
@@ -59,19 +60,21 @@ def bend(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> tupl
 
 
 def differentiable(*tensors: Tensor) -> bool:
-    """Whether a derivative may be asked for, in reverse or in forward mode."""
+    """Whether a derivative may be taken, in reverse or in forward mode."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return True
     if torch.compiler.is_compiling():
         return operators.transformed()
-    # inside vmap and its kin a tensor does not say what it hides
+    # a tensor that vmap or another transform wraps does not show whether the wrapped one requires a gradient
     hidden = torch._C._functorch.is_functorch_wrapped_tensor
     return any(hidden(tensor) or forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
 
 
 def _traced() -> bool:
-    """Whether torch.compile is tracing, and the operator may be called alone. Asked here, in the frame that calls it,
-    since torch.compile traces each frame below a break by itself."""
+    """Whether torch.compile is tracing, and the operator is to be called alone. In a transform: DerivativeError.
+
+    The frame that calls the operator must call this: torch.compile traces each frame below a graph break by itself.
+    """
     if not torch.compiler.is_compiling():
         return False
     if operators.transformed():
@@ -84,14 +87,14 @@ def _remember(ctx: Any, tensors: tuple[Tensor | None, ...], given: tuple[Any, ..
     ctx.save_for_backward(*tensors)
     ctx.save_for_forward(*tensors)
     ctx.problem = given[0] if isinstance(given[0], Problem) else Problem.of(*given)
-    ctx.nothing = (None,) * (1 + len(given))  # no derivative in end and problem
+    ctx.nothing = (None,) * (1 + len(given))  # gradients of end and problem: there are none
 
 
 def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
-    """A jvp from rule(saved tensors, problem, *tangents) that can itself be differentiated in forward mode.
+    """The jvp of a Function, from rule(saved tensors, problem, *tangents); forward mode can differentiate it again.
 
-    torch switches forward mode off inside a jvp, so that a derivative in two directions would silently be 0.
-    It is on again here, and the saved tensors are stripped of the direction that the rule is given apart.
+    torch switches forward mode off inside a jvp, so a derivative in two directions would silently be 0. Here it is
+    switched on again. The saved tensors lose their tangents, which the rule gets as arguments.
     """
 
     @functools.wraps(rule)
@@ -103,12 +106,11 @@ def forward_mode(rule: Callable[..., Any]) -> Callable[..., Any]:
     return jvp
 
 
-def given_away(path: Tensor, factor: Tensor | float | None) -> Tensor:
-    """A path times the upstream gradient (None: 1), in its own memory: a product with memory of its own is a third of a
-    large backward pass.
+def scaled_in_place(path: Tensor, factor: Tensor | float | None) -> Tensor:
+    """The path times the upstream gradient (None: 1), computed in the path's memory. The caller must not read it again.
 
-    `data` has a version counter of its own: torch would not hand out what it saved and somebody changed, not even to
-    be thrown away. Who gives a path away must not read it again.
+    A product in new memory would take a third of a large backward pass. `data` has a separate version counter: torch
+    would refuse to unpack a saved tensor that was changed in place.
     """
     rows = path.data
     return rows if factor is None else rows.mul_(factor)
@@ -119,7 +121,7 @@ def _weighted(scalars: Tensor, rows: Tensor, problem: Problem) -> Tensor:
 
 
 class Value(torch.autograd.Function):
-    """DP_Ω(θ), with E found on the way."""
+    """DP_Ω(θ), and E, which one backward pass of the kernels gives with it."""
 
     generate_vmap_rule = True
 
@@ -134,7 +136,7 @@ class Value(torch.autograd.Function):
         theta, end, *given = inputs
         ctx.mark_non_differentiable(output[1])
         _remember(ctx, (theta, output[1], end), tuple(given))
-        # An operator's E is its caller's. This class's E nobody else has: `path` copies it if there is a backward pass.
+        # The caller of an operator has E, too. E of this class is private: `path` copies it before a backward pass.
         ctx.private, ctx.left = isinstance(given[0], Problem), [True]
 
     @staticmethod
@@ -147,7 +149,7 @@ class Value(torch.autograd.Function):
         elif ctx.private and not torch.is_grad_enabled() and operators.unobserved(g, known):
             ctx.left.clear()
             ones = (g.numpy(force=True) == 1.0).all()
-            return given_away(known, None if ones else ctx.problem.spread(g)), *ctx.nothing
+            return scaled_in_place(known, None if ones else ctx.problem.spread(g)), *ctx.nothing
         return _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing
 
     @staticmethod
@@ -158,16 +160,16 @@ class Value(torch.autograd.Function):
 
 
 class Path(torch.autograd.Function):
-    """E as a function of θ, handed through where it is known; its derivative is the Hessian product."""
+    """E as a function of θ: `known` if given, else computed. Its derivative is the Hessian product."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(theta: Tensor, known: Tensor | None, end: Tensor | None, problem: Problem) -> Tensor:
-        if known is None:  # nobody else has it: no copy
+        if known is None:  # E is private: no copy
             return Value.forward(theta, end, problem)[1]
         if operators.unobserved(theta, known):
-            return operators.handed_through(known)
+            return operators.copied(known)
         return operators.path_op(theta, known, end, *problem.arguments)
 
     @staticmethod
@@ -188,7 +190,7 @@ class Path(torch.autograd.Function):
 
 
 class Slope(torch.autograd.Function):
-    """<E, Z>: by z it has the derivative E, by θ the Hessian product."""
+    """<E, Z>. Its derivative by Z is E, and by θ the Hessian product."""
 
     generate_vmap_rule = True
 
@@ -225,7 +227,7 @@ class Slope(torch.autograd.Function):
 
 
 class Bend(torch.autograd.Function):
-    """∇²DP_Ω(θ) Z, symmetric and linear in z, with <E, Z> found on the way. The end of the line for θ."""
+    """∇²DP_Ω(θ) Z, symmetric and linear in Z, and <E, Z>. It has no derivative by θ: DerivativeError."""
 
     generate_vmap_rule = True
 
@@ -273,12 +275,12 @@ def _remember_theta(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _value_alone(ctx: Any, g: Tensor) -> tuple[Any, ...]:
-    """Where a traced function took the value for all that is needed: E is found now."""
+    """The backward pass of `value_op`, which a traced function calls for the value alone: computes E now."""
     theta, end = ctx.saved_tensors
     return _weighted(g, expected_path(theta, end, ctx.problem), ctx.problem), *ctx.nothing
 
 
-for _rule in (Value, Path, Slope, Bend):  # apply() works it out at every call: a tenth of a small one
+for _rule in (Value, Path, Slope, Bend):  # apply() computes the signature in every call: a tenth of a small call
     _rule.forward.__signature__ = inspect.signature(_rule.forward)  # type: ignore[union-attr]
 operators.value_op.register_autograd(_value_alone, setup_context=_remember_theta)
 for _op, _rule in (

@@ -1,8 +1,10 @@
-"""The six functions for torch tensors: check, join the potentials, run, split.
+"""The front end for torch tensors and the compiled kernels: check, join the potentials, run, split.
 
-Potentials of one item stand side by side in one tensor [*batch, n] for the run, blocks that the batch shares
-repeated: an item needs its own E, since each has its own upstream gradient. (Not in first-order training: see
-shared_blocks.py.) Broadcasting, casting and joining are torch's, so autograd sums and casts their gradients.
+The potentials of an item are joined into one tensor [*batch, n], and blocks that the batch shares are repeated: every
+item needs an E of its own, since each has its own upstream gradient. Torch does the broadcasting, casting and joining,
+so autograd sums and casts the gradients. Three cases need no joined tensor: numbers without derivatives
+(by_numpy.py), reverse mode through blocks that the batch shares (shared_blocks.py), and a batch of graphs, whose
+weights come joined (batches.py).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from dagdp.engine.inputs import (
 )
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
-from dagdp.nn.autograd.by_numpy import by_numpy, only_numbers, reverse_alone, seen_by_nobody
+from dagdp.nn.autograd.by_numpy import all_plain, by_numpy, only_reverse_mode, without_derivatives
 from dagdp.nn.autograd.learnable import Learnable, scaled
 from dagdp.nn.autograd.operators import Problem
 from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_and_path_of_shared, value_of_shared
@@ -40,10 +42,10 @@ from dagdp.nn.autograd.tensors import (
     as_tensor,
     end_numbers,
     floating,
-    handed_back,
     joined,
     on_one_device,
     over_batch,
+    result_dtype,
     start_numbers,
     terminals,
 )
@@ -55,7 +57,7 @@ Graphs = CompiledDAG | CompiledBatch
 def value(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """DP_Ω(θ): tensor [*batch], twice differentiable. See `dagdp.dp_value`.
 
-    Where nothing requires a gradient only the forward pass runs, in memory of the order of the graph's nodes.
+    Where no tensor requires a gradient, only the forward pass runs, in memory of the order of the graph's nodes.
 
     >>> import dagdp, torch
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -64,7 +66,7 @@ def value(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Opt
     >>> theta.grad
     tensor([1., 0., 1.])
     """
-    if only_numbers(dag, omega, theta, options.start, options.end):
+    if without_derivatives(dag, omega, theta, options.start, options.end):
         return by_numpy(run.value, dag, (theta,), omega, options)
     if refuses(options.on_infeasible):
         found = value(dag, theta, omega, options._replace(on_infeasible="value"))
@@ -86,7 +88,7 @@ def grad(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Opti
     >>> theta.grad
     tensor([-0.5000,  0.5000, -0.5000])
     """
-    if refuses(options.on_infeasible) or only_numbers(dag, omega, theta, options.start, options.end):
+    if refuses(options.on_infeasible) or without_derivatives(dag, omega, theta, options.start, options.end):
         return value_and_grad(dag, theta, omega, options)[1]
     if _shares(dag, theta, omega, options):
         return path_of_shared(dag, theta, omega, options)
@@ -97,8 +99,8 @@ def grad(dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Opti
 def value_and_grad(
     dag: Graphs, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
-    """(`dp_value`, `dp_grad`) from one forward and one backward pass, each differentiable as alone."""
-    if only_numbers(dag, omega, theta, options.start, options.end):
+    """(`value`, `grad`) from one forward and one backward pass; derivatives as of each function."""
+    if without_derivatives(dag, omega, theta, options.start, options.end):
         return by_numpy(run.value_and_grad, dag, (theta,), omega, options)
     if _shares(dag, theta, omega, options):
         found, path = value_and_path_of_shared(dag, theta, omega, options)
@@ -116,7 +118,7 @@ def value_and_grad(
 
 def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
     """<∇DP_Ω(θ), Z>: tensor [*batch], differentiable once in theta and in z. See `dagdp.dp_jvp`."""
-    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+    if without_derivatives(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, given_direction(z), omega, options)
     if refuses(options.on_infeasible):
@@ -125,8 +127,8 @@ def jvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, option
 
 
 def hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Gradient:
-    """∇²DP_Ω(θ) Z, differentiable in z only: the derivative in theta is a third one. See `dagdp.dp_hvp`."""
-    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+    """∇²DP_Ω(θ) Z, differentiable in z only: by theta it would be a third derivative. See `dagdp.dp_hvp`."""
+    if without_derivatives(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)[1]
     call = _prepare(dag, theta, given_direction(z), omega, options)
     if refuses(options.on_infeasible):
@@ -137,8 +139,8 @@ def hvp(dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, option
 def jvp_and_hvp(
     dag: Graphs, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
-    """(`dp_jvp`, `dp_hvp`): from one pair of passes where nothing requires a gradient."""
-    if only_numbers(dag, omega, theta, given_direction(z), options.start, options.end):
+    """(`jvp`, `hvp`); from one forward and one backward pass where no tensor requires a gradient."""
+    if without_derivatives(dag, omega, theta, given_direction(z), options.start, options.end):
         return by_numpy(run.jvp_and_hvp, dag, (theta, z), omega, options)
     call = _prepare(dag, theta, given_direction(z), omega, options)
     if refuses(options.on_infeasible):
@@ -184,17 +186,17 @@ class JoinedCall(TensorCall):
             made.append(block.reshape(*own, *potential.shape))
         if self.packed is not None:
             return self.packed.unpack([block.to(dtype) for block, dtype in zip(made, self.dtypes, strict=True)])
-        return self.handed_back(made)
+        return self.in_form_of_theta(made)
 
 
 def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> JoinedCall:
     minimize, start, end, _, threads = options
-    operator, side_by_side = omega.operator() if isinstance(omega, Learnable) else omega, None
+    operator, packed_graphs = omega.operator() if isinstance(omega, Learnable) else omega, None
     if isinstance(dag, CompiledBatch):
         chosen = checked_options(operator, threads)
         refuse_start(start)
-        side_by_side = packed(dag, theta, z, end, as_tensor, handed_back)
-        dag, theta, z, end = side_by_side.batch, side_by_side.theta, side_by_side.z, None
+        packed_graphs = packed(dag, theta, z, end, as_tensor, result_dtype)
+        dag, theta, z, end = packed_graphs.batch, packed_graphs.theta, packed_graphs.z, None
     else:
         chosen = checked(dag, operator, threads)
     keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
@@ -202,9 +204,9 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
     on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
     begins, numbers = start_numbers(dag, start), end_numbers(dag, end)
     batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
-    parameters = keyed if side_by_side is None else side_by_side.parameters
+    parameters = keyed if packed_graphs is None else packed_graphs.parameters
     blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
-    dtypes = [handed_back(block) for block in blocks]
+    dtypes = [result_dtype(block) for block in blocks]
     real = torch.float64 if any(floating(b).itemsize > 4 for b in blocks + z_blocks) else torch.float32
     call = JoinedCall(
         problem=Problem(dag, chosen, bool(minimize), threads or 0),
@@ -216,13 +218,13 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
         theta=joined(dag, blocks, batch, real),
         z=None if z is None else joined(dag, z_blocks, batch, real),
         end=terminals(begins, numbers, batch),
-        packed=side_by_side,
+        packed=packed_graphs,
     )
     return _at(call, omega) if isinstance(omega, Learnable) else call
 
 
 def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[str, Tensor]]:
-    """Blocks with what a message calls them."""
+    """(name in a message, block) for all blocks of theta and z."""
     return [
         (f"{what}[{p.name!r}]" if keyed else what, block)
         for what, keyed, blocks in given
@@ -231,7 +233,7 @@ def _labelled(dag: Any, *given: tuple[str, bool, list[Tensor]]) -> list[tuple[st
 
 
 def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
-    """The call at a temperature, and an alpha, that are tensors."""
+    """The call where the temperature, or alpha, is a tensor."""
     gamma = omega.on_device_of(call.theta).temperature().to(call.theta.dtype)
     call = replace(call, gamma=gamma, theta=scaled(call.theta, 1.0 / gamma))
     if omega.learnt_alpha is None:
@@ -246,14 +248,14 @@ def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
 
 
 def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
-    """Whether the batch shares some of the potentials, and reverse mode alone may want a derivative of them."""
+    """True where the batch shares some of the potentials, and only reverse mode can take a derivative by them."""
     if options.start is not None or not isinstance(theta, Mapping) or not (omega is None or isinstance(omega, Omega)):
         return False
-    return reverse_alone() and seen_by_nobody(dag, theta, options.end) and some_shared(dag, theta)
+    return only_reverse_mode() and all_plain(dag, theta, options.end) and some_shared(dag, theta)
 
 
 def _value(call: JoinedCall) -> Tensor:
-    """DP_Ω [*batch] before the temperature; the forward pass alone where no derivative can be asked for."""
+    """DP_Ω(θ/γ) [*batch]; by the forward pass alone where no derivative can be taken."""
     if call.alpha is not None:
         return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
     if derivatives.differentiable(call.theta):

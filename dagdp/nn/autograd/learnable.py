@@ -1,4 +1,4 @@
-"""A smoothed maximum whose temperature, or alpha, is a tensor: learnt, or the output of a network."""
+"""A smoothed maximum whose temperature, or alpha, is a tensor: a parameter, or the output of a network."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ HIDDEN_ALPHA = (
 
 
 class Learnable(nn.Module):
-    """An operator with gamma, or Tsallis's alpha, given as tensors: for all that takes tensors and `omega`.
+    """An operator with gamma, or Tsallis's alpha, as tensors: an `omega` for all functions and layers on tensors.
 
-    The value is positively homogeneous in potentials and temperature together, DP_γΩ(θ) = γ DP_Ω(θ/γ), as Ω is
-    γ Σ ω(q). So nothing new is computed: the derivatives by γ, mixed and second ones included, follow from those by
-    θ. By the dual formula d DP/dγ = -Σ_i ē_i Ω(q_i), Ω at temperature 1: minus the expected penalty of a path.
+    The value is homogeneous in potentials and temperature together, DP_γΩ(θ) = γ DP_Ω(θ/γ), because Ω is γ Σ ω(q). So
+    all derivatives by γ, mixed and second ones included, follow from derivatives by θ. By the dual formula,
+    d DP/dγ = -Σ_i ē_i Ω(q_i) with Ω at temperature 1: minus the expected penalty of a path.
 
-    For alpha there is no such rule; see `dagdp.nn.autograd.alpha`. It costs another pass and memory for each edge.
+    alpha has no rule of this kind: `dagdp.nn.autograd.alpha` runs one more pass, with memory for each edge.
 
-    omega : the operator; of its own gamma and alpha those given here are not used.
-    gamma : tensor without dimensions, > 0, in the unit of the potentials. A Parameter is learnt and saved. To keep
-        it positive in training, parametrise it: `torch.nn.utils.parametrize`, or gamma=softplus(raw) at each call.
-        A plain number is a constant.
-    alpha : for Tsallis, tensor without dimensions, 1 < alpha <= 2. Its number goes into the kernels: it may be a
-        Parameter while torch.func works on the potentials, but not be transformed itself, nor be under torch.compile.
-        A plain number is a constant, as in Tsallis(alpha): no derivative by it is prepared.
+    omega : the operator. A gamma or alpha given here replaces the operator's.
+    gamma : tensor (), > 0, in the unit of the potentials. A Parameter is trained and saved. To keep gamma positive in
+        training, parametrise it: `torch.nn.utils.parametrize`, or gamma=softplus(raw) in each call. A number of
+        Python or NumPy is a constant.
+    alpha : for Tsallis, tensor (), 1 < alpha <= 2. Kernels need the number: alpha may be a Parameter while torch.func
+        transforms a function of the potentials, but torch.func must not transform alpha, nor torch.compile trace it.
+        A number of Python or NumPy is a constant, and no derivative by it is prepared.
 
-    Raises OmegaError where gamma or alpha is out of range, or the operator has none.
+    Raises OmegaError where gamma or alpha is out of range, or the operator has no such parameter.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0], [1, 1]))
@@ -60,7 +60,7 @@ class Learnable(nn.Module):
                 _check_tensor(name, given)
             elif given is not None:
                 fixed[name] = _number(name, given)
-        constant: Any = dataclasses.replace(omega, **fixed)  # type: ignore[type-var]  # it looks at their range
+        constant: Any = dataclasses.replace(omega, **fixed)  # type: ignore[type-var]  # checks their range
         self.base: Any = dataclasses.replace(constant, gamma=1.0)
         self.alpha_is_fixed = "alpha" in fixed
         self.gamma = torch.tensor(fixed["gamma"], dtype=torch.float64) if "gamma" in fixed else gamma
@@ -68,11 +68,11 @@ class Learnable(nn.Module):
 
     @property
     def learnt_alpha(self) -> Tensor | None:
-        """alpha, where it was given as a tensor: only then is there a derivative by it."""
+        """alpha where it is a tensor, else None: a number has no derivative."""
         return None if self.alpha_is_fixed else self.alpha
 
     def on_device_of(self, theta: Tensor) -> Learnable:
-        """Itself, seen to go with theta: on one device, or numbers on the CPU, which go with any."""
+        """Itself. Raises InputError unless gamma and alpha are on theta's device or on the CPU."""
         for name, number in (("gamma", self.gamma), ("alpha", self.alpha)):
             if number is not None and number.device != theta.device and number.device.type != "cpu":
                 raise InputError(
@@ -82,14 +82,14 @@ class Learnable(nn.Module):
         return self
 
     def temperature(self) -> Tensor:
-        """gamma, seen to be positive where its number can be seen: not inside torch.compile or torch.func."""
+        """gamma. Raises OmegaError unless it is positive; inside torch.compile and torch.func that is not checked."""
         gamma = self.gamma
         if not hidden(gamma) and not gamma.is_meta and not (gamma > 0 and torch.isfinite(gamma)):
             raise OmegaError(f"gamma is {gamma.item()}; expected a finite gamma > 0: parametrise it, as by softplus")
         return gamma
 
     def operator(self) -> Omega:
-        """The operator at temperature 1, with the present alpha as a number."""
+        """The operator at temperature 1, with the current alpha as a number."""
         if self.learnt_alpha is None:
             return self.base
         if hidden(self.learnt_alpha) or self.learnt_alpha.is_meta:
@@ -98,12 +98,12 @@ class Learnable(nn.Module):
         return operator
 
     def max(self, x: Any, axis: int = -1) -> Tensor:
-        """max_Ω(x) along an axis, differentiable in x and in the temperature: see `dagdp.Omega.max`."""
+        """max_Ω(x) along an axis, x without that axis; differentiable in x and gamma. See `dagdp.Omega.max`."""
         made: Tensor = along_axis().maximum(self, as_tensor(x, "x"), axis)
         return made
 
     def argmax(self, x: Any, axis: int = -1) -> Tensor:
-        """∇max_Ω(x) along an axis, shaped like x, likewise: see `dagdp.Omega.argmax`."""
+        """∇max_Ω(x) along an axis, shaped like x; differentiable in x and gamma. See `dagdp.Omega.argmax`."""
         made: Tensor = along_axis().weights(self, as_tensor(x, "x"), axis)
         return made
 
@@ -122,20 +122,22 @@ def _check_tensor(name: str, given: Tensor) -> None:
 
 
 def _number(name: str, given: Any) -> float:
-    """A number of Python or NumPy."""
+    """A number of Python or NumPy as a float. Raises OmegaError for other values."""
     if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
         raise OmegaError(f"{name} is {given!r}; expected a tensor without dimensions, or a number")
     return float(given)
 
 
 def hidden(tensor: Tensor) -> bool:
-    """Whether the tensor's numbers are out of sight: traced by torch.compile, or wrapped by torch.func."""
+    """Whether the tensor's numbers cannot be read: torch.compile traces it, or torch.func wraps it."""
     return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def seen(tensor: Tensor) -> Tensor | None:
-    """The numbers of a tensor, for checks that look at each alone: inside torch.func those of all samples, whose
-    dimension may stand anywhere. None where nobody can know them: traced by torch.compile, or on no device."""
+    """The numbers of a tensor, for elementwise checks; None where torch.compile traces it or the device is meta.
+
+    Inside torch.func.vmap it has the numbers of all samples, with the sample dimension at any place.
+    """
     if torch.compiler.is_compiling() or tensor.is_meta:
         return None
     functorch = torch._C._functorch
@@ -145,6 +147,6 @@ def seen(tensor: Tensor) -> Tensor | None:
 
 
 def scaled(values: Tensor, factor: Tensor) -> Tensor:
-    """values·factor; infinities and NaN pass through and have no part in the factor's derivative (0·∞)."""
+    """values·factor; infinities and NaN stay as they are and add nothing to the factor's derivative (0·∞)."""
     finite = torch.isfinite(values)
     return torch.where(finite, torch.where(finite, values, 0.0) * factor, values)

@@ -1,11 +1,12 @@
-"""What PyTorch calls: five operators over one flat tensor of potentials, without derivatives of their own.
+"""Five operators of `torch.library` on one joined tensor of potentials, and the `Problem` that they compute.
 
-An operator of `torch.library` takes tensors, numbers and strings, so a compiled graph travels as its serial
-and a smoothed maximum as the name of its class and its fields. The potentials of an item stand side by side
-in theta [*batch, n]; each works on NumPy views of its tensors, through the same functions a NumPy user calls.
+An operator takes tensors, numbers and strings. So a compiled graph is passed as its serial number, and a smoothed
+maximum as the name of its class and its fields. The potentials of an item are joined along the last axis: theta is
+[*batch, n]. The operators run the bodies of `dagdp.engine.run` on NumPy views of the tensors.
 
-Derivatives are in `dagdp.nn.autograd.derivatives`, which is also where these are to be called from: an operator alone
-knows nothing of forward-mode derivatives, and raises where torch would take them for 0.
+Operators have no derivatives here: `dagdp.nn.autograd.derivatives` registers them, and only that module calls the
+operators. An operator that is called alone under forward mode raises DerivativeError, where torch would take its
+derivative for 0.
 """
 
 from __future__ import annotations
@@ -35,36 +36,43 @@ TRANSFORMED = (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PLAIN = (Tensor, torch.nn.Parameter)  # not their subclasses, which may see operators
-#: dag, omega, parameters, minimize, threads: what a run is about, besides its tensors
+PLAIN = (Tensor, torch.nn.Parameter)  # not their subclasses, which may intercept operators
+#: dag, omega, parameters, minimize, threads: a `Problem` as operators take it
 Arguments = tuple[int, str, list[float], bool, int]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """What a run is about, besides its tensors. Holds the graph: a serial alone would not keep it alive."""
+    """A graph, an operator and options: all arguments of a computation but its tensors, passed to torch as five values.
 
-    dag: CompiledDAG | CompiledBatch  # a batch of graphs has values [*batch, graphs]
+    It refers to the graph, since a serial number alone would not keep the graph alive. A `Problem` is no call: it has
+    no arrays, no batch, and no user's forms (see `JoinedCall`).
+    """
+
+    dag: CompiledDAG | CompiledBatch  # values are [*batch], of a batch of graphs [*batch, graphs]
     omega: Omega
     minimize: bool
     threads: int  # 0 for the default
 
     @property
     def arguments(self) -> Arguments:
-        """As operators take it."""
+        """The five last arguments of an operator."""
         kind = type(self.omega)
         parameters = [float(getattr(self.omega, name)) for name in kind.__match_args__]  # type: ignore[attr-defined]
-        # as indices: a tracer may hold whole numbers as symbols, and nothing here works for any graph
+        # operator.index: a tracer may pass integers as symbols, but a trace is valid for one graph only
         serial, threads = operator.index(self.dag.serial), operator.index(self.threads)
         return serial, kind.Data.label, parameters, self.minimize, threads
 
     @classmethod
     def of(cls, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int) -> Problem:
-        """From what an operator was given."""
+        """The `Problem` from the five last arguments of an operator."""
         return cls(living(dag), _class_named(omega)(*parameters), minimize, threads)
 
     def call(self, function: Callable[..., Any], end: Tensor | None, *tensors: Tensor) -> Any:
-        """`function` of `dagdp.engine.run` on tensors [*batch, n]; end : node numbers, see `tensors.terminals`."""
+        """The result of `function`, of `dagdp.engine.run`, on NumPy views of the tensors [*batch, n].
+
+        end : node numbers, see `dagdp.nn.autograd.tensors.terminals`.
+        """
         _refuse_tangents(tensors)
         arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
         start = stop = None
@@ -72,14 +80,14 @@ class Problem:
             numbers = end.numpy(force=True)
             if end.ndim == tensors[0].ndim:
                 start, numbers = self.dag.end_names(numbers[..., 0]), numbers[..., 1]
-            if not (numbers == -2).any():  # of one item all have an end of their own, or none has
+            if not (numbers == -2).any():  # either all items have an end, or no item has
                 stop = self.dag.end_names(numbers)
         return function(
             self.dag, *arrays, self.omega, Options(self.minimize, start, stop, "value", self.threads or None)
         )
 
     def value(self, theta: Tensor, end: Tensor | None) -> Tensor:
-        """DP_Ω(θ) [*batch], and nothing kept."""
+        """DP_Ω(θ) [*batch], from the forward pass alone."""
         return _scalars(self.call(run.value, end, theta))
 
     def gradient(self, theta: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -97,20 +105,20 @@ class Problem:
         return _scalars(slope), self.join(change, theta)
 
     def spread(self, scalars: Tensor) -> Tensor:
-        """The number of each value beside its entries: [*batch, 1], or for a batch of graphs [*batch, n]."""
+        """Numbers of values as factors of entries [*batch, n]: [*batch, 1], or for a batch of graphs [*batch, n]."""
         if isinstance(self.dag, CompiledBatch):
             return scalars.index_select(-1, torch.from_numpy(self.dag.owner))
         return scalars.unsqueeze(-1)
 
     def total(self, rows: Tensor) -> Tensor:
-        """[*batch, n] summed over the entries that belong to each value."""
+        """[*batch, n] summed over the entries of each value: [*batch], or for a batch of graphs [*batch, graphs]."""
         if isinstance(self.dag, CompiledBatch):
             nothing = rows.new_zeros((*rows.shape[:-1], len(self.dag)))
             return nothing.index_add(-1, torch.from_numpy(self.dag.owner), rows)
         return rows.sum(-1)
 
     def split(self, flat: np.ndarray[Any, Any]) -> Any:
-        """[*batch, n] as an array a potential."""
+        """[*batch, n] as the user's form: an array [*batch, *shape], or a dict of arrays."""
         blocks, first = {}, 0
         for potential in self.dag.potentials:
             block = flat[..., first : first + potential.size]
@@ -119,7 +127,7 @@ class Problem:
         return blocks.get(None, blocks)
 
     def join(self, blocks: Any, like: Tensor) -> Tensor:
-        """The other way round, as a new tensor shaped like `like`."""
+        """The inverse of `split`, as a new tensor shaped like `like`."""
         arrays = list(blocks.values()) if isinstance(blocks, dict) else [blocks]
         flat = [array.reshape(*like.shape[:-1], p.size) for p, array in zip(self.dag.potentials, arrays, strict=True)]
         return torch.from_numpy(flat[0] if len(flat) == 1 else np.concatenate(flat, -1))
@@ -127,7 +135,7 @@ class Problem:
 
 @functools.cache
 def _class_named(name: str) -> type[Omega]:
-    """The operator class whose `Data` has that label, which no two classes share."""
+    """The operator class whose `Data` has that label; labels are unique."""
     found = [Omega]
     for kind in found:
         if kind is not Omega and kind.Data.label == name:
@@ -137,9 +145,10 @@ def _class_named(name: str) -> type[Omega]:
 
 
 def _refuse_tangents(tensors: Sequence[Tensor]) -> None:
-    """Forward mode stands open here only for an operator that is called alone, which is what a compiled function does.
+    """Raise DerivativeError if a tensor has a tangent.
 
-    A `Function` takes the tangents off, and torch closes forward mode while it computes.
+    That happens only where a compiled function calls an operator alone. An `autograd.Function` gets tensors without
+    tangents, and torch switches forward mode off inside it.
     """
     if forward_ad._current_level < 0 or not forward_ad._is_fwd_grad_enabled():
         return
@@ -148,9 +157,9 @@ def _refuse_tangents(tensors: Sequence[Tensor]) -> None:
 
 
 def constant_when_traced(function: F) -> F:
-    """What `torch.compiler.assume_constant_result` does: torch.compile takes the answer as it is, not its making.
+    """Decorator like `torch.compiler.assume_constant_result`: torch.compile takes the result as a constant.
 
-    torch's own function imports the compiler, which takes as long as torch itself, in every process.
+    torch's own decorator imports the compiler, which takes as long as the import of torch, in every process.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
@@ -158,15 +167,16 @@ def constant_when_traced(function: F) -> F:
 
 @constant_when_traced
 def transformed() -> bool:
-    """Whether what is being traced stands inside torch.func's grad or jvp, or in forward mode."""
+    """Whether the traced code runs inside torch.func.grad or torch.func.jvp, or in forward mode."""
     layers = torch._C._functorch.get_interpreter_stack() or ()
     kinds = torch._C._functorch.TransformType
     return forward_ad._current_level >= 0 or any(layer.key() in (kinds.Grad, kinds.Jvp) for layer in layers)
 
 
 def unobserved(*tensors: Tensor | None) -> bool:
-    """Whether these are plain tensors and nobody traces or intercepts operators: then the `Problem` may be asked
-    itself. torch takes 60 µs to find that out, with the class and the parameters of the operator on the way.
+    """Whether all tensors are plain, and no tracer or dispatch mode is active. None counts as plain.
+
+    The `Problem` can then compute directly. A call through an operator of torch takes 60 µs more.
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state():
         return False
@@ -174,7 +184,7 @@ def unobserved(*tensors: Tensor | None) -> bool:
 
 
 def _keys(tensor: Tensor) -> int:
-    """What torch dispatches by: the device, autograd, and whether the tensor stands for others (vmap, old and new)."""
+    """The tensor's dispatch keys: its device, autograd, and whether vmap (the old or the new one) wraps the tensor."""
     keys: int = torch._C._dispatch_keys(tensor).raw_repr()
     return keys
 
@@ -182,8 +192,8 @@ def _keys(tensor: Tensor) -> int:
 PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
 
 
-def handed_through(path: Tensor) -> Tensor:
-    """A copy: an operator must not return what it was given."""
+def copied(path: Tensor) -> Tensor:
+    """A copy, since an operator must not return its input."""
     return path.clone(memory_format=torch.contiguous_format)
 
 
@@ -218,8 +228,8 @@ def path_op(
     minimize: bool,
     threads: int,
 ) -> Tensor:
-    """E as a function of θ: it is known already, and only its derivative needs a kernel."""
-    return handed_through(path)
+    """E as a function of θ. `path` is E; only the derivative needs a kernel."""
+    return copied(path)
 
 
 @torch.library.custom_op("dagdp::slope", mutates_args=(), device_types="cpu")
@@ -272,7 +282,10 @@ bend_op.register_fake(_both_like)
 
 
 def _mapped(op: Callable[..., Any]) -> Callable[..., Any]:
-    """vmap is one more batch dimension in front; what is not mapped is repeated, as every item needs its own E."""
+    """The vmap rule of `op`: one more batch dimension in front. Tensors that are not mapped are repeated.
+
+    Every item needs an E of its own, since each has its own upstream gradient.
+    """
 
     def rule(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
         spread = [

@@ -1,10 +1,9 @@
-"""The value of a batch that shares some of its potentials, for reverse mode: these blocks are never repeated.
+"""Values and expected paths of a batch that shares some of its potentials, for reverse mode, without copies of them.
 
-The joined route of `functions.py` gives every item its own copy of a shared block, since each has its own upstream
-gradient. Here the gradient of a shared block is a sum over the batch from the start: with weight 1 in the forward
-pass, which serves every loss that adds or averages items, and with the upstream gradients as weights in one more pass
-where they differ. E is that gradient, and its own derivative the Hessian product of the sum of values. Further
-derivatives take the joined route.
+`JoinedCall` in `functions.py` gives every item a copy of a shared block, since each item has its own upstream gradient.
+Here kernels sum the gradient of a shared block over the batch. The forward pass sums with weight 1, which serves every
+loss that adds or averages items. If the upstream gradients differ, one more pass sums with these as weights. The sum is
+E; its derivative is the Hessian product of the sum of values. Further derivatives use copies, as `JoinedCall` does.
 """
 
 from __future__ import annotations
@@ -23,39 +22,42 @@ from dagdp.engine.forms import found, remember
 from dagdp.engine.graph_call import DEFAULT
 from dagdp.engine.inputs import Options, Shape, batch_of, checked, collect, end_shape
 from dagdp.nn.autograd import derivatives
-from dagdp.nn.autograd.derivatives import given_away
-from dagdp.nn.autograd.operators import PLAIN, Problem, handed_through, unobserved
+from dagdp.nn.autograd.derivatives import scaled_in_place
+from dagdp.nn.autograd.operators import PLAIN, Problem, copied, unobserved
 from dagdp.nn.autograd.tensors import (
     NUMPYS,
     as_tensor,
     end_numbers,
     floating,
-    handed_back,
     joined,
     over_batch,
+    result_dtype,
     spread,
 )
 from dagdp.omega import Omega
 
 
 class SharedPlan(NamedTuple):
-    """What is asked, beside the blocks and where paths end: the same for all of one form."""
+    """What calls of one form have in common where a batch shares some potentials; stored with the graph.
+
+    `dagdp.engine.plan.Plan` is the plan of a NumPy call. This one holds what torch needs around such calls.
+    """
 
     problem: Problem
     names: list[str | None]
-    joined: Callable[..., tuple[Tensor, Tensor | None]]  # of the end and the blocks: theta [*batch, n], ends
-    wide: dict[int, Shape]  # blocks that lack batch dimensions which `end` brings, and their shape with these
+    joined: Callable[..., tuple[Tensor, Tensor | None]]  # (end, *blocks) -> theta [*batch, n], ends
+    wide: dict[int, Shape]  # by number, blocks to expand to batch dimensions that only `end` has
     real: torch.dtype  # of the blocks
-    dtype: torch.dtype  # of values that are handed back
-    dtypes: tuple[torch.dtype, ...]  # of each block's gradient
+    dtype: torch.dtype  # of values
+    dtypes: tuple[torch.dtype, ...]  # [K] of gradients
 
     def value_by_copies(self, end: Any, blocks: Sequence[Tensor]) -> Tensor:
-        """DP_Ω [*batch] by the joined route, which has all derivatives."""
+        """DP_Ω(θ) [*batch] with copies of shared blocks: has all derivatives."""
         theta, ends = self.joined(end, *blocks)
         return derivatives.value(theta, ends, self.problem)[0]
 
     def paths_by_copies(self, end: Any, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """E by each block, by the joined route."""
+        """E of each block, with copies of shared blocks: has all derivatives."""
         theta, ends = self.joined(end, *blocks)
         flat = derivatives.expected_path(theta, ends, self.problem)
         made, first = [], 0
@@ -66,7 +68,7 @@ class SharedPlan(NamedTuple):
         return made
 
     def bend(self, end: Any, blocks: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
-        """The Hessian product of the sum of values by each block, in a direction with blocks like them."""
+        """The Hessian product of the sum of values, for each block; `along` is a direction shaped like the blocks."""
         theta, z = (dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along))
         problem = self.problem
         made = run.hvp(problem.dag, theta, z, problem.omega, self._options(end))
@@ -75,7 +77,10 @@ class SharedPlan(NamedTuple):
     def value_and_paths(
         self, end: Any, blocks: tuple[Tensor, ...], weights: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
-        """(DP_Ω [*batch], the gradient of its sum under `weights` by each block); `end` as NumPy functions take it."""
+        """(v = DP_Ω(θ) [*batch], the gradient of Σ_b weights_b v_b by each block).
+
+        end : as NumPy bodies take it.  weights : [*batch]; None where each is 1.
+        """
         arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
         problem, seeds = self.problem, None if weights is None else weights.numpy(force=True)
         given = arrays.get(None, arrays)
@@ -88,17 +93,17 @@ class SharedPlan(NamedTuple):
 
 
 class SharedValue(torch.autograd.Function):
-    """DP_Ω of blocks, some of which lack the batch dimensions. Into `shown`, where it is a list, go copies of E.
+    """DP_Ω of blocks, some of which lack the batch dimensions. Copies of E are added to `shown`, if that is a list.
 
-    Of the kind that torch.func cannot follow, and need not: `unobserved` says that nobody watches. torch binds the
-    arguments of the other kind by their names, which takes a tenth of a small training step.
+    It has no setup_context, so torch.func cannot transform it: callers use it only for `unobserved` tensors. With
+    setup_context torch binds arguments by name in every call, a tenth of a small training step.
     """
 
     @staticmethod
     def forward(ctx: Any, plan: SharedPlan, end: Any, shown: list[Tensor] | None, *blocks: Tensor) -> Tensor:
         value, paths = plan.value_and_paths(end, blocks, None)
         if shown is not None:
-            shown.extend(map(handed_through, paths))
+            shown.extend(map(copied, paths))
         ctx.plan, ctx.end, ctx.left = plan, end, [True]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*blocks, *paths)
@@ -111,7 +116,7 @@ class SharedValue(torch.autograd.Function):
         if g is None:
             return None, None, None, *(None for _ in blocks)
         again = torch.is_grad_enabled()  # the gradient will be differentiated
-        if again or not unobserved(g):  # or several gradients are asked for at once
+        if again or not unobserved(g):  # or vmap computes several gradients at once
             needed = [block for block, asked in zip(blocks, ctx.needs_input_grad[3:], strict=True) if asked]
             with torch.enable_grad():
                 value = plan.value_by_copies(ctx.end, blocks)
@@ -121,15 +126,15 @@ class SharedValue(torch.autograd.Function):
         first = upstream.flat[0] if upstream.size else 0.0
         if not ctx.left or not (upstream == first).all():
             return None, None, None, *plan.value_and_paths(ctx.end, blocks, g)[1]
-        ctx.left.clear()  # nobody else has these paths, and a second backward pass asks anew
-        return None, None, None, *(given_away(path, None if first == 1.0 else float(first)) for path in paths)
+        ctx.left.clear()  # these paths are private; a second backward pass computes them again
+        return None, None, None, *(scaled_in_place(path, None if first == 1.0 else float(first)) for path in paths)
 
 
 class SharedPath(torch.autograd.Function):
-    """E by each block, of which what the batch shares has the sum over the batch.
+    """E of each block; a shared block has the sum over the batch.
 
-    E is the gradient of the sum of values, so its derivative is the Hessian product of that sum. As `SharedValue`, of
-    the kind that torch.func cannot follow.
+    E is the gradient of the sum of values, so its derivative is the Hessian product of that sum. Like `SharedValue`, it
+    has no setup_context, and torch.func cannot transform it.
     """
 
     @staticmethod
@@ -159,25 +164,25 @@ class SharedPath(torch.autograd.Function):
 
 
 def some_shared(dag: Any, theta: Mapping[str, Any]) -> bool:
-    """Whether the batch shares some of the potentials, but not all."""
+    """Whether the batch shares some of the potentials of one graph, but not all."""
     if not isinstance(dag, CompiledDAG):
         return False
     given = [(theta[p.name], len(p.shape)) for p in dag.potentials if p.name is not None and p.name in theta]
     try:
         return len({np.ndim(block) > dimensions for block, dimensions in given}) == 2
-    except ValueError:  # lists that are no arrays: the other route names them
+    except ValueError:  # lists that are no arrays: `JoinedCall` raises an error that names them
         return False
 
 
 def value_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Options) -> Tensor:
-    """DP_Ω(θ) without a copy of what the batch shares."""
+    """DP_Ω(θ) [*batch] without copies of shared blocks."""
     plan, ends, blocks = _planned(dag, theta, omega, options)
     value: Tensor = SharedValue.apply(plan, ends, None, *blocks)
     return value if value.dtype is plan.dtype else value.to(plan.dtype)
 
 
 def path_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Options) -> dict[str | None, Tensor]:
-    """E in the same way."""
+    """E, keyed like theta, without copies of shared blocks."""
     plan, ends, blocks = _planned(dag, theta, omega, options)
     return _keyed(plan, SharedPath.apply(plan, ends, None, *blocks))
 
@@ -185,7 +190,7 @@ def path_of_shared(dag: Any, theta: Mapping[str, Any], omega: Any, options: Opti
 def value_and_path_of_shared(
     dag: Any, theta: Mapping[str, Any], omega: Any, options: Options
 ) -> tuple[Tensor, dict[str | None, Tensor]]:
-    """Both from one pair of passes."""
+    """(DP_Ω(θ) [*batch], E keyed like theta) from one forward and one backward pass."""
     plan, ends, blocks = _planned(dag, theta, omega, options)
     known: list[Tensor] = []
     value: Tensor = SharedValue.apply(plan, ends, known, *blocks)
@@ -193,7 +198,7 @@ def value_and_path_of_shared(
 
 
 def _keyed(plan: SharedPlan, paths: tuple[Tensor, ...]) -> dict[str | None, Tensor]:
-    """By the names of potentials, in the types that gradients are handed back in."""
+    """Paths by the names of potentials, in the dtypes of gradients."""
     typed = [path.to(dtype) for path, dtype in zip(paths, plan.dtypes, strict=True)]
     return dict(zip(plan.names, typed, strict=True))
 
@@ -201,8 +206,9 @@ def _keyed(plan: SharedPlan, paths: tuple[Tensor, ...]) -> dict[str | None, Tens
 def _planned(
     dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, options: Options
 ) -> tuple[SharedPlan, Any, list[Tensor]]:
-    """(the plan, where paths end as NumPy functions take it, the blocks). What hangs on the form of the blocks
-    alone is kept with the graph, as in `dagdp.engine.call`: to work it out takes a tenth of a small training step.
+    """(the plan, `end` as NumPy bodies take it, the blocks).
+
+    The plan is stored with the graph by the form of the blocks: to make it takes a tenth of a small training step.
     """
     form, end = _form_of(theta, omega, options), options.end
     plan: SharedPlan | None = None if form is None else found(dag.calls, form)
@@ -216,13 +222,12 @@ def _planned(
         blocks[place] = blocks[place].expand(shape)
     ends = end.numpy(force=True) if isinstance(end, Tensor) else end
     if isinstance(ends, np.ndarray):
-        ends = ends.copy()  # asked again on the way back, when the user may have filled theirs anew
+        ends = ends.copy()  # the backward pass reads them again, and the user may have changed the array by then
     return plan, ends, blocks
 
 
 def _form_of(theta: Mapping[str, Any], omega: Omega | None, options: Options) -> Any:
-    """What `value_of_shared` hangs on beside the numbers in its blocks; None where it may be wrong, or blocks are not
-    taken as they are."""
+    """Everything about a call but the numbers in its blocks; None where an argument may be wrong or must be cast."""
     end, threads = options.end, options.threads
     if type(theta) is not dict or not (threads is None or type(threads) is int):
         return None
@@ -239,7 +244,7 @@ def _form_of(theta: Mapping[str, Any], omega: Omega | None, options: Options) ->
 def _checked_plan(
     dag: CompiledDAG, theta: Mapping[str, Any], omega: Omega | None, options: Options
 ) -> tuple[SharedPlan, list[Tensor]]:
-    """(what `SharedValue` asks, of which blocks), checked."""
+    """(the plan, the blocks in one real type), all arguments checked."""
     chosen = checked(dag, DEFAULT if omega is None else omega, options.threads)
     _, blocks, batches = collect(dag, theta, "theta", as_tensor)
     batch = batch_of(batches, [], end_shape(end_numbers(dag, options.end), dag))
@@ -248,11 +253,11 @@ def _checked_plan(
     real = torch.float64 if any(floating(block).itemsize > 4 for block in blocks) else torch.float32
     names = [potential.name for potential in dag.potentials]
 
-    def side_by_side(own_end: Any, *given: Tensor) -> tuple[Tensor, Tensor | None]:
+    def join(own_end: Any, *given: Tensor) -> tuple[Tensor, Tensor | None]:
         numbers = end_numbers(dag, own_end)
         return joined(dag, list(given), batch, real), None if numbers is None else spread(numbers, batch)
 
     problem = Problem(dag, chosen, bool(options.minimize), options.threads or 0)
-    dtypes = tuple(handed_back(block) for block in blocks)
+    dtypes = tuple(result_dtype(block) for block in blocks)
     dtype = functools.reduce(torch.promote_types, dtypes)
-    return SharedPlan(problem, names, side_by_side, wide, real, dtype, dtypes), [block.to(real) for block in blocks]
+    return SharedPlan(problem, names, join, wide, real, dtype, dtypes), [block.to(real) for block in blocks]

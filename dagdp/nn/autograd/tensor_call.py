@@ -41,7 +41,7 @@ class TensorCall:
         """DP_γΩ(θ) [*batch] = γ DP_Ω(θ/γ), from DP_Ω(θ/γ)."""
         return self.scalars(values if self.gamma is None else scaled(values, self.gamma))
 
-    def handed_back(self, blocks: Sequence[Tensor]) -> Gradient:
+    def in_form_of_theta(self, blocks: Sequence[Tensor]) -> Gradient:
         """Gradients [K] keyed and typed like theta."""
         made = [block.to(dtype) for block, dtype in zip(blocks, self.dtypes, strict=True)]
         return {p.name: b for p, b in zip(self.dag.potentials, made, strict=True)} if self.keyed else made[0]

@@ -1,4 +1,4 @@
-"""What is given for one graph, as tensors: refused where it is none, cast, spread over the batch, joined."""
+"""A user's values for one graph as tensors: checked, cast, expanded to the batch, joined."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Shape
 from dagdp.errors import InputError
 
-NUMPYS = (torch.float32, torch.float64)  # what NumPy's functions take and hand back as it is
+NUMPYS = (torch.float32, torch.float64)  # dtypes that NumPy bodies return without a cast
 
 
 def as_tensor(value: Any, label: str) -> Tensor:
-    """What was given as a tensor of real numbers on the CPU."""
+    """A dense tensor of real numbers on the CPU (or meta) from a tensor, array or list. Raises InputError."""
     tensor = real_tensor(value, label)
     if tensor.device.type not in ("cpu", "meta"):
         raise InputError(
@@ -30,7 +30,7 @@ def as_tensor(value: Any, label: str) -> Tensor:
 
 
 def real_tensor(value: Any, label: str) -> Tensor:
-    """What was given as a dense tensor of real numbers, on any device; arrays and lists of numbers are copied."""
+    """A dense tensor of real numbers on any device; arrays and lists are copied. Raises InputError."""
     tensor = value if isinstance(value, Tensor) else _from_array(value, label)
     if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_nested:
         raise InputError(
@@ -41,7 +41,7 @@ def real_tensor(value: Any, label: str) -> Tensor:
 
 
 def beside(value: Any, label: str, like: Tensor) -> Tensor:
-    """What was given as a tensor; arrays and lists in the floating type, and on the device, of another."""
+    """A tensor from `value`; an array or a list gets the floating dtype and the device of `like`."""
     made = real_tensor(value, label)
     if isinstance(value, Tensor):
         return made
@@ -49,7 +49,7 @@ def beside(value: Any, label: str, like: Tensor) -> Tensor:
 
 
 def whole_tensor(value: Any, label: str, device: torch.device) -> Tensor:
-    """What was given as a tensor of whole numbers, int64 on that device."""
+    """An int64 tensor on the device. Raises InputError for values that are not integers."""
     tensor = on_device(real_tensor(value, label), label, device)
     if tensor.is_floating_point() or tensor.dtype is torch.bool:
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -58,7 +58,7 @@ def whole_tensor(value: Any, label: str, device: torch.device) -> Tensor:
 
 
 def on_device(tensor: Tensor, label: str, device: torch.device | str) -> Tensor:
-    """The tensor there; a meta tensor holds no numbers that could be moved."""
+    """The tensor on the device. Raises InputError for a meta tensor, which has no numbers to move."""
     if tensor.is_meta and torch.device(device).type != "meta":
         raise InputError(f"{label} is on meta, where there are no numbers; expected a tensor on {device}")
     return tensor.to(device)
@@ -91,8 +91,10 @@ def on_one_device(named: Iterable[tuple[str, Tensor]], mend: str = "move one to 
 def over_batch(
     dag: CompiledDAG, keyed: bool, blocks: Sequence[Tensor], batches: Sequence[Shape], batch: Shape
 ) -> tuple[list[Tensor], list[Shape]]:
-    """(blocks, their batch shapes): data has the whole batch. In a dict, what has no batch dimensions is a parameter,
-    which the batch shares; an array alone is data."""
+    """(blocks [K], their batch shapes [K]): data is expanded to the whole batch, a parameter is not.
+
+    A parameter is a block of a dict (`keyed`) without batch dimensions. A tensor alone is data.
+    """
     made, shapes = [], []
     for block, own, potential in zip(blocks, batches, dag.potentials, strict=True):
         stays = own == batch or (keyed and own == ())
@@ -102,7 +104,7 @@ def over_batch(
 
 
 def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
-    """[*batch, n]: the blocks side by side, each repeated over batch dimensions that it lacks."""
+    """[*batch, n]: the blocks joined along the last axis, each repeated over batch dimensions that it lacks."""
     rows = [
         block.to(real).expand(*batch, *potential.shape).reshape(*batch, math.prod(potential.shape))
         for block, potential in zip(blocks, dag.potentials, strict=True)
@@ -111,12 +113,12 @@ def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dty
 
 
 def end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
-    """Node numbers, one or [*batch]; that paths end there is checked by the operator."""
+    """Node numbers, int64 () or [*batch]. The kernels' call checks that paths can end there."""
     return _node_numbers(dag, end, "end")
 
 
 def start_numbers(dag: CompiledDAG, start: Any) -> Tensor | None:
-    """Node numbers, one or [*batch]; that paths begin there is checked by the operator."""
+    """Node numbers, int64 () or [*batch]. The kernels' call checks that paths can begin there."""
     return _node_numbers(dag, start, "start")
 
 
@@ -135,9 +137,9 @@ def _node_numbers(dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
 
 
 def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tensor | None:
-    """Where each item's paths begin and end, as one tensor: [*batch] ends, or [*batch, 2] a start and an end.
+    """Where paths begin and end, as one tensor: ends [*batch], or (start, end) [*batch, 2]; None for neither.
 
-    An end of -2 beside a start is the graph's own.
+    An end of -2 means the graph's ends.
     """
     if starts is None:
         return None if ends is None else spread(ends, batch)
@@ -146,14 +148,14 @@ def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tenso
 
 
 def _unwrapped(end: Any) -> Any:
-    """Tensors of one number each, in lists, as these numbers."""
+    """Lists of tensors with a single number, as lists of numbers."""
     if isinstance(end, list | tuple):
         return [_unwrapped(one) for one in end]
     return end.numpy(force=True) if isinstance(end, Tensor) else end
 
 
 def spread(nodes: Tensor, batch: Shape, what: str = "end") -> Tensor:
-    """Node numbers [*batch] from one for all or one for each item."""
+    """Node numbers [*batch] from a single one, or one for each item. Raises InputError for another shape."""
     try:
         return nodes.expand(batch)
     except RuntimeError:
@@ -163,12 +165,12 @@ def spread(nodes: Tensor, batch: Shape, what: str = "end") -> Tensor:
 
 
 def floating(tensor: Tensor) -> torch.dtype:
-    """The tensor's dtype, float64 for whole numbers."""
+    """The tensor's dtype, float64 for integers."""
     return tensor.dtype if tensor.is_floating_point() else torch.float64
 
 
-def handed_back(tensor: Tensor) -> torch.dtype:
-    """The dtype of results: the tensor's own; float32 for half types under autocast, as with torch's own losses."""
+def result_dtype(tensor: Tensor) -> torch.dtype:
+    """The dtype of results: the tensor's; float32 for half types under autocast, like torch's losses."""
     dtype = floating(tensor)
     if dtype.itemsize < 4 and torch.is_autocast_enabled(tensor.device.type):
         return torch.float32

@@ -1,6 +1,6 @@
-"""The six functions for `backend="torch"`: check, hand to `dagdp.nn.unrolled.recursion`, hand back in the user's form.
+"""The front end for backend="torch": check, run `dagdp.nn.unrolled.recursion`, return results in the user's form.
 
-Tensors may be on any one device. Half types are computed in float32.
+All tensors are on one device, of any kind. Half types are computed in float32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def value(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options
     """
     call = UnrolledCall.of(dag, theta, None, omega, options)
     found = recursion.value(dag, call.blocks, call.omega, **call.options)
-    call.look_at(found)
+    call.check_reached(found)
     return call.value(found)
 
 
@@ -44,11 +44,11 @@ def grad(dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options:
 def value_and_grad(
     dag: CompiledDAG, theta: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
-    """(`dp_value`, `dp_grad`)."""
+    """(`value`, `grad`), differentiable like each of them."""
     call = UnrolledCall.of(dag, theta, None, omega, options)
     found, E = recursion.gradient(dag, call.blocks, call.omega, **call.options)
-    call.look_at(found)
-    return call.value(found), call.handed_back(E)
+    call.check_reached(found)
+    return call.value(found), call.in_form_of_theta(E)
 
 
 def jvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options) -> Tensor:
@@ -64,16 +64,16 @@ def hvp(dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, o
 def jvp_and_hvp(
     dag: CompiledDAG, theta: Any, z: Any, omega: Omega | Learnable | None, options: Options
 ) -> tuple[Tensor, Gradient]:
-    """(`dp_jvp`, `dp_hvp`), by backpropagation through backpropagation."""
+    """(`jvp`, `hvp`), constants, by backpropagation through backpropagation."""
     call = UnrolledCall.of(dag, theta, given_direction(z), omega, options)
     slope, change = recursion.hessian_product(
         dag, call.blocks, call.z, call.omega, minimize=call.minimize, start=call.start, end=call.end
     )
     if call.refuse:
-        call.look_at(recursion.value(dag, call.blocks, call.omega, **call.options))
+        call.check_reached(recursion.value(dag, call.blocks, call.omega, **call.options))
     if call.gamma is not None:
         change = tuple(scaled(block, 1.0 / call.gamma.detach()) for block in change)
-    return call.scalars(slope), call.handed_back(change)
+    return call.scalars(slope), call.in_form_of_theta(change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +132,10 @@ class UnrolledCall(TensorCall):
 
     @property
     def options(self) -> dict[str, Any]:
-        """As functions of the backend take them."""
+        """Options of the functions of `dagdp.nn.unrolled.recursion`."""
         return {"minimize": self.minimize, "start": self.start, "end": self.end}
 
-    def look_at(self, values: Tensor) -> None:
-        """Raise InputError for items without a path, where that was asked for."""
+    def check_reached(self, values: Tensor) -> None:
+        """Raise InputError for items without a path, if on_infeasible is "raise"."""
         if self.refuse:
             refuse_unreached(values.cpu(), self.minimize)

@@ -1,9 +1,9 @@
-"""max_Ω of tensor rows in torch operations, for every operator, from the one text in `dagdp.omega`.
+"""max_Ω of tensor rows in torch operations, for every operator, from its scalar functions in `dagdp.omega`.
 
-The three scalar functions of an operator are rewritten to work on whole tensors: `math` means torch, and a
-conditional expression takes both sides and chooses elementwise. Autograd does not look inside them, where the
-side not taken may be NaN: the derivative of `conjugate` is `link` and that of `link` is `slope`, which is all that
-first and second derivatives need.
+The three scalar functions of an operator are rewritten to work on tensors: `math` becomes torch, and a conditional
+expression computes both sides and selects elementwise. Autograd does not differentiate their operations, since the side
+that is not selected may be NaN: the derivative of `conjugate` is `link`, and the derivative of `link` is `slope`. First
+and second derivatives need no more.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dagdp.omega import POINT_FUNCTIONS, Omega
 def max_omega(x: Tensor, omega: Omega) -> Tensor:
     """max_Ω over the last axis: [..., d] -> [...]; twice differentiable, -inf entries are never taken.
 
-    max_Ω(x) = min_τ τ + γ Σ ω*((x - τ)/γ) (docs/maths.md). τ is found without autograd and then given its
-    derivative, τ̇ = Σ s ẋ / Σ s: second derivatives of the value need no more of it. A row of only -inf has
-    value -inf and gradient 0.
+    max_Ω(x) = min_τ τ + γ Σ ω*((x - τ)/γ) (docs/maths.md). τ is computed without autograd and then gets its derivative,
+    τ̇ = Σ s ẋ / Σ s, which is enough for second derivatives of the value. A row of only -inf has value -inf and
+    gradient 0.
 
     >>> import dagdp
     >>> max_omega(torch.tensor([0.5, 1.0, -torch.inf], dtype=torch.float64), dagdp.SquaredL2(1.0)).item()
@@ -38,10 +38,11 @@ def max_omega(x: Tensor, omega: Omega) -> Tensor:
     m = torch.where(reached, x.detach().amax(-1, keepdim=True), 0.0)
     y = (torch.where(edges, x, m) - m) / omega.gamma
     if omega.solver == "first":
-        value = torch.where(edges, y, -torch.inf).max(-1, keepdim=True).values * omega.gamma  # the first among equals
+        first = torch.where(edges, y, -torch.inf).max(-1, keepdim=True)  # ties: the first entry gets the gradient
+        value = first.values * omega.gamma
     elif omega.solver == "exponential":
-        kept = torch.where(edges | ~reached, y, -torch.inf)
-        value = omega.gamma * (kept.logsumexp(-1, keepdim=True) + (1.0 - omega.corner))
+        entries = torch.where(edges | ~reached, y, -torch.inf)
+        value = omega.gamma * (entries.logsumexp(-1, keepdim=True) + (1.0 - omega.corner))
     else:
         a, s = _newton(y, edges, omega)
         share = s / torch.where(reached, s.sum(-1, keepdim=True), 1.0)
@@ -52,7 +53,7 @@ def max_omega(x: Tensor, omega: Omega) -> Tensor:
 
 @torch.no_grad()
 def _newton(y: Tensor, edges: Tensor, omega: Omega) -> tuple[Tensor, Tensor]:
-    """(a = (τ - m)/γ [..., 1], s = slope(y - a) [..., d]); a climbs from where one edge alone takes weight 1."""
+    """(a = (τ - m)/γ [..., 1], s = slope(y - a) [..., d]). Newton begins at -corner, a bound below, and a rises."""
     a = torch.full_like(y[..., :1], -omega.corner)
     tolerance = 8.0 * torch.finfo(y.dtype).eps
     for _ in range(y.shape[-1] + 64):
@@ -73,7 +74,7 @@ def _sum(name: str, u: Tensor, edges: Tensor, omega: Omega) -> Tensor:
 
 
 class _Point(torch.autograd.Function):
-    """conjugate, link or slope at every entry; the derivative of each is the next."""
+    """conjugate, link or slope (order 0, 1, 2) at every entry; the derivative of each is the next one."""
 
     @staticmethod
     def forward(u: Tensor, omega: Omega, order: int) -> Tensor:
@@ -109,7 +110,7 @@ def _point(u: Tensor, omega: Omega, order: int) -> Tensor:
 
 @functools.cache
 def on_tensors(owner: type[Omega], name: str) -> Callable[[Any, Tensor], Any]:
-    """An operator's scalar method as a function (self, tensor) -> tensor or number, from its text.
+    """An operator's scalar method as a function (self, tensor) -> tensor or number, made from its source text.
 
     >>> from dagdp import Tsallis
     >>> link = on_tensors(Tsallis, "link")

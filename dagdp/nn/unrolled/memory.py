@@ -1,4 +1,4 @@
-"""What is made of a compiled graph once and kept as long as the graph is."""
+"""Results that are computed once for a compiled graph, and stored as long as the graph lives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def once_a_graph(make: Callable[..., T]) -> Callable[..., T]:
-    """`make(dag, *key)` with its answers remembered, and forgotten with the graph. They must not hold it."""
+    """Decorator: results of `make(dag, *key)` are stored until the graph is freed; they must not refer to it."""
     made: WeakKeyDictionary[CompiledDAG, dict[Hashable, Any]] = WeakKeyDictionary()
 
     @functools.wraps(make)

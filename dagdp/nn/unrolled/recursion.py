@@ -1,9 +1,9 @@
 """The recursion in torch operations, level by level, differentiated by autograd: `backend="torch"`.
 
-Runs on any device torch has. It unrolls: autograd keeps what every level computed, so memory grows with edges
-x samples, where the kernels keep a few numbers a node; and node values are single numbers, where the kernels'
-are double-length, so in float32 long paths cost digits. It serves as parity oracle for the kernels, as a fallback
-for devices that they do not serve, and as the baseline of the paper's section 2.4.
+Runs on every device of torch. Autograd stores the results of every level, so memory grows with edges x samples; the
+kernels store a few numbers a node. Node values are single numbers; in the kernels they have double length, so in
+float32 this recursion loses digits on long paths. It serves as an oracle in tests of the kernels, on devices without
+kernels, and as the baseline of the paper's section 2.4.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ Ranks = NDArray[np.int32]  # internal numbers of nodes
 
 @dataclass(frozen=True)
 class Level:
-    """Nodes [first, last), which read parents of lower levels only.
+    """Nodes [first, last), whose parents are all on lower levels.
 
-    The frontier is the row of node values that are still to be read: before this level, `read` says where in it
-    each edge's parent stands; after it, `kept` is what stays, and the level's own values are appended.
+    The frontier is the row of node values that a later level reads. `read` has the places of the edges' parents in the
+    frontier before this level. After the level, the frontier is its places `staying`, then the level's values.
     """
 
     first: int
     last: int
-    fan_in: tuple[int, ...]  # nodes of equal fan-in are neighbours: one entry for each stretch of them
-    widths: tuple[int, ...]  # [stretches] their number of nodes
+    fan_in: tuple[int, ...]  # [groups] nodes of equal fan-in are neighbours, and make a group
+    widths: tuple[int, ...]  # [groups] nodes of a group
     read: Tensor  # [edges] node by node, in the order in which HardMax decides ties
-    kept: Tensor
+    staying: Tensor
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the recursion reads of a compiled graph, on one device."""
+    """The arrays of a compiled graph that the recursion reads, on one device."""
 
     starts: int  # nodes of level 0
     levels: tuple[Level, ...]
     parent: NDArray[np.int64]  # [E] of every edge, level by level
     child: NDArray[np.int64]
-    entries: tuple[Tensor, ...]  # [potentials] [E] the entry an edge reads, 0 where it reads none
-    reads: tuple[Tensor | None, ...]  # [potentials] [E] whether it reads one; None: all do
+    entries: tuple[Tensor, ...]  # [potentials][E] the entry that an edge reads, 0 where it reads none
+    reads: tuple[Tensor | None, ...]  # [potentials][E] whether an edge reads an entry; None: all edges do
 
 
 def value(
@@ -104,9 +104,9 @@ def gradient(
     start: Any = None,
     end: Any = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """(value, E): E = ∇DP_Ω(θ) by backpropagation through `value`, one tensor for each block.
+    """(DP_Ω(θ) [*batch], E = ∇DP_Ω(θ), one tensor shaped like each block) by backpropagation through `value`.
 
-    Differentiable in blocks that require gradients, as long as gradients are enabled.
+    Differentiable in blocks that require gradients, if gradients are enabled. Parameters are those of `value`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -131,11 +131,12 @@ def hessian_product(
     start: Any = None,
     end: Any = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """(<E, Z>, ∇²DP_Ω(θ) Z) by backpropagation through backpropagation: the baseline of section 2.4.
+    """(<E, Z> [*batch], ∇²DP_Ω(θ) Z, one tensor shaped like each block): the baseline of section 2.4.
 
-    z : directions, one tensor for each block; batch dimensions may be lacking on either side.
+    Computed by backpropagation through backpropagation. Both results are constants: there is no third derivative.
 
-    Both results are constants: nothing here can be differentiated a third time.
+    z : directions, one tensor for each block; theta or z may lack batch dimensions. Other parameters are those of
+        `value`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -180,13 +181,13 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
     for number in range(1, dag.num_levels):
         first, last = int(level_ptr[number]), int(level_ptr[number + 1])
         read = place[parent[in_ptr[first] : in_ptr[last]]]
-        kept = np.flatnonzero(last_read[frontier] > number)
-        frontier = np.concatenate([frontier[kept], np.arange(first, last)])
+        staying = np.flatnonzero(last_read[frontier] > number)
+        frontier = np.concatenate([frontier[staying], np.arange(first, last)])
         place[frontier] = np.arange(frontier.size)
         cuts = np.flatnonzero(np.diff(fan_in[first:last], prepend=-1))
         widths = np.diff(cuts, append=last - first)
         fan = tuple(fan_in[first:last][cuts].tolist())
-        levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), tensor(kept)))
+        levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), tensor(staying)))
     entries, reads = [], []
     for potential in dag.potentials:
         entry = np.where(edges >= 0, potential.index[edges], -1).astype(np.int64)
@@ -196,7 +197,10 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
 
 
 def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: Omega) -> Tensor:
-    """v at each item's end: [items], 0 at a start and -inf where no path leads. weights [items or 1, E]."""
+    """v at each item's end: [items], 0 at a start and -inf where no path leads.
+
+    weights : [items or 1, E], -inf on edges that the item must not use.
+    """
     items = ends.size
     frontier = weights.new_zeros(items, plan.starts)
     if starts.size:
@@ -209,10 +213,10 @@ def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: O
     for level, theta in zip(plan.levels, torch.split(weights, sizes, -1), strict=True):
         x = theta + frontier.index_select(-1, level.read)
         shapes = list(zip(level.widths, level.fan_in, strict=True))
-        stretches = torch.split(x, [n * d for n, d in shapes], -1)
-        v = [max_omega(rows.reshape(items, n, d), omega) for rows, (n, d) in zip(stretches, shapes, strict=True)]
+        groups = torch.split(x, [n * d for n, d in shapes], -1)
+        v = [max_omega(rows.reshape(items, n, d), omega) for rows, (n, d) in zip(groups, shapes, strict=True)]
         here = np.flatnonzero((level.first <= ends) & (ends < level.last))
-        old = [frontier.index_select(-1, level.kept)] if level.kept.numel() else []
+        old = [frontier.index_select(-1, level.staying)] if level.staying.numel() else []
         frontier = torch.cat([*old, *v], -1) if len(old) + len(v) > 1 else v[0]
         if here.size:
             column = frontier.shape[-1] - (level.last - ends[here].astype(np.int64))
@@ -223,7 +227,7 @@ def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: O
 
 
 def _edge_weights(dag: CompiledDAG, plan: Plan, blocks: Sequence[Tensor], batch: Shape) -> Tensor:
-    """θ_e [items or 1, E]: the sum of the entries that each edge reads."""
+    """θ_e [items or 1, E]: for each edge the sum of the entries that it reads."""
     items = int(np.prod(batch, dtype=np.int64))
     total = blocks[0].new_zeros(1, plan.child.size)
     for potential, block, entries, reads in zip(dag.potentials, blocks, plan.entries, plan.reads, strict=True):
@@ -234,7 +238,7 @@ def _edge_weights(dag: CompiledDAG, plan: Plan, blocks: Sequence[Tensor], batch:
 
 
 def _on_paths(dag: CompiledDAG, plan: Plan, starts: Ranks, ends: Ranks, device: torch.device) -> Tensor:
-    """[items, E] whether an edge lies on a path from its item's start, or from any where there is none, to its end."""
+    """[items, E] whether an edge lies on a path from the item's start (every start if empty) to the item's end."""
     distinct, which = np.unique(ends, return_inverse=True)
     on_path = np.stack([nodes_before(dag, end) for end in distinct.tolist()])[:, plan.child][which]
     if starts.size:

@@ -39,3 +39,12 @@ def test_snippets_run_and_print_what_the_page_says(page):
     assert done.returncode == 0, done.stderr
     printed = re.findall(r"^prints\n\n```\n(.*?)```", text, flags=re.S | re.M)
     assert done.stdout == "".join(printed)
+
+
+def test_functions_that_the_pipeline_names_are_in_their_files():
+    """Written as `path/file.py`: `name`."""
+    named = re.findall(r"`([\w/]+\.py)`: `(\w+)`", (DOCS / "pipeline.md").read_text())
+    assert len(named) > 35
+    for file, name in named:
+        text = (ROOT / "dagdp" / file).read_text()
+        assert re.search(rf"^ *(def|class) {name}\b", text, flags=re.M), f"{file} has no {name}"

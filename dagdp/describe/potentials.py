@@ -1,4 +1,4 @@
-"""Which entries of potentials edges and nodes read: what users say of both, checked, and handed to edges."""
+"""The entries of potentials that edges and nodes read: checked, and those of nodes passed on to edges."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import numpy as np
 from dagdp.describe.edge_arrays import EdgeArrays, Listed, Numbers, Shape, compact
 from dagdp.errors import GraphError
 
-#: The place of an entry as users name it: an index, or one index for each axis.
+#: The place of an entry in a potential: an index, or one index for each axis.
 Place = int | Sequence[int]
 
 
 def entries_read(what: str, shapes: Mapping[str, Shape], places: Mapping[str, Place]) -> dict[str, int]:
-    """{potential: the flat index of the entry} that an edge or a node reads; what : its name, for the message."""
+    """{potential: flat index of the entry} for an edge or a node. what : its name, for error messages.
+
+    Raises GraphError for an unknown potential, and for a place that is no entry.
+    """
     unknown = [name for name in places if name not in shapes]
     if unknown:
         raise GraphError(
@@ -39,7 +42,7 @@ def _entry(what: str, name: str, shape: Shape, place: Place) -> int:
 
 
 def written(shapes: Mapping[str, Shape], read: Mapping[str, int]) -> str:
-    """Entries as users name them: the opposite of `entries_read`."""
+    """Entries as text, as users write them: the inverse of `entries_read`."""
     said = []
     for name, entry in read.items():
         place = tuple(int(i) for i in np.unravel_index(entry, shapes[name])) if shapes[name] else ()
@@ -49,11 +52,11 @@ def written(shapes: Mapping[str, Shape], read: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """The entries that nodes read: {node: {potential: the flat index of the entry}}, of so many nodes."""
+    """The entries that nodes read."""
 
-    shapes: Mapping[str, Shape]
-    entries: Mapping[int, Mapping[str, int]]
-    nodes: int
+    shapes: Mapping[str, Shape]  # {potential: shape}
+    entries: Mapping[int, Mapping[str, int]]  # {node: {potential: flat index of the entry}}
+    nodes: int  # number of nodes
 
     def by_node(self, name: str) -> Numbers:
         """[nodes] the entry of a potential that each node reads, -1 for none."""
@@ -63,7 +66,7 @@ class Reading:
         return read
 
     def entering(self, listed: EdgeArrays, entered: Numbers) -> EdgeArrays:
-        """The edges, and behind them one from a new node, whose number is the last, to each of the nodes `entered`."""
+        """The edges, followed by an edge from a new node, which has the next number, to each of the nodes `entered`."""
         indices = zip(listed.indices, self.shapes, strict=True)
         return EdgeArrays(
             compact(np.append(listed.parents, np.full(entered.size, self.nodes))),
@@ -79,9 +82,9 @@ def handed_down(
     children: Sequence[int],
     names: Sequence[Any],
 ) -> dict[str, Listed]:
-    """{potential: [edges] the entry that each edge reads}: its own, or that of its child; -1 for none.
+    """{potential: [edges] the entry that each edge reads}: its own entry, or its child's; -1 for none.
 
-    Raises GraphError where an edge and its child read the same potential.
+    Raises GraphError if an edge and its child read one potential.
     """
     own = {name: np.array(column, np.int64) for name, column in of_edges.items()}
     into = np.array(children, np.int64)
@@ -107,7 +110,7 @@ def _describe_both(shapes: Mapping[str, Shape], name: str, entries: tuple[int, i
 
 
 def starts_to_enter(reading: Reading, listed: EdgeArrays, starts: Numbers | None) -> Numbers:
-    """The starts, if one of them reads entries; else none. A node without edges is a start if it reads some."""
+    """The starts, if one of them reads entries; else none. A node without edges is a start if it reads entries."""
     if not reading.entries:
         return np.empty(0, np.int64)
     size = reading.nodes
@@ -116,5 +119,5 @@ def starts_to_enter(reading: Reading, listed: EdgeArrays, starts: Numbers | None
     if starts is None:
         inside = np.bincount(listed.children, minlength=size) > 0
         starts = np.flatnonzero(~inside & (reads | (np.bincount(listed.parents, minlength=size) > 0)))
-    # a start that is named twice is for `validate` to refuse
+    # `validate` raises for a start that is named twice
     return starts if reads[starts].any() and np.unique(starts).size == starts.size else starts[:0]

@@ -38,9 +38,9 @@ def fingerprint(functions: dict[str, Callable[..., Any]], *facts: Any) -> str | 
 
 
 def _parts(function: Any) -> Iterator[str]:
-    """Bytecode, literals, names with their values, and the text, from which kernels are made if it is found.
+    """Bytecode, literals, names with their values, and the source text, from which kernels are made where it is found.
 
-    A file that was edited after its import has bytecode and text that differ; no other process shares this pair.
+    After an edit of an imported file, bytecode and text differ, and no other process has this pair.
     """
     if not isinstance(function, FunctionType):
         raise _UntraceableError

@@ -35,7 +35,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One potential of all graphs. Of a shared potential, each graph has its own copy of the entries that it reads."""
+    """One potential of all graphs. Each graph has a copy of the entries that it reads of a shared potential."""
 
     name: str | None
     shapes: tuple[Shape, ...]  # [graphs]
@@ -98,7 +98,7 @@ class Layout:
     sections: tuple[Section, ...]
 
     def unshared(self) -> Layout:
-        """The layout of packed weights, in which each graph has its own copy of a shared potential."""
+        """The layout of packed weights: each graph has a copy of shared entries."""
         return Layout(self.graphs, tuple(replace(part, shared=None) for part in self.sections))
 
     def pack(self, values: Any, what: str, kind: Kind) -> tuple[Form, list[Any], list[Shape]]:
@@ -229,10 +229,10 @@ def leaves(values: Any) -> Iterator[Any]:
 
 def _batch_shape(array: Any, shape: Shape, label: str) -> Shape:
     given = tuple(array.shape)
-    keep = len(given) - len(shape)
-    if keep < 0 or given[keep:] != shape:
+    axes = len(given) - len(shape)
+    if axes < 0 or given[axes:] != shape:
         raise InputError(f"{label} has shape {given}; expected [*batch, {', '.join(map(str, shape))}]")
-    return given[:keep]
+    return given[:axes]
 
 
 def _numpy_array(value: Any, label: str) -> NDArray[Any]:
@@ -243,10 +243,10 @@ def _numpy_array(value: Any, label: str) -> NDArray[Any]:
 
 
 def _numpy_scatter(array: NDArray[Any], places: Numbers, size: int) -> NDArray[Any]:
-    whole = np.zeros((*array.shape[:-1], size), array.dtype)
-    for row, own in zip(whole.reshape(-1, size), array.reshape(-1, places.size), strict=True):
+    made = np.zeros((*array.shape[:-1], size), array.dtype)
+    for row, own in zip(made.reshape(-1, size), array.reshape(-1, places.size), strict=True):
         np.add.at(row, places, own)
-    return whole
+    return made
 
 
 NUMPY = Kind(

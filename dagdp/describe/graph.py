@@ -33,7 +33,7 @@ from dagdp.describe.edge_arrays import (
 )
 from dagdp.describe.edge_arrays import Potential as Potential
 from dagdp.describe.edge_arrays import Shape as Shape
-from dagdp.describe.potentials import Place, Reading, entries_read, handed_down, starts_to_enter, written
+from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edges, entries_read, starts_to_enter
 from dagdp.errors import GraphError
 
 
@@ -120,7 +120,7 @@ class Graph:
         known = self._node_entries.setdefault(number, places) if places else places
         if known != places:
             raise GraphError(
-                f"node {node!r} was given {written(shapes, places)} and reads {written(shapes, known)} already; "
+                f"node {node!r} was given {as_text(shapes, places)} and reads {as_text(shapes, known)} already; "
                 "expected the entries of a node once, all in one call of add_node"
             )
         return number
@@ -274,10 +274,10 @@ class Graph:
         added.
         """
         listed, names, (starts, ends) = self.listed(), list(self._numbers), self.terminals()
-        entered = starts_to_enter(self._reading, listed, starts)
+        entered = starts_to_enter(self._node_reads, listed, starts)
         added = len(names) if entered.size else None
         if added is not None:
-            listed, starts = self._reading.entering(listed, entered), np.array([added])
+            listed, starts = self._node_reads.entering(listed, entered), np.array([added])
             names.append(_free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
@@ -290,12 +290,12 @@ class Graph:
         """
         if self._shapes is None:
             return (of_edges(self.num_edges),)
-        read = handed_down(self._reading, self._entries, self._parents, self._children, list(self._numbers))
+        read = entries_of_edges(self._node_reads, self._entries, self._parents, self._children, list(self._numbers))
         return tuple(Potential(name, shape, read[name]) for name, shape in self._shapes.items())
 
     @property
-    def _reading(self) -> Reading:
-        return Reading(self._shapes or {}, self._node_entries, len(self._numbers))
+    def _node_reads(self) -> NodeReads:
+        return NodeReads(self._shapes or {}, self._node_entries, len(self._numbers))
 
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._shapes or {})

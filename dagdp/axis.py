@@ -1,4 +1,4 @@
-"""max_Ω of the entries of an array along an axis: the engine on a graph of one node that parallel edges enter."""
+"""max_Ω of an array along an axis: `dp_*` on a graph with one node and a parallel edge for each entry."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from dagdp.functions import dp_grad, dp_value
 
 
 def maximum(omega: Any, x: Any, axis: int) -> Any:
-    """`Omega.max`."""
+    """max_Ω(x) along an axis: the body of `Omega.max`."""
     return _of_rows(dp_value, omega, x, axis)[0]
 
 
 def weights(omega: Any, x: Any, axis: int) -> Any:
-    """`Omega.argmax`."""
+    """∇max_Ω(x) along an axis, shaped like x: the body of `Omega.argmax`."""
     made, place = _of_rows(dp_grad, omega, x, axis)
     return made.movedim(-1, place) if is_tensor(made) else np.moveaxis(made, -1, place)
 
 
 def _of_rows(function: Callable[..., Any], omega: Any, x: Any, axis: Any) -> tuple[Any, int]:
-    """(the function of the rows of x along an axis, where that axis was)."""
+    """(function applied to the rows of x along an axis, the place of the axis)."""
     array: Any = x if is_tensor(x) else plain_array(x, "x")
     try:
         place = operator.index(axis)
@@ -58,5 +58,5 @@ def _name_the_fault(array: Any) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _star(entries: int) -> CompiledDAG:
-    """One node that `entries` edges enter."""
+    """Two nodes joined by `entries` parallel edges."""
     return build(Graph.from_edges(np.zeros(entries, np.int32), np.ones(entries, np.int32)))

@@ -1,4 +1,4 @@
-"""Every error a user can meet: each message says what was given, what was expected, and the mend."""
+"""The errors that dagdp raises: each message says what was given, what was expected, and how to mend it."""
 
 
 class DagError(ValueError):
@@ -6,16 +6,16 @@ class DagError(ValueError):
 
 
 class GraphError(DagError):
-    """The graph is not one that dynamic programming can run on (a cycle, no edge, an end out of reach, ...)."""
+    """Dynamic programming cannot run on the graph: a cycle, no edge, an end that no start reaches, ..."""
 
 
 class InputError(DagError):
-    """Numbers handed to `dp_*` do not fit the graph: shape, dtype, NaN or an infinity of the wrong sign."""
+    """Arguments of `dp_*` do not fit the graph: shape, dtype, NaN or an infinity of the wrong sign."""
 
 
 class OmegaError(DagError):
-    """A smoothed maximum with impossible parameters, or one that is not a smoothed maximum at all."""
+    """An operator with impossible parameters, or an object that is no smoothed maximum."""
 
 
 class DerivativeError(DagError):
-    """A derivative that this package does not have: the third, in weights or temperatures."""
+    """A derivative that does not exist here: the third, in weights or temperatures."""

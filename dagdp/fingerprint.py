@@ -1,4 +1,4 @@
-"""What the compiled text of functions hangs on, as a digest: the same in another process, another after an edit."""
+"""A digest of everything on which the compiled text of functions depends: equal in all processes until an edit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 class _UntraceableError(Exception):
-    """Something that can change without a trace here."""
+    """A reference whose value can change without changing the digest."""
 
 
 def fingerprint(functions: dict[str, Callable[..., Any]], *facts: Any) -> str | None:
-    """A digest of the functions' bytecode and text, of all they refer to, and of plain facts beside them.
+    """A digest of the functions' bytecode and text, of the values they refer to, and of further facts; else None.
 
-    None where one of them refers to something that this cannot follow: anything but numbers, texts, `math` and Python's
-    own functions.
+    None if a function refers to anything but numbers, strings, `math` and Python's builtin functions: a change of such
+    a value could not be noticed.
 
     >>> fingerprint({"link": lambda self, y: math.exp(y)}) == fingerprint({"link": lambda self, y: math.exp(y)})
     True
@@ -38,9 +38,9 @@ def fingerprint(functions: dict[str, Callable[..., Any]], *facts: Any) -> str | 
 
 
 def _parts(function: Any) -> Iterator[str]:
-    """Bytecode, literals, names and the values behind them; and the text, of which kernels are made where it is found.
+    """Bytecode, literals, names with their values, and the source text, from which kernels are made where it is found.
 
-    The file may have been edited since it was imported: bytecode and text then belong to no other process.
+    After an edit of an imported file, bytecode and text differ, and no other process has this pair.
     """
     if not isinstance(function, FunctionType):
         raise _UntraceableError
@@ -55,7 +55,7 @@ def _parts(function: Any) -> Iterator[str]:
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield f"{name}: {_known(cell.cell_contents)}"
-        except ValueError:  # empty: filled later
+        except ValueError:  # an empty cell is filled later
             raise _UntraceableError from None
 
 

@@ -1,4 +1,4 @@
-"""Graphs of networkx: in, with weights of edges and nodes, and out, with what was computed."""
+"""Conversion from networkx, with weights of edges and nodes, and to networkx, with results."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ def from_networkx(
     starts: Iterable[Hashable] | None = None,
     ends: Iterable[Hashable] | None = None,
 ) -> tuple[Graph, NDArray[np.float64]]:
-    """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta [edges] follows the edges of `G`.
+    """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta float64 [edges] in the order of `G.edges`.
 
-    Edge number e is the e-th of `G.edges` (with keys for a MultiDiGraph: parallel edges stay apart),
-    so `dict(zip(G.edges, dp_grad(compile(graph), theta)))` is the expected path on G's own edges.
-    Nodes without edges take no part.
+    Edge number e is edge number e of `G.edges` (with keys for a MultiDiGraph: parallel edges are different edges), so
+    `dict(zip(G.edges, dp_grad(compile(graph), theta)))` is the expected path on the edges of G. Nodes without edges are
+    left out.
 
-    weight : the attribute of edges that is read, or None, where only nodes have weights.
-    node_weight : the attribute of nodes that is added to the weight of all edges into a node; that of a start is added
-        to the edges out of it. A path's sum of theta is then that of its edges and nodes.
-    source, target : where paths begin and end: a node of G, or nodes in a list. By default everywhere without a parent,
-        and without a child. `starts` and `ends`, as in `Graph`, say the same.
+    weight : the attribute of edges that holds their weight, or None where only nodes have weights.
+    node_weight : the attribute of nodes that holds their weight: added to all edges into a node, and the weight of a
+        start to the edges out of the start. The sum of theta along a path is then the sum over its edges and nodes.
+    source, target : where paths begin and end: a node of G, or a list of nodes. Default: nodes without parents, nodes
+        without children. `starts` and `ends`, as in `Graph`, are other names for `source` and `target`.
 
-    Raises GraphError: an edge or a node without the attribute, a source or target that is no node of G, both a source
-    and starts, a node with a weight that is a path of its own (no edge can carry its weight).
+    Raises GraphError for anything but a directed graph, an edge or a node without the attribute, a source or target
+    that is no node of G, a source given together with starts (or a target with ends), and, with `node_weight`, a node
+    that is both a start and an end: no edge could carry its weight.
 
     Example
     -------
@@ -81,7 +82,7 @@ def from_networkx(
 def _of_nodes(
     G: Any, edges: list[Any], attribute: str, starts: Iterable[Hashable] | None, ends: Iterable[Hashable] | None
 ) -> Numbers:
-    """[edges] the weights of nodes: that of the child, and where the parent is a start that of the parent."""
+    """[edges] weights of nodes: the child's weight, plus the parent's if the parent is a start."""
     hint = "node, or name another with node_weight="
     weights = {node: _number(f"node {node!r}", data, attribute, hint) for node, data in G.nodes(data=True)}
     first = {node for node in G if not G.in_degree(node)} if starts is None else set(starts)
@@ -112,12 +113,12 @@ def _number(what: str, data: Any, attribute: str, where: str) -> float:
 def _terminals(
     G: Any, word: str, given: Nodes | None, other: str, named: Iterable[Hashable] | None
 ) -> list[Any] | str | None:
-    """The nodes that `source=` or `starts=` names, or None for the default."""
+    """The nodes that `source=` or `starts=` names; None for the default."""
     if given is not None and named is not None:
         raise GraphError(f"{word}= and {other}= were both given, and say the same; expected one of them")
     if given is None:
-        return named if named is None or isinstance(named, str) else list(named)  # a text is for Graph to refuse
-    if given in G:  # also a tuple, which may be the name of a node
+        return named if named is None or isinstance(named, str) else list(named)  # Graph raises for a string
+    if given in G:  # a node may be named by a tuple
         return [given]
     nodes: list[Any] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     for node in nodes:
@@ -127,20 +128,20 @@ def _terminals(
 
 
 def to_networkx(dag: CompiledDAG, flow: ArrayLike | None = None, *, theta: Any = None) -> Any:
-    """A networkx DiGraph of a compiled graph, with your own names; a MultiDiGraph where edges are parallel.
+    """A networkx DiGraph of a compiled graph, with the user's node names; a MultiDiGraph if edges are parallel.
 
     Every edge has the attributes "edge", its number, and "dead", whether it lies on no path from a start to an end.
-    `G.graph["starts"]` and `G.graph["ends"]` are lists of nodes. A node "(start)" that `Graph.add_node` brought is a
-    node of G, too, as the edges from it carry weights.
+    networkx orders edges differently; "edge" identifies them. `G.graph["starts"]` and `G.graph["ends"]` are lists of
+    nodes. A node "(start)" that `Graph.add_node` added is a node of G, too, as the edges from it carry weights.
 
-    flow : for an attribute "flow" of edges, the expected path: what `dp_grad` returns, of one item. Where edges share
-        entries, or read several, or none, it is one number for each edge instead, [edges] of `dag.graph`.
-    theta : for an attribute "weight" of edges, the weights of one item as `dp_value` takes them. An edge that reads
-        several entries has their sum. `from_networkx(G, starts=G.graph["starts"], ends=G.graph["ends"])` then has the
-        same value. networkx puts edges in an order of its own, and "edge" says which is which.
+    flow : for an attribute "flow" of edges, the expected path of one item: the result of `dp_grad`; if edges share
+        entries, or read several, or none, one number for each edge of `dag.graph`, [edges].
+    theta : for an attribute "weight" of edges, the weights of one item, as `dp_value` takes them. An edge that reads
+        several entries has their sum. `from_networkx(G, starts=G.graph["starts"], ends=G.graph["ends"])` then has equal
+        value.
 
-    flow and theta may be arrays or tensors. Raises InputError: no compiled graph, or arrays of another shape, or of
-    several items; ImportError without networkx.
+    flow and theta may be arrays or tensors. Raises InputError for anything but a CompiledDAG, and for arrays of another
+    shape or of several items; ImportError without networkx.
 
     Example
     -------
@@ -184,7 +185,7 @@ def to_networkx(dag: CompiledDAG, flow: ArrayLike | None = None, *, theta: Any =
 
 
 def _weights(dag: CompiledDAG, theta: Any) -> Numbers:
-    """[edges] the sum of the entries that each edge reads."""
+    """float64 [edges], the sum of the entries that each edge reads."""
     _, arrays, batches = collect(dag, theta, "theta", _on_host)
     total = np.zeros(dag.graph.num_edges)
     for potential, array, batch in zip(dag.potentials, arrays, batches, strict=True):
@@ -196,7 +197,7 @@ def _weights(dag: CompiledDAG, theta: Any) -> Numbers:
 
 
 def _flow(dag: CompiledDAG, flow: Any) -> Numbers:
-    """[edges] of what `dp_grad` returned, or of one number for each edge."""
+    """float64 [edges], from the result of `dp_grad`, or from one number for each edge."""
     first, size = dag.potentials[0], dag.graph.num_edges
     own = len(dag.potentials) == 1 and first.index.min() >= 0 and np.unique(first.index).size == size
     if isinstance(flow, dict) and own and set(flow) == {first.name}:

@@ -1,9 +1,9 @@
-"""Pictures of expected paths. Axes in, axes out: each function draws on `ax`, or on new axes, and returns them.
+"""Pictures of expected paths. Each function draws on `ax`, or on new axes, and returns the axes.
 
-Matplotlib (the extra `plots`) is imported when a function is called. Colours run from 0 to 1 in all maps, so that
-maps can be compared, and a line is drawn around cells that are not 0: a sparse operator is told from a faint one.
-Tensors are taken as arrays are, from any device, whether they require grad or not. Every function raises InputError
-for an argument that does not fit, before it draws.
+Matplotlib (the extra `plots`) is imported when a function is called; without it ImportError names the extra. Colours
+run from 0 to 1 in all maps, so that maps can be compared, and a line surrounds the cells that are not 0: a sparse map
+differs visibly from a faint one. Arrays may be tensors on any device, with or without grad. Every function raises
+InputError for an argument that does not fit, before it draws.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ def alignment_map(
     colorbar: bool = False,
     ax: Any = None,
 ) -> Any:
-    """An expected alignment [N_A, N_B] as `dtw_grad` gives it, the two series beside it (the paper's figure 1).
+    """An expected alignment as a map, with the two series at its sides (the paper's figure 1).
 
-    a, b : [N_A] or [N_A, d], and [N_B] or [N_B, d]: drawn to the left (time downwards) and above. The map makes room
-        for them: map and series together fill the place that `ax` had.
-    path : index pairs [L, 2] of a hard alignment as `dtw_path` gives it, drawn as a line; rows of -1 are left out.
-    colorbar : True draws a colour bar at the right, which takes its room from `ax`.
+    expected : [N_A, N_B] in [0, 1], the result of `dtw_grad`.
+    a, b : series [N_A] or [N_A, d], and [N_B] or [N_B, d], drawn to the left (time downwards) and above. Map and series
+        together fill the area of `ax`.
+    path : index pairs [L, 2] of a hard alignment, the result of `dtw_path`, drawn as a line; rows of -1 are left out.
+    colorbar : True draws a colour bar at the right, inside the area of `ax`.
 
-    Returns the axes of the map; its first `child_axes` are the series, b before a.
+    Returns the axes of the map; its first `child_axes` are the series, b before a. Raises InputError for an array of
+    another shape, numbers that are not finite, and a path outside the map.
 
     >>> import numpy as np
     >>> from dagdp.graphs import dtw_grad
@@ -52,7 +54,7 @@ def alignment_map(
     beside = None if a is None else checked_series("a", a, values.shape[0])
     over = None if b is None else checked_series("b", b, values.shape[1])
     ax = _on(ax)
-    _make_room(ax, SIDE * (beside is not None), SIDE * (over is not None), BAR * colorbar)
+    _shrink(ax, SIDE * (beside is not None), SIDE * (over is not None), BAR * colorbar)
     image = _cells(ax, values)
     if pairs is not None:
         ax.plot(pairs[:, 1], pairs[:, 0], color=MARK, lw=1.5)
@@ -80,12 +82,14 @@ def trellis_marginals(
     colorbar: bool = False,
     ax: Any = None,
 ) -> Any:
-    """Marginals [T, S] of a sequence, one column a step, as `viterbi_marginals` gives them (the paper's figure 6).
+    """Marginals of the states of a sequence as a map with one column a step (the paper's figure 6).
 
-    states, steps : [S] and [T], what to write at the rows and below the columns; steps are slanted where they are
-        words.
-    truth : [T] the true state at each step, drawn as a dot; -1 for none.
-    colorbar : True draws a colour bar at the right, which takes its room from `ax`.
+    marginals : [T, S] in [0, 1], the result of `viterbi_marginals`.
+    states, steps : names [S] of the rows and [T] of the columns; words below the columns are slanted.
+    truth : integers [T], the true state at each step, drawn as a dot; -1 for none.
+    colorbar : True draws a colour bar at the right, inside the area of `ax`.
+
+    Returns the axes. Raises InputError for arguments of another shape, and for states out of range.
 
     >>> import numpy as np
     >>> ax = trellis_marginals(np.eye(3), states=["B", "I", "O"], truth=[0, 1, 2])
@@ -96,7 +100,7 @@ def trellis_marginals(
     rows, columns = checked_names("states", states, values.shape[0]), checked_names("steps", steps, values.shape[1])
     at = None if truth is None else checked_states(truth, values.shape)
     ax = _on(ax)
-    _make_room(ax, 0.0, 0.0, BAR * colorbar)
+    _shrink(ax, 0.0, 0.0, BAR * colorbar)
     image = _cells(ax, values)
     _write(ax, rows, columns, "right")
     if colorbar:
@@ -115,10 +119,14 @@ def attention_map(
     colorbar: bool = False,
     ax: Any = None,
 ) -> Any:
-    """Attention weights [T_out, T_in] in [0, 1]: which inputs each output attends to (the paper's figure 4).
+    """Attention weights as a map: the inputs to which each output attends (the paper's figure 4).
 
-    rows, columns : the output and the input tokens; columns are written above, slanted where they are words.
-    colorbar : True draws a colour bar at the right, which takes its room from `ax`.
+    weights : [T_out, T_in] in [0, 1].
+    rows, columns : names [T_out] of the output tokens and [T_in] of the input tokens; columns are named above the map,
+        words slanted.
+    colorbar : True draws a colour bar at the right, inside the area of `ax`.
+
+    Returns the axes. Raises InputError for arguments of another shape.
 
     >>> ax = attention_map([[0.7, 0.3, 0.0], [0.0, 0.2, 0.8]], rows=["le", "chat"], columns=["the", "black", "cat"])
     >>> [text.get_text() for text in ax.get_xticklabels()]
@@ -127,7 +135,7 @@ def attention_map(
     values = checked_map("weights", weights)
     down, across = checked_names("rows", rows, values.shape[0]), checked_names("columns", columns, values.shape[1])
     ax = _on(ax)
-    _make_room(ax, 0.0, 0.0, BAR * colorbar)
+    _shrink(ax, 0.0, 0.0, BAR * colorbar)
     image = _cells(ax, values)
     ax.xaxis.tick_top()
     _write(ax, down, across, "left")
@@ -137,14 +145,15 @@ def attention_map(
 
 
 def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any] | None = None, ax: Any = None) -> Any:
-    """A graph from left to right, level by level, each edge as wide and as dark as it is probable.
+    """A graph from left to right, level by level; the width and darkness of an edge show its probability.
 
-    probabilities : [edges], as `dp_grad` gives them for a graph whose edges have weights of their own. Edges of
-        probability exactly 0 are dotted; dead nodes and edges are not drawn.
-    labels : [edges] what to write on each edge of non-zero probability, for example its name or its weight.
-    ax : without it the figure is made as large as the graph's levels and names need.
+    probabilities : [edges] in [0, 1], the result of `dp_grad` for a graph whose edges have weights of their own. Edges
+        of probability exactly 0 are dotted; dead nodes and edges are not drawn.
+    labels : [edges] texts to write on edges of non-zero probability, for example names or weights.
+    ax : default: a new figure, large enough for the graph's levels and names.
 
-    Meant for graphs that can be read, of up to some 100 edges.
+    Returns the axes. Raises InputError for anything but a CompiledDAG, and for arrays of another shape. A graph of more
+    than about 100 edges cannot be read.
 
     >>> import dagdp
     >>> compiled = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -180,16 +189,16 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
 
 
 Pair = NDArray[np.float64]  # [2], x and y
-GAP, SIDE, BAR = 0.03, 0.25, 0.14  # of the map's own size: space between, room for a series, room for a colour bar
-INCH = 1.1  # of a figure made for a graph, one unit of its coordinates
-STEP, ROW, CLEAR = 1.0, 0.7, 0.12  # units: between levels and between nodes of a level, at least; from edge to box
+GAP, SIDE, BAR = 0.03, 0.25, 0.14  # fractions of the map's size: space between parts, a series, a colour bar
+INCH = 1.1  # inches of one unit of coordinates, in a figure made for a graph
+STEP, ROW, CLEAR = 1.0, 0.7, 0.12  # least units between levels, between nodes of a level, from an edge to a box
 BENDS = (
     0.0,
     *(sign * bend for bend in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9) for sign in (-1, 1)),
-)  # of its length, in turn
-INSET = 0.15  # units: an edge begins that far inside its box, or in its middle
-SPOTS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)  # of an edge's length, where a label may be; tried in this order
-BOX_PAD = 0.35  # of the size of the font
+)  # of an edge, as fractions of its length; tried in this order
+INSET = 0.15  # units by which an edge begins inside its box; at most half the box
+SPOTS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8)  # places of a label, as fractions of the edge; tried in this order
+BOX_PAD = 0.35  # as a fraction of the font's size
 BOX = {"boxstyle": f"round,pad={BOX_PAD}", "fc": "white", "ec": BORDER}
 NOTE = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
 MIDDLE: dict[str, Any] = {"ha": "center", "va": "center"}
@@ -216,8 +225,8 @@ def _on(ax: Any) -> Any:
     return ax
 
 
-class _Room:
-    """Where a map lies inside the place of its axes; asked at each draw, as layouts move axes."""
+class _MapArea:
+    """The area of a map inside the area of its axes. Computed at each draw, as layouts move axes."""
 
     def __init__(self, ax: Any, before: Any, left: float, top: float, right: float) -> None:
         self.before, self.left, self.top, self.right = before, left, top, right
@@ -229,18 +238,19 @@ class _Room:
         return place.from_bounds(place.x0 + self.left * width, place.y0, width, height)
 
 
-def _make_room(ax: Any, left: float, top: float, right: float) -> None:
+def _shrink(ax: Any, left: float, top: float, right: float) -> None:
+    """Shrink the map, for a series to the left and above, and a colour bar at the right."""
     before = ax.get_axes_locator()
-    if isinstance(before, _Room):  # axes that are cleared and drawn on again
+    if isinstance(before, _MapArea):  # axes that are cleared and drawn on again
         before = before.before
-    room = _Room(ax, before, left, top, right) if left or top or right else before
-    ax.set_axes_locator(room)
-    if room is not None:
-        ax.apply_aspect(room(ax, None))
+    area = _MapArea(ax, before, left, top, right) if left or top or right else before
+    ax.set_axes_locator(area)
+    if area is not None:
+        ax.apply_aspect(area(ax, None))
 
 
 def _cells(ax: Any, values: NDArray[np.float64]) -> Any:
-    """The map, and a line around what is not 0."""
+    """Draw the map, and a line around the cells that are not 0."""
     from matplotlib.collections import LineCollection
 
     image = ax.imshow(values, cmap=COLOURS, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
@@ -254,7 +264,7 @@ def _bar(image: Any) -> None:
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[segments, 2, 2] the sides, as (x, y), where a cell of the mask meets one outside it."""
+    """[segments, 2, (x, y)] the sides between a cell inside the mask and a cell outside."""
     padded = np.pad(mask, 1)
     row, column = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
     flat = np.stack([column - 0.5, row - 0.5, column + 0.5, row - 0.5], -1)
@@ -264,7 +274,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _write(ax: Any, rows: list[str] | None, columns: list[str] | None, end: str) -> None:
-    """Names of rows and columns. Slanted words of columns have their `end` at the tick."""
+    """Write names of rows and columns. Slanted words of columns have their `end` at the tick."""
     if rows is not None:
         ax.set_yticks(range(len(rows)), rows)
     if columns is not None:
@@ -274,7 +284,7 @@ def _write(ax: Any, rows: list[str] | None, columns: list[str] | None, end: str)
 
 
 def _nodes(ax: Any, compiled: CompiledDAG, gap: float) -> tuple[dict[int, Any], dict[int, Pair], dict[int, Pair]]:
-    """Each live node's text, where it is, and half its width and height: names decide how wide steps are."""
+    """Each live node's text, its place, and half its width and height. Names decide the distance of levels."""
     level, height = _places(compiled)
     names, origin = compiled.graph.nodes, compiled.origin.tolist()
     boxes, halves = {}, {}
@@ -294,7 +304,7 @@ def _nodes(ax: Any, compiled: CompiledDAG, gap: float) -> tuple[dict[int, Any], 
 
 
 def _largest(ax: Any, labels: list[str]) -> Pair:
-    """Half the width and the height of the largest label, 0 without labels."""
+    """Half the width and half the height of the largest label; 0 without labels."""
     notes = [ax.text(0, 0, label, **SMALL) for label in labels]
     halves = [_half(ax, note) for note in notes]
     for note in notes:
@@ -308,7 +318,7 @@ def _half(ax: Any, text: Any) -> Pair:
 
 
 def _places(compiled: CompiledDAG) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Each internal node's level, and a height near the heights of its neighbours."""
+    """(level, height) of each internal node; the height is close to the heights of its neighbours."""
     levels, both = compiled.wiring.incoming.levels, (compiled.parents, compiled.children)
     level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
     place = np.arange(level.size) - levels[level]
@@ -325,7 +335,7 @@ def _places(compiled: CompiledDAG) -> tuple[NDArray[np.int64], NDArray[np.float6
 
 
 def _arc(tail: Pair, head: Pair, bend: float, at: Any) -> NDArray[np.float64]:
-    """Where an edge is at a fraction of its way, or at several, [..., 1]."""
+    """The points (x, y) of an edge at a fraction of its length, or at fractions [..., 1]."""
     step = head - tail
     return tail + at * step + 2 * at * (1 - at) * bend * np.array([step[1], -step[0]])
 
@@ -341,9 +351,9 @@ def _arrow(ax: Any, ends: tuple[Pair, Pair], boxes: list[Any], bend: float, flow
 
 
 def _bend(tail: Pair, head: Pair, before: int, others: NDArray[np.float64]) -> float:
-    """How far an edge bows out: as little as clears the boxes between its ends; parallel edges apart.
+    """The curvature of an edge: the least that avoids the boxes between its ends; parallel edges differ.
 
-    others : [nodes, (middle, half), (x, y)] the boxes.
+    before : the number of parallel edges drawn already. others : [nodes, (middle, half), (x, y)] the boxes.
     """
     time = np.linspace(0.0, 1.0, 41)[:, None]
 
@@ -357,20 +367,20 @@ def _bend(tail: Pair, head: Pair, before: int, others: NDArray[np.float64]) -> f
 
 
 def _free(tail: Pair, head: Pair, bend: float, half: Pair, taken: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[(middle, half), (x, y)] where on an edge to write: as near its middle as boxes and other labels allow."""
+    """[(middle, half), (x, y)] the place of a label: as near the edge's middle as boxes and other labels allow."""
 
-    def room(at: float) -> float:
+    def distance(at: float) -> float:
         between = np.abs(_arc(tail, head, bend, at) - taken[:, 0]) - taken[:, 1] - half
         return float(between.max(-1).min())
 
-    at = next((at for at in SPOTS if room(at) > 0), max(SPOTS, key=room))
+    at = next((at for at in SPOTS if distance(at) > 0), max(SPOTS, key=distance))
     return np.array([_arc(tail, head, bend, at), half])
 
 
 def _frame(ax: Any, corners: NDArray[np.float64], own: bool) -> None:
     low, high = corners.min(0) - 0.2, corners.max(0) + 0.2
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    ax.set_aspect("equal")  # bows are then as high as their labels
+    ax.set_aspect("equal")  # so that curved edges are as high as their labels expect
     ax.axis("off")
     if own:
         ax.figure.set_size_inches(np.maximum((2.4, 1.6), INCH * (high - low) + 0.15))

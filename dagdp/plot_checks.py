@@ -1,4 +1,4 @@
-"""Arguments of `dagdp.plot`, checked before anything is drawn: arrays in float64, from lists, arrays and tensors."""
+"""Checks of the arguments of `dagdp.plot`, before anything is drawn: lists, arrays and tensors become float64."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _finite(what: str, array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def checked_map(what: str, values: ArrayLike) -> NDArray[np.float64]:
-    """A map [rows, columns] of finite numbers."""
+    """A map float64 [rows, columns] of finite numbers."""
     array = _numbers(what, values)
     if array.ndim != 2:
         raise InputError(f"{what} has shape {array.shape}; expected a map with two axes: pick one item of the batch")
@@ -45,7 +45,7 @@ def checked_map(what: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def checked_series(what: str, values: ArrayLike, length: int) -> NDArray[np.float64]:
-    """[length] or [length, d]."""
+    """A series float64 [length] or [length, d]."""
     array = _numbers(what, values)
     if array.ndim not in (1, 2) or len(array) != length:
         raise InputError(
@@ -56,7 +56,7 @@ def checked_series(what: str, values: ArrayLike, length: int) -> NDArray[np.floa
 
 
 def checked_path(path: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """[L, 2] cells of the map, without rows of -1."""
+    """A path float64 [L, 2] of cells of the map, without rows of -1. shape : of the map."""
     pairs = _numbers("path", path)
     if pairs.size and (pairs.ndim != 2 or pairs.shape[1] != 2):
         raise InputError(f"path has shape {pairs.shape}; expected [L, 2], the cells (i, j) of one item of the batch")
@@ -70,7 +70,7 @@ def checked_path(path: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]
 
 
 def checked_states(truth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """[T] states, -1 for none; `shape` is [S, T]."""
+    """States float64 [T], -1 for none. shape : (S, T)."""
     states, steps = shape
     at = _numbers("truth", truth)
     if at.shape != (steps,):
@@ -84,7 +84,7 @@ def checked_states(truth: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float
 
 
 def checked_flow(compiled: Any, probabilities: ArrayLike) -> NDArray[np.float64]:
-    """[edges] of a compiled graph."""
+    """Probabilities float64 [edges] of the edges of a compiled graph."""
     if isinstance(compiled, Graph):
         raise InputError(f"dag was given {compiled!r}; expected a CompiledDAG; compile it first: dagdp.compile(graph)")
     if not isinstance(compiled, CompiledDAG):
@@ -104,7 +104,7 @@ def checked_flow(compiled: Any, probabilities: ArrayLike) -> NDArray[np.float64]
 
 
 def checked_names(what: str, names: Sequence[Any] | None, size: int, of: str = "line of the map") -> list[str] | None:
-    """One string for each of `size` lines or edges, or None."""
+    """[size] strings, one for each line or edge; None if no names were given."""
     if names is None:
         return None
     try:

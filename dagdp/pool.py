@@ -1,5 +1,8 @@
-"""Threads for kernels that release the GIL. Not prange: its default layer kills forked workers, the
-portable one aborts when two Python threads meet (research/toolchain.md, 2.3)."""
+"""Threads for kernels that release the GIL.
+
+Numba's prange is not used: its default layer kills forked workers, and its portable layer aborts when two Python
+threads run it at once (research/toolchain.md, 2.3).
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def available() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def run(work: Callable[[Any], Any], items: Sequence[Any], threads: int) -> list[Any]:
-    """[work(item) for item in items] in order, on up to `threads` threads of which the caller is one."""
+    """[work(item) for item in items] in order, on up to `threads` threads, the caller's included."""
     if threads <= 1 or len(items) <= 1:
         return [work(item) for item in items]
     results: list[Any] = [None] * len(items)
@@ -53,7 +56,7 @@ def _shared_pool() -> ThreadPoolExecutor:
 
 
 def _forget_after_fork() -> None:
-    """A forked child has none of its parent's threads, and the lock may have been held."""
+    """A forked child has no thread of its parent's pool, and the parent's lock may have been held at the fork."""
     global _pool, _lock
     _pool = None
     _lock = threading.Lock()

@@ -1,8 +1,9 @@
-"""The same functions as `dagdp.dp_*`, in float64 plain loops, to be read with the paper in hand.
+"""The functions `dagdp.dp_*` in float64 and plain Python loops, to be read with the paper in hand.
 
-Algorithms 1 and 2 are followed line by line: every local weight q_ij and its tangent is stored, nodes
-are taken one at a time, and max_Ω is found by bisection, not by the kernels' solvers. Slow and clear.
-Arrays only: a tensor is an InputError, as nothing here is differentiable.
+Algorithms 1 and 2 are followed line by line: every local weight q_ij and its tangent is stored, nodes are visited one
+at a time, and max_Ω is found by bisection instead of the kernels' solvers. Slow and clear. Parameters, errors and the
+shapes of results are those of the functions of `dagdp` with equal names; `threads` has no effect. Only NumPy arrays: a
+tensor raises InputError, as nothing here is differentiable.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ Row = list[float]
 def max_omega(x: Row, omega: Omega) -> tuple[float, Row, Row]:
     """(max_Ω(x), q = ∇max_Ω(x), s) for one row, where the Jacobian is (diag(s) - s sᵀ/Σs)/γ.
 
-    τ solves Σ link((x_k - τ)/γ) = 1 (DESIGN section 3). A row of only -inf has value -inf and weights 0.
+    x, q, s are lists [entries]; max_Ω(x) = min_τ τ + γ Σ_k ω*((x_k - τ)/γ), and τ solves Σ link((x_k - τ)/γ) = 1. A row
+    whose entries are all -inf has value -inf and weights 0.
 
     >>> from dagdp import Negentropy
     >>> value, q, s = max_omega([0.0, 0.0], Negentropy(1.0))
@@ -59,7 +61,7 @@ def max_omega(x: Row, omega: Omega) -> tuple[float, Row, Row]:
 
 
 def jacobian_product(s: Row, x_dot: Row, gamma: float) -> Row:
-    """q̇ = J_Ω ẋ = (diag(s) - s sᵀ/Σs) ẋ / γ (section B.1)."""
+    """q̇ = J_Ω ẋ = (diag(s) - s sᵀ/Σs) ẋ / γ (section B.1); lists [entries]."""
     if sum(s) == 0.0:
         return [0.0] * len(s)
     mean = sum(a * b for a, b in zip(s, x_dot, strict=True)) / sum(s)
@@ -70,7 +72,7 @@ class _Item:
     """One batch item: the live edges as (parent, child, weight), nodes in topological order."""
 
     def __init__(self, dag: CompiledDAG, theta: NDArray[Any], omega: Omega, end: int) -> None:
-        by_user = np.argsort(dag.edges, kind="stable")  # the extra end's edges (-1) all go to one node
+        by_user = np.argsort(dag.edges, kind="stable")  # edges of number -1 all enter the extra end
         self.edges = [(int(dag.edges[k]), int(dag.parents[k]), int(dag.children[k])) for k in by_user]
         self.into: dict[int, list[int]] = {i: [] for i in range(dag.num_nodes)}
         for k, (_, _, child) in enumerate(self.edges):
@@ -79,7 +81,7 @@ class _Item:
 
     @property
     def value(self) -> float:
-        """v at the end; -inf where no path leads there."""
+        """v at the end; -inf if no path leads there."""
         return self.v[self.end] if self.end >= 0 else -math.inf
 
     def weight(self, k: int, of: NDArray[Any]) -> float:
@@ -87,7 +89,7 @@ class _Item:
         return float(of[edge]) if edge >= 0 else 0.0
 
     def forward(self, start: int | None = None) -> None:
-        """Algorithm 1, first loop; v is 0 at `start` alone where one is given."""
+        """Algorithm 1, first loop: v_i = max_Ω over j of θ_ij + v_j; v = 0 at `start`, or at all starts for None."""
         self.v = [0.0 if start in (None, i) else -math.inf for i in range(self.nodes)]
         self.q, self.s = [0.0] * len(self.edges), [0.0] * len(self.edges)
         for i in range(self.nodes):
@@ -109,7 +111,7 @@ class _Item:
                     self.e_bar[self.edges[k][1]] += self.e[k]
 
     def weights_before_end(self) -> Row:
-        """q_ij where i lies on a path to the end, 0 elsewhere."""
+        """q_ij if i lies on a path to the end, else 0."""
         before = [False] * self.nodes
         before[self.end] = self.end >= 0
         for i in reversed(range(self.nodes)):
@@ -118,7 +120,7 @@ class _Item:
         return [q if before[child] else 0.0 for q, (_, _, child) in zip(self.q, self.edges, strict=True)]
 
     def forward_tangent(self, z: NDArray[Any]) -> None:
-        """Algorithm 2, (A1) and (A2)."""
+        """Algorithm 2, (A1) and (A2): v̇_i = Σ_j q_ij (z_ij + v̇_j), q̇_i = J_Ω (z_ij + v̇_j)_j."""
         self.v_dot = [0.0] * self.nodes
         self.q_dot = [0.0] * len(self.edges)
         for i in range(self.nodes):
@@ -141,7 +143,7 @@ class _Item:
                     e_bar_dot[self.edges[k][1]] += self.e_dot[k]
 
     def per_edge(self, values: Row, num_edges: int) -> NDArray[np.float64]:
-        """Values of live edges in the user's order; 0 on dead ones."""
+        """[edges] values of live edges in the user's order; 0 on dead edges."""
         made = np.zeros(num_edges)
         for (edge, _, _), value in zip(self.edges, values, strict=True):
             if edge >= 0:
@@ -168,7 +170,7 @@ def _run(
     between: tuple[Any, Any],
     on_infeasible: str,
 ) -> tuple[Any, Any, Any, Any]:
-    """(value, gradient, jvp, hvp), the last two None without z."""
+    """(value, gradient, jvp, hvp) of all items; the last two are None without z."""
     omega = checked(dag, omega, None)
     refuse = refuses(on_infeasible)
     keyed, arrays, batches = collect(dag, theta)
@@ -226,7 +228,7 @@ def dp_value(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    """DP_Ω(θ): see `dagdp.dp_value`.
+    """DP_Ω(θ): array float64 [*batch], a score, or a cost when minimising (equation 6). See `dagdp.dp_value`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -247,7 +249,9 @@ def dp_grad(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    """E = ∇DP_Ω(θ): see `dagdp.dp_grad`.
+    """E = ∇DP_Ω(θ), in [0, 1] where entries are not shared: float64, shaped and keyed like theta (Algorithm 1).
+
+    See `dagdp.dp_grad`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -268,7 +272,7 @@ def local_weights(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> NDArray[np.float64]:
-    """q: see `dagdp.local_weights`."""
+    """q = ∇max_Ω of every edge at its child: float64 [*batch, edges], in [0, 1]. See `dagdp.local_weights`."""
     omega = checked(dag, omega, threads)
     _, arrays, batches = collect(dag, theta)
     batch = batch_of(batches, [], terminal_shape(start, end, dag))
@@ -296,7 +300,7 @@ def dp_value_and_grad(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
-    """(value, E): see `dagdp.dp_value_and_grad`."""
+    """(DP_Ω(θ) float64 [*batch], E float64 shaped and keyed like theta). See `dagdp.dp_value_and_grad`."""
     return _run(dag, theta, omega, None, minimize, (start, end), on_infeasible)[:2]
 
 
@@ -312,7 +316,7 @@ def dp_jvp(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    """<E, Z>: see `dagdp.dp_jvp`."""
+    """<E, Z>, the derivative of DP_Ω(θ) along z: float64 [*batch] (Algorithm 2, A1). See `dagdp.dp_jvp`."""
     return _run(dag, theta, omega, z, minimize, (start, end), on_infeasible)[2]
 
 
@@ -328,7 +332,7 @@ def dp_hvp(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    """∇²DP_Ω(θ) Z: see `dagdp.dp_hvp`."""
+    """∇²DP_Ω(θ) Z, the Hessian times z: float64, shaped and keyed like theta (Algorithm 2). See `dagdp.dp_hvp`."""
     return _run(dag, theta, omega, z, minimize, (start, end), on_infeasible)[3]
 
 
@@ -344,5 +348,5 @@ def dp_jvp_and_hvp(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> tuple[Any, Any]:
-    """(<E, Z>, ∇²DP_Ω(θ) Z): see `dagdp.dp_jvp_and_hvp`."""
+    """(<E, Z> float64 [*batch], ∇²DP_Ω(θ) Z float64 shaped and keyed like theta). See `dagdp.dp_jvp_and_hvp`."""
     return _run(dag, theta, omega, z, minimize, (start, end), on_infeasible)[2:]

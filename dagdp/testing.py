@@ -1,4 +1,4 @@
-"""Numerical checks for operators and graphs of your own; the package's tests use the same ones."""
+"""Numerical checks for operators that users write; the package's tests call them, too."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ Vector = NDArray[np.float64]
 
 
 def check_omega(omega: Omega, *, seed: int = 0) -> None:
-    """Raise OmegaError if `omega` is not a smoothed maximum, saying which property fails and where.
+    """Raise OmegaError if `omega` is not a smoothed maximum; the message says which property fails and where.
 
-    Checked on rows of 1 to 7 entries at scales from γ/100 to 100 γ, through the compiled kernels:
-    weights >= 0 and summing to 1; the gradient against finite differences of the value; the Hessian
-    product against finite differences of the gradient, and symmetric; max_Ω(x + c) = max_Ω(x) + c;
-    permutation; -inf never taken; an edge 1e9 and 1e30 below the others too; all three functions 0 far to the left;
-    link convex, non-decreasing and the derivative of conjugate; slope the
-    derivative of link where that is smooth; link(corner) = 1; a float32 kernel agreeing with float64.
+    Checked by the compiled kernels, on rows of 1 to 7 entries at scales from γ/100 to 100 γ:
+
+    - weights are >= 0 and sum to 1; -inf has weight 0, and so have edges 1e9 and 1e30 below the others;
+    - the gradient equals finite differences of the value, the Hessian product finite differences of the gradient; the
+      Hessian is symmetric;
+    - max_Ω(x + c) = max_Ω(x) + c, and permutations of x do not change the value;
+    - link is convex, non-decreasing and the derivative of conjugate; slope is the derivative of link where link is
+      smooth; link(corner) = 1; all three functions are 0 far to the left;
+    - a float32 kernel agrees with float64.
+
+    seed : of the random rows.
 
     >>> from dagdp import SquaredL2
     >>> check_omega(SquaredL2(0.5))
@@ -45,12 +50,12 @@ def _fail(omega: Omega, what: str, **facts: Any) -> None:
 
 
 def _row(size: int) -> CompiledDAG:
-    """One node with `size` parallel edges: the value of this graph is max_Ω itself."""
+    """A graph of one node with `size` parallel edges; its value is max_Ω of theta."""
     return compile(Graph.from_edges(np.zeros(size, int), np.ones(size, int)))
 
 
 def _check_functions(omega: Omega) -> None:
-    if omega.solver == "first":  # the kernels ask for an edge's place, not for these functions
+    if omega.solver == "first":  # kernels then compare places of edges, and do not call these functions
         return
     data = omega.data()
     step = 1e-5
@@ -73,7 +78,7 @@ def _check_functions(omega: Omega) -> None:
 
 
 def _check_far(omega: Omega) -> None:
-    """Far to the left there is no weight: not a little of it, which many far edges, or one very far, would add up."""
+    """Check that weights far to the left are exactly 0: small weights of many far edges would add up."""
     found: Any
     for real, name in itertools.product((np.float64, np.float32), ("link", "slope", "conjugate")):
         function = getattr(omega.data(real), name)

@@ -33,7 +33,11 @@ _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 class CompiledDAG:
     """A graph made ready to run: immutable, reusable, safe to share between threads.
 
-    `print(dag.explain())` shows what compilation found.
+    `print(dag.explain())` shows the structure that compilation found.
+
+    graph : a copy of the user's `Graph`.
+    potentials : of the graph, with name, shape and index.
+    starts, ends : int64, the user's numbers of the live starts, and of the ends that a start reaches.
     """
 
     graph: Graph
@@ -333,7 +337,7 @@ def locked(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def enrolled(compiled: Any) -> int:
-    """A serial number for a compiled graph or batch, by which `living` finds it while it exists."""
+    """A serial number for a compiled graph or batch; `living` returns the graph while it exists."""
     serial = next(_serials)
     _living[serial] = compiled
     return serial

@@ -1,4 +1,4 @@
-"""What compilation found in a graph, as a few lines of text."""
+"""The structure that compilation found in a graph, as a few lines of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def explained(dag: Any) -> str:
-    """`CompiledDAG.explain`."""
+    """The text of `CompiledDAG.explain`."""
     levels = dag.wiring.incoming.levels
     widths = np.diff(levels)
     fan_in = np.bincount(dag.children, minlength=dag.num_nodes)[levels[1] :]
@@ -32,11 +32,11 @@ def explained(dag: Any) -> str:
         uses = np.bincount(index[index >= 0], minlength=1).max()
         tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
         lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
-    kept = int(dag.wiring.window.place[-1])
-    back = "from weights kept in the gradient" if dag.weights_fit else "by pulling"
+    window = int(dag.wiring.window.place[-1])
+    back = "from weights stored in the gradient" if dag.weights_fit else "by pulling"
     lines.append(f"  kernels   cpu: rows of samples, or of nodes; forward over slots, backward {back}")
     lines += _describe_ties(dag)
-    lines.append(f"  memory    v of {kept} nodes at a time for the value alone, of all nodes for derivatives")
+    lines.append(f"  memory    v of {window} nodes at a time for the value alone, of all nodes for derivatives")
     return "\n".join(lines)
 
 

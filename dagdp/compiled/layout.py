@@ -1,7 +1,7 @@
-"""How the weights of many graphs lie side by side, and the forms in which a user may hand them over.
+"""The layout of the weights of many graphs in one array, and the forms in which users pass such weights.
 
-A section holds one potential of all graphs: the first graph's entries, the second's, and so on, in one array
-[*batch, entries]. That array is one of the forms; the other is a list with an array for each graph.
+A section holds one potential of all graphs: the first graph's entries, then the second's, and so on, in one packed
+array [*batch, entries]. A user passes this array, or a list with an array for each graph.
 """
 
 from __future__ import annotations
@@ -23,47 +23,50 @@ Numbers = NDArray[np.int64]
 
 
 class Kind(NamedTuple):
-    """What packing does to arrays, for NumPy's or for tensors."""
+    """Operations by which arrays of one kind, NumPy's or torch's, are packed."""
 
-    as_array: Callable[[Any, str], Any]
+    as_array: Callable[[Any, str], Any]  # (value, its name in error messages)
     join: Callable[[list[Any]], Any]  # along the last axis
-    cast: Callable[[Any, Any], Any]
-    dtype: Callable[[Any], Any]  # in which a gradient with respect to the array is handed back
+    cast: Callable[[Any, Any], Any]  # (array, dtype)
+    dtype: Callable[[Any], Any]  # of a gradient with respect to the array
     gather: Callable[[Any, Numbers], Any]  # array[..., indices]
-    scatter: Callable[[Any, Numbers, int], Any]  # the other way round, into zeros, adding where indices repeat
+    scatter: Callable[[Any, Numbers, int], Any]  # the transpose of gather: adds into zeros [*batch, size]
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """One potential of all graphs; where they share it, the entries that each of them reads."""
+    """One potential of all graphs. Each graph has a copy of the entries that it reads of a shared potential."""
 
     name: str | None
     shapes: tuple[Shape, ...]  # [graphs]
-    offsets: Numbers  # [graphs+1] where each graph's entries begin
-    shared: Numbers | None  # [offsets[-1]] the places in the one array that all graphs share
+    offsets: Numbers  # [graphs+1] each graph's first entry
+    shared: Numbers | None  # [offsets[-1]] the place of each entry in the one array that all graphs share
 
     @property
     def size(self) -> int:
-        """Entries of all graphs together."""
+        """The number of entries of all graphs."""
         return int(self.offsets[-1])
 
 
 class Form(NamedTuple):
-    """How weights were given, so that gradients can be handed back alike."""
+    """The form in which weights were given; gradients are returned in this form."""
 
     keyed: bool  # a dict of potentials
-    rows: bool  # a list of dicts
-    lists: tuple[bool, ...]  # [sections] a list with an array for each graph
+    rows: bool  # a list of dicts, one for each graph
+    lists: tuple[bool, ...]  # [sections] whether a list with an array for each graph was given
     dtypes: tuple[list[Any], ...]  # [sections] of the array, or of each array of the list
 
     @property
     def named(self) -> bool:
-        """Whether potentials were given by name: then one without batch dimensions is a parameter."""
+        """Whether potentials were given by name: an array without batch dimensions is then a parameter."""
         return self.keyed or self.rows
 
 
 def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> tuple[Section, list[Numbers]]:
-    """The section of one potential, given for each graph, and each graph's index into the section, -1 for none."""
+    """(the section of one potential, [graphs] each graph's index [edges] into the section, -1 for none).
+
+    potentials : [graphs] the potential in each graph. Raises GraphError for a shared potential of several shapes.
+    """
     shapes = tuple(potential.shape for potential in potentials)
     if not shared:
         offsets = np.cumsum([0, *(potential.size for potential in potentials)])
@@ -82,24 +85,27 @@ def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> 
     offsets = np.cumsum([0, *(entries.size for entries in used)])
     places = []
     for (entries, inverse), first in zip(found, offsets[:-1], strict=True):
-        none = int(entries[0] < 0)  # -1 comes first
+        none = int(entries[0] < 0)  # np.unique sorts -1 first
         places.append(np.where(inverse >= none, inverse - none + first, -1))
     return Section(name, shapes, offsets, np.concatenate(used).astype(np.int64)), places
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The sections of a batch, in the order of the first graph's potentials."""
+    """All sections of a batch, in the order of the first graph's potentials."""
 
     graphs: int
     sections: tuple[Section, ...]
 
     def unshared(self) -> Layout:
-        """The same places for weights that are packed already: a shared potential is one of each graph's own."""
+        """The layout of packed weights: each graph has a copy of shared entries."""
         return Layout(self.graphs, tuple(replace(part, shared=None) for part in self.sections))
 
     def pack(self, values: Any, what: str, kind: Kind) -> tuple[Form, list[Any], list[Shape]]:
-        """(form, arrays [*batch, entries], their batch shapes), one for each section; everything checked."""
+        """(form, [sections] arrays [*batch, entries], [sections] their batch shapes), checked.
+
+        what : the name of the weights, for error messages. Raises InputError for weights that do not fit the graphs.
+        """
         names = [part.name for part in self.sections]
         keyed, rows = isinstance(values, Mapping), False
         if isinstance(values, list | tuple):
@@ -124,7 +130,7 @@ class Layout:
         return Form(keyed, rows, lists, dtypes), list(arrays), list(batches)
 
     def unpack(self, form: Form, arrays: Sequence[Any], kind: Kind) -> Any:
-        """Arrays [*batch, entries], one for each section, in the form in which weights were given."""
+        """Packed arrays [*batch, entries], one for each section, in the form in which weights were given."""
         made = {
             part.name: _unpacked(part, array, is_list, dtypes, kind)
             for part, array, is_list, dtypes in zip(self.sections, arrays, form.lists, form.dtypes, strict=True)
@@ -134,12 +140,12 @@ class Layout:
         return made if form.keyed else next(iter(made.values()))
 
     def of_graph(self, values: Any, packed: Sequence[Any], g: int) -> Any:
-        """Graph g's own weights as one graph takes them, cut out of packed arrays; what is shared, as it was given."""
+        """Graph g's weights as a function of one graph takes them; shared potentials as the user gave them."""
         own = {}
         for part, array in zip(self.sections, packed, strict=True):
-            stretch = array[..., part.offsets[g] : part.offsets[g + 1]]
-            whole = values[part.name] if isinstance(values, Mapping) else values
-            own[part.name] = whole if part.shared is not None else stretch.reshape(*array.shape[:-1], *part.shapes[g])
+            entries = array[..., part.offsets[g] : part.offsets[g + 1]]
+            given = values[part.name] if isinstance(values, Mapping) else values
+            own[part.name] = given if part.shared is not None else entries.reshape(*array.shape[:-1], *part.shapes[g])
         return own.get(None, own)
 
     def _one_each(self, values: Sequence[Any], what: str) -> None:
@@ -150,7 +156,7 @@ class Layout:
             )
 
     def _columns(self, rows: Sequence[Any], what: str) -> dict[Any, Any]:
-        """A list of dicts as a dict of lists."""
+        """A list of dicts, one for each graph, as a dict of lists."""
         names = [part.name for part in self.sections]
         common = [part.name for part in self.sections if part.shared is not None]
         if common:
@@ -197,10 +203,10 @@ def _unpacked(part: Section, array: Any, is_list: bool, dtypes: list[Any], kind:
     if not is_list:
         return kind.cast(array, dtypes[0])
     common = dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else None
-    whole = array if common is None else kind.cast(array, common)
+    packed = array if common is None else kind.cast(array, common)
     cuts = itertools.pairwise(part.offsets.tolist())
     pieces = [
-        whole[..., a:b] if len(shape) == 1 else whole[..., a:b].reshape(*own, *shape)
+        packed[..., a:b] if len(shape) == 1 else packed[..., a:b].reshape(*own, *shape)
         for (a, b), shape in zip(cuts, part.shapes, strict=True)
     ]
     if common is not None:
@@ -209,7 +215,7 @@ def _unpacked(part: Section, array: Any, is_list: bool, dtypes: list[Any], kind:
 
 
 def leaves(values: Any) -> Iterator[Any]:
-    """The arrays of weights in any form."""
+    """All arrays of weights given in any form."""
     members = values.values() if isinstance(values, Mapping) else values
     if isinstance(values, list | tuple | Mapping):
         for member in members:
@@ -223,10 +229,10 @@ def leaves(values: Any) -> Iterator[Any]:
 
 def _batch_shape(array: Any, shape: Shape, label: str) -> Shape:
     given = tuple(array.shape)
-    keep = len(given) - len(shape)
-    if keep < 0 or given[keep:] != shape:
+    axes = len(given) - len(shape)
+    if axes < 0 or given[axes:] != shape:
         raise InputError(f"{label} has shape {given}; expected [*batch, {', '.join(map(str, shape))}]")
-    return given[:keep]
+    return given[:axes]
 
 
 def _numpy_array(value: Any, label: str) -> NDArray[Any]:
@@ -237,10 +243,10 @@ def _numpy_array(value: Any, label: str) -> NDArray[Any]:
 
 
 def _numpy_scatter(array: NDArray[Any], places: Numbers, size: int) -> NDArray[Any]:
-    whole = np.zeros((*array.shape[:-1], size), array.dtype)
-    for row, own in zip(whole.reshape(-1, size), array.reshape(-1, places.size), strict=True):
+    made = np.zeros((*array.shape[:-1], size), array.dtype)
+    for row, own in zip(made.reshape(-1, size), array.reshape(-1, places.size), strict=True):
         np.add.at(row, places, own)
-    return whole
+    return made
 
 
 NUMPY = Kind(

@@ -1,4 +1,4 @@
-"""Lengths of the items of a ragged batch: seen to be in range, and turned into the nodes where items end."""
+"""Lengths of the items of a ragged batch: checked, and turned into the nodes where items end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Numbers = NDArray[np.int64]
 
 
 def ends_of_lengths(rule: EndsByLength | None, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
-    """[*batch] the user's numbers of the nodes where items of these lengths end, which are `most` at most."""
+    """int64 [*batch], the user's numbers of the nodes where items of these lengths end. most : the largest lengths.
+
+    Raises InputError for a graph without ends by length, and for lengths out of range or of shapes that do not fit.
+    """
     if rule is None:
         raise InputError(
             "the graph has no ends by length; build it with trellis(..., ragged=True), linear_chain(..., ragged=True) "
@@ -26,7 +29,7 @@ def ends_of_lengths(rule: EndsByLength | None, lengths: Any, most: tuple[int, ..
     if not isinstance(given, list | tuple) or len(given) != len(shape):
         raise InputError(f"lengths is {lengths!r}; expected {len(shape)} of them, each a number or [*batch]")
     names = ["lengths"] if len(shape) == 1 else [f"lengths[{k}]" for k in range(len(shape))]
-    steps = [checked_lengths(*told) - 1 for told in zip(names, given, most or shape, strict=True)]
+    steps = [checked_lengths(*axis) - 1 for axis in zip(names, given, most or shape, strict=True)]
     try:
         steps = list(np.broadcast_arrays(*steps))
     except ValueError:
@@ -38,7 +41,7 @@ def ends_of_lengths(rule: EndsByLength | None, lengths: Any, most: tuple[int, ..
 
 
 def checked_lengths(what: str, lengths: Any, most: int) -> Numbers:
-    """The lengths as integers in [1, most], or an InputError that names the first that is not."""
+    """Lengths as int64, all in [1, most]. Raises InputError that names the first other length."""
     refuse_mask(lengths, what)
     array = np.asarray(lengths.numpy(force=True) if is_tensor(lengths) else lengths)
     if array.dtype.kind not in "iu":

@@ -69,9 +69,9 @@ class CompiledBatch:
 
     @cached_property
     def alone(self) -> tuple[CompiledDAG, ...]:
-        """`dags`, but a graph none of whose ends is reached has one more edge, as it could not be compiled alone.
+        """`dags`, with one more edge in each graph none of whose ends is reached: `build` raises for such a graph.
 
-        That edge joins two nodes outside the user's graph, whose ends remain without a path.
+        The edge joins two nodes outside the user's graph, so the user's ends remain without a path.
         """
         missing = {part.first + int(g) for part in self.merged for g in np.flatnonzero(part.ends < 0)}
         if not missing:
@@ -116,7 +116,7 @@ class CompiledBatch:
         return dataclasses.replace(self, merged=tuple(merged))
 
     def own_number(self, part: MergedGraph, g: int) -> int:
-        """Graph g's own number of the node where it ends; its number of nodes if a joint end joins several ends."""
+        """Graph g's number of the node where its paths end; its number of nodes for a joint end."""
         k = g - part.first
         return int(part.dag.origin[part.ends[k]] - part.nodes[k])
 

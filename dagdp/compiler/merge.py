@@ -37,16 +37,16 @@ def merge(
     """
     mine = graphs[first:last]
     try:
-        whole, nodes, ends = _joined(mine, indices, layout, first, last, None)
+        merged, nodes, ends = _joined(mine, indices, layout, first, last, None)
         try:
-            dag = build(whole)
+            dag = build(merged)
         except UnreachedError:
-            dag = build(with_a_path(whole))
+            dag = build(with_a_path(merged))
         else:
-            given = whole.terminals()[1]
+            given = merged.terminals()[1]
             if given is not None and (dag.rank[given] == UNREACHED).any():  # no part of a graph's joint end
-                whole, nodes, ends = _joined(mine, indices, layout, first, last, dag.rank != UNREACHED)
-                dag = build(whole)
+                merged, nodes, ends = _joined(mine, indices, layout, first, last, dag.rank != UNREACHED)
+                dag = build(merged)
         # graphs end at different levels, which are visited in one pass: v of all nodes is stored
         dag = replace(dag, wiring=dag.wiring._replace(window=dag.wiring.incoming))
     except GraphError:
@@ -55,12 +55,12 @@ def merge(
     return MergedGraph(first, last, dag, nodes, np.maximum(dag.rank[ends], -1).astype(np.int32))
 
 
-def with_a_path(whole: Graph) -> Graph:
+def with_a_path(graph: Graph) -> Graph:
     """The graph with one more edge, between two new nodes, that reads nothing: for graphs none of which has a path.
 
     An unnamed potential is named "theta".
     """
-    (parents, children), (starts, ends), size = whole.edges(), whole.terminals(), whole.num_nodes
+    (parents, children), (starts, ends), size = graph.edges(), graph.terminals(), graph.num_nodes
     starts = np.setdiff1d(parents, children) if starts is None else starts
     ends = np.setdiff1d(children, parents) if ends is None else ends
     return Graph.from_edges(
@@ -69,7 +69,7 @@ def with_a_path(whole: Graph) -> Graph:
         num_nodes=size + 2,
         starts=np.append(starts, size),
         ends=np.append(ends, size + 1),
-        potentials={p.name or "theta": (p.shape, np.append(p.index, -1)) for p in whole.potentials()},
+        potentials={p.name or "theta": (p.shape, np.append(p.index, -1)) for p in graph.potentials()},
     )
 
 
@@ -111,7 +111,7 @@ def _joined(
         entries = np.where(own >= 0, own - base, -1)
         entries = np.concatenate([entries, np.full(tails.size - own.size, -1)])
         read.append((part.name or "theta", (max(1, int(part.offsets[last]) - base), entries)))
-    whole = Graph.from_edges(
+    merged = Graph.from_edges(
         tails,
         heads,
         num_nodes=int(nodes[-1]),
@@ -119,7 +119,7 @@ def _joined(
         ends=np.concatenate([last_nodes, *(ends[g] for g in several)]),  # each of several ends must be reached, too
         potentials=dict(read),
     )
-    return whole, nodes, last_nodes
+    return merged, nodes, last_nodes
 
 
 def _terminals(

@@ -1,4 +1,4 @@
-"""VALIDATE: is this a graph that a dynamic program can run on, and which part of it takes part?"""
+"""VALIDATE: whether a dynamic program can run on the graph, and which part of the graph is live."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ Small = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Sound:
-    """A graph without faults. Node numbers are the user's; edges are those on some start-end path."""
+    """A valid graph and its live edges, those on a path from a start to an end, by the user's node numbers."""
 
     graph: Graph
     potentials: tuple[Potential, ...]
-    indices: tuple[Small, ...]  # [potentials] of all edges of the graph
+    indices: tuple[Small, ...]  # [potentials][edges] the entry that each edge of the graph reads
     starts: Numbers
     ends: Numbers
-    sequence: Numbers  # all nodes in topological order; empty: their own order is one
-    parents: Small
-    children: Small
-    edges: Small  # the numbers of these edges; empty: all of them
-    seen: tuple[Small, Small, bool] | None  # fan-in, fan-out, grouped, where nothing is dead
+    sequence: Numbers  # all nodes in topological order; without entries: the order of their numbers
+    parents: Small  # [E]
+    children: Small  # [E]
+    edges: Small  # [E] the user's numbers of the live edges; without entries: all edges are live
+    seen: tuple[Small, Small, bool] | None  # fan-in, fan-out, grouped (see `survey`), if all edges are live
     reached: NDArray[np.bool_]  # [nodes] whether a path from a start leads to the node
 
     def without_edges(self) -> Sound:
-        """What is left to know once the edges are in other arrays."""
+        """The graph without the edges, once other arrays hold them."""
         none = self.edges[:0].copy()
         return replace(
             self, indices=(), sequence=self.sequence[:0].copy(), parents=none, children=none, edges=none, seen=None
@@ -44,11 +44,11 @@ class Sound:
 
 
 class UnreachedError(GraphError):
-    """No start reaches any end: of one graph an error, in a batch of graphs an item without a path."""
+    """No start reaches any end: an error for one graph; in a batch of graphs the graph is an item without a path."""
 
 
 def validate(graph: Graph) -> Sound:
-    """The faultless graph and its live part, or a GraphError that names the fault in the user's words."""
+    """The valid graph and its live edges. Raises GraphError that names the fault by the user's node names."""
     _check_size(graph)
     listed, potentials, size = graph.listed(), graph.potentials(), graph.num_nodes
     parents, children = listed.parents, listed.children
@@ -84,9 +84,9 @@ def validate(graph: Graph) -> Sound:
 
 
 def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: int) -> None:
-    """Warn where several ends were found and none was named: a node that leads nowhere by mistake is one of them.
+    """Warn if no ends were named and several were found: a node that leads nowhere by mistake would be an end.
 
-    ends : those that a start reaches. stacklevel : of the caller, as `warnings.warn` counts.
+    ends : the ends that a start reaches. label : names the graph. stacklevel : of the caller, as in `warnings.warn`.
     """
     if graph.terminals()[1] is None and ends.size > 1:
         warnings.warn(
@@ -98,7 +98,7 @@ def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: in
 
 
 def _all_live(starts: Numbers, ends: Numbers, sources: Numbers, sinks: Numbers, fan_in: NDArray[np.int32]) -> bool:
-    """Whether nothing has to be searched for: every way back ends at a start, every way on at an end."""
+    """Whether all edges are live: every node without parents is a start, every node without children an end."""
     return (
         bool((fan_in[starts] == 0).all() and (fan_in[ends] > 0).all())
         and (starts is sources or not np.setdiff1d(sources, starts).size)
@@ -108,7 +108,7 @@ def _all_live(starts: Numbers, ends: Numbers, sources: Numbers, sinks: Numbers, 
 
 def _describe_unreached(graph: Graph, starts: Numbers, ends: Numbers) -> str:
     named, verb = ("end", "is") if ends.size == 1 else ("ends", "are")
-    if graph.added_start is not None:  # said of the user's own starts, behind it
+    if graph.added_start is not None:  # name the user's starts, its children
         parents, children = graph.edges()
         starts = children[parents == graph.added_start]
     began = "" if graph.terminals()[0] is not None else ", the nodes without parents"
@@ -119,7 +119,7 @@ def _describe_unreached(graph: Graph, starts: Numbers, ends: Numbers) -> str:
 
 
 def name_of(graph: Graph, node: int) -> Hashable:
-    """The user's own name of a node."""
+    """The user's name of a node, its number where nodes have no names."""
     names = graph.nodes
     return int(node) if names is None else names[node]
 
@@ -130,7 +130,7 @@ def _some(graph: Graph, nodes: Numbers) -> str:
 
 
 def _check_size(graph: Graph) -> None:
-    """Before any array is made, which may be a large one."""
+    """Called before arrays are made, which may be large."""
     if graph.num_edges == 0:
         raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
     if graph.num_edges > LARGEST or graph.num_nodes >= LARGEST:
@@ -197,7 +197,10 @@ def _check_starts(
 
 
 def _describe_cycle(graph: Graph, parents: Small, children: Small, ordered: Numbers) -> str:
-    """Walk backwards among nodes that were never freed: each has a parent there, so the walk must close."""
+    """The names along a cycle, by a walk backwards among the nodes that Kahn's algorithm left out.
+
+    Each of these nodes has a parent among them, so the walk closes.
+    """
     stuck = np.ones(graph.num_nodes, bool)
     stuck[ordered] = False
     inside = np.flatnonzero(stuck[parents] & stuck[children])

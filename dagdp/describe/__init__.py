@@ -1,1 +1,1 @@
-"""Describe: a graph in the user's names, node by node or as arrays."""
+"""Describing a graph: in the user's names, edge by edge or as arrays."""

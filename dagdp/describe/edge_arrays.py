@@ -1,4 +1,4 @@
-"""A graph as arrays of numbers: int32 wherever they fit, and not kept where they can be made again."""
+"""A graph as arrays of numbers: int32 where they fit, and made on demand where a function can list them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dagdp.errors import GraphError
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
-Listed = NDArray[Any]  # int32; int64 where a number is too large for it, which no compiled graph has
-#: (first, shape): the ends of a ragged batch are consecutive nodes from `first`, in row-major order of the lengths
+Listed = NDArray[Any]  # int32; int64 with a number too large for int32, which no compiled graph has
+#: (first, shape): the ends of a ragged batch are consecutive nodes from `first` on, in row-major order of the lengths
 EndsByLength = tuple[int, Shape]
 #: What `Graph.from_maker` calls: (parents, children, the index of each potential)
 Maker = Callable[..., tuple[ArrayLike, ArrayLike, Sequence[ArrayLike]]]
@@ -26,15 +26,15 @@ SMALLEST, LARGEST = -(2**31), 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class EdgeArrays:
-    """The edges of a graph in the user's order, and for each potential the entry that each edge reads."""
+    """The edges of a graph in the user's order, and the entries that they read."""
 
     parents: Listed  # [edges]
     children: Listed
-    indices: tuple[Listed, ...]  # [potentials] of [edges], -1: none
+    indices: tuple[Listed, ...]  # [potentials][edges] the entry that the edge reads, -1 for none
 
 
-class Kept:
-    """The arrays of a graph that holds them."""
+class StoredEdges:
+    """The arrays of a graph that stores them."""
 
     def __init__(self, arrays: EdgeArrays) -> None:
         self.arrays = arrays
@@ -43,10 +43,10 @@ class Kept:
         return self.arrays
 
 
-class Made:
-    """The arrays of a graph that makes them at each demand; readings share them for as long as one of them holds them.
+class EdgesOnDemand:
+    """The arrays of a graph that makes them at each call; calls share the arrays while one caller references them.
 
-    make, arguments : what lists so many edges, and an index for each of the potentials of these names.
+    make, arguments : `make(*arguments)` lists `num_edges` edges, and an index for each of the potentials `names`.
     """
 
     def __init__(self, make: Maker, arguments: tuple[Any, ...], num_edges: int, names: Sequence[str]) -> None:
@@ -75,25 +75,25 @@ class Made:
 
 @dataclass(frozen=True, eq=False)
 class Potential:
-    """A named array of weights that edges read: edge e reads `flat[index[e]]`, or nothing where index is -1."""
+    """A named array of weights: edge e reads `flat[index[e]]`, or nothing if index[e] is -1."""
 
     name: str | None
     shape: Shape
-    source: Listed | Callable[[], Listed]  # the index, or what makes it
+    source: Listed | Callable[[], Listed]  # the index, or a function that makes it
 
     @property
     def index(self) -> Listed:
-        """[edges] the entry that each edge reads, -1 for none. Made at each reading where the graph keeps no arrays."""
+        """[edges] the entry that each edge reads, -1 for none. Made at each access if the graph stores no arrays."""
         return self.source() if callable(self.source) else self.source
 
     @property
     def size(self) -> int:
-        """Number of entries."""
+        """The number of entries."""
         return math.prod(self.shape)
 
 
 def compact(numbers: Listed) -> Listed:
-    """The whole numbers as int32 if all of them fit, else as int64; a copy only where the type is another."""
+    """Integers as int32 if all of them fit, else as int64; copied only to change the type."""
     if numbers.dtype == np.int32:
         return numbers
     fits = numbers.size == 0 or (numbers.min() >= SMALLEST and numbers.max() <= LARGEST)
@@ -101,12 +101,12 @@ def compact(numbers: Listed) -> Listed:
 
 
 def of_edges(edges: int) -> Potential:
-    """theta of a graph without names: an entry for each edge."""
+    """The potential of a graph that names none: an entry for each edge."""
     return Potential(None, (edges,), compact(np.arange(edges)))
 
 
 def terminals_of(starts: ArrayLike | None, ends: ArrayLike | None) -> tuple[Numbers | None, Numbers | None]:
-    """Starts and ends as node numbers, None where the default applies."""
+    """(starts, ends) as node numbers; None where the default applies."""
     made = [
         None if nodes is None else integers(what, nodes).astype(np.int64)
         for what, nodes in (("starts", starts), ("ends", ends))
@@ -115,7 +115,7 @@ def terminals_of(starts: ArrayLike | None, ends: ArrayLike | None) -> tuple[Numb
 
 
 def counted_nodes(edges: tuple[Listed, Listed]) -> int:
-    """1 + the largest number, refused where nearly all nodes below it would be without an edge."""
+    """1 + the largest node number. Raises GraphError if nearly all nodes below it would have no edge."""
     nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
     most = 16 * edges[0].size + 10**6
     if nodes > most:
@@ -129,7 +129,7 @@ def counted_nodes(edges: tuple[Listed, Listed]) -> int:
 
 
 def potential_of(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
-    """A potential of a graph of so many edges, or a GraphError where its index has another number of entries."""
+    """A potential of a graph with `edges` edges. Raises GraphError for an index with another number of entries."""
     read = integers(f"the index of potential {name!r}", index)
     if read.size != edges:
         raise GraphError(
@@ -140,7 +140,7 @@ def potential_of(name: str, shape: int | Sequence[int], index: ArrayLike, edges:
 
 
 def integers(what: str, values: ArrayLike, own: bool = False) -> Listed:
-    """[entries] int32 where they fit; taken as they are if `own`, and where nobody else can write to them."""
+    """Integers [entries] as int32 where they fit; not copied if `own`, or if no other code can write to the array."""
     refuse_mask(values, what, GraphError)
     given = np.asarray(values)
     array = given if given.ndim == 1 else given.ravel()
@@ -149,12 +149,12 @@ def integers(what: str, values: ArrayLike, own: bool = False) -> Listed:
     if array.dtype.kind not in "iu":
         raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
     made = compact(array)
-    kept = own or made is not array or (array.base is None and not array.flags.writeable)
-    return made if kept else made.copy()
+    private = own or made is not array or (array.base is None and not array.flags.writeable)
+    return made if private else made.copy()
 
 
 def shape_of(name: str, shape: int | Sequence[int]) -> Shape:
-    """The shape of a potential, from a number or several."""
+    """The shape of a potential, from an integer or a sequence of integers."""
     made = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     if any(not isinstance(n, int | np.integer) or n < 1 for n in made):
         raise GraphError(f"potential {name!r} has shape {shape!r}; expected positive integers")
@@ -162,7 +162,7 @@ def shape_of(name: str, shape: int | Sequence[int]) -> Shape:
 
 
 def summary(nodes: int, edges: int, shapes: Mapping[Any, Shape]) -> str:
-    """A graph's sizes only: edges may be millions."""
+    """The sizes of a graph as text; edges may be millions."""
     said = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((nodes, "node"), (edges, "edge"))]
     named = [f"{name} {shape}" for name, shape in shapes.items() if name is not None]
     if named:

@@ -1,7 +1,7 @@
-"""DESCRIBE: what a user says about a dynamic program. Nothing is checked or ordered here but sizes.
+"""DESCRIBE: the user's description of a dynamic program. Only sizes are checked here.
 
-A graph is a list of edges, each from a parent to a child, in the user's order; that order is the order
-of theta, of every gradient, and of HardMax ties. What nodes read is handed to edges when the graph is read.
+A graph is a list of edges, each from a parent to a child, in the user's order: the order of theta, of every gradient,
+and of ties under HardMax. Entries that a node reads become entries of the edges into the node when the graph is read.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 import dagdp.describe.misuse as misuse
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
+    EdgesOnDemand,
     EndsByLength,
-    Kept,
     Listed,
-    Made,
     Maker,
     Numbers,
+    StoredEdges,
     compact,
     counted_nodes,
     integers,
@@ -33,7 +33,7 @@ from dagdp.describe.edge_arrays import (
 )
 from dagdp.describe.edge_arrays import Potential as Potential
 from dagdp.describe.edge_arrays import Shape as Shape
-from dagdp.describe.potentials import Place, Reading, entries_read, handed_down, starts_to_enter, written
+from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edges, entries_read, starts_to_enter
 from dagdp.errors import GraphError
 
 
@@ -42,10 +42,12 @@ class Graph:
 
     Parameters
     ----------
-    starts, ends : nodes where a path may begin and end. Default: nodes without parents, nodes without children. Where
-        the default finds several ends, `compile` warns: a node that leads nowhere by mistake would be one.
-    potentials : `{name: shape}` of the arrays whose entries edges and nodes will name; without it every edge has
-        a weight of its own and theta is one array `[*batch, edges]` in the order of `add_edge`.
+    starts, ends : nodes where a path may begin and end. Default: nodes without parents, nodes without children. If the
+        default finds several ends, `compile` warns: a node that leads nowhere by mistake would be an end.
+    potentials : `{name: shape}` of the arrays whose entries edges and nodes read. Default: every edge has a weight of
+        its own, and theta is one array `[*batch, edges]` in the order of `add_edge`.
+
+    Raises GraphError for positional arguments, and for starts or ends that are a string.
 
     Example
     -------
@@ -81,16 +83,18 @@ class Graph:
         self._node_entries: dict[int, dict[str, int]] = {}
 
     def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> int:
-        """The node's number, new or known. Needed for weights of nodes, and to fix their order: edges add theirs.
+        """Add a node, or find it, and return its number. Needed for weights of nodes and to fix their order.
 
-        `entries` name, for each potential the node reads, the place in it, as in `add_edge`. A path's score contains
-        them once, for each node that it visits: every edge into the node reads them. Starts are entered, too, where
-        one of them reads entries: the compiled graph then has one more node, named "(start)", and an edge from it to
-        every start. That node and these edges have the last numbers, and `Paths.names` leaves the node out. Under
-        SquaredL2 starts are then visited nodes. Edges and nodes may be added in any order.
+        `add_edge` adds the nodes of an edge, too. Edges and nodes may be added in any order.
 
-        Raises GraphError: an entry that is none, or other entries for a node that has some. An edge that reads a
-        potential which its child node reads, too, is an error when the graph is compiled.
+        entries : for each potential that the node reads, the place of its entry, as in `add_edge`. Every edge into the
+            node reads these entries, so the score of a path contains them once for each node that it visits. If a start
+            reads entries, the compiled graph has one more node, named "(start)", and an edge from it to every start.
+            This node and these edges have the last numbers, and `Paths.names` leaves the node out. Under SquaredL2
+            starts are then visited nodes.
+
+        Raises GraphError for a place that is no entry, for a node that has other entries, and for a node that is not
+        hashable. `compile` raises GraphError for an edge that reads a potential which its child node reads, too.
 
         Example
         -------
@@ -116,16 +120,19 @@ class Graph:
         known = self._node_entries.setdefault(number, places) if places else places
         if known != places:
             raise GraphError(
-                f"node {node!r} was given {written(shapes, places)} and reads {written(shapes, known)} already; "
+                f"node {node!r} was given {as_text(shapes, places)} and reads {as_text(shapes, known)} already; "
                 "expected the entries of a node once, all in one call of add_node"
             )
         return number
 
     def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> int:
-        """Add an edge and return its number; parallel edges are kept apart.
+        """Add an edge and return its number; parallel edges are different edges.
 
-        `entries` name, for each potential the edge reads, the place in it: an index or a tuple of indices.
-        The edge's weight is the sum of those entries.
+        entries : for each potential that the edge reads, the place of its entry: an index or a tuple of indices. The
+            weight of the edge is the sum of its entries.
+
+        Raises GraphError for a place that is no entry, for a potential that the graph does not name, and for a node
+        that is not hashable.
         """
         if given:
             raise misuse.edge_given(parent, child, given[0])
@@ -150,19 +157,19 @@ class Graph:
         *,
         ends_by_length: EndsByLength | None = None,
     ) -> Graph:
-        """A graph from integer arrays: the fast door, without a Python loop over edges.
+        """A graph from integer arrays, without a Python loop over edges.
 
         Parameters
         ----------
-        parents, children : [edges] node numbers, 0 <= number < num_nodes. Copied, but for int32 arrays that are
-            read-only and own their numbers.
+        parents, children : integers [edges], node numbers, 0 <= number < num_nodes. Copied, except int32 arrays that
+            are read-only and own their memory.
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
-        starts, ends : node numbers. Default: nodes without parents, nodes without children.
-        potentials : `{name: (shape, index)}`, index [edges] into the flattened array, -1 for "none".
-        ends_by_length : (first, shape) where an item of a ragged batch ends by its lengths, for `dag.ends_of`: node
+        starts, ends : integers, node numbers. Default: nodes without parents, nodes without children.
+        potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none".
+        ends_by_length : (first, shape), the ends of a ragged batch by the lengths of items, for `dag.ends_of`: node
             `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
 
-        Raises GraphError: arrays of unequal size, no integers, numbers far above the number of edges.
+        Raises GraphError for arrays of unequal size, without integers, or with numbers far above the number of edges.
 
         Example
         -------
@@ -179,7 +186,7 @@ class Graph:
         if potentials is not None:
             read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
         size = counted_nodes(edges) if num_nodes is None else int(num_nodes)
-        source = Kept(EdgeArrays(*edges, tuple(potential.index for potential in read)))
+        source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read)))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
         return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
@@ -197,17 +204,17 @@ class Graph:
         potentials: Mapping[str, int | Sequence[int]],
         ends_by_length: EndsByLength | None = None,
     ) -> Graph:
-        """A graph whose edges `make(*arguments)` lists whenever somebody asks: nothing of their number is kept.
+        """A graph whose edges `make(*arguments)` lists at each access: no array as large as the edges is stored.
 
         Parameters
         ----------
-        make : a function that always returns the same (parents [edges], children [edges], [the index [edges] of each
-            potential]), as `from_edges` takes them. One that can be pickled makes a graph that can.
-        num_nodes, num_edges : how many there are.
+        make : a function that returns (parents [edges], children [edges], [the index [edges] of each potential]), as
+            `from_edges` takes them, with equal results at each call. The graph can be pickled if `make` can.
+        num_nodes, num_edges : the numbers of nodes and of edges.
         starts, ends, ends_by_length : as in `from_edges`.
         potentials : `{name: shape}`, in the order of the indices.
 
-        Raises GraphError, where edges are asked for, if their number is another.
+        Raises GraphError at an access to the edges if their number differs.
 
         Example
         -------
@@ -217,37 +224,37 @@ class Graph:
         Graph(4 nodes, 3 edges, potential step (3,))
         """
         shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
-        source = Made(make, arguments, num_edges, list(shapes))
+        source = EdgesOnDemand(make, arguments, num_edges, list(shapes))
         sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
         return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
 
     @property
     def num_nodes(self) -> int:
-        """How many nodes have been named."""
+        """The number of nodes."""
         return len(self._numbers)
 
     @property
     def num_edges(self) -> int:
-        """How many edges have been added."""
+        """The number of edges."""
         return len(self._parents)
 
     @property
     def nodes(self) -> list[Hashable] | None:
-        """The user's own names by number, or None where names are the numbers."""
+        """The user's names by number, or None where nodes are named by their numbers."""
         return list(self._numbers)
 
     @property
     def added_start(self) -> int | None:
-        """The number of the node "(start)" that compilation put in front of the starts, or None: see `add_node`."""
+        """The number of the node "(start)" that compilation added in front of the starts, or None: see `add_node`."""
         return None
 
     def edges(self) -> tuple[Numbers, Numbers]:
-        """(parents, children), each [edges], as node numbers."""
+        """(parents, children), node numbers int64 [edges] each."""
         listed = self.listed()
         return listed.parents.astype(np.int64), listed.children.astype(np.int64)
 
     def listed(self) -> EdgeArrays:
-        """Edges and the entries that they read, int32 where the numbers fit. Not to be written to."""
+        """Edges and the entries that they read, int32 where the numbers fit. Callers must not write to the arrays."""
         parents, children = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
         return EdgeArrays(parents, children, tuple(potential.index for potential in self.potentials()))
 
@@ -257,38 +264,38 @@ class Graph:
 
     @property
     def ends_by_length(self) -> EndsByLength | None:
-        """(first, shape) as `from_edges` was given it, or None."""
+        """(first, shape) as given to `from_edges`, or None."""
         return None
 
     def snapshot(self) -> Graph:
-        """The graph as it is now, which no later `add_edge` changes: what a compiled graph holds.
+        """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
 
-        Its nodes and edges are those that were added, and behind them, where a start reads entries, one more node and
-        an edge from it to each start.
+        If a start reads entries, one more node, and an edge from it to each start, follow the nodes and edges that were
+        added.
         """
         listed, names, (starts, ends) = self.listed(), list(self._numbers), self.terminals()
-        entered = starts_to_enter(self._reading, listed, starts)
+        entered = starts_to_enter(self._node_reads, listed, starts)
         added = len(names) if entered.size else None
         if added is not None:
-            listed, starts = self._reading.entering(listed, entered), np.array([added])
+            listed, starts = self._node_reads.entering(listed, entered), np.array([added])
             names.append(_free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
-        return _CompleteGraph(Kept(listed), sizes, (starts, ends), shapes, names, added_start=added)
+        return _CompleteGraph(StoredEdges(listed), sizes, (starts, ends), shapes, names, added_start=added)
 
     def potentials(self) -> tuple[Potential, ...]:
-        """The arrays that edges read, in the order in which they were named; an edge reads its child's entries, too.
+        """The arrays that edges read, in the order in which they were named. An edge reads its child's entries, too.
 
-        Raises GraphError where an edge and its child node read the same potential.
+        Raises GraphError if an edge and its child node read one potential.
         """
         if self._shapes is None:
             return (of_edges(self.num_edges),)
-        read = handed_down(self._reading, self._entries, self._parents, self._children, list(self._numbers))
+        read = entries_of_edges(self._node_reads, self._entries, self._parents, self._children, list(self._numbers))
         return tuple(Potential(name, shape, read[name]) for name, shape in self._shapes.items())
 
     @property
-    def _reading(self) -> Reading:
-        return Reading(self._shapes or {}, self._node_entries, len(self._numbers))
+    def _node_reads(self) -> NodeReads:
+        return NodeReads(self._shapes or {}, self._node_entries, len(self._numbers))
 
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._shapes or {})
@@ -303,11 +310,11 @@ class Graph:
 
 
 class _CompleteGraph(Graph):
-    """A graph to which nothing is added: nodes are numbers that may have names; edges are kept, or made on demand."""
+    """A graph that is complete: nodes are numbers, which may have names; edges are stored, or made on demand."""
 
     def __init__(
         self,
-        source: Kept | Made,
+        source: StoredEdges | EdgesOnDemand,
         size: tuple[int, int],
         terminals: tuple[Numbers | None, Numbers | None],
         shapes: Mapping[Any, Shape],
@@ -364,7 +371,7 @@ class _CompleteGraph(Graph):
 
 
 def _free_name(name: str, taken: Mapping[Hashable, int]) -> str:
-    """The name, in so many brackets that no node has it."""
+    """The name, in brackets until no node has it."""
     while name in taken:
         name = f"({name})"
     return name

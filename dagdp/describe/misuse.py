@@ -1,4 +1,4 @@
-"""What users hand to a graph by mistake, mostly weights: the errors that say where these belong."""
+"""Errors for arguments that users pass to a graph by mistake, mostly weights; each says where they belong."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def edge_without_potentials(parent: Any, child: Any, name: str, value: Any) -> G
 
 
 def added_to_complete(what: str) -> GraphError:
-    """For `add_node` and `add_edge` of a graph from arrays."""
+    """For `add_node` and `add_edge` on a graph from arrays."""
     return GraphError(
         f"a graph from arrays, or of a compiled graph, is complete; build with Graph() to add {what}s one by one"
     )
 
 
 def short(value: Any) -> str:
-    """A value that a user handed over, cut where it is long."""
+    """The repr of a value, cut to 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

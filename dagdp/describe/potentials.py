@@ -1,4 +1,4 @@
-"""Which entries of potentials edges and nodes read: what users say of both, checked, and handed to edges."""
+"""The entries of potentials that edges and nodes read: checked, and those of nodes passed on to edges."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import numpy as np
 from dagdp.describe.edge_arrays import EdgeArrays, Listed, Numbers, Shape, compact
 from dagdp.errors import GraphError
 
-#: The place of an entry as users name it: an index, or one index for each axis.
+#: The place of an entry in a potential: an index, or one index for each axis.
 Place = int | Sequence[int]
 
 
 def entries_read(what: str, shapes: Mapping[str, Shape], places: Mapping[str, Place]) -> dict[str, int]:
-    """{potential: the flat index of the entry} that an edge or a node reads; what : its name, for the message."""
+    """{potential: flat index of the entry} for the edge or node `what`, which error messages name.
+
+    Raises GraphError for an unknown potential, and for a place that is no entry.
+    """
     unknown = [name for name in places if name not in shapes]
     if unknown:
         raise GraphError(
@@ -28,8 +31,8 @@ def entries_read(what: str, shapes: Mapping[str, Shape], places: Mapping[str, Pl
 
 def _entry(what: str, name: str, shape: Shape, place: Place) -> int:
     indices = tuple(place) if isinstance(place, Sequence | np.ndarray) and not isinstance(place, str) else (place,)
-    whole = all(isinstance(i, int | np.integer) for i in indices)
-    if not whole or len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
+    integral = all(isinstance(i, int | np.integer) for i in indices)
+    if not integral or len(indices) != len(shape) or any(not 0 <= i < n for i, n in zip(indices, shape, strict=True)):
         expected = "()" if not shape else ", ".join(f"0 to {n - 1}" for n in shape)
         raise GraphError(
             f"{what}: {name}={place!r} is no entry of potential {name!r}, whose shape is {shape}; expected the place "
@@ -38,8 +41,8 @@ def _entry(what: str, name: str, shape: Shape, place: Place) -> int:
     return int(np.ravel_multi_index(indices, shape)) if shape else 0
 
 
-def written(shapes: Mapping[str, Shape], read: Mapping[str, int]) -> str:
-    """Entries as users name them: the opposite of `entries_read`."""
+def as_text(shapes: Mapping[str, Shape], read: Mapping[str, int]) -> str:
+    """Entries as text, as users write them: the inverse of `entries_read`."""
     said = []
     for name, entry in read.items():
         place = tuple(int(i) for i in np.unravel_index(entry, shapes[name])) if shapes[name] else ()
@@ -48,12 +51,12 @@ def written(shapes: Mapping[str, Shape], read: Mapping[str, int]) -> str:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """The entries that nodes read: {node: {potential: the flat index of the entry}}, of so many nodes."""
+class NodeReads:
+    """The entries that nodes read."""
 
-    shapes: Mapping[str, Shape]
-    entries: Mapping[int, Mapping[str, int]]
-    nodes: int
+    shapes: Mapping[str, Shape]  # {potential: shape}
+    entries: Mapping[int, Mapping[str, int]]  # {node: {potential: flat index of the entry}}
+    nodes: int  # number of nodes
 
     def by_node(self, name: str) -> Numbers:
         """[nodes] the entry of a potential that each node reads, -1 for none."""
@@ -63,7 +66,7 @@ class Reading:
         return read
 
     def entering(self, listed: EdgeArrays, entered: Numbers) -> EdgeArrays:
-        """The edges, and behind them one from a new node, whose number is the last, to each of the nodes `entered`."""
+        """The edges, followed by an edge from a new node, which has the next number, to each of the nodes `entered`."""
         indices = zip(listed.indices, self.shapes, strict=True)
         return EdgeArrays(
             compact(np.append(listed.parents, np.full(entered.size, self.nodes))),
@@ -72,32 +75,32 @@ class Reading:
         )
 
 
-def handed_down(
-    reading: Reading,
+def entries_of_edges(
+    reads: NodeReads,
     of_edges: Mapping[str, Sequence[int]],
     parents: Sequence[int],
     children: Sequence[int],
     names: Sequence[Any],
 ) -> dict[str, Listed]:
-    """{potential: [edges] the entry that each edge reads}: its own, or that of its child; -1 for none.
+    """{potential: [edges] the entry that each edge reads, either on the edge or on its child, -1 for none}.
 
-    Raises GraphError where an edge and its child read the same potential.
+    Raises GraphError if an edge and its child read one potential.
     """
     own = {name: np.array(column, np.int64) for name, column in of_edges.items()}
     into = np.array(children, np.int64)
-    for name in own if reading.entries else ():
-        of_child = reading.by_node(name)[into]
+    for name in own if reads.entries else ():
+        of_child = reads.by_node(name)[into]
         both = np.flatnonzero((own[name] >= 0) & (of_child >= 0))
         if both.size:
             edge = int(both[0])
             entries, pair = (int(own[name][edge]), int(of_child[edge])), (names[parents[edge]], names[children[edge]])
-            raise GraphError(_describe_both(reading.shapes, name, entries, pair))
+            raise GraphError(_describe_both(reads.shapes, name, entries, pair))
         own[name] = np.maximum(own[name], of_child)
     return {name: compact(index) for name, index in own.items()}
 
 
 def _describe_both(shapes: Mapping[str, Shape], name: str, entries: tuple[int, int], nodes: tuple[Any, Any]) -> str:
-    of_edge, of_node = (written(shapes, {name: entry}) for entry in entries)
+    of_edge, of_node = (as_text(shapes, {name: entry}) for entry in entries)
     parent, child = nodes
     return (
         f"edge {parent!r} -> {child!r} reads {of_edge}, and its child node {child!r} reads "
@@ -106,15 +109,15 @@ def _describe_both(shapes: Mapping[str, Shape], name: str, entries: tuple[int, i
     )
 
 
-def starts_to_enter(reading: Reading, listed: EdgeArrays, starts: Numbers | None) -> Numbers:
-    """The starts, if one of them reads entries; else none. A node without edges is a start if it reads some."""
-    if not reading.entries:
+def starts_to_enter(reads: NodeReads, listed: EdgeArrays, starts: Numbers | None) -> Numbers:
+    """The starts if a start reads entries, else none. Nodes without edges are starts if they read entries."""
+    if not reads.entries:
         return np.empty(0, np.int64)
-    size = reading.nodes
-    reads = np.zeros(size, bool)
-    reads[list(reading.entries)] = True
+    size = reads.nodes
+    with_entries = np.zeros(size, bool)
+    with_entries[list(reads.entries)] = True
     if starts is None:
         inside = np.bincount(listed.children, minlength=size) > 0
-        starts = np.flatnonzero(~inside & (reads | (np.bincount(listed.parents, minlength=size) > 0)))
-    # a start that is named twice is for `validate` to refuse
-    return starts if reads[starts].any() and np.unique(starts).size == starts.size else starts[:0]
+        starts = np.flatnonzero(~inside & (with_entries | (np.bincount(listed.parents, minlength=size) > 0)))
+    # `validate` raises for a start that is named twice
+    return starts if with_entries[starts].any() and np.unique(starts).size == starts.size else starts[:0]

@@ -53,9 +53,9 @@ _found: weakref.WeakKeyDictionary[CompiledDAG, NodeEntries | None] = weakref.Wea
 
 
 def node_entries(dag: CompiledDAG) -> NodeEntries | None:
-    """The potential of which every node but starts and the one end reads an entry of its own; None without one.
+    """A potential of which every node, except starts and the end, reads a different entry; None without such a one.
 
-    The costs of a grid and the emissions of a chain are such potentials. Searched once a graph.
+    Examples are the costs of a grid and the emissions of a chain. Searched once a graph.
     """
     if dag not in _found:
         children, live = dag.graph.edges()[1], dag.edges[dag.edges >= 0]

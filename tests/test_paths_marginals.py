@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -13,7 +13,7 @@ from dagdp import HardMax, Negentropy, SquaredL2, Tsallis, compile, dp_grad, dp_
 from dagdp.graphs import dtw_grad, dtw_grid, linear_chain, trellis, viterbi_marginals
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems())
 def test_marginals_are_summed_over_paths(omega, problem):
     edges, weights = problem
@@ -69,7 +69,7 @@ def test_an_item_that_ends_at_its_start_visits_it():
         assert node_marginals(dag, [1.0, 2.0, 3.0], end=0).tolist() == [1, 0, 0]
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems(forbidden=False))
 def test_the_gap_lies_within_its_bounds(omega, problem):
     edges, weights = problem
@@ -82,7 +82,7 @@ def test_the_gap_lies_within_its_bounds(omega, problem):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", BUNDLED[1:], ids=BUNDLED_IDS[1:])
+@over_operators(BUNDLED[1:])
 def test_the_gap_lies_within_its_bounds_on_every_graph(name, omega):
     graph = GRAPHS[name]()
     dag = compile(graph)

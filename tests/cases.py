@@ -1,12 +1,18 @@
-"""The two lists that tests are parametrised over: OPERATORS and small GRAPHS, awkward ones included."""
+"""The two lists that tests are parametrised over, OPERATORS and small GRAPHS, and which of their products are run.
+
+A kernel is compiled for one entry point, operator, type of number, way of filling the lanes, and set of potentials: a
+product over these costs 2 to 5 s of a processor for each of its cells. `make test` runs the cells that prove something;
+`make test-all` runs all of them.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +56,45 @@ BUNDLED = OPERATORS[:-1]  # for tests in which a user's operator would say nothi
 IDS = [repr(op) for op in OPERATORS]
 SMOOTH_IDS = IDS[1:]
 BUNDLED_IDS = IDS[:-1]
+
+
+def one_of_each_solver(omega: Omega, **_others: Any) -> bool:
+    """The three solvers are three texts of a kernel; operators of one solver differ in three scalar functions.
+
+    Those are tested by test_omega.py, each with kernels of its own.
+    """
+    return isinstance(omega, HardMax | Negentropy | SquaredL2)
+
+
+def one_of_each_solver_and_type(omega: Omega, dtype: str, **_others: Any) -> bool:
+    """Each solver in float64, and the closed form in float32."""
+    return one_of_each_solver(omega) and (np.dtype(dtype) == np.float64 or isinstance(omega, Negentropy))
+
+
+def combinations(usual: Callable[..., bool], **axes: Iterable[Any]) -> pytest.MarkDecorator:
+    """`parametrize` over the product of the axes. Combinations that are not `usual` are run by `make test-all` alone.
+
+    usual : takes a value of each axis, by name.
+    """
+    rows = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    made = [
+        pytest.param(
+            *row.values(),
+            id="-".join(map(_label, row.values())),
+            marks=() if usual(**row) else pytest.mark.exhaustive,
+        )
+        for row in rows
+    ]
+    return pytest.mark.parametrize(tuple(axes), made)
+
+
+def _label(value: Any) -> str:
+    return repr(value) if isinstance(value, Omega) else getattr(value, "__name__", str(value))
+
+
+def over_operators(of: Iterable[Omega] = OPERATORS) -> pytest.MarkDecorator:
+    """`parametrize` omega over operators, of which `make test` runs one of each solver."""
+    return combinations(one_of_each_solver, omega=of)
 
 
 def parallel_edges() -> Graph:

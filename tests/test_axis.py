@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cases import IDS, OPERATORS
+from cases import OPERATORS, combinations, one_of_each_solver_and_type
 
 import dagdp
 from dagdp import HardMax, InputError, Negentropy, SquaredL2
@@ -13,10 +13,8 @@ from dagdp.nn import Learnable
 from dagdp.reference import max_omega
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
-@pytest.mark.parametrize("axis", [0, 1, -1])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_rows_along_an_axis_are_those_of_the_reference(omega, axis, dtype):
+@combinations(one_of_each_solver_and_type, dtype=["float32", "float64"], axis=[0, 1, -1], omega=OPERATORS)
+def test_rows_along_an_axis_are_those_of_the_reference(dtype, axis, omega):
     x = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(dtype)
     x[0, 0, 1] = -np.inf
     value, weights = omega.max(x, axis), omega.argmax(x, axis)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import unproved
+from cases import combinations, one_of_each_solver_and_type, unproved
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -90,10 +90,13 @@ def test_nothing_is_moved_where_it_saves_little():
 
 
 @pytest.mark.specialised
-@pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.5), SquaredL2(0.5)], ids=repr)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("batch", [(), (3,), (37,)], ids=str)
-def test_the_window_changes_no_bit(omega, dtype, batch):
+@combinations(
+    one_of_each_solver_and_type,
+    batch=[(), (3,), (37,)],
+    dtype=["float32", "float64"],
+    omega=[HardMax(), Negentropy(0.5), SquaredL2(0.5)],
+)
+def test_the_window_changes_no_bit(batch, dtype, omega):
     rng = np.random.default_rng(1)
     dag = compile(dtw_grid(40, 33))
     assert dag.wiring.window.place[-1] < dag.num_nodes / 4

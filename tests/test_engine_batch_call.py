@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import GRAPHS, IDS, OPERATORS, graph_of, random_theta
+from cases import GRAPHS, OPERATORS, combinations, graph_of, one_of_each_solver_and_type, random_theta
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import problems
@@ -19,7 +19,6 @@ from dagdp.graphs import dtw_grid, linear_chain
 
 PLAIN = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide", "trellis", "trellis, all"]
 OWN_WEIGHTS = ["one edge", "parallel edges", "two starts, two ends", "dead ends", "wide"]
-operators = pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
 LENGTHS = (2, 5, 3)
 
 
@@ -43,11 +42,9 @@ def weights(graphs, seed, batch=(), dtype="float64"):
     return [random_theta(graph, rng, batch, dtype) for graph in graphs]
 
 
-@operators
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-@pytest.mark.parametrize("batch", [(), (2, 3)], ids=str)
-def test_a_batch_is_a_loop_over_its_graphs(omega, dtype, tolerance, batch, union_edges):
-    graphs = [GRAPHS[name]() for name in PLAIN]
+@combinations(one_of_each_solver_and_type, batch=[(), (2, 3)], dtype=["float64", "float32"], omega=OPERATORS)
+def test_a_batch_is_a_loop_over_its_graphs(batch, dtype, omega, union_edges):
+    graphs, tolerance = [GRAPHS[name]() for name in PLAIN], 1e-12 if dtype == "float64" else 1e-5
     theta, z = weights(graphs, 0, batch, dtype), weights(graphs, 1, batch, dtype)
     value, path, slope, change = all_six(compile_batch(graphs), theta, z, omega, minimize=len(batch) > 0)
     assert value.shape == slope.shape == (*batch, len(graphs)) and value.dtype == slope.dtype == dtype

@@ -6,8 +6,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +33,10 @@ HERE = ROOT / "examples" / "attention"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, start):
     """The folder of a quick training of the three attentions."""
     out = tmp_path_factory.mktemp("trained")
-    words = [sys.executable, "-m", "examples.attention", "train", "--quick", "--threads", "1", "--out", str(out)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
+    start("examples.attention", "train", "--quick", "--threads", 1, "--out", out)
     return out
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -167,15 +165,10 @@ def test_settings_are_chosen_by_pieces_that_are_not_the_test_piece():
 
 
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory) -> Path:
-    """The results of a quick run, as a user starts it."""
+def quick(tmp_path_factory, start) -> Path:
+    """The results of a quick run."""
     folder = tmp_path_factory.mktemp("audio_to_score")
-    done = subprocess.run(
-        [sys.executable, "-m", "examples.audio_to_score", "train", "--quick", "--out", str(folder)],
-        capture_output=True, text=True, encoding="utf-8", cwd=ROOT, check=False,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    start("examples.audio_to_score", "train", "--quick", "--out", folder)
     return folder
 
 

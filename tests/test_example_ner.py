@@ -6,8 +6,6 @@ import argparse
 import itertools
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,19 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "examples" / "ner"
 
 
-def run(*arguments: object) -> str:
-    """What a step prints."""
-    command = [sys.executable, "-m", "examples.ner", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def quick(tmp_path_factory) -> Path:
+def quick(tmp_path_factory, start) -> Path:
     """The results of a quick run of every step but the report."""
     out, threads = tmp_path_factory.mktemp("ner"), torch.get_num_threads()
-    run("train", "--quick", "--threads", 1, "--out", out)
+    start("examples.ner", "train", "--quick", "--threads", 1, "--out", out)
     try:
         main(["crfsuite", "--quick", "--out", str(out)])
         main(["inspect", "--quick", "--threads", "1", "--out", str(out)])

@@ -1,4 +1,4 @@
-"""Every snippet of the README runs, top to bottom, and so does every example, twice as a user would."""
+"""Every snippet of the README and of the documentation runs, top to bottom, and so does every example."""
 
 from __future__ import annotations
 
@@ -14,17 +14,30 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_snippets_run(page, tmp_path, monkeypatch):
-    text = (ROOT / page).read_text()
-    if "import torch" in text:
-        pytest.importorskip("torch")
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
-    assert blocks
-    source = "\n".join(blocks)
-    script = tmp_path / "page.py"
-    script.write_text(source)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+# Each page by itself, as a user would run it, by `make test-all`. A process imports torch and reads kernels for 5 to
+# 10 s, so `make test` has one for all pages: each in a namespace of its own, below a heading that names it.
+ALONE = [pytest.param([page], id=page, marks=pytest.mark.exhaustive) for page in PAGES]
+RUN = """
+import pathlib, runpy, sys
+for script in sys.argv[1:]:
+    print(pathlib.Path(script).stem, file=sys.stderr, flush=True)
+    runpy.run_path(script, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("pages", [pytest.param(PAGES, id="all"), *ALONE])
+def test_snippets_run(pages, tmp_path):
+    scripts = []
+    for page in pages:
+        text = (ROOT / page).read_text()
+        if "import torch" in text:
+            pytest.importorskip("torch")
+        blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+        assert blocks
+        scripts.append(tmp_path / f"{Path(page).stem}.py")
+        scripts[-1].write_text("\n".join(blocks))
+    command = [sys.executable, "-c", RUN, *map(str, scripts)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
 
 

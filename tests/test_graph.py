@@ -8,7 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from cases import BUNDLED
+from cases import BUNDLED, over_operators
 from oracles import paths, terminals
 
 import dagdp
@@ -201,17 +201,17 @@ def test_starts_with_entries_are_entered_and_numbers_stay():
         dagdp.path_log_prob(dag, days, [1, 2, 3])
 
 
-def test_weights_of_nodes_serve_every_operator():
+@over_operators(BUNDLED)
+def test_weights_of_nodes_serve_every_operator(omega):
     """As in a graph whose user wrote the first node and all entries, SquaredL2's charge for a visit included."""
     graph, days = project()
     by_hand = Graph(potentials={"days": (5,)})
     for parent, child in zip(*graph.edges(), strict=True):
         by_hand.add_edge(int(parent), int(child), days=int(child))
     by_hand.add_edge("first", 0, days=0), by_hand.add_edge("first", 1, days=1)
-    for omega in BUNDLED:
-        one, other = (dagdp.dp_value_and_grad(compile(g), [days, -days], omega) for g in (graph, by_hand))
-        for array, same in zip(one, other, strict=True):
-            np.testing.assert_array_equal(array, same)
+    one, other = (dagdp.dp_value_and_grad(compile(g), [days, -days], omega) for g in (graph, by_hand))
+    for array, same in zip(one, other, strict=True):
+        np.testing.assert_array_equal(array, same)
 
 
 def test_a_target_is_given_by_the_user_s_own_nodes():

@@ -211,13 +211,16 @@ def with_owner(stat, owner):
     return asked
 
 
-@pytest.mark.parametrize("case", ["a file", "below a file", "relative"])
+@pytest.mark.parametrize("case", ["a file", "below a file", "no home", "relative"])
 def test_where_no_folder_can_be_made_that_is_said_when_something_is_compiled(tmp_path, afresh, case):
     (tmp_path / "file").write_text("")
     afresh.setenv("DAGDP_CACHE_DIR", str(tmp_path / "file" / ("sub" if case == "below a file" else "")))
     if case == "relative":
         afresh.setenv("DAGDP_CACHE_DIR", "")
         afresh.setenv("XDG_CACHE_HOME", "relative")
+    if case == "no home":
+        for name, value in {"DAGDP_CACHE_DIR": "", "XDG_CACHE_HOME": "", "HOME": str(tmp_path / "file")}.items():
+            afresh.setenv(name, value)
     assert disk_cache.cache_directory() is None
     compiled = helper_of_compilers(plus_one)  # as an import does: nothing is said yet
     with pytest.warns(UserWarning, match=r"cannot be kept in .*every process compiles anew"):

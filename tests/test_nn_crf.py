@@ -10,6 +10,7 @@ import pickle
 
 import numpy as np
 import pytest
+from cases import over_operators
 
 from dagdp import DerivativeError, HardMax, InputError, Negentropy, SquaredL2, Tsallis
 
@@ -115,7 +116,7 @@ def test_a_restricted_crf_is_the_one_of_the_sequences_that_are_left(lengths, all
         torch.testing.assert_close(got, want, **exact)
 
 
-@pytest.mark.parametrize("omega", [SquaredL2(0.8), Tsallis(1.5, 0.7), HardMax()], ids=repr)
+@over_operators([SquaredL2(0.8), Tsallis(1.5, 0.7), HardMax()])
 @pytest.mark.parametrize("lengths", LENGTHS, ids=["equal", "ragged"])
 def test_forbidden_places_act_as_minus_infinity_under_every_operator(omega, lengths):
     crf, emission, allowed = a_crf(omega, LEGAL), an_emission(lengths), a_restriction()
@@ -192,7 +193,7 @@ def test_tags_over_an_illegal_transition_have_log_probability_minus_infinity():
         torch.testing.assert_close(other(emission, torch.zeros(3, 2, dtype=torch.long)), crf(emission, [[0, 0]] * 3))
 
 
-@pytest.mark.parametrize("omega", [Negentropy(0.6), SquaredL2(0.6), Tsallis(1.4, 0.6)], ids=repr)
+@over_operators([Negentropy(0.6), SquaredL2(0.6), Tsallis(1.4, 0.6)])
 def test_a_learnt_temperature_is_in_entropies_and_draws(omega):
     gamma = torch.nn.Parameter(torch.tensor(0.6, dtype=torch.float64))
     crf, fixed, emission = a_crf(Learnable(omega, gamma=gamma)), a_crf(omega), an_emission(None)

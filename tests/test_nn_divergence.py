@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cases import OPERATORS as ALL  # noqa: E402
+from cases import BUNDLED, over_operators  # noqa: E402
 from torch.autograd import gradcheck  # noqa: E402
 
 from dagdp import HardMax, InputError, Negentropy, Tsallis  # noqa: E402
@@ -15,14 +15,12 @@ from dagdp.graphs import dtw_value  # noqa: E402
 from dagdp.nn.costs import l1, squared_euclidean  # noqa: E402
 from dagdp.nn.divergence import dtw_divergence  # noqa: E402
 
-OPERATORS = ALL[:-1]  # without the user's operator, which would say nothing new
-
 
 def series(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, requires_grad=True)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=repr)
+@over_operators(BUNDLED)
 def test_divergence_is_the_debiased_value_and_vanishes_at_equality(omega):
     x, y = series(2, 4, 3), series(2, 5, 3, seed=1)
     D = [dtw_value(squared_euclidean(a, b), omega) for a, b in ((x, y), (x, x), (y, y))]
@@ -37,7 +35,7 @@ def test_soft_dtw_is_negative_where_the_divergence_is_not():
     assert dtw_value(squared_euclidean(x, y), Negentropy(1.0)) < 0 < dtw_divergence(x, y, Negentropy(1.0))
 
 
-@pytest.mark.parametrize("omega", [Negentropy(0.5), Tsallis(1.5)], ids=repr)
+@over_operators([Negentropy(0.5), Tsallis(1.5)])
 @pytest.mark.parametrize("cost", [squared_euclidean, l1], ids=lambda f: f.__name__)
 def test_gradients_in_both_series(omega, cost):
     assert gradcheck(lambda x, y: dtw_divergence(x, y, omega, cost=cost), (series(2, 3, 2), series(2, 4, 2, seed=1)))

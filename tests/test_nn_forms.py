@@ -116,8 +116,8 @@ def test_weights_without_a_batch_have_a_product_for_each_direction():
     """Weights given as an array or a list are data; in a dict they are parameters, whose product is the sum."""
     batch = compile_batch([GRAPHS["parallel edges"](), GRAPHS["one edge"]()])
     generator = torch.manual_seed(0)
-    theta = [torch.randn(dag.graph.num_edges, generator=generator) for dag in batch.dags]
-    z = [torch.randn(3, dag.graph.num_edges, generator=generator) for dag in batch.dags]
+    theta = [torch.randn(dag.graph.num_edges, generator=generator).double() for dag in batch.dags]
+    z = [torch.randn(3, dag.graph.num_edges, generator=generator).double() for dag in batch.dags]
     got = dagdp.dp_hvp(batch, theta, z, SquaredL2(0.5))
     for dag, weights, directions, product in zip(batch.dags, theta, z, got, strict=True):
         each = [dagdp.dp_hvp(dag, weights, one, SquaredL2(0.5)) for one in directions]

@@ -10,8 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cases import GRAPHS, random_theta  # noqa: E402
-from cases import OPERATORS as ALL  # noqa: E402
+from cases import BUNDLED, GRAPHS, over_operators, random_theta  # noqa: E402
 from oracles import paths, projection, row_solver, terminals, walk_back  # noqa: E402
 from torch.autograd import gradcheck  # noqa: E402
 
@@ -31,8 +30,6 @@ from dagdp.nn.losses import (  # noqa: E402
 )
 from dagdp.nn.targets import Target  # noqa: E402
 
-OPERATORS = ALL[:-1]  # without the user's operator: half a minute for nothing new here
-IDS = [repr(omega) for omega in OPERATORS]
 EDGES = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (0, 3), (2, 3)]  # the last one is parallel to the fifth
 
 
@@ -76,7 +73,7 @@ def test_crf_loss_is_the_negative_log_likelihood(dag):
         assert math.isclose(crf_loss(dag, theta, Target(dag, path), gamma).item(), want, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@over_operators(BUNDLED)
 def test_structured_loss_against_the_oracle(dag, omega):
     theta, cost = weights(3), weights(4).abs().detach()
     value, E = walk_back(EDGES, (theta + cost).detach().numpy(), *terminals(EDGES), row_solver(omega))
@@ -87,7 +84,7 @@ def test_structured_loss_against_the_oracle(dag, omega):
         np.testing.assert_allclose(gradient, E - np.bincount(path, minlength=len(EDGES)), atol=1e-8)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@over_operators(BUNDLED)
 @pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
 def test_fenchel_young_loss_is_zero_only_at_the_target(dag, omega, minimize):
     for path in scores(weights()):
@@ -111,7 +108,7 @@ def test_fenchel_young_constant_counts_the_extra_end():
     assert fenchel_young_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0), end=1).item() == 0.0
 
 
-@pytest.mark.parametrize("omega", [Negentropy(), SquaredL2(), Tsallis(1.5)], ids=repr)
+@over_operators([Negentropy(), SquaredL2(), Tsallis(1.5)])
 @pytest.mark.parametrize("backend", [None, "torch"])
 def test_a_learnt_temperature_has_its_gradient(dag, omega, backend):
     theta, target = weights(5), Target(dag, [0, 3])
@@ -127,7 +124,7 @@ def test_a_learnt_temperature_has_its_gradient(dag, omega, backend):
         assert gradcheck(of, (theta, gamma))
 
 
-@pytest.mark.parametrize("omega", OPERATORS[1:], ids=IDS[1:])
+@over_operators(BUNDLED[1:])
 def test_gradients(dag, omega):
     theta = weights(5, (2,))
     target = Target(dag, [[0, 3, -1], [0, 2, 6]])
@@ -231,7 +228,7 @@ def test_reductions(dag):
             loss(dag, theta, target, reduction="avg")
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@over_operators(BUNDLED)
 def test_ragged_batch_equals_single_items(omega):
     T, S, lengths = 5, 3, [5, 2, 3]
     dag, rng = dagdp.compile(linear_chain(T, S, ragged=True)), np.random.default_rng(1)
@@ -264,7 +261,7 @@ def test_ragged_batch_equals_single_items(omega):
         np.testing.assert_allclose(gradient, want[name], atol=1e-9, err_msg=name)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@over_operators(BUNDLED)
 def test_forbidden_edges_give_infinite_loss_and_no_nan(dag, omega):
     theta = weights(3, (3,)).detach().numpy().copy()
     theta[0, 3] = -np.inf  # on item 0's target
@@ -572,7 +569,7 @@ def test_targets_that_do_not_fit_the_call(dag):
 
 def test_hinge_with_hamming_cost_counts_wrong_tags():
     chain = dagdp.compile(linear_chain(3, 2))
-    blocks = {p.name: torch.zeros(p.shape) for p in chain.potentials}
+    blocks = {p.name: torch.zeros(p.shape, dtype=torch.float64) for p in chain.potentials}
     target = Target.from_tags(chain, [0, 1, 1])
     assert hinge_loss(chain, blocks, target, hamming_cost(target, blocks, "emission")).item() == 3.0
 

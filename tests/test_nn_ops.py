@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cases import GRAPHS, random_theta
+from cases import GRAPHS, over_operators, random_theta
 
 import dagdp
 from dagdp import (
@@ -90,7 +90,7 @@ def test_a_graph_that_is_gone_is_an_error():
         operators.value_op(torch.zeros(1), None, *arguments)
 
 
-@pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.7), Tsallis(1.5, 0.8)], ids=repr)
+@over_operators([HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)])
 def test_compiled_functions_agree(omega):
     """A whole training step traced as one graph: value, path, gradients of both, shared blocks, ragged ends."""
     dag = compile(GRAPHS["chain"]())

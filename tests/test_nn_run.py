@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from cases import GRAPHS, random_theta
+from cases import GRAPHS, over_operators, random_theta
 
 import dagdp
 import dagdp.reference
@@ -399,7 +399,8 @@ def test_batches_that_do_not_broadcast_and_devices_that_differ_are_named(backend
 
 @pytest.mark.parametrize("backend", [None, "torch"])
 @pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
-def test_items_without_a_path_have_infinite_values_and_no_gradient(backend, minimize):
+@over_operators(OMEGAS)
+def test_items_without_a_path_have_infinite_values_and_no_gradient(backend, minimize, omega):
     """An end that is a start, one out of reach, and an item whose every path is forbidden; the others as alone."""
     dag = compile(Graph.from_edges([0, 0, 1, 4], [1, 2, 2, 5], starts=[0], ends=[1, 2]))
     none = np.inf if minimize else -np.inf
@@ -407,17 +408,16 @@ def test_items_without_a_path_have_infinite_values_and_no_gradient(backend, mini
     theta[3, 0] = theta[3, 1] = none
     ends, options = torch.tensor([2, 0, 5, 2]), {"minimize": minimize, "backend": backend}
     theta.requires_grad_()
-    for omega in OMEGAS:
-        value = dp_value(dag, theta, omega, end=ends, **options)
-        assert value[1] == 0 and value[2:].tolist() == [none] * 2
-        (gradient,) = torch.autograd.grad(value[:2].sum(), theta)
-        path = dp_grad(dag, theta, omega, end=ends, **options)
-        assert not gradient[1:].any() and not path[1:].any()
-        torch.testing.assert_close(gradient[0], dp_grad(dag, theta[0], omega, end=2, **options), atol=1e-12, rtol=0)
-        (all_of_it,) = torch.autograd.grad(dp_value(dag, theta, omega, end=ends, **options).sum(), theta)
-        torch.testing.assert_close(all_of_it, path.detach(), atol=1e-12, rtol=0)
-        change = dagdp.dp_hvp(dag, theta, torch.ones(4, dtype=theta.dtype), omega, end=ends, **options)
-        assert not change[1:].any()
+    value = dp_value(dag, theta, omega, end=ends, **options)
+    assert value[1] == 0 and value[2:].tolist() == [none] * 2
+    (gradient,) = torch.autograd.grad(value[:2].sum(), theta)
+    path = dp_grad(dag, theta, omega, end=ends, **options)
+    assert not gradient[1:].any() and not path[1:].any()
+    torch.testing.assert_close(gradient[0], dp_grad(dag, theta[0], omega, end=2, **options), atol=1e-12, rtol=0)
+    (all_of_it,) = torch.autograd.grad(dp_value(dag, theta, omega, end=ends, **options).sum(), theta)
+    torch.testing.assert_close(all_of_it, path.detach(), atol=1e-12, rtol=0)
+    change = dagdp.dp_hvp(dag, theta, torch.ones(4, dtype=theta.dtype), omega, end=ends, **options)
+    assert not change[1:].any()
 
 
 @pytest.mark.parametrize("backend", [None, "torch"])

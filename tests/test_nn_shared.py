@@ -344,9 +344,9 @@ def test_numbers_alone_have_the_types_of_the_blocks(kind):
         (lambda *given, **end: (dagdp.dp_jvp(*given, **end), dagdp.dp_hvp(*given, **end)), (theta, z)),
     ]:
         for dag, own_end in ((REGULAR, None), (RAGGED, end)):
-            ours = function(dag, *asked, SquaredL2(0.5), end=own_end)
+            ours = function(dag, *asked, Negentropy(0.5), end=own_end)
             arrays = [{name: block.double().numpy() for name, block in part.items()} for part in asked]
-            theirs = function(dag, *arrays, SquaredL2(0.5), end=None if own_end is None else own_end.numpy())
+            theirs = function(dag, *arrays, Negentropy(0.5), end=None if own_end is None else own_end.numpy())
             assert ours[0].dtype == common and {name: E.dtype for name, E in ours[1].items()} == own
             exact = 1e-2 if kind in (torch.float16, "mixed") else 1e-5
             np.testing.assert_allclose(ours[0], theirs[0], atol=exact, rtol=exact)

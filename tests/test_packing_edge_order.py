@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, sinks
+from cases import BUNDLED, combinations, one_of_each_solver_and_type, sinks
 from test_special_stored_weights import scattered
 
 import dagdp
@@ -56,9 +56,7 @@ def test_where_entries_are_not_brought_in_order():
 
 
 @pytest.mark.specialised
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
-@pytest.mark.parametrize("make", [scattered, sparse])
+@combinations(one_of_each_solver_and_type, make=[scattered, sparse], omega=BUNDLED, dtype=["float32", "float64"])
 def test_the_same_as_edge_by_edge(make, omega, dtype, monkeypatch):
     """To the bit, but where nodes read nothing: edge by edge their weights are made anew from v."""
     graph, rng = make(), np.random.default_rng(1)

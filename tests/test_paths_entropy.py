@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -37,7 +37,7 @@ def log(p):
     return np.log(p) if p > 0 else -np.inf
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems())
 def test_entropy_and_expectation_are_sums_over_paths(omega, problem):
     edges, weights = problem
@@ -49,7 +49,7 @@ def test_entropy_and_expectation_are_sums_over_paths(omega, problem):
     assert expectation(dag, weights, omega, cost) == pytest.approx(expected, abs=1e-8)
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems(ties=False))
 def test_divergences_are_sums_over_paths(omega, problem):
     """Against a distribution with full support, and against one with weights in another order."""
@@ -71,7 +71,7 @@ def test_divergences_are_sums_over_paths(omega, problem):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
 def test_averages_agree_with_all_paths_on_every_graph(name, omega, minimize):
     graph, rng = GRAPHS[name](), np.random.default_rng(3)
@@ -144,7 +144,7 @@ def test_entropy_of_uniform_chains_is_the_log_of_their_number():
     assert entropy(compile(graph), np.zeros((4, 3, 3))) == pytest.approx(4 * np.log(3), abs=1e-12)
 
 
-@pytest.mark.parametrize("omega", BUNDLED[1:], ids=BUNDLED_IDS[1:])
+@over_operators(BUNDLED[1:])
 def test_entropy_is_the_mean_of_minus_log_p_over_samples(omega):
     graph = GRAPHS["grid"]()
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(6))

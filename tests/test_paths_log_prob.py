@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -41,7 +41,7 @@ def padded(paths):
     return made
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems())
 def test_probabilities_are_products_of_weights(omega, problem):
     edges, weights = problem
@@ -54,7 +54,7 @@ def test_probabilities_are_products_of_weights(omega, problem):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
 def test_probabilities_of_all_paths_sum_to_one(name, omega, minimize):
     """Tied potentials, several starts and ends, a batch of two axes."""

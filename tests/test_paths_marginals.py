@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, graph_of
+from cases import BUNDLED, graph_of, over_operators
 from hypothesis import given
 from strategies import problems
 
@@ -13,7 +13,7 @@ from dagdp import SquaredL2, compile, dp_grad, node_marginals
 from dagdp.graphs import dtw_grad, dtw_grid, linear_chain, trellis, viterbi_marginals
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems())
 def test_marginals_are_summed_over_paths(omega, problem):
     edges, weights = problem

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, listed, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, graph_of, listed, over_operators, random_theta
 
 from dagdp import HardMax, InputError, Negentropy, SquaredL2, best_path, compile, dp_grad, sample_paths
 
@@ -32,7 +32,7 @@ def chi_square(counts: np.ndarray, chances: np.ndarray) -> tuple[float, int]:
     return float(((counts - expected)[kept] ** 2 / expected[kept]).sum()), int(kept.sum()) - 1
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 def test_frequencies_are_the_probabilities(omega):
     """4000 draws; the choice of the end is drawn too; a path of probability 0 never is."""
     exact = oracles.distribution(EDGES, WEIGHTS, *oracles.terminals(EDGES), oracles.row_solver(omega))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
 from dagdp import HardMax, Negentropy, SquaredL2, Tsallis, compile, dp_value, gap_bound
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems(forbidden=False))
 def test_the_gap_lies_within_its_bounds(omega, problem):
     edges, weights = problem
@@ -24,7 +24,7 @@ def test_the_gap_lies_within_its_bounds(omega, problem):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", BUNDLED[1:], ids=BUNDLED_IDS[1:])
+@over_operators(BUNDLED[1:])
 def test_the_gap_lies_within_its_bounds_on_every_graph(name, omega):
     graph = GRAPHS[name]()
     dag = compile(graph)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, Tsallis15, graph_of, listed, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, Tsallis15, graph_of, listed, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -27,7 +27,7 @@ from dagdp import (
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems())
 def test_support_is_every_path_of_non_zero_probability(omega, problem):
     edges, weights = problem
@@ -45,7 +45,7 @@ def test_support_is_every_path_of_non_zero_probability(omega, problem):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", [SquaredL2(0.5), Tsallis(1.5, 0.5)], ids=repr)
+@over_operators([SquaredL2(0.5), Tsallis(1.5, 0.5)])
 def test_probabilities_sum_to_one_on_every_graph(name, omega):
     graph, minimize = GRAPHS[name](), "grid" in name
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(1), (3,))

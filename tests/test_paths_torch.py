@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, graph_of, random_theta
+from cases import (
+    BUNDLED,
+    GRAPHS,
+    combinations,
+    graph_of,
+    one_of_each_solver,
+    one_of_each_solver_and_type,
+    over_operators,
+    random_theta,
+)
 
 import dagdp
 from dagdp import HardMax, InputError, Negentropy, SquaredL2, Tsallis, compile
 
 torch = pytest.importorskip("torch")
 
-SMOOTH = [Negentropy(0.7), Tsallis(1.5, 2.0), Tsallis(2.0, 3.0)]
+SMOOTH = [Negentropy(0.7), SquaredL2(3.0), Tsallis(1.5, 2.0), Tsallis(2.0, 3.0)]
 NAMES = ["parallel edges", "two starts, two ends", "tied", "chain", "grid"]
 
 
@@ -39,10 +48,8 @@ def numbers(result):
     return result.numpy() if isinstance(result, torch.Tensor) else np.asarray(result)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_tensors_give_the_numbers_of_numpy(name, omega, dtype):
+@combinations(one_of_each_solver_and_type, dtype=["float32", "float64"], omega=BUNDLED, name=NAMES)
+def test_tensors_give_the_numbers_of_numpy(dtype, omega, name):
     graph, rng = GRAPHS[name](), np.random.default_rng(1)
     dag, theta, other = compile(graph), *(random_theta(graph, rng, (2,), dtype) for _ in range(2))
     cost = rng.normal(size=graph.num_edges)
@@ -71,12 +78,13 @@ def _flat(nested):
     return [leaf for part in nested for leaf in _flat(part)] if isinstance(nested, list) else [nested]
 
 
-CASES = [(name, omega) for name in NAMES for omega in SMOOTH] + [("chain", SquaredL2(3.0))]
+def differentiated(minimize, name, omega):
+    """Two graphs of costs, the others of scores."""
+    return one_of_each_solver(omega) and minimize == (name in ("tied", "grid"))
 
 
-@pytest.mark.parametrize(("name", "omega"), CASES, ids=str)
-@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
-def test_gradients(name, omega, minimize):
+@combinations(differentiated, minimize=[False, True], name=NAMES, omega=SMOOTH)
+def test_gradients(minimize, name, omega):
     """Of entropy, both divergences in both arguments, log-probability and expectation, per-item weights on top."""
     graph, rng = GRAPHS[name](), np.random.default_rng(2)
     dag, (theta, other) = compile(graph), (random_theta(graph, rng, (2,)) for _ in range(2))
@@ -113,18 +121,18 @@ def test_a_support_that_does_not_cover_the_other_is_infinite_with_finite_gradien
     assert gradient[1] == 0 and torch.isfinite(gradient).all()
 
 
-def test_ragged_and_infeasible_items_have_clean_gradients():
+@over_operators(SMOOTH)
+def test_ragged_and_infeasible_items_have_clean_gradients(omega):
     dag = compile(graph_of([(0, 1), (0, 1), (1, 2), (1, 2)]))
     given = [[1.0, 2, 3, 4], [1.0, 2, torch.nan, torch.inf], [-torch.inf, -torch.inf, 1, 1]]
     end = torch.tensor([2, 1, 2])
-    for omega in SMOOTH:
-        theta = torch.tensor(given, dtype=torch.float64, requires_grad=True)
-        paths = dagdp.best_path(dag, theta, end=end)
-        log = dagdp.path_log_prob(dag, theta, paths.edges[:, None], omega, end=end)
-        total = dagdp.entropy(dag, theta, omega, end=end).sum() + log[:2].sum()
-        (gradient,) = torch.autograd.grad(total, theta)
-        assert torch.isfinite(gradient).all() and (gradient[1, 2:] == 0).all() and (gradient[2] == 0).all()
-        assert log[2] == -torch.inf
+    theta = torch.tensor(given, dtype=torch.float64, requires_grad=True)
+    paths = dagdp.best_path(dag, theta, end=end)
+    log = dagdp.path_log_prob(dag, theta, paths.edges[:, None], omega, end=end)
+    total = dagdp.entropy(dag, theta, omega, end=end).sum() + log[:2].sum()
+    (gradient,) = torch.autograd.grad(total, theta)
+    assert torch.isfinite(gradient).all() and (gradient[1, 2:] == 0).all() and (gradient[2] == 0).all()
+    assert log[2] == -torch.inf
 
 
 def test_a_derivative_that_would_need_an_underflowed_probability_is_refused():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, SMALL, graph_of, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -31,7 +31,7 @@ def signed(theta, sign):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 def test_forward_values_are_the_values_of_paths_that_end_there(name, omega):
     """A batch of 11: a block of eight samples, and three more."""
     graph = GRAPHS[name]()
@@ -46,7 +46,7 @@ def test_forward_values_are_the_values_of_paths_that_end_there(name, omega):
         assert (found[:, dag.rank < 0] == (np.inf if minimize else -np.inf)).all()
 
 
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @given(problem=problems())
 def test_backward_values_are_those_of_the_reversed_graph(omega, problem):
     edges, weights = problem

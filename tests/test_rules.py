@@ -12,7 +12,16 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from cases import GRAPHS, IDS, OPERATORS, from_threads, random_theta
+from cases import (
+    BUNDLED,
+    GRAPHS,
+    IDS,
+    OPERATORS,
+    combinations,
+    from_threads,
+    one_of_each_solver_and_type,
+    random_theta,
+)
 
 import dagdp
 from dagdp import (
@@ -33,8 +42,7 @@ from dagdp.graphs import dtw_grad, dtw_grid, linear_chain, trellis
 ROOT = Path(dagdp.__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@combinations(one_of_each_solver_and_type, omega=OPERATORS, dtype=["float32", "float64"])
 def test_rule_1_forbidden_edges_and_infeasible_items(omega, dtype):
     dag = compile(Graph.from_edges([0, 0, 1, 2, 0], [1, 2, 3, 3, 3]))
     theta = np.random.default_rng(0).normal(size=(20, 5)).astype(dtype)
@@ -98,9 +106,9 @@ def test_rule_4_float32_chain_of_ten_thousand_steps(omega):
     rng = np.random.default_rng(3)
     theta = random_theta(linear_chain(10_000, 3), rng, (), "float32")
     dag = compile(linear_chain(10_000, 3))
-    single = dp_grad(dag, theta, omega)
+    value, single = dp_value_and_grad(dag, theta, omega)
     exact = dp_grad(dag, {name: a.astype(np.float64) for name, a in theta.items()}, omega)
-    assert abs(dp_value(dag, theta, omega)) > 5e3
+    assert abs(value) > 5e3
     assert np.abs(single["emission"] - exact["emission"]).max() < 1e-5
 
 
@@ -125,9 +133,13 @@ def test_rule_4_a_million_float32_weights_sum_to_one(omega, bound):
     assert abs(path.sum(dtype=np.float64) - 1) < bound
 
 
-@pytest.mark.parametrize("name", ["wide", "chain", "trellis"])
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
-def test_rule_5_same_bits_with_any_number_of_threads(name, omega):
+def on_several_threads(omega, name):
+    """The closed form on all graphs; the other two solvers on a graph each."""
+    return isinstance(omega, {"wide": Negentropy | SquaredL2, "chain": Negentropy | HardMax}.get(name, Negentropy))
+
+
+@combinations(on_several_threads, omega=OPERATORS, name=["wide", "chain", "trellis"])
+def test_rule_5_same_bits_with_any_number_of_threads(omega, name):
     graph = GRAPHS[name]()
     dag, rng = compile(graph), np.random.default_rng(4)
     theta = random_theta(graph, rng, (75,), "float32")
@@ -145,8 +157,12 @@ def test_rule_5_same_bits_with_any_number_of_threads(name, omega):
     assert bits(1) == bits(2) == bits(5) == bits(1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+def of_many_steps(omega, dtype):
+    """Newton's solver in both types and with two operators, the other solvers in float64."""
+    return isinstance(omega, SquaredL2) or (dtype == "float64" and omega in BUNDLED and omega != Tsallis(1.5, 0.8))
+
+
+@combinations(of_many_steps, omega=OPERATORS, dtype=["float32", "float64"])
 def test_rule_5_an_item_s_bits_do_not_hang_on_its_neighbours(omega, dtype):
     """Newton's steps end when the last item of a row is done: that must not be one step more for the others."""
     dag, rng = compile(dtw_grid(9, 12)), np.random.default_rng(11)
@@ -202,9 +218,12 @@ assert not heavy, heavy
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("place", ["unwritable", "no home", "broken"])
-def test_rule_7_import_and_run_without_a_writable_disk(tmp_path, place):
-    """Root can write anywhere, so the folder's parent is a file: no directory can be made there."""
+@combinations(lambda place: place == "unwritable", place=["unwritable", "no home", "broken"])
+def test_rule_7_import_and_run_without_a_writable_disk(place, tmp_path):
+    """Root can write anywhere, so the folder's parent is a file: no directory can be made there.
+
+    Each place is told from a folder by test_disk.py, too, in one process.
+    """
     (tmp_path / "file").write_text("")
     nowhere = str(tmp_path / "file" / "cache")
     settings = {
@@ -221,6 +240,7 @@ def test_rule_7_import_and_run_without_a_writable_disk(tmp_path, place):
     assert done.stderr.count("compiled kernels cannot be kept") == done.stderr.count("Warning") == 1
 
 
+@pytest.mark.exhaustive  # of three processes that start together two find the kernel of the first: test_disk.py
 def test_rule_7_a_second_process_finds_the_kernels(tmp_path):
     code = (
         SMALL_CALL
@@ -262,7 +282,7 @@ def test_rule_8_a_forked_child():
     assert child.exitcode == 0
 
 
-@pytest.mark.parametrize("omega", OPERATORS[:4], ids=IDS[:4])
+@combinations(lambda omega: not isinstance(omega, SquaredL2), omega=OPERATORS[:4])
 def test_no_float64_instruction_in_a_float32_kernel(omega):
     """Read from the machine's instructions: arithmetic on scalar or packed doubles has names of its own.
 
@@ -271,13 +291,14 @@ def test_no_float64_instruction_in_a_float32_kernel(omega):
     """
     from dagdp import functions
 
-    kernel = (
-        functions.gradient_kernel if omega == HardMax() else functions.hessian_kernel
-    )  # HardMax never runs the other
     dag = compile(GRAPHS["chain"]())
     theta = random_theta(dag.graph, np.random.default_rng(0), (20,), "float32")
-    dp_grad(dag, theta, omega)
-    dp_hvp(dag, theta, theta, omega)
+    if omega == HardMax():  # which never runs the other kernel
+        kernel = functions.gradient_kernel
+        dp_grad(dag, theta, omega)
+    else:
+        kernel = functions.hessian_kernel
+        dp_hvp(dag, theta, theta, omega)
     data = omega.data(np.float32)
     made = [kernel.bundled.overloads[kinds] for kinds in kernel.bundled.overloads if kinds[0] == numba.typeof(data)]
     library = made[0].library

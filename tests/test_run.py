@@ -11,7 +11,19 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from cases import GRAPHS, IDS, OPERATORS, SMALL, SMOOTH, SMOOTH_IDS, flat, graph_of, random_theta
+from cases import (
+    GRAPHS,
+    IDS,
+    OPERATORS,
+    SMALL,
+    SMOOTH,
+    combinations,
+    flat,
+    graph_of,
+    one_of_each_solver,
+    over_operators,
+    random_theta,
+)
 from hypothesis import given, settings
 from strategies import problems
 
@@ -80,10 +92,13 @@ def test_expected_path_is_a_unit_flow(omega, problem):
     np.testing.assert_allclose(out[between], into[between], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
-@pytest.mark.parametrize("batch", [(), (3,), (2, 9), (33,)], ids=str)
-def test_agrees_with_the_reference(name, omega, batch):
+def on_every_graph(batch, omega, name):
+    """One operator of each solver. The others on two graphs, a sample at a time, with the kernels of test_omega.py."""
+    return one_of_each_solver(omega) or (name in ("grid", "parallel edges") and batch == ())
+
+
+@combinations(on_every_graph, batch=[(), (3,), (2, 9), (33,)], omega=OPERATORS, name=GRAPHS)
+def test_agrees_with_the_reference(batch, omega, name):
     """Batches below, at and beyond a row of samples, on every graph, maximising and minimising."""
     graph = GRAPHS[name]()
     dag, rng = compile(graph), np.random.default_rng(len(name))
@@ -104,7 +119,7 @@ def test_agrees_with_the_reference(name, omega, batch):
         np.testing.assert_allclose(flat(ours), flat(exact), atol=1e-9)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@over_operators()
 @given(problem=problems())
 def test_local_weights_equal_the_rows_of_the_oracle(omega, problem):
     """q at every node that a path leads through, one row at a time; siblings sum to 1."""
@@ -114,10 +129,12 @@ def test_local_weights_equal_the_rows_of_the_oracle(omega, problem):
     np.testing.assert_allclose(local_weights(compile(graph_of(edges)), weights, omega), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
-@pytest.mark.parametrize("batch", [(), (2, 9), (33,)], ids=str)
-def test_local_weights_agree_with_the_reference(name, omega, batch):
+def weighted(batch, omega, name):
+    return one_of_each_solver(omega) or (name == "parallel edges" and batch == ())
+
+
+@combinations(weighted, batch=[(), (2, 9), (33,)], omega=OPERATORS, name=GRAPHS)
+def test_local_weights_agree_with_the_reference(batch, omega, name):
     graph, minimize = GRAPHS[name](), name in ("grid", "wide")
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(len(name)), batch)
     ours = local_weights(dag, theta, omega, minimize=minimize)
@@ -135,17 +152,20 @@ def test_local_weights_stop_at_each_items_end_and_keep_precision_at_improbable_n
     np.testing.assert_allclose(q, [[1, 1, 1, share, 1 - share, 0], [0, 1, 0, share, 1 - share, 0]], atol=1e-15)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@over_operators()
 def test_an_item_without_a_path_has_slope_zero_where_z_is_hoisted(omega):
     dag, theta = compile(graph_of([(0, 1)])), np.array([[-np.inf], [2.0]])
     assert dp_jvp(dag, theta, [[1.0], [1.0]], omega).tolist() == [0, 1]
     assert dp_jvp_and_hvp(dag, theta, [[1.0], [1.0]], omega)[0].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", SMOOTH, ids=SMOOTH_IDS)
-@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
-def test_derivatives_match_finite_differences(name, omega, minimize):
+def differentiated(omega, name, **_others):
+    """One operator of each solver. The others on one graph, with the kernels of test_omega.py and one for the jvp."""
+    return one_of_each_solver(omega) or name == "parallel edges"
+
+
+@combinations(differentiated, minimize=[False, True], omega=SMOOTH, name=SMALL)
+def test_derivatives_match_finite_differences(minimize, omega, name):
     graph = GRAPHS[name]()
     dag, rng = compile(graph), np.random.default_rng(7)
     theta, z = random_theta(graph, rng), random_theta(graph, rng)
@@ -310,7 +330,8 @@ def test_a_direction_may_carry_the_batch_that_theta_lacks():
     np.testing.assert_allclose(columns, columns.T, atol=1e-14)
 
 
-def test_end_picks_a_node_for_each_item_and_nothing_behind_it_is_read():
+@over_operators([Negentropy(0.5), SquaredL2(0.5), HardMax(), Tsallis(1.5)])
+def test_end_picks_a_node_for_each_item_and_nothing_behind_it_is_read(omega):
     """Rule 1 and 2 of ragged batches: NaN behind an item's end changes nothing."""
     rng = np.random.default_rng(4)
     dag, sizes = compile(dtw_grid(6, 5)), [(6, 5), (3, 4), (1, 1), (6, 1), (2, 5)] * 4
@@ -318,21 +339,20 @@ def test_end_picks_a_node_for_each_item_and_nothing_behind_it_is_read():
     for b, (n, m) in enumerate(sizes):
         theta[b, :n, :m], z[b, :n, :m] = rng.random((n, m)), rng.random((n, m))
     ends = np.array([1 + (n - 1) * 5 + m - 1 for n, m in sizes])
-    for omega in (Negentropy(0.5), SquaredL2(0.5), HardMax(), Tsallis(1.5)):
-        value, path = dp_value_and_grad(dag, theta, omega, minimize=True, end=ends)
-        slope, product = dp_jvp_and_hvp(dag, theta, z, omega, minimize=True, end=ends)
-        for b, (n, m) in enumerate(sizes):
-            small, cut = compile(dtw_grid(n, m)), (theta[b, :n, :m], z[b, :n, :m])
-            assert value[b] == pytest.approx(dp_value(small, cut[0], omega, minimize=True), abs=1e-12)
-            assert slope[b] == pytest.approx(dp_jvp(small, *cut, omega, minimize=True), abs=1e-12)
-            for ours, exact in (
-                (path[b], dp_grad(small, cut[0], omega, minimize=True)),
-                (product[b], dp_hvp(small, *cut, omega, minimize=True)),
-            ):
-                np.testing.assert_allclose(ours[:n, :m], exact, atol=1e-11)
-                rest = ours.copy()
-                rest[:n, :m] = 0
-                assert (rest == 0).all()
+    value, path = dp_value_and_grad(dag, theta, omega, minimize=True, end=ends)
+    slope, product = dp_jvp_and_hvp(dag, theta, z, omega, minimize=True, end=ends)
+    for b, (n, m) in enumerate(sizes):
+        small, cut = compile(dtw_grid(n, m)), (theta[b, :n, :m], z[b, :n, :m])
+        assert value[b] == pytest.approx(dp_value(small, cut[0], omega, minimize=True), abs=1e-12)
+        assert slope[b] == pytest.approx(dp_jvp(small, *cut, omega, minimize=True), abs=1e-12)
+        for ours, exact in (
+            (path[b], dp_grad(small, cut[0], omega, minimize=True)),
+            (product[b], dp_hvp(small, *cut, omega, minimize=True)),
+        ):
+            np.testing.assert_allclose(ours[:n, :m], exact, atol=1e-11)
+            rest = ours.copy()
+            rest[:n, :m] = 0
+            assert (rest == 0).all()
 
 
 def test_end_is_named_in_the_users_words():
@@ -486,13 +506,20 @@ def blocks_of(dag, theta):
     return [theta[p.name] if isinstance(theta, dict) else theta for p in dag.potentials]
 
 
-@pytest.mark.parametrize("minimize", [False, True])
-@pytest.mark.parametrize("name", PADDED)
-@pytest.mark.parametrize("omega", OPERATORS, ids=repr)
-@pytest.mark.parametrize(("items", "dtype"), [(1, "float32"), (5, "float64"), (20, "float32"), (19, "float64")])
-def test_an_entry_out_of_range_counts_where_a_path_to_the_end_reads_it(name, omega, items, dtype, minimize):
+SIZES = {1: "float32", 5: "float64", 20: "float32", 19: "float64"}  # items -> dtype
+ONE_OF_A_SIZE = {1: Negentropy, 5: HardMax, 20: Negentropy, 19: SquaredL2}
+
+
+@combinations(
+    lambda items, omega, **_: isinstance(omega, ONE_OF_A_SIZE[items]),
+    items=SIZES,
+    omega=OPERATORS,
+    name=PADDED,
+    minimize=[False, True],
+)
+def test_an_entry_out_of_range_counts_where_a_path_to_the_end_reads_it(items, omega, name, minimize):
     """And nowhere else: results are those of any sound numbers in its place, to the bit."""
-    dag, rng = compile(PADDED[name]()), np.random.default_rng(0)
+    dag, rng, dtype = compile(PADDED[name]()), np.random.default_rng(0), SIZES[items]
     live = np.flatnonzero((dag.rank >= 0) & ~np.isin(np.arange(dag.rank.size), dag.starts))
     ends = rng.choice(live, items)
     read = [entries_on_paths(dag, end) for end in ends]
@@ -522,20 +549,20 @@ def test_an_entry_out_of_range_counts_where_a_path_to_the_end_reads_it(name, ome
                 block[place] = kept
 
 
-def test_padding_is_not_looked_into(monkeypatch):
+@over_operators()
+def test_padding_is_not_looked_into(omega, monkeypatch):
     """To find out which entries lie on a path takes longer than the call; with sound values nobody does."""
     dag, rng = compile(RAGGED["grid"]()), np.random.default_rng(0)
     theta = np.full((20, 6, 7), np.nan)
     theta[:, :3, :4] = rng.normal(size=(20, 3, 4))
     monkeypatch.setattr("dagdp.engine.graph_call.raise_first_fault", None)
-    for omega in OPERATORS:
-        assert np.isfinite(dp_value(dag, theta, omega, end=dag.ends_of((3, 4)))).all()
+    assert np.isfinite(dp_value(dag, theta, omega, end=dag.ends_of((3, 4)))).all()
 
 
 # ------------------------------------------------------------------------------------------ starts
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=repr)
+@over_operators()
 @pytest.mark.parametrize("items", [3, 20])
 def test_a_start_of_its_own_forbids_the_others(omega, items):
     dag, rng = compile(trellis(4, 3, "all")), np.random.default_rng(0)
@@ -592,8 +619,7 @@ def one_by_one(function, dag, theta, others, ends):
     return [function(dag, theta[k], *(z[k] for z in others), SquaredL2(0.5), end=ends[k]) for k in range(len(ends))]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("items", [3, 17])
+@combinations(lambda items, dtype: (items > 3) == (dtype == "float32"), items=[3, 17], dtype=["float32", "float64"])
 def test_the_batch_is_the_broadcast_of_theta_z_and_end(items, dtype):
     """One array is data: it is expanded to the batch, and so are its gradients."""
     dag, rng = compile(trellis(4, 2, ragged=True)), np.random.default_rng(0)
@@ -697,9 +723,12 @@ def test_on_infeasible_names_the_items(function):
 # ------------------------------------------------------------------------------------------ the range of floats
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
-@pytest.mark.parametrize("items", [1, 17])
-@pytest.mark.parametrize("shape", ["nodes", "edges"])
+def one_for_each_size_and_shape(omega, items, shape):
+    """Beyond powers of two on nodes is tested by test_powers.py."""
+    return isinstance(omega, HardMax if shape == "nodes" else Negentropy if items == 1 else SquaredL2)
+
+
+@combinations(one_for_each_size_and_shape, omega=OPERATORS, items=[1, 17], shape=["nodes", "edges"])
 def test_a_sum_beyond_the_largest_float_is_an_error_and_never_nan(omega, items, shape):
     """The other way round, towards -inf, the limit is right: no path."""
     potentials = {"w": (5, [1, 2, 2, 3])} if shape == "nodes" else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import dense, sinks, unproved
+from cases import combinations, dense, sinks, unproved
 
 import dagdp
 from dagdp import Graph, HardMax, Negentropy, SquaredL2, Tsallis, reference
@@ -46,10 +46,13 @@ def answers(module, dag, theta, z, omega, **options):
     return [value, path, slope, change, module.dp_value(dag, theta, omega, **options)]
 
 
-@pytest.mark.parametrize("straight", [0, 1, 17, 33, WIDTH])
-@pytest.mark.parametrize("batch", [(), (19,)], ids=str)
-@pytest.mark.parametrize("omega", [Negentropy(0.8), SquaredL2(1.3), HardMax()], ids=repr)
-def test_equal_to_the_reference(straight, batch, omega):
+@combinations(
+    lambda omega, straight, **_: isinstance(omega, Negentropy) or straight == 33,
+    omega=[Negentropy(0.8), SquaredL2(1.3), HardMax()],
+    batch=[(), (19,)],
+    straight=[0, 1, 17, 33, WIDTH],
+)
+def test_equal_to_the_reference(omega, batch, straight):
     rng, graph = np.random.default_rng(1), ladder(straight)
     theta, z = rng.normal(size=(2, *batch, WIDTH * DEPTH))
     theta[..., 3 * WIDTH + 5] = -np.inf  # a node that is never taken, in the middle of a stretch
@@ -62,7 +65,7 @@ def test_equal_to_the_reference(straight, batch, omega):
 @pytest.mark.parametrize("batch", [(), (19,)], ids=str)
 @pytest.mark.parametrize(("straight", "fan"), [(33, 2), (WIDTH, 6)])
 @pytest.mark.parametrize("offset", [0.0, 4e5])
-@pytest.mark.parametrize("omega", [Negentropy(0.8), Tsallis(1.5, 0.7), HardMax()], ids=repr)
+@combinations(lambda omega: isinstance(omega, Negentropy), omega=[Negentropy(0.8), Tsallis(1.5, 0.7), HardMax()])
 def test_equal_where_nothing_is_proved(batch, straight, fan, offset, omega, monkeypatch):
     """In float32; with the offset powers of two are out of range, and v is kept in two parts, for as many rows at once
     as there is room for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, BUNDLED_IDS, GRAPHS, flat, random_theta, sinks, unproved
+from cases import BUNDLED, GRAPHS, flat, over_operators, random_theta, sinks, unproved
 
 import dagdp
 from dagdp import Graph, Negentropy, reference
@@ -185,7 +185,7 @@ def test_a_long_chain_keeps_its_precision():
 
 @pytest.mark.specialised
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("omega", BUNDLED, ids=BUNDLED_IDS)
+@over_operators(BUNDLED)
 @pytest.mark.parametrize("batch", [(), (3,), (33,)], ids=str)
 def test_nothing_changes_where_nothing_is_proved(name, omega, batch, monkeypatch):
     """Every specialised path against the generic gather path."""

@@ -17,14 +17,12 @@ import pytest
 from numba.core import event
 
 from dagdp.jit.decorators import Kernel, Launch
-from dagdp.kernels.cpu.packing.entries import Batch
+from dagdp.kernels.cpu.records import Items
 
 NO_TEST = "between tests"
-# The last arguments of a launch, in the order of `Kernel.ways`; kernels without a way back have no "stored".
-FLAGS = ("tied", "stored", "edges", "nodes")
 
 
-class Asked(NamedTuple):
+class Build(NamedTuple):
     """What a kernel is compiled for."""
 
     entry: str
@@ -32,25 +30,24 @@ class Asked(NamedTuple):
     dtype: str
     lanes: str  # "samples" or "nodes"
     scaled: str  # "scaled" where the state holds powers of two
-    potentials: str  # the flags that are set
+    variant: str  # the fields of `Variant` that are set
 
 
-def asked(kernel: Kernel, omega: Any, arguments: tuple[Any, ...]) -> Asked:
-    """What one launch needs a kernel for."""
+def build_of(kernel: Kernel, omega: Any, arguments: tuple[Any, ...]) -> Build:
+    """The build that one launch needs."""
     entry = kernel.__name__.lstrip("_")  # type: ignore[attr-defined]
     operator = type(omega).__qualname__.removesuffix(".Data")
-    scratch, batch = arguments[0], arguments[3]
-    if not isinstance(batch, Batch):  # a sweep of dagdp/paths, compiled for an operator alone
-        return Asked(entry, operator, "float64", "", "", "")
-    flags = FLAGS if kernel.back else (FLAGS[0], *FLAGS[2:])
-    set_ones = [name for name, given in zip(flags, arguments[-len(flags) :], strict=True) if given]
-    return Asked(
+    items = next((argument for argument in arguments if isinstance(argument, Items)), None)
+    if items is None:  # a sweep of dagdp/paths, compiled for an operator alone
+        return Build(entry, operator, "float64", "", "", "")
+    memory, variant = arguments[0], arguments[-1]
+    return Build(
         entry,
         operator,
-        scratch.dtype.name,
-        "samples" if batch.together else "nodes",
-        "scaled" if batch.powers else "",
-        "+".join(set_ones),
+        memory.dtype.name,
+        "samples" if items.lanes_are_samples else "nodes",
+        "scaled" if items.scaled else "",
+        "+".join(name for name, flag in variant._asdict().items() if flag),
     )
 
 
@@ -68,7 +65,7 @@ class Compilations(event.Listener):
 
     def __init__(self) -> None:
         self.test = NO_TEST
-        self.launched: dict[Asked, set[str]] = defaultdict(set)  # kernel -> tests
+        self.launched: dict[Build, set[str]] = defaultdict(set)  # kernel -> tests
         self.compiled: list[tuple[str, str, float]] = []  # kernel, test, seconds
         self._begun: dict[int, float] = {}
 
@@ -88,7 +85,7 @@ class Compilations(event.Listener):
     def recorded(self, call: Callable[..., Any], kernel_of: Callable[[Any], Kernel]) -> Callable[..., Any]:
         @functools.wraps(call)
         def recorded(caller: Any, omega: Any, *arguments: Any) -> Any:
-            self.launched[asked(kernel_of(caller), omega, arguments)].add(self.test)
+            self.launched[build_of(kernel_of(caller), omega, arguments)].add(self.test)
             return call(caller, omega, *arguments)
 
         return recorded
@@ -111,7 +108,7 @@ class Compilations(event.Listener):
         """xdist: a worker has ended."""
         launched, compiled = getattr(node, "workeroutput", {}).get("compilations", ([], []))
         for kernel, tests in launched:
-            self.launched[Asked(*kernel)].update(tests)
+            self.launched[Build(*kernel)].update(tests)
         self.compiled += [tuple(row) for row in compiled]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

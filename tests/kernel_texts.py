@@ -22,8 +22,8 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 def form(dag: CompiledDAG, lanes: int = 8, **changed: Any) -> Form:
     """The form of a launch in float64, of the gradient under a closed form, with no level tied and nothing stored."""
-    edges = dag.wiring.incoming.blocks.size > 0 or None
-    nodes = dag.wiring.hoisted.blocks.size > 0 or None
+    edges = dag.wiring.incoming.potentials.size > 0 or None
+    nodes = dag.wiring.hoisted.potentials.size > 0 or None
     known = {
         "passes": Passes(every_node=True, backward=True),
         "variant": Variant(None, None, edges, nodes),

@@ -163,14 +163,14 @@ def check_compiled(graph: Graph) -> CompiledDAG:
     entering = sorted((level[child], slot, child, parent, edge) for parent, child, slot, edge in edges)
     assert expanded(incoming.runs, 2, incoming.parent).tolist() == [parent for _, _, _, parent, _ in entering]
     by_node = sorted((child, slot, edge) for _, child, slot, edge in edges)
-    for k, block in enumerate(incoming.blocks):
+    for k, block in enumerate(incoming.potentials):
         index = graph.potentials()[block].index
         read = lambda edge, index=index: index[edge] if edge >= 0 else -1  # noqa: E731
         pieces = incoming.pieces[incoming.piece_ptr[k] : incoming.piece_ptr[k + 1]]
         runs = np.column_stack([pieces[:-1, 0], np.diff(pieces[:, 0]), pieces[:-1, 1:]])
         assert expanded(runs, 2, incoming.entry).tolist() == [read(edge) for _, _, edge in by_node]
         assert expanded(outgoing.runs, ENTRY + 2 * k, outgoing.listed).tolist() == [read(edge) for *_, edge in edges]
-    if incoming.blocks.size:
+    if incoming.potentials.size:
         assert np.diff(incoming.edges).tolist() == [fan_in[k] for k in range(dag.num_nodes)]
     assert outgoing.runs[:, COUNT].sum() == dag.num_edges == incoming.runs[:, COUNT].sum()
     return dag

@@ -75,7 +75,7 @@ def test_random_graphs_with_forbidden_edges(several):
 
 def on_edges(dag):
     """Whether any potential is read on edges."""
-    return dag.wiring.incoming.blocks.size > 0
+    return dag.wiring.incoming.potentials.size > 0
 
 
 @pytest.mark.parametrize("batch", [(), (40,)], ids=str)

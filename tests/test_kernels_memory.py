@@ -52,7 +52,7 @@ def test_a_layout_has_what_the_passes_need():
 
 def test_stored_weights_of_one_sample_have_memory_of_their_own():
     dag = dagdp.compile(scattered())
-    assert dag.wiring.incoming.reader.size and dag.wiring.incoming.direct.size
+    assert dag.wiring.incoming.reader.size and dag.wiring.incoming.slot_entries.size
     stored = Variant(None, True, True, None)
     edges = int(dag.wiring.incoming.edges[-1])
     assert sizes(form(dag, 1, variant=stored), dag).stored == edges + 8

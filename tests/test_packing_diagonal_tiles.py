@@ -8,7 +8,7 @@ from cases import combinations, flat
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, compile, dp_grad, dp_value, dp_value_and_grad
-from dagdp.compiled.index_arrays import SHEET_COLUMNS
+from dagdp.compiled.index_arrays import TILE_COLUMNS
 from dagdp.compiler.node_potentials import LEAST_TILE_ROWS
 from dagdp.graphs import dtw_grid
 
@@ -46,11 +46,11 @@ def read_by_nodes(dag) -> list[dict[int, int]]:
     """For each hoisted potential the entry that each node reads, by internal number, and that none is there twice."""
     hoisted = dag.wiring.hoisted
     bands, made = hoisted.levels.size - 1, []
-    for h in range(hoisted.blocks.size):
+    for h in range(hoisted.potentials.size):
         listed = slice(hoisted.ptr[h * bands], hoisted.ptr[(h + 1) * bands])
         pairs = list(zip(hoisted.node[listed].tolist(), hoisted.entry[listed].tolist(), strict=True))
-        for corner, step, rows, *nodes in hoisted.sheets[
-            hoisted.sheet_ptr[h * bands] : hoisted.sheet_ptr[(h + 1) * bands]
+        for corner, step, rows, *nodes in hoisted.tiles[
+            hoisted.tile_ptr[h * bands] : hoisted.tile_ptr[(h + 1) * bands]
         ].tolist():
             pairs += [(node + r, corner + step * r + c) for r in range(rows) for c, node in enumerate(nodes)]
         made.append(dict(pairs))
@@ -62,7 +62,7 @@ def read_by_nodes(dag) -> list[dict[int, int]]:
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_node_reads_its_entry_in_a_sheet_or_a_list(name):
     dag = compile(GRIDS[name]())
-    assert dag.wiring.hoisted.sheets.shape[0] > 0
+    assert dag.wiring.hoisted.tiles.shape[0] > 0
     for potential, found in zip(dag.potentials, read_by_nodes(dag), strict=True):
         want = dict(zip(dag.rank[dag.graph.edges()[1]].tolist(), potential.index.tolist(), strict=True))
         assert found == {node: entry for node, entry in want.items() if entry >= 0}
@@ -73,9 +73,9 @@ def test_sheets_lie_within_bands_and_hold_most_of_a_grid():
     dag = compile(dtw_grid(200, 190))
     hoisted, levels = dag.wiring.hoisted, dag.wiring.incoming.levels
     for band in range(hoisted.levels.size - 1):
-        for _, _, rows, *nodes in hoisted.sheets[hoisted.sheet_ptr[band] : hoisted.sheet_ptr[band + 1]].tolist():
+        for _, _, rows, *nodes in hoisted.tiles[hoisted.tile_ptr[band] : hoisted.tile_ptr[band + 1]].tolist():
             at = [int(np.searchsorted(levels, node, side="right")) - 1 for node in nodes]
-            assert at == list(range(at[0], at[0] + SHEET_COLUMNS)) and rows >= LEAST_TILE_ROWS
+            assert at == list(range(at[0], at[0] + TILE_COLUMNS)) and rows >= LEAST_TILE_ROWS
             assert hoisted.levels[band] <= at[0] and at[-1] < hoisted.levels[band + 1]
             assert all(node + rows <= levels[level + 1] for node, level in zip(nodes, at, strict=True))
     assert hoisted.node.size < 0.15 * 200 * 190
@@ -85,8 +85,8 @@ def test_sheets_lie_within_bands_and_hold_most_of_a_grid():
 def test_entries_of_several_nodes_are_in_no_sheet():
     dag = compile(grid(80, 80, lambda i, j: {"cost": np.where(i + j == 0, 40 * 80 + 41, i * 80 + j)}))
     hoisted = dag.wiring.hoisted
-    assert hoisted.sheets.shape[0] > 0 and np.count_nonzero(hoisted.entry == 40 * 80 + 41) == 2
-    assert compile(grid(40, 40, lambda i, j: {"cost": j})).wiring.hoisted.sheets.size == 0
+    assert hoisted.tiles.shape[0] > 0 and np.count_nonzero(hoisted.entry == 40 * 80 + 41) == 2
+    assert compile(grid(40, 40, lambda i, j: {"cost": j})).wiring.hoisted.tiles.size == 0
 
 
 def drawn(dag, batch, dtype, seed=0):

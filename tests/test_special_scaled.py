@@ -48,7 +48,7 @@ def answers(module, dag, theta, z, omega, **options):
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_found(name):
     wiring = dagdp.compile(CASES[name]()).wiring
-    assert wiring.incoming.blocks.size == 0 and wiring.hoisted.blocks.size > 0
+    assert wiring.incoming.potentials.size == 0 and wiring.hoisted.potentials.size > 0
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -52,11 +52,11 @@ def test_where_weights_are_kept():
 
 @pytest.mark.specialised
 def test_entries_by_slots_are_listed_where_parents_are_in_no_order():
-    assert dagdp.compile(trellis(3, 40)).wiring.incoming.direct.size == 0
+    assert dagdp.compile(trellis(3, 40)).wiring.incoming.slot_entries.size == 0
     dag = dagdp.compile(scattered())
     incoming = dag.wiring.incoming
-    assert incoming.direct.size == dag.num_edges
-    first_slots = incoming.direct[incoming.first[incoming.slots[1]] :][: incoming.width[incoming.slots[1]]]
+    assert incoming.slot_entries.size == dag.num_edges
+    first_slots = incoming.slot_entries[incoming.first[incoming.slots[1]] :][: incoming.width[incoming.slots[1]]]
     parents, _ = dag.graph.edges()
     assert set(parents[first_slots]) == {0}, "the first level's only parent is the start"
 
@@ -99,7 +99,7 @@ def test_entries_far_apart():
     rng, (parents, children) = np.random.default_rng(2), scattered(900).edges()
     entries = rng.permutation(FAR + 9)[: parents.size]
     dag = dagdp.compile(Graph.from_edges(parents, children, potentials={None: ((FAR + 9,), entries)}))
-    assert dag.wiring.incoming.direct.size == parents.size
+    assert dag.wiring.incoming.slot_entries.size == parents.size
     theta, z = rng.normal(size=(2, 1, FAR + 9))
     known = *reference.dp_value_and_grad(dag, theta), reference.dp_hvp(dag, theta, z)
     for ours, expected in zip((*dagdp.dp_value_and_grad(dag, theta), dagdp.dp_hvp(dag, theta, z)), known, strict=True):

@@ -294,14 +294,14 @@ class CompiledDAG:
 
         shared : [potentials] whether the batch shares the potential.
         """
-        return self.weights_fit and not shared[self.wiring.incoming.blocks[0]]
+        return self.weights_fit and not shared[self.wiring.incoming.potentials[0]]
 
     def ties_levels(self, shared: Iterable[NDArray[np.bool_]]) -> bool:
         """Whether tied levels may be multiplied with their matrix: all samples have to share its entries.
 
         shared : for theta, and for z if given: [potentials] whether the batch shares the potential.
         """
-        blocks = self.wiring.incoming.blocks
+        blocks = self.wiring.incoming.potentials
         return self.wiring.tied.shapes.size > 0 and all(own[blocks].all() for own in shared)
 
     @cached_property

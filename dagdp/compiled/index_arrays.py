@@ -33,10 +33,12 @@ class Incoming(NamedTuple):
     piece_ptr: np.ndarray  # [K+1] first affine piece of each edge potential; the last piece of each only ends it
     pieces: np.ndarray  # [., 3] first edge (node by node), (start, step) of the entries that edges read
     entry: np.ndarray  # the listed entries
-    direct: np.ndarray  # [E] entries slot by slot, for one sample; only of scattered edges with entries of their own
+    slot_entries: (
+        np.ndarray
+    )  # [E] entries slot by slot, for one sample; only if edges are scattered, with own entries
     reader: np.ndarray  # [entries] the edge that reads an entry, -1 for none; of such edges, where fan-in is small
-    bare: np.ndarray  # nodes none of whose edges reads an entry, rising; only where others' weights are stored
-    blocks: np.ndarray  # [K] the numbers of the edge potentials
+    entryless: np.ndarray  # nodes none of whose edges reads an entry, rising; only where others' weights are stored
+    potentials: np.ndarray  # [K] the numbers of the edge potentials
 
 
 class Outgoing(NamedTuple):
@@ -48,23 +50,23 @@ class Outgoing(NamedTuple):
     level_runs: np.ndarray  # [L+1] first run of each level
     runs: np.ndarray  # [runs, 10 + 2K] first edge, number of edges, and quantities by the columns of progressions.py
     listed: np.ndarray
-    blocks: np.ndarray  # [K]
+    potentials: np.ndarray  # [K]
 
 
-SHEET_COLUMNS = 16  # levels of a diagonal tile: entries of a cache line in float32
+TILE_COLUMNS = 16  # levels of a diagonal tile: entries of a cache line in float32
 
 
 class Hoisted(NamedTuple):
     """Potentials that all edges into a node share: H, each as diagonal tiles and a list, in B bands of levels."""
 
-    blocks: np.ndarray  # [H] the numbers of the potentials
+    potentials: np.ndarray  # [H] the numbers of the potentials
     levels: np.ndarray  # [B+1] first level of each band: the levels whose entries are read together
     floor: np.ndarray  # [B] the first node of the lowest level from which an edge leads into a band
     ptr: np.ndarray  # [H*B+1] first place of the lists below, by potential and band
     node: np.ndarray
     entry: np.ndarray  # rising within a band: the user's array is read in its own order
-    sheet_ptr: np.ndarray  # [H*B+1] first diagonal tile, by potential and band
-    sheets: np.ndarray  # [., 3 + 16] the corner's entry, step, rows, and the first node of each column
+    tile_ptr: np.ndarray  # [H*B+1] first diagonal tile, by potential and band
+    tiles: np.ndarray  # [., 3 + 16] the corner's entry, step, rows, and the first node of each column
 
 
 class Tied(NamedTuple):

@@ -140,7 +140,7 @@ def listed_entries(incoming: Incoming, k: int) -> NDArray[np.int64]:
 
 
 def nodes_without_entries(done: Renumbered, index: Small) -> NDArray[np.int32] | None:
-    """`Incoming.bare`: the nodes none of whose edges reads an entry, rising; the other edges read one entry each.
+    """`Incoming.entryless`: the nodes none of whose edges reads an entry, rising; the other edges read one entry each.
 
     None where two edges read one entry, or a node has edges of both kinds: the gradient then has no place for weights.
     """
@@ -157,7 +157,7 @@ def nodes_without_entries(done: Renumbered, index: Small) -> NDArray[np.int32] |
 
 
 def entries_by_slot(incoming: Incoming) -> NDArray[np.int32]:
-    """`Incoming.direct`: [E] entries of the one edge potential in slot order; no entries where few edges are scattered.
+    """`Incoming.slot_entries`: [E] entries of the one edge potential in slot order; empty if few edges are scattered.
 
     Edges count as scattered where more than half of the parents are listed. Rows of neighbouring nodes of one sample
     then find potentials, and places for weights, without a search through pieces.

@@ -16,14 +16,14 @@ def listed_incoming(incoming: Incoming) -> Incoming:
     runs = np.stack([first, count, np.cumsum(count) - count, np.full(count.size, LISTED)], 1)
     columns = np.stack([first, count, start, step], 1)
     pieces, entries, stored = [], [np.empty(0, np.int64)], 0
-    for k in range(incoming.blocks.size):
+    for k in range(incoming.potentials.size):
         entries.append(listed_entries(incoming, k))
         pieces += [(0, stored, LISTED), (entries[-1].size, 0, 0)]
         stored += entries[-1].size
     return incoming._replace(
         runs=frozen(runs),
         parent=frozen(expanded(columns, 2, incoming.parent)),
-        piece_ptr=frozen(np.arange(0, 2 * incoming.blocks.size + 1, 2)),
+        piece_ptr=frozen(np.arange(0, 2 * incoming.potentials.size + 1, 2)),
         pieces=frozen(np.array(pieces, np.int64).reshape(-1, 3)),
         entry=frozen(np.concatenate(entries)),
     )

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled.dag import frozen
-from dagdp.compiled.index_arrays import SHEET_COLUMNS as COLUMNS
+from dagdp.compiled.index_arrays import TILE_COLUMNS as COLUMNS
 from dagdp.compiled.index_arrays import Hoisted
 from dagdp.compiler.arrays import at
 from dagdp.compiler.renumber import Renumbered
@@ -75,14 +75,14 @@ def hoisted_entries(
         lists.append(sorted_in_bands(left, extent, level_ptr, bands))
     nothing, no_tile = np.empty(0, np.int64), np.empty((0, 3 + COLUMNS), np.int64)
     return Hoisted(
-        blocks=frozen(np.array(blocks, np.int64)),
+        potentials=frozen(np.array(blocks, np.int64)),
         levels=frozen(bands),
         floor=frozen(floors(level_ptr, last_reader, bands)),
         ptr=frozen(_joined([ptr for ptr, _ in lists])),
         node=frozen(np.concatenate([nothing, *(nodes for _, nodes in lists)])),
         entry=frozen(np.concatenate([nothing, *(e[nodes] for e, (_, nodes) in zip(node_entries, lists, strict=True))])),
-        sheet_ptr=frozen(_joined([ptr for ptr, _ in found])),
-        sheets=frozen(np.concatenate([no_tile, *(tiles for _, tiles in found)])),
+        tile_ptr=frozen(_joined([ptr for ptr, _ in found])),
+        tiles=frozen(np.concatenate([no_tile, *(tiles for _, tiles in found)])),
     )
 
 

@@ -47,11 +47,11 @@ def specialise(done: Renumbered) -> CompiledDAG:
         levelled.indices[k] = nothing  # not read again
     threads = min(2, pool.available()) if levelled.parents.size > LARGE else 1
     incoming, (outgoing, farthest) = pool.run(lambda side: side(done, on_edges), [_incoming, _outgoing], threads)
-    bare = nodes_without_entries(done, levelled.indices[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
-    if bare is not None:
+    entryless = nodes_without_entries(done, levelled.indices[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
+    if entryless is not None:
         size = sound.potentials[on_edges[0]].size
         by_slot, reader = entries_by_slot(incoming), edge_of_entry(incoming, size)
-        incoming = incoming._replace(direct=by_slot, reader=reader, bare=bare)
+        incoming = incoming._replace(slot_entries=by_slot, reader=reader, entryless=entryless)
     if not on_edges:
         levelled.parents = nothing
         levelled.incoming = levelled.incoming._replace(order=nothing, other=nothing)
@@ -77,7 +77,7 @@ def specialise(done: Renumbered) -> CompiledDAG:
         starts=locked(sound.starts),
         ends=locked(sound.ends),
         hoisted=tuple(on_nodes),
-        weights_fit=bare is not None,
+        weights_fit=entryless is not None,
     )
 
 
@@ -100,10 +100,10 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
         piece_ptr=frozen(entries.ptr),
         pieces=frozen(entries.pieces),
         entry=frozen(entries.listed),
-        direct=frozen(np.empty(0)),
+        slot_entries=frozen(np.empty(0)),
         reader=frozen(np.empty(0)),
-        bare=frozen(np.empty(0)),
-        blocks=frozen(np.array(on_edges, np.int64)),
+        entryless=frozen(np.empty(0)),
+        potentials=frozen(np.array(on_edges, np.int64)),
     )
 
 

@@ -55,12 +55,12 @@ class GraphPlan:
     @property
     def reads_edges(self) -> bool:
         """Whether edges have potentials of their own."""
-        return self.dag.wiring.incoming.blocks.size > 0
+        return self.dag.wiring.incoming.potentials.size > 0
 
     @property
     def reads_nodes(self) -> bool:
         """Whether some potential is hoisted: all edges into a node share it."""
-        return self.dag.wiring.hoisted.blocks.size > 0
+        return self.dag.wiring.hoisted.potentials.size > 0
 
 
 class GradientForm(NamedTuple):
@@ -158,7 +158,7 @@ def scaled(dag: CompiledDAG, omega: Omega) -> bool | None:
 
     So they are under the closed form where all potentials are hoisted and no factor multiplies the exponentials.
     """
-    node_weighted = dag.wiring.incoming.blocks.size == 0 and dag.wiring.hoisted.blocks.size > 0
+    node_weighted = dag.wiring.incoming.potentials.size == 0 and dag.wiring.hoisted.potentials.size > 0
     return bool(node_weighted and omega.solver == "exponential" and omega.corner == 1) or None
 
 
@@ -183,5 +183,5 @@ def _stores(kernel: Kernel, graph: GraphPlan) -> bool:
     Not in a Hessian product of one sample whose rows do not find their entries themselves: 21.8 ns an edge stored,
     12.7 ns recomputed (trellis 1 x 512 x 32).
     """
-    passes, listed = kernel.passes, graph.dag.wiring.incoming.direct.size > 0
+    passes, listed = kernel.passes, graph.dag.wiring.incoming.slot_entries.size > 0
     return passes.backward and graph.keeps and (not passes.tangent or graph.together or listed)

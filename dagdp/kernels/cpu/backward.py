@@ -36,7 +36,7 @@ def scatter_add_row(
 
     chunk_flows : memory of a row, which keeps the flows where edges have potentials of their own.
     """
-    if block.lanes_are_samples is None or outgoing.blocks.shape[0] > 0:
+    if block.lanes_are_samples is None or outgoing.potentials.shape[0] > 0:
         store(chunk_flows, 0, flows)
     if block.lanes_are_samples is not None:
         add_to(bar, ends.parent, flows)
@@ -205,7 +205,7 @@ def backward(
             write_hoisted(arrays.gradient, work.tile, arrays.theta, hoisted, band, block, bar)
     if work.matrices is not None:
         tied_flush(omega, graph.tied, work.matrices)
-        write_tied(graph.tied, work.matrices, graph.outgoing.blocks, block, arrays)
+        write_tied(graph.tied, work.matrices, graph.outgoing.potentials, block, arrays)
 
 
 @inner

@@ -126,7 +126,7 @@ def prefetch_parent(array: Floats, parents: Progression, k: int, left: int) -> N
 @inlined
 def reads_listed(incoming: Any, block: Block) -> bool:
     """True where rows of one sample gather their potentials themselves, since these lie in no order."""
-    return block.lanes_are_samples is None and incoming.direct.shape[0] > 0
+    return block.lanes_are_samples is None and incoming.slot_entries.shape[0] > 0
 
 
 @inlined
@@ -145,7 +145,7 @@ def most_in_work(incoming: Any, block: Block, work: Workspace, depth: int) -> in
 @inlined
 def nodes_read_together(incoming: Any, block: Block, node: int, last: int, row: int) -> int:
     """Nodes from `node` on whose potentials are read together: up to EDGES edges, at least a row."""
-    if incoming.blocks.shape[0] == 0 or reads_listed(incoming, block):
+    if incoming.potentials.shape[0] == 0 or reads_listed(incoming, block):
         return last - node
     lanes = block.lanes
     count = min(last - node, 1 if block.lanes_are_samples is not None else row)

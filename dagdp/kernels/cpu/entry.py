@@ -114,7 +114,7 @@ def begin_launch(omega, launch):
     if launch.work.matrices is not None:
         work, graph = launch.work, launch.graph
         rate = work.tile.dtype.type(1) / omega.gamma
-        bad = fill_matrices(graph.tied, graph.incoming.blocks, launch.arrays, work.matrices, rate)
+        bad = fill_matrices(graph.tied, graph.incoming.potentials, launch.arrays, work.matrices, rate)
     return bad
 
 

@@ -102,7 +102,7 @@ def visit_with_potentials(
     """v of a level's nodes whose edges have potentials of their own, read for some nodes at a time."""
     w, w_dot, lanes, row = work.edge_potentials, work.edge_directions, block.lanes, width(state.v_hi)
     ordered = arrays.gradient is not None and in_edge_order(incoming, block)
-    reads = incoming.blocks.shape[0] > 0 and not reads_listed(incoming, block) and not ordered
+    reads = incoming.potentials.shape[0] > 0 and not reads_listed(incoming, block) and not ordered
     end = cursor.last
     while cursor.node < end:
         k = cursor.node

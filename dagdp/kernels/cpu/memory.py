@@ -135,7 +135,7 @@ def _sizes(form: Form, wiring: Wiring, most_parents: int) -> Sizes:
     band = _full_rows(_band_nodes(wiring) * lanes + spare, row)
     window = _full_rows(_window_nodes(wiring) * lanes + 2 * row, row)
     bar = (state if keep else window) if passes.backward else 0
-    samples, listed, order = lanes == row, incoming.direct.size > 0, incoming.reader.size > 0
+    samples, listed, order = lanes == row, incoming.slot_entries.size > 0, incoming.reader.size > 0
     in_order = bool(variant.stored) and samples and order
     edge_rows = max(EDGES * lanes, rows * row) + (rows + 1) * row + (int(incoming.edges[-1]) * lanes if in_order else 0)
     chunk = CHUNK * lanes + row if passes.every_node else 0

@@ -24,7 +24,7 @@ class Chunk(NamedTuple):
 @inlined
 def columns_of(outgoing: Any) -> int:
     """Numbers of a run."""
-    return ENTRY + 2 * outgoing.blocks.shape[0]
+    return ENTRY + 2 * outgoing.potentials.shape[0]
 
 
 @inlined
@@ -43,11 +43,11 @@ def quantity(outgoing: Any, run: int, column: int, first: int) -> Progression:
 @inner
 def read_run(x: Floats, tile: Floats, source: Source, outgoing: Any, block: Block, chunk: Chunk) -> None:
     """Add the potentials of a chunk's edges to the rows of x, from row 0 on."""
-    for k in range(outgoing.blocks.shape[0]):
+    for k in range(outgoing.potentials.shape[0]):
         entries = quantity(outgoing, chunk.run, ENTRY + 2 * k, chunk.first)
         if entries.start >= 0:
             transfer = Transfer(progression(outgoing.listed, 0, 1), entries, chunk.count, False)
-            read(x, tile, source, get(outgoing.blocks, k), transfer, block)
+            read(x, tile, source, get(outgoing.potentials, k), transfer, block)
 
 
 @inner
@@ -55,8 +55,8 @@ def write_run(
     gradient: Any, flow: Floats, tile: Floats, source: Source, outgoing: Any, block: Block, chunk: Chunk
 ) -> None:
     """Add the flows of a chunk's edges, rows from 0 on, to the gradient."""
-    for k in range(outgoing.blocks.shape[0]):
+    for k in range(outgoing.potentials.shape[0]):
         entries = quantity(outgoing, chunk.run, ENTRY + 2 * k, chunk.first)
         if entries.start >= 0:
             transfer = Transfer(progression(outgoing.listed, 0, 1), entries, chunk.count, False)
-            write(gradient, source, get(outgoing.blocks, k), flow, transfer, tile, block)
+            write(gradient, source, get(outgoing.potentials, k), flow, transfer, tile, block)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.compiled.index_arrays import SHEET_COLUMNS as COLUMNS
+from dagdp.compiled.index_arrays import TILE_COLUMNS as COLUMNS
 from dagdp.compiled.progressions import LISTED
 from dagdp.jit.decorators import inlined, inner
 from dagdp.kernels.cpu.graph_view import potential_array
@@ -35,14 +35,14 @@ class Part(NamedTuple):
 @inlined
 def rows_of(hoisted: Any, tile: int) -> int:
     """Rows of a diagonal tile."""
-    return get(hoisted.sheets, NUMBERS * tile + ROWS)
+    return get(hoisted.tiles, NUMBERS * tile + ROWS)
 
 
 @inlined
 def nodes_in_tiles(hoisted: Any, place: int) -> int:
     """Nodes in the diagonal tiles of a band and potential."""
     size = 0
-    for tile in range(get(hoisted.sheet_ptr, place), get(hoisted.sheet_ptr, place + 1)):
+    for tile in range(get(hoisted.tile_ptr, place), get(hoisted.tile_ptr, place + 1)):
         size += COLUMNS * rows_of(hoisted, tile)
     return size
 
@@ -50,14 +50,14 @@ def nodes_in_tiles(hoisted: Any, place: int) -> int:
 @inlined
 def entry_at(hoisted: Any, tile: int, r: int) -> int:
     """The first entry of row r of a diagonal tile."""
-    return get(hoisted.sheets, NUMBERS * tile + CORNER) + get(hoisted.sheets, NUMBERS * tile + STEP) * r
+    return get(hoisted.tiles, NUMBERS * tile + CORNER) + get(hoisted.tiles, NUMBERS * tile + STEP) * r
 
 
 @inlined
 def transfer_of_row(hoisted: Any, tile: int, r: int, replace: bool) -> Transfer:
     """The transfer of row r of a diagonal tile, into an array that begins r nodes later."""
-    rows = progression(hoisted.sheets, NUMBERS * tile + NODES, LISTED)
-    return Transfer(rows, progression(hoisted.sheets, entry_at(hoisted, tile, r), 1), COLUMNS, replace)
+    rows = progression(hoisted.tiles, NUMBERS * tile + NODES, LISTED)
+    return Transfer(rows, progression(hoisted.tiles, entry_at(hoisted, tile, r), 1), COLUMNS, replace)
 
 
 @inner
@@ -83,7 +83,7 @@ def read_diagonal(
 ) -> None:
     """Read rows of a diagonal tile of potential k into one sample's elements of x. scratch : memory of one tile."""
     row, array = width(x), potential_array(source.table, k, x)
-    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.sheets, NUMBERS * part.tile + STEP)
+    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.tiles, NUMBERS * part.tile + STEP)
     for r in range(part.begin, part.end, row):
         rows = min(row, part.end - r)
         for c in range(0, COLUMNS, row):
@@ -92,7 +92,7 @@ def read_diagonal(
             transpose_tile(scratch, 0, row, array, at, step, rows)
             for t in range(row):
                 values = nan_to_inf(source.sign * load(scratch, t * row), x)
-                place = get(hoisted.sheets, nodes + c + t) + r
+                place = get(hoisted.tiles, nodes + c + t) + r
                 if rows < row:  # elements behind the last row belong to other nodes
                     store(scratch, t * row, values)
                     for n in range(rows):
@@ -108,7 +108,7 @@ def write_diagonal(
 ) -> None:
     """Add one sample's flow at rows of a diagonal tile to the gradient of potential k."""
     row, array = width(flow), potential_array(gradient, k, flow)
-    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.sheets, NUMBERS * part.tile + STEP)
+    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.tiles, NUMBERS * part.tile + STEP)
     first = (block.partial if is_shared(source, k) else block.first) * entries_of(source, k)
     for r in range(part.begin, part.end, row):
         rows = min(row, part.end - r)
@@ -116,7 +116,7 @@ def write_diagonal(
             at = first + entry_at(hoisted, part.tile, r) + c
             prefetch_rows_below(array, at + row * step, step, part.end - r - row)
             for t in range(row):
-                store(scratch, t * row, load(flow, get(hoisted.sheets, nodes + c + t) + r))
+                store(scratch, t * row, load(flow, get(hoisted.tiles, nodes + c + t) + r))
             transpose_tile(scratch, 0, row, scratch, 0, row, row)
             for n in range(rows):
                 add_to(array, at + step * n, load(scratch, n * row))

@@ -47,9 +47,9 @@ def prefetch_edge_rows(w: Floats, incoming: Any, start: int, entries: int) -> No
 def gather_to_edges(w: Floats, tile: Floats, source: Source, incoming: Any, block: Block) -> None:
     """Row e of w = the entry that edge e reads, 0 where it reads none."""
     row = width(w)
-    k = get(incoming.blocks, 0)
+    k = get(incoming.potentials, 0)
     array, entries = potential_array(source.table, k, w), entries_of(source, k)
-    for node in incoming.bare:
+    for node in incoming.entryless:
         edge = get(incoming.edges, node)
         fill(w, edge * row, (get(incoming.edges, node + 1) - edge) * row, 0)
     shared = is_shared(source, k)
@@ -73,7 +73,7 @@ def scatter_from_edges(
 ) -> None:
     """Overwrite the entries that edges read with the rows of w; 0 for edges into levels beyond `top`."""
     row = width(w)
-    k = get(incoming.blocks, 0)
+    k = get(incoming.potentials, 0)
     array, entries = potential_array(gradient, k, w), entries_of(source, k)
     last, edges = get(incoming.edges, get(incoming.levels, top + 1)), incoming.edges[-1]
     fill(w, last * row, (edges - last) * row, 0)

@@ -46,24 +46,24 @@ def transfer_of_piece(incoming: Any, piece: int, first: int, e: int, last: int, 
 @inlined
 def read_listed(w: Floats, at: int, source: Source, incoming: Any, block: Block, e: int, count: int, left: int) -> None:
     """w[at : at + width] = one sample's potentials of `count` edges of a slot from e on, of `left` in the slot."""
-    k = get(incoming.blocks, 0)
+    k = get(incoming.potentials, 0)
     array, first = potential_array(source.table, k, w), first_entry(source, k, block.first)
-    row = nan_to_inf(source.sign * gather_present(array, incoming.direct, e, first, count), w)
+    row = nan_to_inf(source.sign * gather_present(array, incoming.slot_entries, e, first, count), w)
     if array.shape[0] > FAR:
-        prefetch_listed(array, incoming.direct, e + count, first, left - count)
+        prefetch_listed(array, incoming.slot_entries, e + count, first, left - count)
     store(w, at, row)
 
 
 @inner
 def read_edges(x: Floats, tile: Floats, source: Source, incoming: Any, block: Block, first: int, last: int) -> None:
     """Add the potentials of incoming edges [first, last) to the rows of x, from row 0 on."""
-    for k in range(incoming.blocks.shape[0]):
+    for k in range(incoming.potentials.shape[0]):
         e = first
         piece = piece_at(incoming, k, e)
         while e < last:
             transfer = transfer_of_piece(incoming, piece, first, e, last, False)
             if transfer.entries.step != 0:
-                read(x, tile, source, get(incoming.blocks, k), transfer, block)
+                read(x, tile, source, get(incoming.potentials, k), transfer, block)
             piece += 1
             e += transfer.count
 
@@ -78,7 +78,7 @@ def write_edges(
     while e < last:
         transfer = transfer_of_piece(incoming, piece, first, e, last, True)
         if transfer.entries.step != 0:
-            write(gradient, source, get(incoming.blocks, 0), flow, transfer, tile, block)
+            write(gradient, source, get(incoming.potentials, 0), flow, transfer, tile, block)
         piece += 1
         e += transfer.count
 
@@ -92,7 +92,7 @@ def prefetch_edges(
     Stores to lines that are not in a cache wait for each other: value and gradient of 16 x 1e6 random edges take 38.4
     -> 32.7 ns an edge (Negentropy, float64), 21.7 -> 18.9 ns (float32); minima of seven, interleaved.
     """
-    k = get(incoming.blocks, 0)
+    k = get(incoming.potentials, 0)
     array, entries = potential_array(gradient, k, x), entries_of(source, k)
     if array.shape[0] <= FAR:
         return

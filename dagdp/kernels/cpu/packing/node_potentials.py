@@ -28,7 +28,7 @@ NO_TILE = -1
 @inlined
 def parts_of(hoisted: Any, place: int) -> int:
     """Parts of the nodes of a band and potential: a list, and diagonal tiles."""
-    return 1 + get(hoisted.sheet_ptr, place + 1) - get(hoisted.sheet_ptr, place)
+    return 1 + get(hoisted.tile_ptr, place + 1) - get(hoisted.tile_ptr, place)
 
 
 @inlined
@@ -36,7 +36,7 @@ def part_of(hoisted: Any, place: int, n: int) -> Part:
     """The n-th part."""
     if n == 0:
         return Part(NO_TILE, get(hoisted.ptr, place), get(hoisted.ptr, place + 1))
-    tile = get(hoisted.sheet_ptr, place) + n - 1
+    tile = get(hoisted.tile_ptr, place) + n - 1
     return Part(tile, 0, rows_of(hoisted, tile))
 
 
@@ -92,8 +92,8 @@ def read_hoisted(x: Floats, scratch: Floats, source: Source, graph: Graph, band:
     if not complete:
         fill(x, node * block.lanes, size * block.lanes, 0)
     bands = hoisted.levels.shape[0] - 1
-    for h in range(hoisted.blocks.shape[0]):
-        place, k, replace = h * bands + band, get(hoisted.blocks, h), complete and h == 0
+    for h in range(hoisted.potentials.shape[0]):
+        place, k, replace = h * bands + band, get(hoisted.potentials, h), complete and h == 0
         for n in range(parts_of(hoisted, place)):
             read_part(x, scratch, source, k, hoisted, part_of(hoisted, place, n), block, replace)
 
@@ -104,7 +104,7 @@ def write_hoisted(
 ) -> None:
     """Add the adjoints of a band's nodes to the gradient of their hoisted potentials."""
     bands = hoisted.levels.shape[0] - 1
-    for h in range(hoisted.blocks.shape[0]):
-        place, k = h * bands + band, get(hoisted.blocks, h)
+    for h in range(hoisted.potentials.shape[0]):
+        place, k = h * bands + band, get(hoisted.potentials, h)
         for n in range(parts_of(hoisted, place)):
             write_part(gradient, bar, scratch, source, k, hoisted, part_of(hoisted, place, n), block)

@@ -77,7 +77,7 @@ def store_listed(
     """Store the weights of n nodes of one sample, whose rows gather their potentials, by slots or in the gradient."""
     w, y, row = work.edge_potentials, work.scores, width(work.edge_potentials)
     turn, own_y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(y, r * cursor.depth * row)
-    k = get(incoming.blocks, 0)
+    k = get(incoming.potentials, 0)
     array, first = potential_array(arrays.gradient, k, w), first_entry(arrays.theta, k, block.first)
     for d in range(cursor.depth):
         stored = stored_row(omega, own_y, d, turn)
@@ -86,9 +86,9 @@ def store_listed(
         if work.stored.shape[0] > 0:
             store_lanes(work.stored, e, stored, have)
             continue
-        scatter_present(array, incoming.direct, e, first, have, stored)
+        scatter_present(array, incoming.slot_entries, e, first, have, stored)
         if array.shape[0] > FAR:
-            prefetch_listed(array, incoming.direct, e + have, first, left - have)
+            prefetch_listed(array, incoming.slot_entries, e + have, first, left - have)
 
 
 @inlined
@@ -170,14 +170,14 @@ def prefetch_entries(array: Floats, incoming: Any, first: int, e: int, left: int
     """Prefetch entries of a slot's edges ROWS_AHEAD rows behind e, of `left` edges, if the array is large."""
     if array.shape[0] > FAR:
         ahead = ROWS_AHEAD * width(array)
-        prefetch_listed(array, incoming.direct, e + ahead, first, left - ahead)
+        prefetch_listed(array, incoming.slot_entries, e + ahead, first, left - ahead)
 
 
 @inlined
 def gather_entries(array: Floats, incoming: Any, first: int, e: int, count: int, left: int) -> Row:
     """The entries of `count` edges of a slot from e on, of `left` in the slot; 0 where an edge reads none."""
     prefetch_entries(array, incoming, first, e, left)
-    return gather_present(array, incoming.direct, e, first, count)
+    return gather_present(array, incoming.slot_entries, e, first, count)
 
 
 @inlined
@@ -192,8 +192,8 @@ def push_stored_slots(
     no chunks, but gained 10 % instead of 25 %.)
     """
     w, bar, bar_dot, row = work.edge_potentials, adjoint.bar, adjoint.bar_dot, width(work.edge_potentials)
-    listed = incoming.direct.shape[0] > 0
-    k = get(incoming.blocks, 0)
+    listed = incoming.slot_entries.shape[0] > 0
+    k = get(incoming.potentials, 0)
     entries = potential_array(arrays.gradient, k, w)
     first = first_entry(Source(arrays.gradient, bar.dtype.type(1)), k, block.first)
     for d in range(cursor.depth):
@@ -219,7 +219,7 @@ def push_stored_slots(
                 flows = flow_tangent(q, q_dot, above, load(bar_dot, at))
                 scatter_add_to_parents(bar_dot, incoming, work, d, e, have, flows)
             if listed:
-                scatter_present(entries, incoming.direct, e, first, have, flows)
+                scatter_present(entries, incoming.slot_entries, e, first, have, flows)
             else:
                 scatter(w, incoming.edges, at, d - cursor.edge, have, flows)
 
@@ -291,16 +291,16 @@ def backward_stored(
 ) -> None:
     """E, and ē of every node (Algorithm 1), from the weights that the forward pass stored; along z Ė (Algorithm 2)."""
     incoming, hoisted = graph.incoming, graph.hoisted
-    left = incoming.bare.shape[0]
+    left = incoming.entryless.shape[0]
     if in_edge_order(incoming, block) or stores_by_slots(incoming, block):
         left = 0
     for band in range(last_at_most(hoisted.levels, top), -1, -1):
         newest = min(top + 1, get(hoisted.levels, band + 1))
         for level in range(newest - 1, max(1, get(hoisted.levels, band)) - 1, -1):
             push_stored_level(omega, incoming, block, level, arrays, state, adjoint, work)
-            while left > 0 and get(incoming.bare, left - 1) >= get(incoming.levels, level):
+            while left > 0 and get(incoming.entryless, left - 1) >= get(incoming.levels, level):
                 left -= 1
-                node = get(incoming.bare, left)
+                node = get(incoming.entryless, left)
                 if node < get(incoming.levels, level + 1):
                     push_without_entries(omega, incoming, level, node, block, state, adjoint, work)
         if state.node_potentials is not None:

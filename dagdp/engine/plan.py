@@ -31,7 +31,7 @@ class PathEnds(NamedTuple):
     lost: bool  # whether no path leads to some end
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class GraphPlan:
     """How calls of one form run on one compiled graph: the user's, or a merged graph of a batch of graphs."""
 

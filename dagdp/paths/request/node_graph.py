@@ -53,7 +53,7 @@ _found: weakref.WeakKeyDictionary[CompiledDAG, NodeEntries | None] = weakref.Wea
 
 
 def node_entries(dag: CompiledDAG) -> NodeEntries | None:
-    """A potential of which every node, except starts and the end, reads a different entry; None without such a one.
+    """A potential of which every node, except starts and the end, reads a different entry; None if the graph has none.
 
     Examples are the costs of a grid and the emissions of a chain. Searched once a graph.
     """

@@ -33,9 +33,7 @@ class Incoming(NamedTuple):
     piece_ptr: np.ndarray  # [K+1] first affine piece of each edge potential; the last piece of each only ends it
     pieces: np.ndarray  # [., 3] first edge (node by node), (start, step) of the entries that edges read
     entry: np.ndarray  # the listed entries
-    slot_entries: (
-        np.ndarray
-    )  # [E] entries slot by slot, for one sample; only if edges are scattered, with own entries
+    slot_entries: np.ndarray  # [E] entries slot by slot, for one sample; only if edges are scattered, with own entries
     reader: np.ndarray  # [entries] the edge that reads an entry, -1 for none; of such edges, where fan-in is small
     entryless: np.ndarray  # nodes none of whose edges reads an entry, rising; only where others' weights are stored
     potentials: np.ndarray  # [K] the numbers of the edge potentials

@@ -12,17 +12,6 @@ I32 = ir.IntType(32)
 
 
 @intrinsic
-def all_lanes(typing: Any, mask: Any) -> Any:
-    """Whether the mask holds in every lane."""
-
-    def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
-        bits = ir.IntType(sig.args[0].count)
-        return builder.icmp_unsigned("==", builder.bitcast(given[0], bits), ir.Constant(bits, -1))
-
-    return types.boolean(mask), generate
-
-
-@intrinsic
 def any_lane(typing: Any, mask: Any) -> Any:
     """Whether the mask holds in some lane."""
 

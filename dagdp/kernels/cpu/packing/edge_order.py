@@ -6,7 +6,7 @@ the caller's order, tile by tile, and written to a row for each edge, which is o
 rows, then flows, and the flows go back to the gradient in the caller's order. 32 samples of 1e5 random edges, value and
 gradient, float32: 6.7 ms, against 13.2 ms edge by edge.
 
-This is done where fan-in is small (`LARGEST_FAN_IN` in compiler/specialise.py): memory for a row an edge is then a
+This is done where fan-in is small (`LARGEST_FAN_IN` in compiler/edge_potentials.py): memory for a row an edge is then a
 small multiple of the state.
 """
 

@@ -289,7 +289,7 @@ def test_no_float64_instruction_in_a_float32_kernel(omega):
     A kernel from the disk cache keeps LLVM's optimised text, of which the instructions are made again. cvtsd2ss is
     left out: the wrapper unboxes Python's floats with it.
     """
-    from dagdp import functions
+    from dagdp.kernels.cpu import entry as functions
 
     dag = compile(GRAPHS["chain"]())
     theta = random_theta(dag.graph, np.random.default_rng(0), (20,), "float32")

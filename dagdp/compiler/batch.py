@@ -39,7 +39,7 @@ class CompiledBatch:
     layout: Layout
     merged: tuple[MergedGraph, ...]
     serial: int = field(init=False)  # names the batch where only a number can be passed
-    calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.batch_run`, by the form of a call
+    calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.prepare`, by the form of a call
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calls", {})

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.index_arrays import located
+from dagdp.engine.forms import found, remember
 from dagdp.engine.inputs import Weights
 from dagdp.engine.plan import GraphPlan, form_of
 from dagdp.jit.decorators import Kernel, Launch
-from dagdp.kernels.cpu.memory import addresses_size, layout
+from dagdp.kernels.cpu.memory import Form, addresses_size, layout
 from dagdp.kernels.cpu.records import Items, Source, Terminals
 
 Array = NDArray[Any]
@@ -36,10 +38,8 @@ class Launcher:
 
     def __init__(self, kernel: Kernel, graph: GraphPlan, data: Any, signs: tuple[Any, ...]) -> None:
         self.graph, self.data, self.signs = graph, data, signs
-        dag, form = graph.dag, form_of(kernel, graph)
-        self.size, offsets = layout(form, dag.wiring, dag.most_parents)
-        self.table = np.concatenate([dag.addresses, offsets])
-        self.addresses = addresses_size(dag.most_parents)
+        form = form_of(kernel, graph)
+        self.size, self.addresses, self.table = memory_of(graph.dag, form)
         self.launches = {True: Launch(kernel), None: Launch(kernel)}  # by `Items.scaled`, which is of either type
         self.backward, self.tangent, self.variant = form.passes.backward, form.passes.tangent, form.variant
 
@@ -58,6 +58,19 @@ class Launcher:
         if arrays.out is not None:
             made += (located(tables[0], arrays.out) if self.backward else arrays.out,)
         return (*made, self.variant)
+
+
+def memory_of(dag: CompiledDAG, form: Form) -> tuple[int, int, NDArray[np.int64]]:
+    """(numbers, addresses, table of the graph's addresses and of the layout) of a launch of that form on the graph.
+
+    Stored with the graph: a layout takes 20 µs, and calls whose plan is not stored would make it each time.
+    """
+    known = found(dag.calls, form)
+    if known is None:
+        size, offsets = layout(form, dag.wiring, dag.most_parents)
+        known = size, addresses_size(dag.most_parents), np.concatenate([dag.addresses, offsets])
+        remember(dag.calls, form, known)
+    return known
 
 
 Piece = tuple[Launcher, Items, Terminals, tuple[Any, ...]]  # a range of items, their ends, the last arguments

@@ -73,7 +73,7 @@ def test_a_second_process_finds_a_users_kernel(tmp_path, monkeypatch):
     theta = np.random.default_rng(0).normal(size=(5, *graph.potentials()[0].shape))
     values, builds = [], []
     for name in ("module_one", "module_two"):
-        kernel = Kernel(entry._gradient, nodes=5, back="gradient")
+        kernel = Kernel(entry._gradient, entry.gradient_kernel.passes)
         with monkeypatch.context() as patch:
             (tmp_path / name).mkdir()
             patch.syspath_prepend(tmp_path / name)
@@ -163,7 +163,7 @@ def test_who_cannot_lock_goes_on(tmp_path, monkeypatch):
 def afresh(monkeypatch):
     """As in a process of its own: the folder is looked for anew, and nobody was warned."""
     disk_cache._found.cache_clear()
-    monkeypatch.setattr(disk_cache, "_told", threading.Event())
+    monkeypatch.setattr(disk_cache, "_warned", threading.Event())
     yield monkeypatch
     disk_cache._found.cache_clear()
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import dagdp
-from dagdp import Omega, functions
+from dagdp import Omega
 from dagdp.graphs import trellis
 from dagdp.jit import disk_cache
 from dagdp.jit.decorators import Kernel
@@ -77,7 +77,7 @@ def test_a_second_process_finds_a_users_kernel(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             (tmp_path / name).mkdir()
             patch.syspath_prepend(tmp_path / name)
-            patch.setattr(functions, "gradient_kernel", kernel)
+            patch.setattr("dagdp.engine.run.gradient_kernel", kernel)
             values.append(dagdp.dp_grad(dagdp.compile(graph), theta, imported_as(name, tmp_path / name)(0.7)))
         del sys.modules[name]
         builds.append(kernel.custom)

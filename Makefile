@@ -1,4 +1,4 @@
-# The two commands of the README. Each makes .venv if there is none, installs what it needs, and runs.
+# The commands of the README. Each makes .venv if there is none, installs what it needs, and runs.
 PYTHON ?= python3
 BIN := .venv/bin
 # What is never imported is not compiled: all that the tests ask for is installed in 38 and 50 s in place of 85 and 95.
@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Alone and by its exact pin, before anything that depends on it: where an index has a CPU build of that version, it is taken.
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test suite lint bench clean
+.PHONY: demo test test-all suite exhaustive generic lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/quickstart.py
@@ -14,8 +14,21 @@ demo: .venv/.demo
 test: .venv/.test
 	$(MAKE) --jobs 2 suite lint
 
+# What `make test` leaves out: every combination of operators, types and graphs, and the same on graphs of which nothing
+# is proved. It finds the kernels of `make test` in the cache.
+test-all: exhaustive generic
+
+# Each worker takes files from one end: two that take tests in turn ask for the same kernel at once, and one waits.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
 suite: .venv/.test
-	$(BIN)/python -m pytest -n 2
+	$(PYTEST)
+
+exhaustive: .venv/.test
+	$(PYTEST) --exhaustive
+
+generic: .venv/.test
+	$(PYTEST) --exhaustive --generic
 
 lint: .venv/.test
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from dagdp import HardMax, InputError, Negentropy, SquaredL2, Tsallis, compile
 
 torch = pytest.importorskip("torch")
 
-SMOOTH = [Negentropy(0.7), SquaredL2(3.0), Tsallis(1.5, 2.0), Tsallis(2.0, 3.0)]
+SMOOTH = [Negentropy(0.7), SquaredL2(9.0), Tsallis(1.5, 2.0), Tsallis(2.0, 3.0)]
 NAMES = ["parallel edges", "two starts, two ends", "tied", "chain", "grid"]
 
 
@@ -78,14 +78,20 @@ def _flat(nested):
     return [leaf for part in nested for leaf in _flat(part)] if isinstance(nested, list) else [nested]
 
 
-def differentiated(minimize, name, omega):
+# Under SquaredL2 some edge of "tied" has a weight of 0, at a kink.
+CASES = [(name, omega) for name in NAMES for omega in SMOOTH if name != "tied" or not isinstance(omega, SquaredL2)]
+
+
+def differentiated(minimize, case):
     """Two graphs of costs, the others of scores."""
+    name, omega = case
     return one_of_each_solver(omega) and minimize == (name in ("tied", "grid"))
 
 
-@combinations(differentiated, minimize=[False, True], name=NAMES, omega=SMOOTH)
-def test_gradients(minimize, name, omega):
+@combinations(differentiated, minimize=[False, True], case=CASES)
+def test_gradients(minimize, case):
     """Of entropy, both divergences in both arguments, log-probability and expectation, per-item weights on top."""
+    name, omega = case
     graph, rng = GRAPHS[name](), np.random.default_rng(2)
     dag, (theta, other) = compile(graph), (random_theta(graph, rng, (2,)) for _ in range(2))
     theta, other = (tensors({k: a / 4 for k, a in t.items()} if isinstance(t, dict) else t / 4) for t in (theta, other))
@@ -139,9 +145,9 @@ def test_a_derivative_that_would_need_an_underflowed_probability_is_refused():
     """The walk visits node 1 with probability q^500 = 0 in float64; log p itself is exact."""
     steps = 500
     edges = [(k, k + 1) for k in range(steps)] + [(0, k + 1) for k in range(1, steps)] + [(0, 1)]
-    dag, omega = compile(graph_of(edges)), Tsallis(1.5, 1.0)
+    dag, omega = compile(graph_of(edges)), SquaredL2(1.0)
     theta = np.zeros(len(edges))
-    theta[1:steps] = -1.7
+    theta[1:steps] = -0.4
     paths = np.arange(steps)
     log = dagdp.path_log_prob(dag, theta, paths, omega)
     assert -np.inf < log < -1000

@@ -16,6 +16,7 @@ from dagdp.kernels.cpu.records import Block, Floats, Indices, Workspace
 from dagdp.lanes.prefetch import FAR, prefetch_row
 from dagdp.lanes.views import get, rows_on_stack, width
 
+RUN_FIRST, RUN_COUNT, RUN_START, RUN_STEP, RUN_NUMBERS = 0, 1, 2, 3, 4  # columns of `Incoming.runs`, and their count
 NODES_AHEAD = 4  # a listed parent's row is prefetched so many nodes ahead; 2 and 8 are no faster
 ROWS_IN_WORK = 4  # rows of nodes in work at once, at most; 8 cost 7 to 15 % where parents are scattered
 # Edges into a node of an alignment grid. With a fan-in known at compile time LLVM unrolls the loops over edges: DTW
@@ -92,7 +93,7 @@ def nodes_in_slot(incoming: Any, cursor: Cursor, d: int) -> int:
 def run_at(incoming: Any, runs: Indices, d: int, e: int) -> int:
     """The run of slot d that holds edge e. Edges rise from call to call."""
     k = get(runs, d)
-    while e >= get(incoming.runs, 4 * k) + get(incoming.runs, 4 * k + 1):
+    while left_of_run(incoming, k, e) <= 0:
         k += 1
     runs[d] = k
     return k
@@ -101,19 +102,21 @@ def run_at(incoming: Any, runs: Indices, d: int, e: int) -> int:
 @inlined
 def run_parents(incoming: Any, k: int) -> Progression:
     """Where the parents of run k's edges keep v."""
-    return progression(incoming.parent, get(incoming.runs, 4 * k + 2), get(incoming.runs, 4 * k + 3))
+    at = RUN_NUMBERS * k
+    return progression(incoming.parent, get(incoming.runs, at + RUN_START), get(incoming.runs, at + RUN_STEP))
 
 
 @inlined
 def parents_of(incoming: Any, k: int, e: int) -> Progression:
     """Where the parents of run k's edges keep v, from edge e on."""
-    return advance(run_parents(incoming, k), e - get(incoming.runs, 4 * k))
+    return advance(run_parents(incoming, k), e - get(incoming.runs, RUN_NUMBERS * k + RUN_FIRST))
 
 
 @inlined
 def left_of_run(incoming: Any, k: int, e: int) -> int:
     """Edges of run k from edge e on."""
-    return get(incoming.runs, 4 * k) + get(incoming.runs, 4 * k + 1) - e
+    at = RUN_NUMBERS * k
+    return get(incoming.runs, at + RUN_FIRST) + get(incoming.runs, at + RUN_COUNT) - e
 
 
 @inlined

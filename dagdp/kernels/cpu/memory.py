@@ -30,6 +30,7 @@ NODE_WEIGHTED_ROWS = 8  # rows of nodes in work at once on node-weighted graphs;
 RESULTS = 4  # rows of results for a row in work: the maximum as (hi, lo), what the solver found, its κ
 STEPS = 8  # tied levels whose products are summed in registers before they reach the gradient
 TIED_NUMBERS = 2  # integers behind the addresses: `Matrices.waiting`
+STEPS_WAITING, PATTERN = 0, 1  # their positions
 
 
 class Passes(NamedTuple):
@@ -237,7 +238,7 @@ def matrices_of(tied: Any, scratch: Floats, table: Indices, addresses: Indices, 
     if tied is None:
         return None
     waiting = view(addresses, addresses.shape[0] - TIED_NUMBERS, TIED_NUMBERS)
-    waiting[0] = 0
+    waiting[0] = 0  # no level waits
     made = Matrices(
         array_of(scratch, table, MATRIX_A),
         None if tangent is None else array_of(scratch, table, MATRIX_Z),

@@ -15,6 +15,9 @@ from dagdp.jit.decorators import inlined, inner
 from dagdp.kernels.cpu.cursor import (
     MOVES,
     ROWS_IN_WORK,
+    RUN_COUNT,
+    RUN_FIRST,
+    RUN_NUMBERS,
     Cursor,
     at_node,
     enter_level,
@@ -255,6 +258,7 @@ def push_level_of_one_sample(
     node = get(incoming.levels, level)
     for slot in range(get(incoming.slots, level), get(incoming.slots, level + 1)):
         for k in range(get(incoming.slot_runs, slot), get(incoming.slot_runs, slot + 1)):
-            first, size = get(incoming.runs, 4 * k), get(incoming.runs, 4 * k + 1)
+            at = RUN_NUMBERS * k
+            first, size = get(incoming.runs, at + RUN_FIRST), get(incoming.runs, at + RUN_COUNT)
             child = node + first - get(incoming.first, slot)
             push_run(omega, block, state, adjoint, run_parents(incoming, k), child, size, work.row_results)

@@ -122,10 +122,10 @@ def value_of_scaled(omega: Any, k: Row, m: Row, like: Floats) -> Row:
 
 
 @inlined
-def store_scaled(omega: Any, target: Target, state: State, top: Row, total: Row, ask: bool) -> Any:
+def store_scaled(omega: Any, target: Target, state: State, top: Row, total: Row, wanted: bool) -> Any:
     """Store e^v of a row as (k, m), and 1/S and top where the state has memory for them; return (1/S, k).
 
-    The first result is S itself where 1/S is neither stored nor asked for.
+    The first result is S itself where 1/S is neither stored nor wanted.
     """
     k, m, share, own = state.v_hi, state.v_lo, state.kappa, state.node_potentials
     dtype = k.dtype.type
@@ -133,7 +133,7 @@ def store_scaled(omega: Any, target: Target, state: State, top: Row, total: Row,
     store_lanes(k, target.at, hi, target.count)
     store_lanes(m, target.at, lo, target.count)
     turn = total
-    if share.shape[0] > 0 or ask:
+    if share.shape[0] > 0 or wanted:
         turn = select(total > dtype(0), dtype(1) / total, dtype(0))
     if share.shape[0] > 0:
         store_lanes(share, target.at, turn, target.count)
@@ -143,7 +143,7 @@ def store_scaled(omega: Any, target: Target, state: State, top: Row, total: Row,
 
 @inlined
 def scaled_rows(
-    omega: Any, depth: int, placed: Placement, target: Target, state: State, work: Workspace, y: Floats, ask: bool
+    omega: Any, depth: int, placed: Placement, target: Target, state: State, work: Workspace, y: Floats, wanted: bool
 ) -> None:
     """e^v and v̇ of the placed rows, the first of which goes to `target`; target.count lanes of all rows count."""
     k, m, results = state.v_hi, state.v_lo, work.row_results
@@ -155,7 +155,7 @@ def scaled_rows(
         at = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         top = highest(offset_view(k, skip), at, depth)
         total = sum_of_scaled(offset_view(k, skip), offset_view(m, skip), at, depth, top, y)
-        turn, reached = store_scaled(omega, own, state, top, total, ask)
+        turn, reached = store_scaled(omega, own, state, top, total, wanted)
         size = widest(size, reached, own.count, k)
         if state.v_dot is not None:
             start = splat(k, 0)
@@ -171,7 +171,7 @@ def scaled_rows(
 def visit_scaled(omega: Any, incoming: Any, block: Block, cursor: Cursor, state: State, work: Workspace) -> None:
     """e^v of the cursor's nodes."""
     y, lanes, row = work.scores, block.lanes, width(state.v_hi)
-    ask = y.shape[0] > row
+    wanted = y.shape[0] > row
     while cursor.node < cursor.last:
         cursor = fan_in_at(incoming, cursor)
         most = cursor.last - cursor.node
@@ -179,7 +179,7 @@ def visit_scaled(omega: Any, incoming: Any, block: Block, cursor: Cursor, state:
         lanes_left = placed.rows * row if block.lanes_are_samples is not None else placed.nodes
         target = Target((cursor.home + cursor.node) * lanes, cursor.node * lanes, lanes_left)
         if cursor.depth == MOVES:
-            scaled_rows(omega, MOVES, placed, target, state, work, rows_of_moves(y), ask)
+            scaled_rows(omega, MOVES, placed, target, state, work, rows_of_moves(y), wanted)
         else:
-            scaled_rows(omega, cursor.depth, placed, target, state, work, y, ask)
+            scaled_rows(omega, cursor.depth, placed, target, state, work, y, wanted)
         cursor = at_node(cursor, cursor.node + placed.nodes)

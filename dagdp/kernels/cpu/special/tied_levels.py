@@ -18,11 +18,24 @@ import numpy as np
 
 from dagdp.jit.decorators import inlined, inner
 from dagdp.kernels.cpu.graph_view import potential_array
-from dagdp.kernels.cpu.memory import STEPS
+from dagdp.kernels.cpu.memory import PATTERN, STEPS, STEPS_WAITING
 from dagdp.kernels.cpu.packing.entries import entries_of
 from dagdp.kernels.cpu.records import Adjoint, Arrays, Block, Floats, Graph, Matrices, Row, State
 from dagdp.kernels.cpu.rows import add_to
-from dagdp.kernels.cpu.special.tied_products import MatrixView, contract, decay, multiply, start_of, up4
+from dagdp.kernels.cpu.special.tied_products import (
+    PAIR,
+    PEAK,
+    SPAN,
+    MatrixView,
+    columns_of,
+    contract,
+    decay,
+    multiply,
+    patterns_of,
+    rows_of,
+    start_of,
+    up4,
+)
 from dagdp.kernels.recursion import anchor, centre, enter, node_value, two_sum
 from dagdp.lanes.exp_log import log_of_mass
 from dagdp.lanes.reductions import any_lane, sum_lanes_of_four
@@ -91,9 +104,9 @@ def tied_forward(omega: Any, graph: Graph, level: int, state: State, made: Matri
     own, own_dot = state.node_potentials, state.node_directions
     row, dtype = width(v_hi), v_hi.dtype.type
     rate = dtype(1) / omega.gamma
-    rows, columns = get(tied.shapes, 2 * pattern), get(tied.shapes, 2 * pattern + 1)
+    rows, columns = rows_of(tied, pattern), columns_of(tied, pattern)
     before = get(incoming.place, level - 1) + get(tied.first, level) - get(incoming.levels, level - 1)
-    peak, span = get(made.peak, 2 * pattern), get(made.peak, 2 * pattern + 1)
+    peak, span = get(made.peak, PAIR * pattern + PEAK), get(made.peak, PAIR * pattern + SPAN)
     m, fits, lost = parents_peak(v_hi, before * row, columns, rate, span)
     if not fits:
         return 0
@@ -184,15 +197,15 @@ def tied_backward(
     v_hi = state.v_hi
     row, dtype = width(v_hi), v_hi.dtype.type
     rate = dtype(1) / omega.gamma
-    rows, columns = get(tied.shapes, 2 * pattern), get(tied.shapes, 2 * pattern + 1)
+    rows, columns = rows_of(tied, pattern), columns_of(tied, pattern)
     before = get(tied.first, level) * row
-    m, fits, _ = parents_peak(v_hi, before, columns, rate, get(made.peak, 2 * pattern + 1))
+    m, fits, _ = parents_peak(v_hi, before, columns, rate, get(made.peak, PAIR * pattern + SPAN))
     if not fits:
         return False
-    if made.waiting[0] == STEPS or (made.waiting[0] > 0 and made.waiting[1] != pattern):
+    if made.waiting[STEPS_WAITING] == STEPS or (made.waiting[STEPS_WAITING] > 0 and made.waiting[PATTERN] != pattern):
         tied_flush(omega, tied, made)
-    step = made.waiting[0]
-    made.waiting[0], made.waiting[1] = step + 1, pattern
+    step = made.waiting[STEPS_WAITING]
+    made.waiting[STEPS_WAITING], made.waiting[PATTERN] = step + 1, pattern
     across, down = up4(columns), up4(rows)
     parents = RowPair(step * across, (STEPS + step) * across)
     children = RowPair(step * down, (STEPS + step) * down)
@@ -222,12 +235,12 @@ def tied_flush(omega: Any, tied: Any, made: Matrices) -> None:
 
     A is multiplied here and not at the end: a sum of many α pᵀ alone, each up to e^LIMIT, would be infinite.
     """
-    steps, pattern = made.waiting[0], made.waiting[1]
-    made.waiting[0] = 0
+    steps, pattern = made.waiting[STEPS_WAITING], made.waiting[PATTERN]
+    made.waiting[STEPS_WAITING] = 0
     if steps == 0:
         return
     rate = made.a.dtype.type(1) / omega.gamma
-    rows, columns = get(tied.shapes, 2 * pattern), get(tied.shapes, 2 * pattern + 1)
+    rows, columns = rows_of(tied, pattern), columns_of(tied, pattern)
     across, down, at = up4(columns), up4(rows), start_of(tied, pattern)
     for t in range(0, rows, 2):
         for f in range(0, columns, 2):
@@ -256,7 +269,7 @@ def write_tied(tied: Any, made: Matrices, blocks: Any, block: Block, arrays: Arr
 
     This is done once a block of samples, since every edge's entry has to be looked up.
     """
-    for pattern in range(tied.shapes.shape[0] // 2):
+    for pattern in range(patterns_of(tied)):
         at, first = start_of(tied, pattern), get(tied.ptr, pattern)
         size = get(tied.ptr, pattern + 1) - first
         for j in range(size):

@@ -26,6 +26,28 @@ class MatrixView(NamedTuple):
     column_step: int
 
 
+ROWS, COLUMNS, PAIR = 0, 1, 2  # positions in the pair of `Tied.shapes`, and its length
+PEAK, SPAN = 0, 1  # positions in the pair of `Matrices.peak`
+
+
+@inlined
+def patterns_of(tied: Any) -> int:
+    """Patterns of tied levels."""
+    return tied.shapes.shape[0] // PAIR
+
+
+@inlined
+def rows_of(tied: Any, pattern: int) -> int:
+    """Rows of a pattern's matrix."""
+    return get(tied.shapes, PAIR * pattern + ROWS)
+
+
+@inlined
+def columns_of(tied: Any, pattern: int) -> int:
+    """Columns of a pattern's matrix."""
+    return get(tied.shapes, PAIR * pattern + COLUMNS)
+
+
 @inlined
 def up4(n: int) -> int:
     """The next multiple of four."""
@@ -37,7 +59,7 @@ def start_of(tied: Any, pattern: int) -> int:
     """Where a pattern's matrix begins."""
     at = 0
     for i in range(pattern):
-        at += up4(get(tied.shapes, 2 * i)) * get(tied.shapes, 2 * i + 1)
+        at += up4(rows_of(tied, i)) * columns_of(tied, i)
     return at
 
 
@@ -74,7 +96,7 @@ def fill_matrices(tied: Any, blocks: Any, arrays: Arrays, made: Matrices, rate: 
     row = width(made.a)
     inf = made.a.dtype.type(np.inf)
     bad = False
-    for i in range(tied.shapes.shape[0] // 2):
+    for i in range(patterns_of(tied)):
         first = start_of(tied, i)
         size = get(tied.ptr, i + 1) - get(tied.ptr, i)
         top, bottom = -inf, inf
@@ -84,11 +106,12 @@ def fill_matrices(tied: Any, blocks: Any, arrays: Arrays, made: Matrices, rate: 
             top = max(top, value)
             bottom = min(bottom, value if value > -inf else inf)
         top = top if top > -inf else made.a.dtype.type(0)
-        made.peak[2 * i], made.peak[2 * i + 1] = top, max(top - bottom, made.a.dtype.type(0))
+        made.peak[PAIR * i + PEAK] = top
+        made.peak[PAIR * i + SPAN] = max(top - bottom, made.a.dtype.type(0))
         for j in range(0, size, row):
             hi, lo = two_sum(load(made.a, first + j), splat(made.a, -top))
             store(made.a, first + j, decay(hi, lo, rate))
-        last = up4(get(tied.shapes, 2 * i)) * get(tied.shapes, 2 * i + 1)
+        last = up4(rows_of(tied, i)) * columns_of(tied, i)
         for j in range(size, last):
             made.a[first + j] = 0
         if made.z is not None:

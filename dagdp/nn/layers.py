@@ -44,7 +44,7 @@ class DPValue(nn.Module):
 
 
 class DPGrad(DPValue):
-    """theta -> ∇DP_Ω(θ), the expected path, shaped and keyed like theta: attention over structures.
+    """theta [*batch, *shape] -> ∇DP_Ω(θ), the expected path, shaped and keyed like theta.
 
     >>> import dagdp, torch
     >>> layer = DPGrad(dagdp.compile(dagdp.Graph.from_edges([0, 0], [1, 1])), dagdp.SquaredL2(4.0))

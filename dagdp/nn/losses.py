@@ -85,6 +85,8 @@ def structured_loss(
 def perceptron_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, **options: Any) -> Tensor:
     """ℓ_{0,0} = max over paths Y' of <Y', θ> - <Y, θ>, the structured perceptron loss: 0 for a best path.
 
+    Tensor [*batch] in the unit of theta, and [*batch, graphs] for a batch of graphs.
+
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
     >>> perceptron_loss(dag, torch.tensor([1.0, 2.5, 2.0]), Target(dag, [0, 2])).item()
@@ -97,7 +99,8 @@ def perceptron_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, *
 def hinge_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, cost: Any, **options: Any) -> Tensor:
     """ℓ_{C,0} = max over paths Y' of <Y', θ + C> - <Y, θ>, the structured hinge (margin) loss.
 
-    At least the cost <Y', C> of the path Y' that is best under θ. For C see `hamming_cost`.
+    Tensor [*batch] in the unit of theta, and [*batch, graphs] for a batch of graphs. It is at least the cost <Y', C> of
+    the path Y' that is best under θ. For C see `hamming_cost`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -111,6 +114,8 @@ def hinge_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, cost: 
 
 def crf_loss(dag: CompiledDAG | CompiledBatch, theta: Any, target: Any, gamma: float = 1.0, **options: Any) -> Tensor:
     """ℓ_{0,-H} = -γ log p(Y) with p(Y) ∝ exp(<Y, θ>/γ), the negative log-likelihood of a CRF.
+
+    Tensor [*batch] in the unit of theta, and [*batch, graphs] for a batch of graphs.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -132,7 +137,7 @@ def fenchel_young_loss(
     end: Any = None,
     **options: Any,
 ) -> Tensor:
-    """DP_Ω(θ) + Ω(Y) - <Y, θ> >= 0, and 0 if and only if the expected path E is Y.
+    """DP_Ω(θ) + Ω(Y) - <Y, θ> >= 0, and 0 if and only if the expected path E is Y: tensor [*batch].
 
     DP_Ω is the conjugate of Ω(E), the least penalty Σ_i ē_i Ω(q_i) of random walks with expected path E. On a path, Ω
     of each visited node is the corner γ ω(1): γ/2 under SquaredL2, and 0 under Negentropy, Tsallis and HardMax, where

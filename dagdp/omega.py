@@ -1,13 +1,13 @@
 """The max_Ω family: a smoothed maximum is data plus three scalar functions.
 
 For a separable Ω(q) = Σ ω(q_k) and a temperature γ, duality turns the maximum over the simplex into
-a search for one number per node (DESIGN section 3):
+a search for one number per node (docs/maths.md):
 
     max_γΩ(x) = min_τ τ + γ Σ_k ω*(y_k),   y_k = (x_k - τ)/γ,   q_k = link(y_k),   τ solves Σ_k q_k = 1
 
 `conjugate` is ω*, the conjugate of ω restricted to q >= 0; `link` is its derivative, `slope` its
-second derivative. This text is the only definition of an operator: the CPU kernels, the CUDA device
-functions and the float64 reference are all made from it. A user's operator is a class of the same
+second derivative. This text is the only definition of an operator: the CPU kernels and the float64
+reference are made from it. A user's operator is a class of the same
 form, and needs no registration; `dagdp.testing.check_omega` verifies it.
 
 Rules for the three functions: plain scalar Python, `math.*` and conditional expressions only, no

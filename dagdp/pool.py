@@ -1,7 +1,7 @@
 """Threads for kernels that release the GIL.
 
 Numba's prange is not used: its default layer kills forked workers, and its portable layer aborts when two Python
-threads run it at once (research/toolchain.md, 2.3).
+threads run it at once.
 """
 
 from __future__ import annotations

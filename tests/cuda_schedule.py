@@ -23,7 +23,7 @@ from dagdp.kernels.recursion import (
     newton_step,
     node_value,
     rejoined,
-    scaled,
+    relative_score,
     weight,
 )
 
@@ -45,14 +45,14 @@ def solve_rows(omega, theta, parents, values, weights):
             total, slope = zero, zero
             for e in range(theta.shape[1]):
                 x_hi, x_lo = enter(theta[r, e], parents[r, e], zero)
-                y = scaled(x_hi, x_lo, m_hi, m_lo, rate)
+                y = relative_score(x_hi, x_lo, m_hi, m_lo, rate)
                 total += weight(omega, argument(omega, y, zero, shift))
                 slope += curvature(omega, y + shift)
             shift -= newton_step(total, slope)
         kappa = zero
         for e in range(theta.shape[1]):
             x_hi, x_lo = enter(theta[r, e], parents[r, e], zero)
-            kappa += energy(omega, scaled(x_hi, x_lo, m_hi, m_lo, rate) + shift)
+            kappa += energy(omega, relative_score(x_hi, x_lo, m_hi, m_lo, rate) + shift)
         v_hi, v_lo = node_value(zero, m_hi, m_lo, -shift, kappa, omega.gamma)
         values[r] = v_hi
         for e in range(theta.shape[1]):

@@ -13,7 +13,7 @@ import pytest
 import dagdp
 from dagdp import HardMax, Negentropy, SquaredL2
 from dagdp.engine.inputs import Options
-from dagdp.engine.plan import form_of, ranges
+from dagdp.engine.plan import kernel_form, ranges
 from dagdp.engine.prepare import prepare
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.kernels.cpu.entry import gradient_kernel, hessian_kernel, value_kernel
@@ -27,7 +27,7 @@ def variant(graph, items, omega, kernel=gradient_kernel, shared=()):
     batch = (items,) if items > 1 else ()
     theta = {p.name: np.zeros((() if p.name in shared else batch) + p.shape) for p in dag.potentials}
     call = prepare(dag, theta.get(None, theta), None, omega, Options(threads=1))
-    return form_of(kernel, call.plan.graphs[0]).variant
+    return kernel_form(kernel, call.plan.graphs[0]).variant
 
 
 @pytest.mark.specialised

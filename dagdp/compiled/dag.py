@@ -51,7 +51,7 @@ class CompiledDAG:
     hoisted: tuple[int, ...]
     weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry of the one edge potential
     serial: int = field(init=False)  # names the graph where only a number can be passed
-    calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.call`, by the form of a call
+    calls: dict[Any, Any] = field(init=False)  # plans and layouts of `dagdp.engine`, by the form of a call
     named: bool = field(init=False)  # whether nodes have names; a field, as torch.compile traces fields
     ends_by_length: Any = field(init=False)  # of the graph
 
@@ -259,7 +259,7 @@ class CompiledDAG:
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"
 
-    # ---- Facts by which a call chooses its schedule (dagdp/engine/call.py): lanes, stored weights, tied levels, memory
+    # ---- Facts by which a call chooses its schedule (dagdp/engine/plan.py): lanes, stored weights, tied levels
 
     def samples_in_row(self, items: int, row: int) -> int:
         """Samples of a batch in one row: `row` of them, or 1, where the lanes of a row are neighbouring nodes.
@@ -308,11 +308,6 @@ class CompiledDAG:
     def most_parents(self) -> int:
         """The largest fan-in."""
         return int(np.diff(self.wiring.incoming.slots).max())
-
-    @cached_property
-    def band_nodes(self) -> int:
-        """Nodes of the largest band."""
-        return int(np.diff(self.wiring.incoming.levels[self.wiring.hoisted.levels]).max())
 
 
 def _of_items(nodes: Numbers, batch: tuple[int, ...], what: str) -> Numbers:

@@ -42,7 +42,7 @@ class Incoming(NamedTuple):
 class Outgoing(NamedTuple):
     """Edges by the level they leave: each node's first edge, then each node's second, and so on; for the backward pass.
 
-    A run ends where the parents or the children no longer advance by 0 or by 1.
+    A run ends where its parents or its children stop to advance by 0 or by 1; a run of other edges has them listed.
     """
 
     level_runs: np.ndarray  # [L+1] first run of each level

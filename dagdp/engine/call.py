@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dagdp import pool
 from dagdp.engine.infeasible import narrowed, refuse_infeasible, refuse_overflow
 from dagdp.engine.inputs import Weights
-from dagdp.engine.launch import Arrays, Launcher, Piece, run_piece
+from dagdp.engine.launch import LaunchArrays, Launcher, Piece, run_piece
 from dagdp.engine.plan import GraphPlan, PathEnds, Plan
 from dagdp.jit.decorators import Kernel
 
@@ -50,7 +50,7 @@ class Call:
         if launchers is None:
             launchers = [Launcher(kernel, graph, plan.data, plan.signs) for graph in plan.graphs]
             plan.launchers[kernel] = launchers
-        whole = Arrays(self.weights, made, out, plan.no_seeds if seeds is None else seeds)
+        whole = LaunchArrays(self.weights, made, out, plan.no_seeds if seeds is None else seeds)
         parts = [whole] if plan.alone else [_own(whole, graph, plan) for graph in plan.graphs]
         pieces: list[Piece] = []
         for launcher, part, (starts, ends, _) in zip(launchers, parts, self.terminals, strict=True):
@@ -112,7 +112,7 @@ class Call:
         return narrowed("value", slopes, plan.dtype)[()]
 
 
-def _own(whole: Arrays, graph: GraphPlan, plan: Plan) -> Arrays:
+def _own(whole: LaunchArrays, graph: GraphPlan, plan: Plan) -> LaunchArrays:
     """What one of several merged graphs reads and writes: its columns, contiguous.
 
     Columns of a single item are views, others are copies: kernels write whole cache lines of a row, and would overwrite
@@ -121,14 +121,14 @@ def _own(whole: Arrays, graph: GraphPlan, plan: Plan) -> Arrays:
     first, last = graph.columns
     results = [np.zeros(plan.items * (last - first), plan.real) for _ in whole.results]
     weights = [own._replace(blocks=_columns(own.blocks, graph)) for own in whole.weights]
-    return Arrays(weights, results, None if whole.out is None else _columns(whole.out, graph), whole.seeds)
+    return LaunchArrays(weights, results, None if whole.out is None else _columns(whole.out, graph), whole.seeds)
 
 
 def _columns(arrays: Sequence[Array], graph: GraphPlan) -> list[Array]:
     return [np.ascontiguousarray(array[:, a:b]) for array, (a, b) in zip(arrays, graph.cuts, strict=True)]
 
 
-def _copy_back(part: Arrays, whole: Arrays, graph: GraphPlan, plan: Plan) -> None:
+def _copy_back(part: LaunchArrays, whole: LaunchArrays, graph: GraphPlan, plan: Plan) -> None:
     """The results of one merged graph, and its columns of the gradient, into the call's arrays."""
     first, last = graph.columns
     for array, own in zip(whole.results, part.results, strict=True):

@@ -12,7 +12,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.index_arrays import located
 from dagdp.engine.forms import found, remember
 from dagdp.engine.inputs import Weights
-from dagdp.engine.plan import GraphPlan, form_of
+from dagdp.engine.plan import GraphPlan, kernel_form
 from dagdp.jit.decorators import Kernel, Launch
 from dagdp.kernels.cpu.memory import Form, addresses_size, layout
 from dagdp.kernels.cpu.records import Items, Source, Terminals
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 Answer = tuple[int, bool]  # of a launch: the first item that is not done, whether some value is +inf or NaN
 
 
-class Arrays:
+class LaunchArrays:
     """What a kernel reads and writes on one graph. The caller keeps the arrays alive: kernels get addresses."""
 
     __slots__ = ("out", "results", "seeds", "weights")
@@ -38,16 +38,17 @@ class Launcher:
 
     def __init__(self, kernel: Kernel, graph: GraphPlan, data: Any, signs: tuple[Any, ...]) -> None:
         self.graph, self.data, self.signs = graph, data, signs
-        form = form_of(kernel, graph)
+        form = kernel_form(kernel, graph)
         self.size, self.addresses, self.table = memory_of(graph.dag, form)
-        self.launches = {True: Launch(kernel), None: Launch(kernel)}  # by `Items.scaled`, which is of either type
+        # By `Items.scaled`. Each value of it is a type of its own, and so a kernel of its own.
+        self.launches = {True: Launch(kernel), None: Launch(kernel)}
         self.backward, self.tangent, self.variant = form.passes.backward, form.passes.tangent, form.variant
 
     def terminals(self, starts: NDArray[np.int32], ends: NDArray[np.int32], seeds: Array) -> Terminals:
         """Where paths begin and end, with the weights of the ends for the gradient."""
         return Terminals(starts, ends, seeds if self.backward and not self.tangent else None)
 
-    def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
+    def arguments(self, arrays: LaunchArrays) -> tuple[Any, ...]:
         """The kernel's last arguments: θ, Z, results, gradient or local weights, variant."""
         theta, *z = arrays.weights
         tables, signs = self.graph.tables, self.signs

@@ -45,7 +45,7 @@ def check_range(context: Any, builder: Any, kind: Any, array: Any, start: Any, c
 
 
 class ListedRange(NamedTuple):
-    """The elements listed[start + k] + shift for k < min(count, most); -1 may be listed for none if `absent`."""
+    """The elements listed[start + k] + shift for k < min(count, most); if `absent`, -1 names none."""
 
     start: Any
     shift: Any

@@ -2,7 +2,8 @@
 
 Numba compiles every function to machine code before it links it into a caller, and optimises the caller again with all
 that was inlined. A kernel has a hundred small functions, nested deep, and most of its compile time went there. Here a
-function that only kernels call stays LLVM text until a kernel is linked. No other file reaches into Numba's compiler.
+function that only kernels call stays LLVM text until a kernel is linked. This file, static_branches.py and
+disk_cache.py use the internals of Numba's compiler.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _serial = itertools.count()
 
 
 def _reached(libraries: list[Any]) -> list[Any]:
-    """The libraries and all that fragments among them call, each once, behind all its callers.
+    """The libraries and all that fragments among them call, each once, after every library that calls it.
 
     LLVM drops a function that has no caller when it is linked. A caller that is linked later would miss it.
     """

@@ -1,1 +1,1 @@
-"""The engine: scalar text (recursion.py), rows of lanes (lanes.py, text.py), the CPU schedule (cpu.py)."""
+"""Kernels: recursion.py has the formulas at a node and an edge; cpu/ has the loops over levels and rows."""

@@ -4,9 +4,9 @@ A schedule decides which lanes visit which node when. Letters are the paper's (d
 edge from parent j to child i.
 
 v is a double-length number hi + lo. A float32 value of a long path (10^4 at γ = 1, 10^6 at γ = 0.01) is rounded too
-coarsely for weights, which depend on differences of values. A node keeps v and one number κ = Σ_e ω*(y_e - a) =
-(v - m)/γ - a, and a local weight is recomputed as link((x_e - v_i)/γ + κ_i). No number is stored on an edge, except
-where the gradient has memory for it (cpu/special/stored_weights.py).
+coarsely for weights, which depend on differences of values. A node keeps v and κ = Σ_e ω*(y_e - a). A local weight is
+recomputed as link((c_i + x_e - v_i)/γ + κ_i), where c_i is the node's hoisted potential, which v_i contains. No number
+is stored on an edge, except where the gradient has memory for it (cpu/special/stored_weights.py).
 
 Infinities: an edge of potential -inf has weight 0. A node with such edges alone has v = -inf and weights 0. An entry
 out of range is read as +inf, and v of every node that it reaches over allowed edges is +inf. All this follows from one
@@ -49,8 +49,8 @@ def anchor(m_hi: Any) -> Any:
 
 
 @point
-def scaled(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> Any:
-    """y_e = (x_e - m_i)/γ: an exact small difference, or -inf."""
+def relative_score(x_hi: Any, x_lo: Any, m_hi: Any, m_lo: Any, rate: Any) -> Any:
+    """y_e = (x_e - m_i)/γ. It is -inf for a forbidden edge, and NaN if m_i is infinite."""
     return ((x_hi - m_hi) + (x_lo - m_lo)) * rate
 
 
@@ -100,7 +100,7 @@ def curvature(omega: Any, u: Any) -> Any:
 
 
 @point
-def storable(u: Any) -> Any:
+def nonzero(u: Any) -> Any:
     """u with 0 replaced by -1e-37, whose weight is equal: a stored 0 stands for "no edge"."""
     return u if u != 0.0 else -1e-37
 

@@ -1,4 +1,4 @@
-"""Prefetches: cache lines that will be written soon, where the processor's own prefetcher does not foresee them."""
+"""Prefetches: they load cache lines that will be read or written soon and that the processor does not foresee."""
 
 from __future__ import annotations
 

@@ -76,8 +76,8 @@ def real_of(*arguments: Any) -> Any:
 def on_lanes(function: Callable[..., Any], lane_math: Any = None) -> FunctionType:
     """`function` rewritten for lanes, with `lane_math` in place of the module `math` where given.
 
-    Raises OSError or TypeError where the source text cannot be found (typed at a prompt, for example), or branches
-    by statements on what may be lanes.
+    Raises OSError or TypeError if the source is not found (typed at a prompt, for example), or if the function has a
+    loop or an `if` statement on lanes.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

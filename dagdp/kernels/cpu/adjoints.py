@@ -17,7 +17,7 @@ def seed(bar: Floats, first: int, last: int, block: Block, terminals: Terminals,
     """ē = 1, or the item's weight, at each item's ends among nodes [first, last); 0 where no path reaches the end."""
     dtype = bar.dtype.type
     for b in range(block.lanes):
-        item = min(block.first + b, block.last - 1)
+        item = min(block.first + b, block.stop - 1)
         weight = dtype(1)
         if terminals.weights is not None:
             weight = get(terminals.weights, item) if terminals.weights.shape[0] > 0 else dtype(1)

@@ -214,8 +214,8 @@ def local_weights(
 ) -> None:
     """q of every edge that leaves a level before `top`.
 
-    arrays.gradient : the result [items, edges in the order of `outgoing`]. q is 0 at a node that no path reaches, which
-    the argument of HardMax alone would not show.
+    arrays.gradient : the result [items, edges in the order of `outgoing`]. q is 0 at a node that no path reaches.
+    HardMax would give it a weight of 1, so its value is tested, too.
     """
     v_hi, outgoing, out = state.v_hi, graph.outgoing, arrays.gradient
     w, weights = work.chunk_potentials, work.chunk_flows
@@ -234,7 +234,7 @@ def local_weights(
                 store(weights, at, q)
             children = quantity(outgoing, run, CHILD, skip)
             first = get(outgoing.runs, run * columns_of(outgoing) + FIRST) + skip
-            for b in range(min(lanes, block.last - block.first)):
+            for b in range(min(lanes, block.stop - block.first)):
                 for e in range(chunk.count):
                     if v_hi[term(children, e) * lanes + b] > lowest:
                         out[block.first + b, first + e] = weights[e * lanes + b]

@@ -61,7 +61,7 @@ def fan_in_at(incoming: Any, cursor: Cursor) -> Cursor:
 
 @inlined
 def with_depth(cursor: Cursor, depth: int) -> Cursor:
-    """The cursor with another fan-in: MOVES, where it is known to be MOVES."""
+    """The cursor with that fan-in: the caller passes the constant MOVES if it is that, so that LLVM unrolls loops."""
     return Cursor(cursor.level, cursor.first, cursor.slot, depth, cursor.node, cursor.last, cursor.home, cursor.edge)
 
 

@@ -97,7 +97,9 @@ def row_ends(
 
 @inlined
 def argument_of(omega: Any, state: State, ends: EdgeEnds, potentials: Any, at: int) -> Row:
-    """The argument of `weight_at` for a row of edges: (x_e - v_i)/γ + κ_i; HardMax's depends on slots alone.
+    """The argument of `weight_at` for a row of edges: (c_i + x_e - v_i)/γ + κ_i, with c_i hoisted.
+
+    For HardMax it compares the edges' slots with the chosen slot, which `State.kappa` then holds.
 
     potentials : the edges' own, a row at `at`, or None.
     """

@@ -33,7 +33,7 @@ from dagdp.kernels.cpu.memory import (
     adjoint_of,
     aligned,
     state_of,
-    without_scores,
+    with_one_row_of_y,
     workspace_of,
 )
 from dagdp.kernels.cpu.packing.edge_order import begin_storing, end_storing
@@ -48,7 +48,7 @@ from dagdp.lanes.rows import load, store
 from dagdp.lanes.views import get, width
 
 
-class Launch(NamedTuple):
+class Context(NamedTuple):
     """What all blocks of a launch share."""
 
     graph: Any
@@ -89,7 +89,7 @@ def next_end(incoming, block, ends, level):
     In a merged graph v is kept for all nodes, so the forward pass goes to the last end at once: that level is returned.
     """
     found = -1
-    last = min(block.last, block.first + block.lanes)
+    last = min(block.stop, block.first + block.lanes)
     for end in ends[block.first * block.graphs : last * block.graphs]:
         at = last_at_most(incoming.levels, end)
         if at > level and (found < 0 or (at > found) == (block.graphs > 1)):
@@ -108,13 +108,13 @@ def _pushes(omega, edges):
 
 
 @inlined
-def begin_launch(omega, launch):
+def begin_launch(omega, context):
     """Fill the matrices of tied levels, if any; whether an entry that they read is out of range."""
     bad = False
-    if launch.work.matrices is not None:
-        work, graph = launch.work, launch.graph
+    if context.work.matrices is not None:
+        work, graph = context.work, context.graph
         rate = work.tile.dtype.type(1) / omega.gamma
-        bad = fill_matrices(graph.tied, graph.incoming.potentials, launch.arrays, work.matrices, rate)
+        bad = fill_matrices(graph.tied, graph.incoming.potentials, context.arrays, work.matrices, rate)
     return bad
 
 
@@ -129,7 +129,7 @@ def report(omega, incoming, block, ends, level, reported, tile):
     lowest = node0 if block.graphs == 1 else 0
     inf, zero = out.dtype.type(np.inf), out.dtype.type(0)
     sound = True
-    for b in range(min(block.lanes, block.last - block.first)):
+    for b in range(min(block.lanes, block.stop - block.first)):
         for at in range((block.first + b) * block.graphs, (block.first + b + 1) * block.graphs):
             if lowest <= ends[at] < node1:
                 place = (incoming.place[level] + ends[at] - node0) * block.lanes + b
@@ -148,23 +148,23 @@ def report(omega, incoming, block, ends, level, reported, tile):
 
 
 @inlined
-def report_values(omega, launch, block, level, out):
+def report_values(omega, context, block, level, out):
     """`report` the values."""
-    state, tile, ends, sign = launch.state, launch.work.tile, launch.terminals.ends, launch.arrays.theta.sign
+    state, tile, ends, sign = context.state, context.work.tile, context.terminals.ends, context.arrays.theta.sign
     if block.scaled is None:
         reported = Reported(out, None, state.v_hi, None, sign)
-        return report(omega, launch.graph.incoming, block, ends, level, reported, tile)
+        return report(omega, context.graph.incoming, block, ends, level, reported, tile)
     scaled = Reported(out, None, state.v_hi, state.v_lo, sign)
-    return report(omega, launch.graph.incoming, block, ends, level, scaled, tile)
+    return report(omega, context.graph.incoming, block, ends, level, scaled, tile)
 
 
 @inner
-def run_forward(omega, launch, block, results):
+def run_forward(omega, context, block, results):
     """The forward pass to the block's last end, which returns v and v̇ on the way: (that level, whether one is bad).
 
     The level is -1 where a scaled value was out of range.
     """
-    graph, terminals, arrays, state, _, work = launch
+    graph, terminals, arrays, state, _, work = context
     row, incoming = width(work.tile), graph.incoming
     if block.scaled is not None:
         fill(work.row_results, RESULTS * NODE_WEIGHTED_ROWS * row, row, 0)
@@ -176,7 +176,7 @@ def run_forward(omega, launch, block, results):
     while level >= 0:
         forward(omega, graph, block, top + 1, level, arrays, state, work)
         top = level
-        bad |= report_values(omega, launch, block, top, results.value)
+        bad |= report_values(omega, context, block, top, results.value)
         if results.derivative is not None:
             one = results.value.dtype.type(1)
             slopes = Reported(results.derivative, results.value, state.v_dot, None, one)
@@ -188,9 +188,9 @@ def run_forward(omega, launch, block, results):
 
 
 @inlined
-def run_backward(omega, variant, launch, block, top):
+def run_backward(omega, variant, context, block, top):
     """The backward pass, by the sweep that fits; with a direction that of the Hessian product."""
-    graph, terminals, arrays, state, adjoint, work = launch
+    graph, terminals, arrays, state, adjoint, work = context
     if variant.stored is not None:
         seed_all(graph.incoming, block, terminals, state, adjoint)
         backward_stored(omega, graph, block, top, arrays, state, adjoint, work)
@@ -214,10 +214,10 @@ def _value(omega, memory, addresses, table, items, terminals, theta, value, vari
     graph, scratch = forward_graph(table, WINDOW), aligned(memory)
     state = state_of(omega, scratch, table, items.scaled, None, None, variant.nodes)
     work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, None, variant)
-    launch = Launch(graph, terminals, Arrays(theta, None, None), state, None, work)
-    bad = begin_launch(omega, launch)
+    context = Context(graph, terminals, Arrays(theta, None, None), state, None, work)
+    bad = begin_launch(omega, context)
     for first in range(items.first, items.last, items.lanes):
-        top, wrong = run_forward(omega, launch, block_at(items, first), Results(value, None))
+        top, wrong = run_forward(omega, context, block_at(items, first), Results(value, None))
         bad |= wrong
         if top < 0:
             return first, bad
@@ -231,9 +231,9 @@ def _gradient(omega, memory, addresses, table, items, terminals, theta, value, g
     work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, None, variant)
     arrays = Arrays(theta, None, gradient)
     # a backward pass that pushes recomputes weights: the forward pass need not keep scores
-    forward_work = without_scores(work) if pushes(omega, variant.edges) else work
-    going = Launch(graph, terminals, forward_arrays(variant, arrays), state, adjoint, forward_work)
-    returning = Launch(graph, terminals, arrays, state, adjoint, work)
+    forward_work = with_one_row_of_y(work) if pushes(omega, variant.edges) else work
+    going = Context(graph, terminals, forward_arrays(variant, arrays), state, adjoint, forward_work)
+    returning = Context(graph, terminals, arrays, state, adjoint, work)
     bad = begin_launch(omega, going)
     for first in range(items.first, items.last, items.lanes):
         block = block_at(items, first)
@@ -251,11 +251,11 @@ def _weights(omega, memory, addresses, table, items, terminals, theta, value, we
     graph, scratch = whole_graph(table), aligned(memory)
     state = state_of(omega, scratch, table, items.scaled, None, None, variant.nodes)
     work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, None, variant)
-    launch = Launch(graph, terminals, Arrays(theta, None, None), state, None, work)
-    bad = begin_launch(omega, launch)
+    context = Context(graph, terminals, Arrays(theta, None, None), state, None, work)
+    bad = begin_launch(omega, context)
     for first in range(items.first, items.last, items.lanes):
         block = block_at(items, first)
-        top, wrong = run_forward(omega, launch, block, Results(value, None))
+        top, wrong = run_forward(omega, context, block, Results(value, None))
         bad |= wrong
         if top < 0:
             return first, bad
@@ -268,10 +268,10 @@ def _jvp(omega, memory, addresses, table, items, terminals, theta, z, value, slo
     bend = None if pushes(omega, variant.edges) else True  # as in the Hessian's pass, so that both have equal bits
     state = state_of(omega, scratch, table, items.scaled, True, bend, variant.nodes)
     work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, True, variant)
-    launch = Launch(graph, terminals, Arrays(theta, z, None), state, None, work)
-    bad = begin_launch(omega, launch)
+    context = Context(graph, terminals, Arrays(theta, z, None), state, None, work)
+    bad = begin_launch(omega, context)
     for first in range(items.first, items.last, items.lanes):
-        top, wrong = run_forward(omega, launch, block_at(items, first), Results(value, slope))
+        top, wrong = run_forward(omega, context, block_at(items, first), Results(value, slope))
         bad |= wrong
         if top < 0:
             return first, bad
@@ -285,8 +285,8 @@ def _hessian(omega, memory, addresses, table, items, terminals, theta, z, value,
     adjoint = adjoint_of(scratch, table, True)
     work = workspace_of(scratch, table, addresses, graph.incoming, items.lanes, True, variant)
     arrays = Arrays(theta, z, gradient)
-    going = Launch(graph, terminals, forward_arrays(variant, arrays), state, adjoint, work)
-    returning = Launch(graph, terminals, arrays, state, adjoint, work)
+    going = Context(graph, terminals, forward_arrays(variant, arrays), state, adjoint, work)
+    returning = Context(graph, terminals, arrays, state, adjoint, work)
     bad = begin_launch(omega, going)
     for first in range(items.first, items.last, items.lanes):
         block = block_at(items, first)

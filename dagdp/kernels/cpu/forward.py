@@ -152,7 +152,7 @@ def begin(incoming: Any, block: Block, terminals: Terminals, state: State) -> No
     if terminals.starts.shape[0] > 0:
         fill(v_hi, 0, starts, -np.inf)
         for b in range(block.lanes):
-            item = min(block.first + b, block.last - 1)
+            item = min(block.first + b, block.stop - 1)
             for node in terminals.starts[item * block.graphs : (item + 1) * block.graphs]:
                 if node >= 0:
                     v_hi[node * block.lanes + b] = 0

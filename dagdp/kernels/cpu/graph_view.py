@@ -22,7 +22,7 @@ from dagdp.lanes.views import array_at
 _SIZES = [len(part._fields) for part in (Incoming, Outgoing, Hoisted, Tied, Outgoing, Incoming)]
 #: The index of each part's first array in the table of addresses, by the parts' names.
 FIRST_ARRAYS = Wiring(*itertools.accumulate([0, *_SIZES[:-1]]))  # type: ignore[arg-type]
-NUMBERS = 2 * sum(_SIZES)  # of the table: an address and a length for each array; the memory layout follows them
+TABLE_NUMBERS = 2 * sum(_SIZES)  # of the table: an address and a length for each array; the memory layout follows them
 INCOMING, OUTGOING, HOISTED, TIED, UNTIED, WINDOW = FIRST_ARRAYS
 INT32_ARRAY = types.Array(types.int32, 1, "C")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.index_arrays import Wiring
 from dagdp.jit.decorators import inlined, inner
-from dagdp.kernels.cpu.graph_view import NUMBERS
+from dagdp.kernels.cpu.graph_view import TABLE_NUMBERS
 from dagdp.kernels.cpu.records import Adjoint, Floats, Indices, Matrices, State, Variant, Workspace
 from dagdp.kernels.cpu.rows import fill, first_aligned
 from dagdp.lanes.operators import exponential
@@ -55,7 +55,7 @@ class Sizes(NamedTuple):
     bar_dot: int = 0
     edge_potentials: int = 0
     edge_directions: int = 0
-    scores: int = 0
+    y: int = 0
     row_results: int = 0
     stored: int = 0
     tile: int = 0
@@ -74,7 +74,7 @@ class Sizes(NamedTuple):
 # Positions of the arrays in a layout.
 (
     V_HI, V_LO, KAPPA, V_DOT, C, NODE_POTENTIALS, NODE_DIRECTIONS, BAR, BAR_DOT, EDGE_POTENTIALS, EDGE_DIRECTIONS,
-    SCORES, ROW_RESULTS, STORED, TILE, CHUNK_POTENTIALS, CHUNK_DIRECTIONS, CHUNK_FLOWS, MATRIX_A, MATRIX_Z, MATRIX_FLOW,
+    Y, ROW_RESULTS, STORED, TILE, CHUNK_POTENTIALS, CHUNK_DIRECTIONS, CHUNK_FLOWS, MATRIX_A, MATRIX_Z, MATRIX_FLOW,
     MATRIX_PEAK, MATRIX_COLUMNS, MATRIX_ROWS, MATRIX_SUMS,
 ) = range(len(Sizes._fields))  # fmt: skip
 
@@ -153,7 +153,7 @@ def _sizes(form: Form, wiring: Wiring, most_parents: int) -> Sizes:
         bar_dot=bar if tangent else 0,
         edge_potentials=edge_rows if edges else 0,
         edge_directions=edge_rows if edges and tangent else 0,
-        scores=(rows + 1) * row if read_later else row,
+        y=(rows + 1) * row if read_later else row,
         row_results=(RESULTS * NODE_WEIGHTED_ROWS + 1) * row,
         stored=int(incoming.edges[-1]) + row if variant.stored and not samples and listed and order else 0,
         tile=(row + 1) * row,
@@ -199,7 +199,7 @@ def _window_nodes(wiring: Wiring) -> int:
 @inlined
 def array_of(scratch: Floats, table: Indices, position: int) -> Floats:
     """The array at that position of the layout."""
-    at = NUMBERS + 2 * position
+    at = TABLE_NUMBERS + 2 * position
     return view(scratch, get(table, at), get(table, at + 1))
 
 
@@ -266,7 +266,7 @@ def workspace_of(
         nodes * lanes + width(scratch),  # behind a row that is written back with the last node (`store_lanes`)
         None if variant.edges is None else array_of(scratch, table, EDGE_POTENTIALS),
         None if variant.edges is None or tangent is None else array_of(scratch, table, EDGE_DIRECTIONS),
-        array_of(scratch, table, SCORES),
+        array_of(scratch, table, Y),
         array_of(scratch, table, ROW_RESULTS),
         array_of(scratch, table, STORED),
         array_of(scratch, table, TILE),
@@ -278,14 +278,14 @@ def workspace_of(
 
 
 @inlined
-def without_scores(work: Workspace) -> Workspace:
-    """The workspace of a forward pass after which nothing reads weights: y of one row alone is kept."""
+def with_one_row_of_y(work: Workspace) -> Workspace:
+    """The workspace of a forward pass whose y is not read later; it keeps one row of y."""
     return Workspace(
         work.addresses,
         work.spare,
         work.edge_potentials,
         work.edge_directions,
-        view(work.scores, 0, width(work.scores)),
+        view(work.y, 0, width(work.y)),
         work.row_results,
         work.stored,
         work.tile,

@@ -60,7 +60,7 @@ def solve_row(omega: Any, depth: int, placed: Placement, state: State, work: Wor
     results, row = work.row_results, width(v_hi)
     xs = scores_of_row(depth, placed, work, r)
     m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
-    y = offset_view(work.scores, r * depth * row)
+    y = offset_view(work.y, r * depth * row)
     found, kappa = solve(omega, v_hi, v_lo, xs, depth, m_hi, m_lo, y)
     store(results, (RESULTS * r + 2) * row, found)
     store(results, (RESULTS * r + 3) * row, kappa)
@@ -78,7 +78,7 @@ def solve_rows(omega: Any, depth: int, placed: Placement, state: State, work: Wo
     for r in range(placed.rows):
         solve_row(omega, depth, placed, state, work, r)
     row = width(work.row_results)
-    improve(omega, depth, placed.rows, work.scores, offset_view(work.row_results, 2 * row), RESULTS * row)
+    improve(omega, depth, placed.rows, work.y, offset_view(work.row_results, 2 * row), RESULTS * row)
 
 
 @inlined
@@ -87,14 +87,14 @@ def store_value(omega: Any, target: Target, state: State, work: Workspace, r: in
     v_hi, v_lo, kappa, results = state.v_hi, state.v_lo, state.kappa, work.row_results
     row, dtype = width(v_hi), v_hi.dtype.type
     m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
-    found, energy = load(results, (RESULTS * r + 2) * row), load(results, (RESULTS * r + 3) * row)
-    turn, shift, energy = finish_solution(omega, found, energy, work.scores)
+    found, kappa_i = load(results, (RESULTS * r + 2) * row), load(results, (RESULTS * r + 3) * row)
+    turn, shift, kappa_i = finish_solution(omega, found, kappa_i, work.y)
     c_i = load(state.node_potentials, target.own_at) if state.node_potentials is not None else splat(v_hi, 0)
-    hi, lo = node_value(c_i, m_hi, m_lo, -shift, energy, dtype(0) if first_only(omega) else omega.gamma)
+    hi, lo = node_value(c_i, m_hi, m_lo, -shift, kappa_i, dtype(0) if first_only(omega) else omega.gamma)
     store_lanes(v_hi, target.at, hi, target.count)
     store_lanes(v_lo, target.at, lo, target.count)
     if kappa.shape[0] > 0:
-        store_lanes(kappa, target.at, turn if first_only(omega) else energy, target.count)
+        store_lanes(kappa, target.at, turn if first_only(omega) else kappa_i, target.count)
     return turn
 
 
@@ -117,7 +117,7 @@ def finish_row(
     omega: Any, depth: int, placed: Placement, target: Target, state: State, work: Workspace, r: int
 ) -> None:
     """Store v, κ, v̇ and c of row r, and what turns its y into q among the row's results, if y is kept."""
-    row, y = width(state.v_hi), work.scores
+    row, y = width(state.v_hi), work.y
     turn = store_value(omega, target, state, work, r)
     if y.shape[0] > row:
         store(work.row_results, (RESULTS * r + 2) * row, turn)

@@ -161,14 +161,11 @@ def next_rows(
 ) -> Placement:
     """The next rows of nodes without potentials on edges, `most` at most, and where their parents' v lie.
 
-    Rows whose parents' rows rise with them need no list of addresses. Of one sample the last of these may be short.
+    Rows whose parents' rows rise with them need no list of addresses. For one sample the last row may hold fewer nodes
+    than lanes.
     """
-    row, at, runs, depth = (
-        width(state.v_hi),
-        address_list(work, PARENT_ROWS),
-        address_list(work, RUN_POSITIONS),
-        cursor.depth,
-    )
+    at, runs = address_list(work, PARENT_ROWS), address_list(work, RUN_POSITIONS)
+    row, depth = width(state.v_hi), cursor.depth
     step = 1 if block.lanes_are_samples is not None else row
     alike = min(cursor.last - cursor.node, nodes_in_slot(incoming, cursor, depth - 1))
     contiguous = alike

@@ -18,7 +18,7 @@ class Chunk(NamedTuple):
     run: int
     first: int
     count: int
-    below: int  # elements from a level to the one below it, for prefetches; 0 for none
+    below: int  # how many elements back the next level lies; 0 to prefetch nothing
 
 
 @inlined

@@ -26,10 +26,10 @@ class Items(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The items [first, min(first + lanes, last)) that go through all passes together. Other fields: see `Items`."""
+    """The items [first, min(first + lanes, stop)) that go through all passes together. Other fields: see `Items`."""
 
     first: int
-    last: int
+    stop: int  # behind the last item of the launch
     lanes: int
     partial: int
     graphs: int
@@ -82,12 +82,12 @@ class Graph(NamedTuple):
 class State(NamedTuple):
     """What a pass keeps of each node: arrays with a row for each node, or a number for each node of one sample.
 
-    Behind the nodes each array has memory in which rows of scattered nodes are assembled (`Workspace.spare`).
+    Behind the nodes each array has spare rows. A pass stores the scores x there, and rows copied from scattered nodes.
     """
 
     v_hi: Floats  # v = v_hi + v_lo; of a scaled value m·2^k the exponent k
     v_lo: Floats  # of a scaled value m
-    kappa: Floats  # κ; of a scaled value 1/S. Empty where no later pass reads it
+    kappa: Floats  # κ; for HardMax the chosen slot, for a scaled value 1/S. Empty where no later pass reads it
     v_dot: Any  # v̇, or None
     c: Any  # the mean of ẋ under s, or None
     node_potentials: Any  # hoisted potentials of θ, or None; their first element belongs to node 0
@@ -117,11 +117,11 @@ class Matrices(NamedTuple):
 class Workspace(NamedTuple):
     """The memory in which rows are worked on. Arrays are views of one block (memory.py)."""
 
-    addresses: Indices  # four lists of rows' places, see `address_list`
+    addresses: Indices  # three lists of row addresses, one of run numbers, two counters: see `address_list`
     spare: int  # the first element behind the state where a row may be assembled
     edge_potentials: Any  # θ of edges, edge by edge or row by row; None without potentials on edges
     edge_directions: Any  # z of edges; None without a direction
-    scores: Floats  # y of each edge of some rows; a single row where nothing reads them later
+    y: Floats  # y = (x - m)/γ of the edges of the rows in work; one row if no later step reads y
     row_results: Floats  # RESULTS rows for each row in work; behind them the largest |k| of scaled values
     stored: Floats  # weights of one sample's edges, edge by edge; empty where they are stored elsewhere
     tile: Floats

@@ -1,10 +1,12 @@
 """max_Ω of a row of lanes: τ and κ from the scores x of the edges into the row's nodes.
 
 The d-th edges of a row's nodes form a row of x, which lies at xs[d] of (x_hi, x_lo). A solver fills `y` with a row for
-each d, from which `row_weight` makes q: (x - m)/γ, or link of it for the closed form. For the closed form and HardMax y
-is only filled if it has memory for more than one row. A solver returns two rows for `finish_solution`: (τ - m)/γ,
-HardMax's chosen slot or the closed form's Σ link; and κ, of Newton alone. Newton's first iterate comes from
-`solve_newton`; `newton_iterate` improves it for several rows together.
+each d, from which `row_weight` makes q. y is (x - m)/γ; for the closed form it is e^((x - m)/γ). For the closed form
+and HardMax y is only filled if it has memory for more than one row.
+
+A solver returns two rows for `finish_solution`. The first is -(τ - m)/γ for Newton, the chosen slot for HardMax, and
+Σ e^((x - m)/γ) for the closed form. The second is 0; `newton_iterate`, which improves the first iterate of several rows
+together, replaces it by κ.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from dagdp.kernels.recursion import (
     energy,
     exceeds,
     newton_step,
+    nonzero,
     present,
-    scaled,
-    storable,
+    relative_score,
     weight,
     where_stored,
 )
@@ -64,7 +66,7 @@ def solve_newton(
     rate = x_hi.dtype.type(1) / omega.gamma
     for d in range(depth):
         at = get(xs, d)
-        store(y, d * width(x_hi), scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
+        store(y, d * width(x_hi), relative_score(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
     return splat(x_hi, omega.corner), splat(x_hi, 0)
 
 
@@ -126,7 +128,7 @@ def solve_exponential(
         for d in range(first, min(first + TERMS, depth)):
             at = get(xs, d)
             # y is finite, or NaN or -inf where there is no edge or nothing reaches the node: then link is 0
-            link = exp(scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
+            link = exp(relative_score(load(x_hi, at), load(x_lo, at), m_hi, m_lo, rate))
             if keep:
                 store(y, d * row, link)
             some = some + link
@@ -145,7 +147,7 @@ def solve_first(
     shift = splat(x_hi, -1)
     for d in range(depth):
         at = get(xs, d)
-        score = scaled(load(x_hi, at), load(x_lo, at), m_hi, m_lo, dtype(1))
+        score = relative_score(load(x_hi, at), load(x_lo, at), m_hi, m_lo, dtype(1))
         if keep:
             store(y, d * row, score)
         shift = select((score == dtype(0)) & (shift < dtype(0)), dtype(d), shift)
@@ -154,9 +156,10 @@ def solve_first(
 
 @inlined
 def finish_solution(omega: Any, found: Row, kappa: Row, y: Floats) -> Any:
-    """(what turns y into q, -(τ - m)/γ, κ) from what the solver returned.
+    """(what turns y into q, -a, κ) from what the solver returned; a + κ = (v - c - m)/γ is what a node's value needs.
 
-    The first is -(τ - m)/γ again, HardMax's chosen slot, or the closed form's 1/Σ link.
+    The first is -(τ - m)/γ, HardMax's chosen slot, or the closed form's 1/Σ e^((x - m)/γ). Of Newton a = (τ - m)/γ; of
+    the closed form a = log Σ e^((x - m)/γ) and κ = 1 - corner, both less by the corner than in docs/maths.md.
     """
     dtype, nothing = y.dtype.type, splat(y, 0)
     if exponential(omega):
@@ -204,7 +207,7 @@ def stored_row(omega: Any, y: Floats, d: int, turn: Row) -> Row:
     if exponential(omega) or first_only(omega):
         q, _ = row_weight(omega, y, d, turn)
         return q
-    return storable(argument(omega, load(y, d * width(y)), splat(y, y.dtype.type(d)), turn))
+    return nonzero(argument(omega, load(y, d * width(y)), splat(y, y.dtype.type(d)), turn))
 
 
 @inlined

@@ -3,7 +3,7 @@
 Each class is a `torch.autograd.Function` around one operator of `operators.py`. Autograd in all its forms (reverse
 mode, forward mode, torch.func, second derivatives) uses these classes. A function under torch.compile calls the
 operator alone, for which the formulas of these classes are registered: neither route serves both
-(research/toolchain.md section 5).
+(docs/decisions/torch.md).
 
 Inputs are theta [*batch, n], a direction z [*batch, n] where there is a direction, the end nodes [*batch] or None, and
 the `Problem`, or for an operator its five values. Outputs that only serve a later pass are marked as not

@@ -21,7 +21,7 @@ from dagdp.lanes.rows import load, store
 from dagdp.lanes.transpose import transpose_tile
 from dagdp.lanes.views import get, width
 
-CORNER, STEP, ROWS, NODES, NUMBERS = 0, 1, 2, 3, 3 + COLUMNS  # positions of a tile's numbers, and their count
+CORNER, STEP, ROWS, NODES, TILE_NUMBERS = 0, 1, 2, 3, 3 + COLUMNS  # positions of a tile's numbers, and their count
 
 
 class Part(NamedTuple):
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 @inlined
 def rows_of(hoisted: Any, tile: int) -> int:
     """Rows of a diagonal tile."""
-    return get(hoisted.tiles, NUMBERS * tile + ROWS)
+    return get(hoisted.tiles, TILE_NUMBERS * tile + ROWS)
 
 
 @inlined
@@ -50,13 +50,13 @@ def nodes_in_tiles(hoisted: Any, place: int) -> int:
 @inlined
 def entry_at(hoisted: Any, tile: int, r: int) -> int:
     """The first entry of row r of a diagonal tile."""
-    return get(hoisted.tiles, NUMBERS * tile + CORNER) + get(hoisted.tiles, NUMBERS * tile + STEP) * r
+    return get(hoisted.tiles, TILE_NUMBERS * tile + CORNER) + get(hoisted.tiles, TILE_NUMBERS * tile + STEP) * r
 
 
 @inlined
 def transfer_of_row(hoisted: Any, tile: int, r: int, replace: bool) -> Transfer:
     """The transfer of row r of a diagonal tile, into an array that begins r nodes later."""
-    rows = progression(hoisted.tiles, NUMBERS * tile + NODES, LISTED)
+    rows = progression(hoisted.tiles, TILE_NUMBERS * tile + NODES, LISTED)
     return Transfer(rows, progression(hoisted.tiles, entry_at(hoisted, tile, r), 1), COLUMNS, replace)
 
 
@@ -67,7 +67,7 @@ def prefetch_tile_row(array: Floats, hoisted: Any, tile: int, r: int, source: So
         entries = entries_of(source, k)
         for c in range(0, COLUMNS, width(array)):
             at = block.first * entries + entry_at(hoisted, tile, r) + c
-            prefetch_tile(array, at, entries, block.last - block.first)
+            prefetch_tile(array, at, entries, block.stop - block.first)
 
 
 @inlined
@@ -83,7 +83,7 @@ def read_diagonal(
 ) -> None:
     """Read rows of a diagonal tile of potential k into one sample's elements of x. scratch : memory of one tile."""
     row, array = width(x), potential_array(source.table, k, x)
-    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.tiles, NUMBERS * part.tile + STEP)
+    nodes, step = TILE_NUMBERS * part.tile + NODES, get(hoisted.tiles, TILE_NUMBERS * part.tile + STEP)
     for r in range(part.begin, part.end, row):
         rows = min(row, part.end - r)
         for c in range(0, COLUMNS, row):
@@ -108,7 +108,7 @@ def write_diagonal(
 ) -> None:
     """Add one sample's flow at rows of a diagonal tile to the gradient of potential k."""
     row, array = width(flow), potential_array(gradient, k, flow)
-    nodes, step = NUMBERS * part.tile + NODES, get(hoisted.tiles, NUMBERS * part.tile + STEP)
+    nodes, step = TILE_NUMBERS * part.tile + NODES, get(hoisted.tiles, TILE_NUMBERS * part.tile + STEP)
     first = (block.partial if is_shared(source, k) else block.first) * entries_of(source, k)
     for r in range(part.begin, part.end, row):
         rows = min(row, part.end - r)

@@ -60,7 +60,7 @@ def gather_to_edges(w: Floats, tile: Floats, source: Source, incoming: Any, bloc
     for first in range(0, 0 if shared else entries, row):
         start = min(first, entries - row)
         prefetch_edge_rows(w, incoming, start + TILES_AHEAD * row, entries)
-        transpose_tile(tile, 0, row, array, block.first * entries + start, entries, block.last - block.first)
+        transpose_tile(tile, 0, row, array, block.first * entries + start, entries, block.stop - block.first)
         for r in range(first - start, row):
             edge = get(incoming.reader, start + r)
             if edge >= 0:
@@ -84,7 +84,7 @@ def scatter_from_edges(
             edge = get(incoming.reader, first + r)
             store(tile, r * row, load(w, edge * row) if edge >= 0 else splat(w, 0))
         transpose_tile(tile, 0, row, tile, 0, row, row)
-        for b in range(min(row, block.last - block.first)):
+        for b in range(min(row, block.stop - block.first)):
             store(array, (block.first + b) * entries + first, load(tile, b * row))
 
 

@@ -19,7 +19,7 @@ from dagdp.lanes.prefetch import FAR, prefetch_column, prefetch_listed
 from dagdp.lanes.rows import store
 from dagdp.lanes.views import get
 
-FIRST_EDGE, START, STEP, NUMBERS = 0, 1, 2, 3  # columns of `Incoming.pieces`, and their count
+FIRST_EDGE, START, STEP, PIECE_NUMBERS = 0, 1, 2, 3  # columns of `Incoming.pieces`, and their count
 
 
 @inlined
@@ -29,7 +29,7 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
     high = get(incoming.piece_ptr, k + 1) - 1
     while high - low > 1:
         middle = (low + high) // 2
-        if get(incoming.pieces, NUMBERS * middle + FIRST_EDGE) <= e:
+        if get(incoming.pieces, PIECE_NUMBERS * middle + FIRST_EDGE) <= e:
             low = middle
         else:
             high = middle
@@ -39,9 +39,9 @@ def piece_at(incoming: Any, k: int, e: int) -> int:
 @inlined
 def transfer_of_piece(incoming: Any, piece: int, first: int, e: int, last: int, replace: bool) -> Transfer:
     """The incoming edges of a piece from e on, before `last`; rows are counted from edge `first` on."""
-    at = NUMBERS * piece
+    at = PIECE_NUMBERS * piece
     start = get(incoming.pieces, at + FIRST_EDGE)
-    end = min(last, get(incoming.pieces, at + NUMBERS + FIRST_EDGE))
+    end = min(last, get(incoming.pieces, at + PIECE_NUMBERS + FIRST_EDGE))
     entries = progression(incoming.entry, get(incoming.pieces, at + START), get(incoming.pieces, at + STEP))
     return Transfer(progression(incoming.entry, e - first, 1), advance(entries, e - start), end - e, replace)
 
@@ -107,6 +107,6 @@ def prefetch_edges(
             for r in range(transfer.count):
                 entry = term(transfer.entries, r)
                 if entry >= 0:
-                    prefetch_column(array, block.first * entries + entry, entries, block.last - block.first)
+                    prefetch_column(array, block.first * entries + entry, entries, block.stop - block.first)
         piece += 1
         e += transfer.count

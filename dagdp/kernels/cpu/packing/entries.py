@@ -1,8 +1,8 @@
 """Between entries of the caller's arrays, batch first and in the user's order, and rows of the kernel.
 
-No array is transposed as a whole. Consecutive entries are transposed in registers, a tile of one cache line a side at a
-time, since a column of samples costs one cache miss each. Scattered entries are read one row at a time. One sample that
-is worked on alone is read as it lies.
+No array is transposed as a whole. Consecutive entries are transposed in registers by tiles of as many entries as
+samples, one cache line wide: to read a single entry of all samples costs a cache miss for each sample. Scattered
+entries are read one row at a time. One sample that is worked on alone is read as it lies.
 
 An entry that is NaN, or an infinity of the wrong sign, is read as +inf, which no maximum discards. Every value that it
 reaches becomes +inf, so a finite value was made of valid entries alone. Entries behind a sample's end are read where
@@ -34,7 +34,7 @@ LEAST_CONTIGUOUS = 4  # consecutive entries from which on a tile, most of it unu
 class Transfer(NamedTuple):
     """`count` entries of one potential, and the rows of a kernel's array that they belong to."""
 
-    rows: Progression  # the k-th entry's row is rows·width elements into the array
+    rows: Progression  # where the k-th entry goes: a row's number, or of one sample an element's number
     entries: Progression
     count: int
     replace: bool  # rows, or entries, are overwritten; otherwise added to
@@ -64,7 +64,7 @@ def first_of(transfer: Transfer, count: int) -> Transfer:
 def together(entries: Progression, most: int, row: int) -> Any:
     """(how many of the next entries are read together, whether as a tile: entries that rise by one).
 
-    Entries that would leave most of a tile unused are read one by one, up to MOST of them.
+    Entries that would leave most of a tile unused are read one by one, up to MOST of them, of listed ones up to a row.
     """
     most = min(most, MOST)
     if entries.step != LISTED:
@@ -94,7 +94,7 @@ def read_rows(x: Floats, tile: Floats, user: UserArray, transfer: Transfer, as_t
     if as_tile and entries >= row:
         start = min(term(numbers, 0), entries - row)
         skip = term(numbers, 0) - start
-        transpose_tile(tile, 0, row, user.array, block.first * entries + start, entries, block.last - block.first)
+        transpose_tile(tile, 0, row, user.array, block.first * entries + start, entries, block.stop - block.first)
         for r in range(count):
             value = user.sign * load(tile, (skip + r) * row)
             put_row(x, term(rows, r) * row, nan_to_inf(value, x), replace)
@@ -102,7 +102,7 @@ def read_rows(x: Floats, tile: Floats, user: UserArray, transfer: Transfer, as_t
     for r in range(count):
         e = term(numbers, r)
         if e >= 0:
-            load_strided(tile, 0, user.array, block.first * entries + e, entries, block.last - block.first)
+            load_strided(tile, 0, user.array, block.first * entries + e, entries, block.stop - block.first)
             put_row(x, term(rows, r) * row, nan_to_inf(user.sign * load(tile, 0), x), replace)
 
 
@@ -147,7 +147,7 @@ def write_rows(user: UserArray, flow: Floats, tile: Floats, transfer: Transfer, 
     """Write rows of `flow` to entries of all samples of a block."""
     out, entries, row = user.array, user.entries, width(flow)
     rows, numbers, count, replace = transfer
-    samples = min(row, block.last - block.first)
+    samples = min(row, block.stop - block.first)
     if as_tile and count == row:
         for r in range(row):
             store(tile, r * row, load(flow, term(rows, r) * row))
@@ -240,7 +240,7 @@ def prefetch_next(user: Floats, numbers: Progression, r: int, count: int, entrie
     if numbers.step == LISTED and r < count and user.shape[0] > FAR:
         e = term(numbers, r)
         if e >= 0:
-            prefetch_tile(user, block.first * entries + e, entries, block.last - block.first)
+            prefetch_tile(user, block.first * entries + e, entries, block.stop - block.first)
 
 
 @inlined
@@ -275,7 +275,7 @@ def write(gradient: Any, source: Source, k: int, flow: Floats, transfer: Transfe
     if block.lanes_are_samples is None:
         write_one_sample(out, (block.partial if shared else block.first) * entries, flow, transfer)
     elif shared:
-        write_shared(out, block.partial * entries, flow, transfer, block.last - block.first)
+        write_shared(out, block.partial * entries, flow, transfer, block.stop - block.first)
     else:
         r, count = 0, transfer.count
         while r < count:

@@ -117,7 +117,7 @@ def push_values(omega: Any, cursor: Cursor, placed: Placement, state: State, adj
         child, skip = (cursor.node + r) * row, r * placed.shift
         at = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         prefetch_below(state, child - down)
-        total, y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(work.scores, r * depth * row)
+        total, y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(work.y, r * depth * row)
         if bar_dot is not None:
             above = Adjoint(load(bar, child), load(bar_dot, child))
             push_tangent(omega, depth, at, y, total, above, offset_view(state.v_dot, skip), offset_view(bar_dot, skip))
@@ -162,7 +162,7 @@ def push_level(
             y = rows_of_moves(adjoint.bar)
             push_scaled(omega, with_depth(cursor, MOVES), placed, state, adjoint, work, y)
         else:
-            push_scaled(omega, cursor, placed, state, adjoint, work, work.scores)
+            push_scaled(omega, cursor, placed, state, adjoint, work, work.y)
         cursor = at_node(cursor, cursor.node + placed.nodes)
 
 

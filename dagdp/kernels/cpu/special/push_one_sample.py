@@ -34,7 +34,7 @@ from dagdp.kernels.cpu.records import Adjoint, Block, Floats, Indices, Placement
 from dagdp.kernels.cpu.row_max import Operand, tangents
 from dagdp.kernels.cpu.rows import add_to
 from dagdp.kernels.cpu.special.scaled import highest, lowered, sum_of_scaled
-from dagdp.kernels.recursion import flow, flow_tangent, scaled, weight_tangent
+from dagdp.kernels.recursion import flow, flow_tangent, relative_score, weight_tangent
 from dagdp.lanes.exp_log import exp, log_of_mass
 from dagdp.lanes.gather import gather, gather_pair, scatter_add
 from dagdp.lanes.rows import fenced, first_lanes, load, select, splat, store
@@ -83,7 +83,7 @@ def store_normalisers(omega: Any, cursor: Cursor, placed: Placement, state: Stat
         some = mass > dtype(0)
         if v_dot is not None:
             share = select(some, dtype(1) / mass, dtype(0))
-            y = offset_view(work.scores, r * depth * row)
+            y = offset_view(work.y, r * depth * row)
             store_mean(omega, depth, at, skip, parents, y, share, v_dot)
         store(v_hi, at, m_hi)
         store(v_lo, at, select(some, m_lo + log_of_mass(mass) * omega.gamma, dtype(0)))
@@ -92,7 +92,7 @@ def store_normalisers(omega: Any, cursor: Cursor, placed: Placement, state: Stat
 @inlined
 def store_level(omega: Any, incoming: Any, block: Block, level: int, state: State, work: Workspace) -> None:
     """Store the normalisers of a level's nodes over their values."""
-    y = work.scores
+    y = work.y
     cursor = enter_level(incoming, work, level, get(incoming.levels, level))
     while cursor.node < cursor.last:
         cursor = fan_in_at(incoming, cursor)
@@ -115,7 +115,7 @@ def slot_weight(omega: Any, block: Block, state: State, hi: Row, lo: Row, child:
     v_hi, v_lo = state.v_hi, state.v_lo
     if block.scaled is not None:
         return lowered(hi, lo, load(v_hi, child), v_hi) * load(v_lo, child)
-    return exp(scaled(hi, lo, load(v_hi, child), load(v_lo, child), v_hi.dtype.type(1) / omega.gamma))
+    return exp(relative_score(hi, lo, load(v_hi, child), load(v_lo, child), v_hi.dtype.type(1) / omega.gamma))
 
 
 @inlined

@@ -170,7 +170,7 @@ def scaled_rows(
 @inlined
 def visit_scaled(omega: Any, incoming: Any, block: Block, cursor: Cursor, state: State, work: Workspace) -> None:
     """e^v of the cursor's nodes."""
-    y, lanes, row = work.scores, block.lanes, width(state.v_hi)
+    y, lanes, row = work.y, block.lanes, width(state.v_hi)
     wanted = y.shape[0] > row
     while cursor.node < cursor.last:
         cursor = fan_in_at(incoming, cursor)

@@ -59,7 +59,7 @@ def store_row(omega: Any, incoming: Any, cursor: Cursor, n: int, work: Workspace
 
     n : neighbouring nodes of one sample, 0 for a row of samples. The cursor stands at the row's first node.
     """
-    w, y, row = work.edge_potentials, work.scores, width(work.edge_potentials)
+    w, y, row = work.edge_potentials, work.y, width(work.edge_potentials)
     turn, own_y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(y, r * cursor.depth * row)
     for d in range(cursor.depth):
         stored = stored_row(omega, own_y, d, turn)
@@ -75,7 +75,7 @@ def store_listed(
     omega: Any, incoming: Any, cursor: Cursor, n: int, block: Block, arrays: Arrays, work: Workspace, r: int
 ) -> None:
     """Store the weights of n nodes of one sample, whose rows gather their potentials, by slots or in the gradient."""
-    w, y, row = work.edge_potentials, work.scores, width(work.edge_potentials)
+    w, y, row = work.edge_potentials, work.y, width(work.edge_potentials)
     turn, own_y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(y, r * cursor.depth * row)
     k = get(incoming.potentials, 0)
     array, first = potential_array(arrays.gradient, k, w), first_entry(arrays.theta, k, block.first)

@@ -212,7 +212,7 @@ def tied_backward(
     store_columns(made, parents, m, state, before, columns, rate)
     at, place = start_of(tied, pattern), get(incoming.levels, level) * row
     multiply(made.sums, 0, MatrixView(made.a, at, rows, columns, columns, 1), made.columns, parents.values)
-    store_rows(made, children, place, rows, state.c, adjoint, rate, min(row, block.last - block.first))
+    store_rows(made, children, place, rows, state.c, adjoint, rate, min(row, block.stop - block.first))
     transposed = MatrixView(made.a, at, columns, rows, 1, columns)
     multiply(made.sums, 0, transposed, made.rows, children.values)
     if bar_dot is not None:

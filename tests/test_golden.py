@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from cases import combinations
 
+from dagdp.jit.bounds import CHECKED
+
 CALLS = golden.calls()
 
 
@@ -36,6 +38,7 @@ def in_shared_kernels(call):
     return "Tsallis" not in call or "batch ()" in call
 
 
+@pytest.mark.skipif(CHECKED, reason="a bounds check between a product and a sum keeps LLVM from fusing them")
 @pytest.mark.specialised  # bits of the kernels that specialisation chose
 @combinations(in_shared_kernels, call=CALLS)
 def test_bits_are_those_of_the_record(call):

@@ -11,7 +11,7 @@ import numpy as np
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.jit.decorators import OPTIONS
 from dagdp.jit.linking import WholeCompiler
-from dagdp.kernels.cpu.memory import Form, Passes, addresses_size, layout
+from dagdp.kernels.cpu.memory import KernelForm, Passes, addresses_size, layout
 from dagdp.kernels.cpu.records import Block, Variant
 
 
@@ -20,7 +20,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     return numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
 
 
-def form(dag: CompiledDAG, lanes: int = 8, **changed: Any) -> Form:
+def form(dag: CompiledDAG, lanes: int = 8, **changed: Any) -> KernelForm:
     """The form of a launch in float64, of the gradient under a closed form, with no level tied and nothing stored."""
     edges = dag.wiring.incoming.potentials.size > 0 or None
     nodes = dag.wiring.hoisted.potentials.size > 0 or None
@@ -33,10 +33,10 @@ def form(dag: CompiledDAG, lanes: int = 8, **changed: Any) -> Form:
         "lanes": lanes,
         "itemsize": 8,
     }
-    return Form(**{**known, **changed})
+    return KernelForm(**{**known, **changed})
 
 
-def launch_memory(dag: CompiledDAG, given: Form) -> tuple[Any, Any, Any]:
+def launch_memory(dag: CompiledDAG, given: KernelForm) -> tuple[Any, Any, Any]:
     """(memory, addresses, table) as the engine makes them for a launch."""
     size, offsets = layout(given, dag.wiring, dag.most_parents)
     addresses = np.zeros(addresses_size(dag.most_parents), np.int64)

@@ -14,7 +14,7 @@ from dagdp.engine.forms import found, remember
 from dagdp.engine.inputs import Weights
 from dagdp.engine.plan import GraphPlan, kernel_form
 from dagdp.jit.decorators import Kernel, Launch
-from dagdp.kernels.cpu.memory import Form, addresses_size, layout
+from dagdp.kernels.cpu.memory import KernelForm, addresses_size, layout
 from dagdp.kernels.cpu.records import Items, Source, Terminals
 
 Array = NDArray[Any]
@@ -61,7 +61,7 @@ class Launcher:
         return (*made, self.variant)
 
 
-def memory_of(dag: CompiledDAG, form: Form) -> tuple[int, int, NDArray[np.int64]]:
+def memory_of(dag: CompiledDAG, form: KernelForm) -> tuple[int, int, NDArray[np.int64]]:
     """(numbers, addresses, table of the graph's addresses and of the layout) of a launch of that form on the graph.
 
     Stored with the graph: a layout takes 20 µs, and calls whose plan is not stored would make it each time.

@@ -15,7 +15,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.index_arrays import sizes
 from dagdp.engine.inputs import Shape, Weights, WeightsForm
 from dagdp.jit.decorators import Kernel
-from dagdp.kernels.cpu.memory import Form
+from dagdp.kernels.cpu.memory import KernelForm
 from dagdp.kernels.cpu.records import Items, Variant
 from dagdp.lanes.rows import ROW_BYTES
 from dagdp.omega import Omega
@@ -164,11 +164,11 @@ def scaled(dag: CompiledDAG, omega: Omega) -> bool | None:
     return bool(node_weighted and omega.solver == "exponential" and omega.corner == 1) or None
 
 
-def kernel_form(kernel: Kernel, graph: GraphPlan) -> Form:
+def kernel_form(kernel: Kernel, graph: GraphPlan) -> KernelForm:
     """What the kernel is compiled for on this graph, and what the layout of its memory depends on."""
     edges, nodes = graph.reads_edges or None, graph.reads_nodes or None
     tied = (graph.tied and graph.together) or None
-    return Form(
+    return KernelForm(
         passes=kernel.passes,
         variant=Variant(tied, _stores(kernel, graph) or None, edges, nodes),
         closed_form=graph.omega.solver == "exponential",

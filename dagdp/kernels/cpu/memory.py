@@ -25,7 +25,7 @@ from dagdp.lanes.views import get, offset_view, view, width
 
 EDGES = 512  # rows of edge potentials that are read together: 32 KiB, which stay in L2 beside the state
 CHUNK = 256  # rows of outgoing edges whose potentials are read, and flows written, together: 16 KiB each
-LEAST_ROWS = 32  # rows of edges that the workspace holds, or as many as a node has parents
+LEAST_EDGE_ROWS = 32  # rows of edges that the workspace holds, or as many as a node has parents
 NODE_WEIGHTED_ROWS = 8  # rows of nodes in work at once on node-weighted graphs; see also ROWS_IN_WORK in cursor.py
 RESULTS = 4  # rows of results for a row in work: the maximum as (hi, lo), what the solver found, its κ
 STEPS = 8  # tied levels whose products are summed in registers before they reach the gradient
@@ -79,7 +79,7 @@ class Sizes(NamedTuple):
 ) = range(len(Sizes._fields))  # fmt: skip
 
 
-class Form(NamedTuple):
+class KernelForm(NamedTuple):
     """The facts on which the layout of a launch depends, beside the graph."""
 
     passes: Passes
@@ -103,7 +103,7 @@ class Form(NamedTuple):
 
 def rows_of_edges(most_parents: int) -> int:
     """Rows of edges that the workspace holds."""
-    return max(most_parents, LEAST_ROWS)
+    return max(most_parents, LEAST_EDGE_ROWS)
 
 
 def addresses_size(most_parents: int) -> int:
@@ -111,7 +111,7 @@ def addresses_size(most_parents: int) -> int:
     return 4 * rows_of_edges(most_parents) + TIED_NUMBERS
 
 
-def layout(form: Form, wiring: Wiring, most_parents: int) -> tuple[int, NDArray[np.int64]]:
+def layout(form: KernelForm, wiring: Wiring, most_parents: int) -> tuple[int, NDArray[np.int64]]:
     """(numbers of the block, [2 x arrays] offset and size of each array of `Sizes`), for one launch.
 
     Sizes are multiples of a row, counted from the first cache line of the block.
@@ -124,7 +124,7 @@ def layout(form: Form, wiring: Wiring, most_parents: int) -> tuple[int, NDArray[
     return offset + form.row, np.array(table, np.int64)
 
 
-def _sizes(form: Form, wiring: Wiring, most_parents: int) -> Sizes:
+def _sizes(form: KernelForm, wiring: Wiring, most_parents: int) -> Sizes:
     """The sizes of all arrays; 0 for those that the form does without."""
     row, rows, lanes = form.row, rows_of_edges(most_parents), form.lanes
     passes, variant = form.passes, form.variant

@@ -46,7 +46,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EdgePlan:
     """The arrays of a compiled graph that the recursion reads, on one device."""
 
     starts: int  # nodes of level 0
@@ -160,7 +160,7 @@ def hessian_product(
 
 
 @once_a_graph
-def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
+def plan_of(dag: CompiledDAG, device: torch.device) -> EdgePlan:
     """The plan of a graph on a device, made once."""
     level_ptr = dag.wiring.incoming.levels.astype(np.int64)
     order = np.lexsort((dag.slots, dag.children))
@@ -193,10 +193,10 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> Plan:
         entry = np.where(edges >= 0, potential.index[edges], -1).astype(np.int64)
         entries.append(tensor(np.maximum(entry, 0)))
         reads.append(None if (entry >= 0).all() else tensor(entry >= 0))
-    return Plan(int(level_ptr[1]), tuple(levels), parent, child, tuple(entries), tuple(reads))
+    return EdgePlan(int(level_ptr[1]), tuple(levels), parent, child, tuple(entries), tuple(reads))
 
 
-def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: Omega) -> Tensor:
+def _recursion(plan: EdgePlan, weights: Tensor, starts: Ranks, ends: Ranks, omega: Omega) -> Tensor:
     """v at each item's end: [items], 0 at a start and -inf where no path leads.
 
     weights : [items or 1, E], -inf on edges that the item must not use.
@@ -226,7 +226,7 @@ def _recursion(plan: Plan, weights: Tensor, starts: Ranks, ends: Ranks, omega: O
     return torch.cat(found)[torch.cat(finished).argsort()]
 
 
-def _edge_weights(dag: CompiledDAG, plan: Plan, blocks: Sequence[Tensor], batch: Shape) -> Tensor:
+def _edge_weights(dag: CompiledDAG, plan: EdgePlan, blocks: Sequence[Tensor], batch: Shape) -> Tensor:
     """θ_e [items or 1, E]: for each edge the sum of the entries that it reads."""
     items = int(np.prod(batch, dtype=np.int64))
     total = blocks[0].new_zeros(1, plan.child.size)
@@ -237,7 +237,7 @@ def _edge_weights(dag: CompiledDAG, plan: Plan, blocks: Sequence[Tensor], batch:
     return total
 
 
-def _on_paths(dag: CompiledDAG, plan: Plan, starts: Ranks, ends: Ranks, device: torch.device) -> Tensor:
+def _on_paths(dag: CompiledDAG, plan: EdgePlan, starts: Ranks, ends: Ranks, device: torch.device) -> Tensor:
     """[items, E] whether an edge lies on a path from the item's start (every start if empty) to the item's end."""
     distinct, which = np.unique(ends, return_inverse=True)
     on_path = np.stack([nodes_before(dag, end) for end in distinct.tolist()])[:, plan.child][which]

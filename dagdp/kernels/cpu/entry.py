@@ -27,8 +27,7 @@ from dagdp.kernels.cpu.backward import backward, local_weights
 from dagdp.kernels.cpu.forward import begin, forward
 from dagdp.kernels.cpu.graph_view import WINDOW, forward_graph, whole_graph
 from dagdp.kernels.cpu.memory import (
-    NODE_WEIGHTED_ROWS,
-    RESULTS,
+    LARGEST,
     Passes,
     adjoint_of,
     aligned,
@@ -167,7 +166,7 @@ def run_forward(omega, context, block, results):
     graph, terminals, arrays, state, _, work = context
     row, incoming = width(work.tile), graph.incoming
     if block.scaled is not None:
-        fill(work.row_results, RESULTS * NODE_WEIGHTED_ROWS * row, row, 0)
+        fill(work.row_results, LARGEST * row, row, 0)
     bad = False
     top = 0
     level = next_end(incoming, block, terminals.ends, 0)

@@ -27,7 +27,9 @@ EDGES = 512  # rows of edge potentials that are read together: 32 KiB, which sta
 CHUNK = 256  # rows of outgoing edges whose potentials are read, and flows written, together: 16 KiB each
 LEAST_EDGE_ROWS = 32  # rows of edges that the workspace holds, or as many as a node has parents
 NODE_WEIGHTED_ROWS = 8  # rows of nodes in work at once on node-weighted graphs; see also ROWS_IN_WORK in cursor.py
-RESULTS = 4  # rows of results for a row in work: the maximum as (hi, lo), what the solver found, its κ
+RESULTS = 4  # rows of results for a row in work; in the row FOUND first what the solver found, then what turns y into q
+MAXIMUM_HI, MAXIMUM_LO, FOUND, FOUND_KAPPA = range(RESULTS)
+LARGEST = RESULTS * NODE_WEIGHTED_ROWS  # the row behind them: the largest |k| of scaled values
 STEPS = 8  # tied levels whose products are summed in registers before they reach the gradient
 TIED_NUMBERS = 2  # integers behind the addresses: `Matrices.waiting`
 STEPS_WAITING, PATTERN = 0, 1  # their positions
@@ -154,7 +156,7 @@ def _sizes(form: KernelForm, wiring: Wiring, most_parents: int) -> Sizes:
         edge_potentials=edge_rows if edges else 0,
         edge_directions=edge_rows if edges and tangent else 0,
         y=(rows + 1) * row if read_later else row,
-        row_results=(RESULTS * NODE_WEIGHTED_ROWS + 1) * row,
+        row_results=(LARGEST + 1) * row,
         stored=int(incoming.edges[-1]) + row if variant.stored and not samples and listed and order else 0,
         tile=(row + 1) * row,
         chunk_potentials=chunk if edges else 0,
@@ -238,7 +240,7 @@ def matrices_of(tied: Any, scratch: Floats, table: Indices, addresses: Indices, 
     if tied is None:
         return None
     waiting = view(addresses, addresses.shape[0] - TIED_NUMBERS, TIED_NUMBERS)
-    waiting[0] = 0  # no level waits
+    waiting[STEPS_WAITING] = 0
     made = Matrices(
         array_of(scratch, table, MATRIX_A),
         None if tangent is None else array_of(scratch, table, MATRIX_Z),
@@ -305,6 +307,12 @@ def most_rows(work: Workspace) -> int:
 # The lists of `Workspace.addresses`: where the rows of the parents' v lie, of the edges' own potentials, and those of
 # x = θ + v where edges have potentials; and for each slot of a level the run that the next row belongs to.
 PARENT_ROWS, POTENTIAL_ROWS, SCORE_ROWS, RUN_POSITIONS = range(4)
+
+
+@inlined
+def result_at(results: Floats, r: int, which: int) -> int:
+    """Where one of the RESULTS of row r lies in `Workspace.row_results`."""
+    return (RESULTS * r + which) * width(results)
 
 
 @inlined

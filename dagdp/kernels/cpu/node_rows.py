@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.jit.decorators import inlined
-from dagdp.kernels.cpu.memory import PARENT_ROWS, POTENTIAL_ROWS, RESULTS, SCORE_ROWS, address_list
+from dagdp.kernels.cpu.memory import (
+    FOUND,
+    FOUND_KAPPA,
+    MAXIMUM_HI,
+    MAXIMUM_LO,
+    PARENT_ROWS,
+    POTENTIAL_ROWS,
+    RESULTS,
+    SCORE_ROWS,
+    address_list,
+    result_at,
+)
 from dagdp.kernels.cpu.records import Floats, Indices, Placement, Row, State, Target, Workspace
 from dagdp.kernels.cpu.row_max import Operand, finish_solution, improve, maximum, solve, tangents
 from dagdp.kernels.cpu.rows import store_lanes
@@ -44,13 +55,13 @@ def scores_of_row(depth: int, placed: Placement, work: Workspace, r: int) -> Ind
 def maximum_of_row(omega: Any, depth: int, placed: Placement, state: State, work: Workspace, r: int) -> None:
     """The maximum of row r's scores, which are formed first where edges have potentials of their own."""
     v_hi, v_lo = offset_view(state.v_hi, r * placed.shift), offset_view(state.v_lo, r * placed.shift)
-    results, row = work.row_results, width(v_hi)
+    results = work.row_results
     xs = scores_of_row(depth, placed, work, r)
     if work.edge_potentials is not None:
         form_scores(depth, state, work, r, xs)
     m_hi, m_lo = maximum(v_hi, v_lo, xs, depth)
-    store(results, RESULTS * r * row, m_hi)
-    store(results, (RESULTS * r + 1) * row, m_lo)
+    store(results, result_at(results, r, MAXIMUM_HI), m_hi)
+    store(results, result_at(results, r, MAXIMUM_LO), m_lo)
 
 
 @inlined
@@ -59,11 +70,11 @@ def solve_row(omega: Any, depth: int, placed: Placement, state: State, work: Wor
     v_hi, v_lo = offset_view(state.v_hi, r * placed.shift), offset_view(state.v_lo, r * placed.shift)
     results, row = work.row_results, width(v_hi)
     xs = scores_of_row(depth, placed, work, r)
-    m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
+    m_hi, m_lo = load(results, result_at(results, r, MAXIMUM_HI)), load(results, result_at(results, r, MAXIMUM_LO))
     y = offset_view(work.y, r * depth * row)
     found, kappa = solve(omega, v_hi, v_lo, xs, depth, m_hi, m_lo, y)
-    store(results, (RESULTS * r + 2) * row, found)
-    store(results, (RESULTS * r + 3) * row, kappa)
+    store(results, result_at(results, r, FOUND), found)
+    store(results, result_at(results, r, FOUND_KAPPA), kappa)
 
 
 @inlined
@@ -77,17 +88,18 @@ def solve_rows(omega: Any, depth: int, placed: Placement, state: State, work: Wo
         maximum_of_row(omega, depth, placed, state, work, r)
     for r in range(placed.rows):
         solve_row(omega, depth, placed, state, work, r)
-    row = width(work.row_results)
-    improve(omega, depth, placed.rows, work.y, offset_view(work.row_results, 2 * row), RESULTS * row)
+    results = work.row_results
+    found = offset_view(results, result_at(results, 0, FOUND))
+    improve(omega, depth, placed.rows, work.y, found, RESULTS * width(results))
 
 
 @inlined
 def store_value(omega: Any, target: Target, state: State, work: Workspace, r: int) -> Row:
     """Store v and κ of row r; return what turns its y into q."""
     v_hi, v_lo, kappa, results = state.v_hi, state.v_lo, state.kappa, work.row_results
-    row, dtype = width(v_hi), v_hi.dtype.type
-    m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
-    found, kappa_i = load(results, (RESULTS * r + 2) * row), load(results, (RESULTS * r + 3) * row)
+    dtype = v_hi.dtype.type
+    m_hi, m_lo = load(results, result_at(results, r, MAXIMUM_HI)), load(results, result_at(results, r, MAXIMUM_LO))
+    found, kappa_i = load(results, result_at(results, r, FOUND)), load(results, result_at(results, r, FOUND_KAPPA))
     turn, shift, kappa_i = finish_solution(omega, found, kappa_i, work.y)
     c_i = load(state.node_potentials, target.own_at) if state.node_potentials is not None else splat(v_hi, 0)
     hi, lo = node_value(c_i, m_hi, m_lo, -shift, kappa_i, dtype(0) if first_only(omega) else omega.gamma)
@@ -120,7 +132,7 @@ def finish_row(
     row, y = width(state.v_hi), work.y
     turn = store_value(omega, target, state, work, r)
     if y.shape[0] > row:
-        store(work.row_results, (RESULTS * r + 2) * row, turn)
+        store(work.row_results, result_at(work.row_results, r, FOUND), turn)
     if state.v_dot is not None:
         start = splat(state.v_hi, 0)
         if state.node_directions is not None:

@@ -122,7 +122,7 @@ class Workspace(NamedTuple):
     edge_potentials: Any  # θ of edges, edge by edge or row by row; None without potentials on edges
     edge_directions: Any  # z of edges; None without a direction
     y: Floats  # y = (x - m)/γ of the edges of the rows in work; one row if no later step reads y
-    row_results: Floats  # RESULTS rows for each row in work; behind them the largest |k| of scaled values
+    row_results: Floats  # see `result_at` of memory.py
     stored: Floats  # weights of one sample's edges, edge by edge; empty where they are stored elsewhere
     tile: Floats
     chunk_potentials: Any  # of a chunk of outgoing edges: θ, z and flows, row by row

@@ -23,7 +23,7 @@ from dagdp.kernels.cpu.cursor import (
     rows_of_moves,
     with_depth,
 )
-from dagdp.kernels.cpu.memory import PARENT_ROWS, RESULTS, address_list
+from dagdp.kernels.cpu.memory import FOUND, PARENT_ROWS, address_list, result_at
 from dagdp.kernels.cpu.node_rows import solve_rows
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.packing.node_potentials import write_hoisted
@@ -117,7 +117,8 @@ def push_values(omega: Any, cursor: Cursor, placed: Placement, state: State, adj
         child, skip = (cursor.node + r) * row, r * placed.shift
         at = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
         prefetch_below(state, child - down)
-        total, y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(work.y, r * depth * row)
+        total = load(work.row_results, result_at(work.row_results, r, FOUND))
+        y = offset_view(work.y, r * depth * row)
         if bar_dot is not None:
             above = Adjoint(load(bar, child), load(bar_dot, child))
             push_tangent(omega, depth, at, y, total, above, offset_view(state.v_dot, skip), offset_view(bar_dot, skip))

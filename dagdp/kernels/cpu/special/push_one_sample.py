@@ -26,7 +26,7 @@ from dagdp.kernels.cpu.cursor import (
     run_parents,
     with_depth,
 )
-from dagdp.kernels.cpu.memory import PARENT_ROWS, RESULTS, address_list, most_rows
+from dagdp.kernels.cpu.memory import FOUND, MAXIMUM_HI, MAXIMUM_LO, PARENT_ROWS, address_list, most_rows, result_at
 from dagdp.kernels.cpu.node_rows import solve_rows
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.progressions import Progression, advance, term
@@ -78,8 +78,8 @@ def store_normalisers(omega: Any, cursor: Cursor, placed: Placement, state: Stat
     for r in range(placed.rows):
         at, skip = cursor.node + r * row, r * placed.shift
         parents = view(address_list(work, PARENT_ROWS), r * placed.jump, depth)
-        m_hi, m_lo = load(results, RESULTS * r * row), load(results, (RESULTS * r + 1) * row)
-        mass = load(results, (RESULTS * r + 2) * row)
+        m_hi, m_lo = load(results, result_at(results, r, MAXIMUM_HI)), load(results, result_at(results, r, MAXIMUM_LO))
+        mass = load(results, result_at(results, r, FOUND))
         some = mass > dtype(0)
         if v_dot is not None:
             share = select(some, dtype(1) / mass, dtype(0))

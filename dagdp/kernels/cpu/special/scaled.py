@@ -24,7 +24,7 @@ import numpy as np
 
 from dagdp.jit.decorators import inlined
 from dagdp.kernels.cpu.cursor import MOVES, Cursor, at_node, fan_in_at, rows_of_moves
-from dagdp.kernels.cpu.memory import NODE_WEIGHTED_ROWS, PARENT_ROWS, RESULTS, address_list
+from dagdp.kernels.cpu.memory import LARGEST, PARENT_ROWS, address_list
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.records import Block, Floats, Indices, Placement, Row, State, Target, Workspace
 from dagdp.kernels.cpu.row_max import Operand, tangents
@@ -99,7 +99,7 @@ def out_of_range(work: Workspace) -> bool:
     """True where some k of the block is beyond the range of exact numbers."""
     results = work.row_results
     dtype, row = results.dtype.type, width(results)
-    largest = load(results, RESULTS * NODE_WEIGHTED_ROWS * row)
+    largest = load(results, LARGEST * row)
     return any_lane(largest > (dtype(WIDEST_4) if row == 16 else dtype(WIDEST_8)))
 
 
@@ -148,7 +148,7 @@ def scaled_rows(
     """e^v and v̇ of the placed rows, the first of which goes to `target`; target.count lanes of all rows count."""
     k, m, results = state.v_hi, state.v_lo, work.row_results
     row = width(k)
-    size = load(results, RESULTS * NODE_WEIGHTED_ROWS * row)
+    size = load(results, LARGEST * row)
     for r in range(placed.rows):
         skip, done = r * placed.shift, r * row
         own = Target(target.at + done, target.own_at + done, min(row, target.count - done))
@@ -164,7 +164,7 @@ def scaled_rows(
             parents = Operand(offset_view(state.v_dot, skip), at)
             slope, _ = tangents(omega, depth, y, turn, parents, None, start)
             store_lanes(state.v_dot, own.at, slope, own.count)
-    store(results, RESULTS * NODE_WEIGHTED_ROWS * row, size)
+    store(results, LARGEST * row, size)
 
 
 @inlined

@@ -35,7 +35,7 @@ from dagdp.kernels.cpu.cursor import (
 )
 from dagdp.kernels.cpu.edge_ends import EdgeEnds, argument_of
 from dagdp.kernels.cpu.graph_view import potential_array
-from dagdp.kernels.cpu.memory import RESULTS, RUN_POSITIONS, address_list
+from dagdp.kernels.cpu.memory import FOUND, RUN_POSITIONS, address_list, result_at
 from dagdp.kernels.cpu.packing.edge_order import in_edge_order
 from dagdp.kernels.cpu.packing.edge_potentials import read_edges, write_edges
 from dagdp.kernels.cpu.packing.entries import first_entry
@@ -60,7 +60,8 @@ def store_row(omega: Any, incoming: Any, cursor: Cursor, n: int, work: Workspace
     n : neighbouring nodes of one sample, 0 for a row of samples. The cursor stands at the row's first node.
     """
     w, y, row = work.edge_potentials, work.y, width(work.edge_potentials)
-    turn, own_y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(y, r * cursor.depth * row)
+    turn = load(work.row_results, result_at(work.row_results, r, FOUND))
+    own_y = offset_view(y, r * cursor.depth * row)
     for d in range(cursor.depth):
         stored = stored_row(omega, own_y, d, turn)
         if n == 0:
@@ -76,7 +77,8 @@ def store_listed(
 ) -> None:
     """Store the weights of n nodes of one sample, whose rows gather their potentials, by slots or in the gradient."""
     w, y, row = work.edge_potentials, work.y, width(work.edge_potentials)
-    turn, own_y = load(work.row_results, (RESULTS * r + 2) * row), offset_view(y, r * cursor.depth * row)
+    turn = load(work.row_results, result_at(work.row_results, r, FOUND))
+    own_y = offset_view(y, r * cursor.depth * row)
     k = get(incoming.potentials, 0)
     array, first = potential_array(arrays.gradient, k, w), first_entry(arrays.theta, k, block.first)
     for d in range(cursor.depth):

@@ -58,17 +58,24 @@ SMOOTH_IDS = IDS[1:]
 BUNDLED_IDS = IDS[:-1]
 
 
-def one_of_each_solver(omega: Omega, **_others: Any) -> bool:
+# Of GRAPHS the two whose kernels no other has: potentials on edges and on nodes at once, and on edges without stored
+# weights.
+KERNELS_OF_THEIR_OWN = ("chain", "tied")
+
+
+def one_of_each_solver(omega: Omega, name: str = "", **_others: Any) -> bool:
     """The three solvers are three texts of a kernel; operators of one solver differ in three scalar functions.
 
-    Those are tested by test_omega.py, each with kernels of its own.
+    name : of a graph. On those with kernels of their own the closed form alone.
     """
-    return isinstance(omega, HardMax | Negentropy | SquaredL2)
+    return isinstance(omega, Negentropy if name in KERNELS_OF_THEIR_OWN else HardMax | Negentropy | SquaredL2)
 
 
-def one_of_each_solver_and_type(omega: Omega, dtype: str, **_others: Any) -> bool:
-    """Each solver in float64, and the closed form in float32."""
-    return one_of_each_solver(omega) and (np.dtype(dtype) == np.float64 or isinstance(omega, Negentropy))
+def one_of_each_solver_and_type(omega: Omega, dtype: str, name: str = "", **_others: Any) -> bool:
+    """As `one_of_each_solver` in float64; in float32 the closed form, on graphs without kernels of their own."""
+    if np.dtype(dtype) == np.float64:
+        return one_of_each_solver(omega, name)
+    return isinstance(omega, Negentropy) and name not in KERNELS_OF_THEIR_OWN
 
 
 def combinations(usual: Callable[..., bool], **axes: Iterable[Any]) -> pytest.MarkDecorator:

@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import GRAPHS, OPERATORS, combinations, graph_of, one_of_each_solver_and_type, random_theta
+from cases import GRAPHS, OPERATORS, combinations, graph_of, random_theta
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import problems
 
 import dagdp
-from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, compile, compile_batch
+from dagdp import Graph, HardMax, InputError, Negentropy, compile, compile_batch
 from dagdp.compiler import batch as batch_module
 from dagdp.graphs import dtw_grid, linear_chain
 
@@ -42,7 +42,12 @@ def weights(graphs, seed, batch=(), dtype="float64"):
     return [random_theta(graph, rng, batch, dtype) for graph in graphs]
 
 
-@combinations(one_of_each_solver_and_type, batch=[(), (2, 3)], dtype=["float64", "float32"], omega=OPERATORS)
+@combinations(
+    lambda dtype, omega, **_: isinstance(omega, Negentropy) and dtype == "float64",
+    batch=[(), (2, 3)],
+    dtype=["float64", "float32"],
+    omega=OPERATORS,
+)
 def test_a_batch_is_a_loop_over_its_graphs(batch, dtype, omega, union_edges):
     graphs, tolerance = [GRAPHS[name]() for name in PLAIN], 1e-12 if dtype == "float64" else 1e-5
     theta, z = weights(graphs, 0, batch, dtype), weights(graphs, 1, batch, dtype)
@@ -84,8 +89,8 @@ def test_one_array_is_the_list_side_by_side(batch, union_edges):
     graphs = [GRAPHS[name]() for name in OWN_WEIGHTS]
     compiled = compile_batch(graphs)
     theta, z = weights(graphs, 0, batch), weights(graphs, 1, batch)
-    listed = all_six(compiled, theta, z, SquaredL2(0.5))
-    flat = all_six(compiled, np.concatenate(theta, -1), np.concatenate(z, -1), SquaredL2(0.5))
+    listed = all_six(compiled, theta, z, Negentropy(0.5))
+    flat = all_six(compiled, np.concatenate(theta, -1), np.concatenate(z, -1), Negentropy(0.5))
     for ours, theirs in zip(flat, listed, strict=True):
         theirs = np.concatenate(theirs, -1) if isinstance(theirs, list) else theirs
         np.testing.assert_array_equal(ours, theirs)

@@ -38,23 +38,24 @@ def leaves(graph, batch):
     return {k: torch.tensor(a, requires_grad=True) for k, a in theta.items()}
 
 
-MINIMISED = ("grid", "tied")
+MINIMISED = ("grid", "tied", "dead ends")
 
 
-def on_edges(name, **_others):
-    """Potentials on edges: the kernels of `Tsallis` for nodes cost as much again."""
-    return name not in ("chain", "grid")
+def on_edges(name, batch=(), **_others):
+    """One sample with potentials on edges: test_omega.py and the README have its kernels."""
+    return name not in ("chain", "grid", "tied") and batch == ()
 
 
 @combinations(
     on_edges,
     start=[1.3, 1.5],
+    batch=[(), (2,)],
     name=["parallel edges", "tied", "chain", "grid", "two starts, two ends", "dead ends"],
 )
-def test_derivatives_by_alpha(start, name):
+def test_derivatives_by_alpha(start, batch, name):
     """First, second and mixed with weights and temperature; of the value and of the path."""
     dag, minimize = compile(GRAPHS[name]()), name in MINIMISED
-    theta, alpha, gamma = leaves(dag.graph, (2,)), scalar(start), scalar(0.8)
+    theta, alpha, gamma = leaves(dag.graph, batch), scalar(start), scalar(0.8)
 
     def of(function):
         def call(alpha, gamma, *blocks):
@@ -76,10 +77,10 @@ def test_derivatives_by_alpha(start, name):
     assert first.item() == pytest.approx(by_value.sum(), abs=1e-7)
 
 
-@combinations(on_edges, name=["tied", "chain", "grid", "two starts, two ends"])
-def test_same_numbers_as_a_fixed_alpha(name):
+@combinations(on_edges, batch=[(), (2,)], name=["dead ends", "tied", "chain", "grid", "two starts, two ends"])
+def test_same_numbers_as_a_fixed_alpha(batch, name):
     dag, minimize = compile(GRAPHS[name]()), name in MINIMISED
-    theta, z = leaves(dag.graph, (2,)), leaves(dag.graph, (2,))
+    theta, z = leaves(dag.graph, batch), leaves(dag.graph, batch)
     theta, z = theta.get(None, theta), z.get(None, z)
     for function, given in ((dp_value_and_grad, (theta,)), (dp_jvp, (theta, z)), (dp_hvp, (theta, z))):
         want = function(dag, *given, Tsallis(1.5, 0.8), minimize=minimize)

@@ -102,7 +102,7 @@ def test_fenchel_young_constant_counts_the_extra_end():
     dag = dagdp.compile(
         Graph.from_edges([0, 0], [1, 2], ends=[1, 2])
     )  # two ends: paths also visit the node that joins them
-    theta = torch.tensor([9.0, 0.0])
+    theta = torch.tensor([9.0, 0.0], dtype=torch.float64)
     assert structured_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0)).item() == -1.0
     assert fenchel_young_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0)).item() == 0.0
     assert fenchel_young_loss(dag, theta, Target(dag, [0]), SquaredL2(1.0), end=1).item() == 0.0
@@ -584,7 +584,7 @@ def test_a_value_of_the_oracle():
 @pytest.mark.parametrize("divergence", ["squared_l2", "kl"])
 def test_a_loss_of_an_item_without_a_path_is_infinite_and_has_no_gradient(divergence):
     dag = dagdp.compile(Graph.from_edges([0, 0, 1], [1, 2, 2]))
-    theta = torch.tensor([[1.0, 2.5, 2.0], [-torch.inf] * 3], requires_grad=True)
+    theta = torch.tensor([[1.0, 2.5, 2.0], [-torch.inf] * 3], dtype=torch.float64, requires_grad=True)
     target = Target(dag, [[0, 2], [1, -1]])
     losses = {
         "structured": structured_loss(dag, theta, target, SquaredL2(1.0), reduction="none"),

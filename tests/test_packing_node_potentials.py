@@ -39,7 +39,7 @@ def test_each_node_reads_its_entry_and_gives_it_back(shape, items):
         source = Source(located(known, [theta]), -1.0)
         there_and_back(*launch_memory(dag, given), given.variant, block, source, located(known, [gradient]), x)
         rows = x.reshape(-1, block.lanes)[1 : dag.num_nodes]
-        here = slice(block.first, block.last)
-        np.testing.assert_array_equal(rows[:, : block.last - block.first].T, -theta[here][:, cells[1:]])
+        here = slice(block.first, block.stop)
+        np.testing.assert_array_equal(rows[:, : block.stop - block.first].T, -theta[here][:, cells[1:]])
         np.testing.assert_array_equal(gradient[here], -theta[here])
-        assert not np.delete(gradient, np.arange(block.first, block.last), 0).any()
+        assert not np.delete(gradient, np.arange(block.first, block.stop), 0).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dagdp import Graph, InputError, SquaredL2, compile, compile_batch, reference
+from dagdp import Graph, InputError, Negentropy, SquaredL2, compile, compile_batch, reference
 from dagdp.engine import run
 from dagdp.engine.inputs import Options
 
@@ -39,8 +39,8 @@ def test_a_batch_of_graphs_has_one_more_axis():
 def test_weighted_gradients_of_a_shared_block_are_summed():
     dag = compile(Graph.from_edges([0, 0, 1], [1, 2, 2], potentials={"a": (3, [0, 1, 2]), "b": (1, [0, -1, -1])}))
     theta, weights = {"a": THETA, "b": np.array([0.5])}, np.array([1.0, -2.0, 0.0, 3.0])
-    value, path = run.weighted_gradient(dag, theta, OMEGA, Options(), weights)
-    single, each = run.value_and_grad(dag, {"a": THETA, "b": np.full((4, 1), 0.5)}, OMEGA, Options())
+    value, path = run.weighted_gradient(dag, theta, Negentropy(1.0), Options(), weights)
+    single, each = run.value_and_grad(dag, {"a": THETA, "b": np.full((4, 1), 0.5)}, Negentropy(1.0), Options())
     np.testing.assert_allclose(value, single)
     np.testing.assert_allclose(path["a"], weights[:, None] * each["a"], atol=1e-12)
     np.testing.assert_allclose(path["b"], weights @ each["b"], atol=1e-12)

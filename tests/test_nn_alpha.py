@@ -23,6 +23,8 @@ from dagdp import (
 torch = pytest.importorskip("torch")
 from dagdp.nn import DPGrad, Learnable  # noqa: E402
 
+ALPHAS = [1.3, 1.5]  # the second has kernels of its own
+
 
 def at(alpha, gamma=None):
     return Learnable(Tsallis(1.2, 0.8), alpha=alpha, gamma=gamma)
@@ -41,21 +43,21 @@ def leaves(graph, batch):
 MINIMISED = ("grid", "tied", "dead ends")
 
 
-def on_edges(name, batch=(), **_others):
-    """One sample with potentials on edges: test_omega.py and the README have its kernels."""
-    return name not in ("chain", "grid", "tied") and batch == ()
+def one_sample_on_edges(alpha, batch, name):
+    """The README has these kernels."""
+    return alpha == ALPHAS[0] and batch == (1,) and name not in ("chain", "grid", "tied")
 
 
 @combinations(
-    on_edges,
-    start=[1.3, 1.5],
-    batch=[(), (2,)],
+    one_sample_on_edges,
+    alpha=ALPHAS,
+    batch=[(1,), (2,)],
     name=["parallel edges", "tied", "chain", "grid", "two starts, two ends", "dead ends"],
 )
-def test_derivatives_by_alpha(start, batch, name):
+def test_derivatives_by_alpha(alpha, batch, name):
     """First, second and mixed with weights and temperature; of the value and of the path."""
     dag, minimize = compile(GRAPHS[name]()), name in MINIMISED
-    theta, alpha, gamma = leaves(dag.graph, batch), scalar(start), scalar(0.8)
+    theta, start, alpha, gamma = leaves(dag.graph, batch), alpha, scalar(alpha), scalar(0.8)
 
     def of(function):
         def call(alpha, gamma, *blocks):
@@ -77,14 +79,19 @@ def test_derivatives_by_alpha(start, batch, name):
     assert first.item() == pytest.approx(by_value.sum(), abs=1e-7)
 
 
-@combinations(on_edges, batch=[(), (2,)], name=["dead ends", "tied", "chain", "grid", "two starts, two ends"])
-def test_same_numbers_as_a_fixed_alpha(batch, name):
+@combinations(
+    one_sample_on_edges,
+    alpha=ALPHAS,
+    batch=[(1,), (2,)],
+    name=["dead ends", "tied", "chain", "grid", "two starts, two ends"],
+)
+def test_same_numbers_as_a_fixed_alpha(alpha, batch, name):
     dag, minimize = compile(GRAPHS[name]()), name in MINIMISED
     theta, z = leaves(dag.graph, batch), leaves(dag.graph, batch)
     theta, z = theta.get(None, theta), z.get(None, z)
     for function, given in ((dp_value_and_grad, (theta,)), (dp_jvp, (theta, z)), (dp_hvp, (theta, z))):
-        want = function(dag, *given, Tsallis(1.5, 0.8), minimize=minimize)
-        torch.testing.assert_close(function(dag, *given, at(scalar(1.5)), minimize=minimize), want)
+        want = function(dag, *given, Tsallis(alpha, 0.8), minimize=minimize)
+        torch.testing.assert_close(function(dag, *given, at(scalar(alpha)), minimize=minimize), want)
 
 
 def test_ragged_forbidden_and_learnt():
@@ -105,11 +112,13 @@ def test_ragged_forbidden_and_learnt():
     assert torch.isfinite(alpha.grad) and torch.isfinite(theta.grad).all()
 
 
-@combinations(on_edges, name=["tied", "chain", "grid", "two starts, two ends"])
-def test_transforms_over_the_weights(name):
+@combinations(
+    one_sample_on_edges, alpha=ALPHAS, batch=[(1,), (3,)], name=["tied", "chain", "grid", "two starts, two ends"]
+)
+def test_transforms_over_the_weights(alpha, batch, name):
     """torch.func and vmap, in reverse and forward mode: as with the same alpha as a number."""
     dag, minimize, func = compile(GRAPHS[name]()), name in MINIMISED, torch.func
-    theta = {k: t.detach() for k, t in leaves(dag.graph, (3,)).items()}
+    theta = {k: t.detach() for k, t in leaves(dag.graph, batch).items()}
     sizes = [p.size for p in dag.potentials]
     rows = torch.cat([t.flatten(1) for t in theta.values()], -1)
 
@@ -121,7 +130,7 @@ def test_transforms_over_the_weights(name):
 
         return of_flat
 
-    learnt, fixed = value(at(scalar(1.5))), value(Tsallis(1.5, 0.8))
+    learnt, fixed = value(at(scalar(alpha))), value(Tsallis(alpha, 0.8))
     z = torch.randn_like(rows[0])
     transforms = {
         "grad": lambda f: func.grad(f)(rows[0]),

@@ -10,7 +10,7 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import over_operators
+from cases import combinations, over_operators
 
 from dagdp import DerivativeError, HardMax, InputError, Negentropy, SquaredL2, Tsallis
 
@@ -79,10 +79,9 @@ def padded(y):
     return [*y, *[-1] * (T - len(y))]
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@combinations(lambda lengths, dtype: dtype == torch.float64 or lengths is None, lengths=LENGTHS, dtype=TYPES)
 @pytest.mark.parametrize("legal", [None, LEGAL], ids=["all", "legal"])
 @pytest.mark.parametrize("allowed", [None, a_restriction()], ids=["free", "allowed"])
-@pytest.mark.parametrize("lengths", LENGTHS, ids=["equal", "ragged"])
 def test_a_restricted_crf_is_the_one_of_the_sequences_that_are_left(lengths, allowed, legal, dtype):
     crf, emission = a_crf(legal=legal, dtype=dtype), an_emission(lengths, dtype).requires_grad_()
     value = crf.value(emission, lengths, allowed=allowed)
@@ -404,8 +403,7 @@ def test_k_best_has_the_shapes_that_were_asked_for():
         crf.sample(emission, 0)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("lengths", LENGTHS)
+@combinations(lambda lengths, dtype: dtype == torch.float64, lengths=LENGTHS, dtype=TYPES)
 def test_support_lists_the_sequences_of_marginals_above_zero(lengths, dtype):
     """Each sequence once; summed by steps, the probabilities are the marginals; nothing is left out."""
     crf = a_crf(SquaredL2(2.0), LEGAL, dtype)

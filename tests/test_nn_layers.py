@@ -408,7 +408,7 @@ def test_layers_have_no_state_but_what_is_learnt_and_they_travel():
         DPValue(dag, Learnable(Negentropy(), gamma=gamma)): ["omega.gamma"],
         LinearChainCRF(2, Learnable(Tsallis(1.5), gamma=gamma)): ["transition", "start", "end", "omega.gamma"],
     }
-    theta = torch.randn(2, 3, 2, 2)
+    theta = torch.randn(2, 3, 2, 2, dtype=torch.float64)
     for layer, keys in layers.items():
         assert list(layer.state_dict()) == keys
         for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cases import BUNDLED, GRAPHS, over_operators, random_theta  # noqa: E402
+from cases import BUNDLED, GRAPHS, combinations, over_operators, random_theta  # noqa: E402
 from oracles import paths, projection, row_solver, terminals, walk_back  # noqa: E402
 from torch.autograd import gradcheck  # noqa: E402
 
@@ -228,7 +228,7 @@ def test_reductions(dag):
             loss(dag, theta, target, reduction="avg")
 
 
-@over_operators(BUNDLED)
+@combinations(lambda omega: isinstance(omega, Negentropy), omega=BUNDLED)
 def test_ragged_batch_equals_single_items(omega):
     T, S, lengths = 5, 3, [5, 2, 3]
     dag, rng = dagdp.compile(linear_chain(T, S, ragged=True)), np.random.default_rng(1)
@@ -578,7 +578,8 @@ def test_a_value_of_the_oracle():
     """The projection oracle and the loss of one node by hand: x = (0, 1), Y = the first edge."""
     dag = dagdp.compile(Graph.from_edges([0, 0], [1, 1]))
     value, _ = projection(np.array([0.0, 1.0]), 1.0)
-    assert math.isclose(structured_loss(dag, torch.tensor([0.0, 1.0]), Target(dag, [0]), SquaredL2()).item(), value)
+    theta = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    assert math.isclose(structured_loss(dag, theta, Target(dag, [0]), SquaredL2()).item(), value)
 
 
 @pytest.mark.parametrize("divergence", ["squared_l2", "kl"])
@@ -662,7 +663,8 @@ def test_losses_of_a_batch_that_shares_potentials():
 def test_losses_of_a_batch_refuse_what_is_no_target():
     graphs = [Graph.from_edges([0, 0], [1, 2], ends=[1, 2]), Graph.from_edges([0], [1])]
     compiled = dagdp.compile_batch(graphs)
-    theta, targets = [torch.zeros(2), torch.zeros(1)], [Target(compiled.dags[0], [0]), Target(compiled.dags[1], [0])]
+    theta = [torch.zeros(count, dtype=torch.float64) for count in (2, 1)]
+    targets = [Target(dag, [0]) for dag in compiled.dags]
     assert fenchel_young_loss(compiled, theta, targets, SquaredL2(1.0), end=[1, None]).item() == 0.0
     with pytest.raises(InputError, match=r"^graph 0: the target stops at node 1, which is no end"):
         crf_loss(compiled, theta, targets, end=[2, None])

@@ -123,14 +123,14 @@ def test_compiled_functions_follow_graph_operator_and_size():
 
 def test_compiled_shortcuts_and_layers():
     """Sizes may change from call to call: a graph is made for each while tracing."""
-    step = traced(lambda t: viterbi_value(t).sum() + viterbi_grad(t, SquaredL2(0.5)).square().sum())
+    step = traced(lambda t: viterbi_value(t).sum() + viterbi_grad(t, Negentropy(0.5)).square().sum())
     warp = traced(lambda c: dtw_value(c, Negentropy(0.1)))
     crf = LinearChainCRF(3)
     train = traced(lambda e, y, n: -crf(e, y, n).mean())
     for T in (3, 4, 5):
         theta = torch.randn(2, T, 3, 3, requires_grad=True)
         torch.testing.assert_close(
-            step(theta), viterbi_value(theta).sum() + viterbi_grad(theta, SquaredL2(0.5)).square().sum()
+            step(theta), viterbi_value(theta).sum() + viterbi_grad(theta, Negentropy(0.5)).square().sum()
         )
         cost = torch.rand(2, T, 4)
         torch.testing.assert_close(warp(cost), dtw_value(cost, Negentropy(0.1)))

@@ -148,11 +148,11 @@ def test_shared_blocks_with_an_upstream_gradient_of_each_item():
     step = torch.randn(2, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(3, 1, dtype=torch.float64, requires_grad=True)
     weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
-    (dp_value(dag, {"step": step, "bias": bias}, SquaredL2(0.5)) * weights).sum().backward()
-    rows = [dp_grad(dag, {"step": step.detach(), "bias": row}, SquaredL2(0.5)) for row in bias.detach()]
+    (dp_value(dag, {"step": step, "bias": bias}, Negentropy(0.5)) * weights).sum().backward()
+    rows = [dp_grad(dag, {"step": step.detach(), "bias": row}, Negentropy(0.5)) for row in bias.detach()]
     torch.testing.assert_close(step.grad, sum(w * row["step"] for w, row in zip(weights, rows, strict=True)))
     torch.testing.assert_close(bias.grad, torch.stack([w * row["bias"] for w, row in zip(weights, rows, strict=True)]))
-    both = dp_grad(dag, {"step": step.detach(), "bias": bias.detach()}, SquaredL2(0.5))
+    both = dp_grad(dag, {"step": step.detach(), "bias": bias.detach()}, Negentropy(0.5))
     torch.testing.assert_close(both["step"], sum(row["step"] for row in rows))
 
 
@@ -270,8 +270,8 @@ def test_empty_batches_and_ends():
     named.add_edge("a", "b")
     named.add_edge("b", ("c", 1))
     dag = compile(named)
-    assert dp_value(dag, torch.tensor([1.0, 2.0]), HardMax(), end="b") == 1
-    theta = torch.tensor([[1.0, 2.0], [1.0, 5.0]], requires_grad=True)
+    assert dp_value(dag, torch.tensor([1.0, 2.0]).double(), HardMax(), end="b") == 1
+    theta = torch.tensor([[1.0, 2.0], [1.0, 5.0]], dtype=torch.float64, requires_grad=True)
     value = dp_value(dag, theta, HardMax(), end=["b", ("c", 1)])
     value.sum().backward()
     assert value.tolist() == [1, 6] and theta.grad.tolist() == [[1, 0], [1, 1]]
@@ -355,7 +355,7 @@ def test_an_array_is_data_and_expanded_to_the_batch(of_theta, of_z, of_end, batc
 @backends
 def test_in_a_dict_what_has_no_batch_is_a_parameter_and_the_rest_follows_the_ends(backend):
     """Ends bring a dimension: emissions are expanded, and the gradient of transitions is the sum over items."""
-    rng, omega = np.random.default_rng(1), SquaredL2(0.5)
+    rng, omega = np.random.default_rng(1), Negentropy(0.5)
     dag = compile(linear_chain(3, 2, ragged=True))
     theta = tensors(random_theta(dag.graph, rng))
     theta["emission"] = torch.tensor(rng.normal(size=(2, 3, 2)))

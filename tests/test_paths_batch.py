@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import GRAPHS, random_theta
+from cases import GRAPHS, combinations, random_theta
 
 import dagdp
 from dagdp import Graph, InputError, Negentropy, SquaredL2, best_path, compile, compile_batch
@@ -150,8 +150,7 @@ def assert_as_alone(ask, graphs, theta, omega, shape, ends=None, minimize=False)
             assert_same(np.take(np.asarray(whole), g, axis), own)
 
 
-@pytest.mark.parametrize("omega", OMEGAS, ids=repr)
-@pytest.mark.parametrize("question", QUESTIONS)
+@combinations(lambda omega, **_: isinstance(omega, Negentropy), question=QUESTIONS, omega=OMEGAS)
 def test_a_question_of_a_batch_is_that_of_each_graph(question, omega, monkeypatch):
     monkeypatch.setattr(batch_module, "MERGED_EDGES", 20)
     rng = np.random.default_rng(1)
@@ -267,7 +266,7 @@ def test_no_graphs():
     assert dagdp.support(nothing, []).paths.lengths.shape == (0,)
 
 
-@pytest.mark.parametrize("omega", OMEGAS, ids=repr)
+@combinations(lambda omega: isinstance(omega, Negentropy), omega=OMEGAS)
 def test_derivatives_of_tensors(omega):
     torch = pytest.importorskip("torch")
     graphs, rng = [trellis(2, 2), dtw_grid(2, 3)], np.random.default_rng(5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, combinations, graph_of, one_of_each_solver, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -70,10 +70,8 @@ def test_divergences_are_sums_over_paths(omega, problem):
         assert found == pytest.approx(crossed + sum(p[path] * log(p[path]) for path in live), rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@over_operators(BUNDLED)
-@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
-def test_averages_agree_with_all_paths_on_every_graph(name, omega, minimize):
+@combinations(one_of_each_solver, minimize=[False, True], omega=BUNDLED, name=SMALL)
+def test_averages_agree_with_all_paths_on_every_graph(minimize, omega, name):
     graph, rng = GRAPHS[name](), np.random.default_rng(3)
     dag = compile(graph)
     theta, other = random_theta(graph, rng, (2,)), random_theta(graph, rng, (2,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, combinations, graph_of, one_of_each_solver, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -53,10 +53,8 @@ def test_probabilities_are_products_of_weights(omega, problem):
     np.testing.assert_allclose(found, [exact.get(path, 0.0) for path in paths], atol=1e-9)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@over_operators(BUNDLED)
-@pytest.mark.parametrize("minimize", [False, True], ids=["max", "min"])
-def test_probabilities_of_all_paths_sum_to_one(name, omega, minimize):
+@combinations(one_of_each_solver, minimize=[False, True], omega=BUNDLED, name=SMALL)
+def test_probabilities_of_all_paths_sum_to_one(minimize, omega, name):
     """Tied potentials, several starts and ends, a batch of two axes."""
     graph = GRAPHS[name]()
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(1), (2, 3))

@@ -9,7 +9,17 @@ import sys
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, GRAPHS, SMALL, graph_of, listed, over_operators, random_theta
+from cases import (
+    BUNDLED,
+    GRAPHS,
+    SMALL,
+    combinations,
+    graph_of,
+    listed,
+    one_of_each_solver,
+    over_operators,
+    random_theta,
+)
 
 from dagdp import HardMax, InputError, Negentropy, SquaredL2, best_path, compile, dp_grad, sample_paths
 
@@ -45,9 +55,8 @@ def test_frequencies_are_the_probabilities(omega):
     assert statistic <= (chi_square_quantile(freedom) if freedom else 1e-9)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("omega", [Negentropy(0.7), SquaredL2(0.5)], ids=repr)
-def test_the_expected_path_is_the_mean_of_samples(name, omega):
+@combinations(one_of_each_solver, omega=[Negentropy(0.7), SquaredL2(0.5)], name=SMALL)
+def test_the_expected_path_is_the_mean_of_samples(omega, name):
     graph, n = GRAPHS[name](), 3000
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(2), (2,))
     E = dp_grad(dag, theta, omega)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, combinations, graph_of, one_of_each_solver, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -23,9 +23,8 @@ def test_the_gap_lies_within_its_bounds(omega, problem):
             assert low - 1e-9 <= gap <= high + 1e-9
 
 
-@pytest.mark.parametrize("name", SMALL)
-@over_operators(BUNDLED[1:])
-def test_the_gap_lies_within_its_bounds_on_every_graph(name, omega):
+@combinations(one_of_each_solver, omega=BUNDLED[1:], name=SMALL)
+def test_the_gap_lies_within_its_bounds_on_every_graph(omega, name):
     graph = GRAPHS[name]()
     dag = compile(graph)
     low, high = gap_bound(dag, omega)

@@ -7,7 +7,18 @@ import itertools
 import numpy as np
 import oracles
 import pytest
-from cases import BUNDLED, GRAPHS, SMALL, Tsallis15, graph_of, listed, over_operators, random_theta
+from cases import (
+    BUNDLED,
+    GRAPHS,
+    SMALL,
+    Tsallis15,
+    combinations,
+    graph_of,
+    listed,
+    one_of_each_solver,
+    over_operators,
+    random_theta,
+)
 from hypothesis import given
 from strategies import problems
 
@@ -44,9 +55,8 @@ def test_support_is_every_path_of_non_zero_probability(omega, problem):
     np.testing.assert_allclose(paths.scores[: len(found)], [sum(weights[list(path)]) for path in found], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", SMALL)
-@over_operators([SquaredL2(0.5), Tsallis(1.5, 0.5)])
-def test_probabilities_sum_to_one_on_every_graph(name, omega):
+@combinations(one_of_each_solver, omega=[SquaredL2(0.5), Tsallis(1.5, 0.5)], name=SMALL)
+def test_probabilities_sum_to_one_on_every_graph(omega, name):
     graph, minimize = GRAPHS[name](), "grid" in name
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(1), (3,))
     probabilities, paths = support(dag, theta, omega, minimize=minimize)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import BUNDLED, GRAPHS, SMALL, graph_of, over_operators, random_theta
+from cases import BUNDLED, GRAPHS, SMALL, combinations, graph_of, one_of_each_solver, over_operators, random_theta
 from hypothesis import given
 from strategies import problems
 
@@ -30,9 +30,8 @@ def signed(theta, sign):
     return {name: sign * a for name, a in theta.items()} if isinstance(theta, dict) else sign * theta
 
 
-@pytest.mark.parametrize("name", SMALL)
-@over_operators(BUNDLED)
-def test_forward_values_are_the_values_of_paths_that_end_there(name, omega):
+@combinations(one_of_each_solver, omega=BUNDLED, name=SMALL)
+def test_forward_values_are_the_values_of_paths_that_end_there(omega, name):
     """A batch of 11: a block of eight samples, and three more."""
     graph = GRAPHS[name]()
     dag, theta = compile(graph), random_theta(graph, np.random.default_rng(1), (11,))

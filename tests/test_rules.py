@@ -113,15 +113,19 @@ def test_rule_4_float32_chain_of_ten_thousand_steps(omega):
 BOUNDS = {SquaredL2(1.0): 1e-5, Tsallis(1.5): 1e-5, Tsallis(2.0): 1e-5, Tsallis(1.1): 5e-5, Negentropy(1.0): 1e-5}
 
 
-@over_operators([omega for omega in BOUNDS if not isinstance(omega, Negentropy)])
-def test_rule_4_float32_flow_does_not_leak_where_newton_solves(omega):
+@combinations(
+    lambda shape, omega: isinstance(omega, SquaredL2) and len(shape) == 3,
+    shape=[(1000, 4, 4), (16, 1000, 4, 4), (800, 800)],
+    omega=[omega for omega in BOUNDS if not isinstance(omega, Negentropy)],
+)
+def test_rule_4_float32_flow_does_not_leak_where_newton_solves(shape, omega):
     """Each node's weights sum to 1 with errors of either sign; what is always below 1 adds up along a path."""
-    rng, bound = np.random.default_rng(5), BOUNDS[omega]
-    for shape in ((1000, 4, 4), (16, 1000, 4, 4)):
-        path = dagdp.graphs.viterbi_grad(rng.normal(size=shape).astype(np.float32), omega)
-        assert np.abs(path.sum((-1, -2), dtype=np.float64) - 1).max() < bound
-    cells = dtw_grad(np.abs(rng.normal(size=(800, 800))).astype(np.float32), omega)
-    assert abs(float(cells[0, 0]) - 1) < bound
+    theta = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+    if len(shape) == 2:
+        flow = dtw_grad(np.abs(theta), omega)[0, 0]
+    else:
+        flow = dagdp.graphs.viterbi_grad(theta, omega).sum((-1, -2), dtype=np.float64)
+    assert np.abs(flow - np.float64(1)).max() < BOUNDS[omega]
 
 
 @over_operators(BOUNDS)

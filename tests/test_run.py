@@ -14,7 +14,6 @@ import pytest
 import torch
 from cases import (
     GRAPHS,
-    IDS,
     OPERATORS,
     SMALL,
     SMOOTH,
@@ -53,12 +52,17 @@ from dagdp.graphs import dtw_grid, linear_chain, trellis
 FUNCTIONS = ("dp_value", "dp_grad", "dp_value_and_grad")
 
 
+def of_one_text(omega):
+    """Tsallis(1.5) is the user's operator in other words, Tsallis(2.0) has the weights of SquaredL2."""
+    return not isinstance(omega, Tsallis)
+
+
 def shifted(theta, z, t):
     """theta + t z, array or dict."""
     return {k: theta[k] + t * z[k] for k in theta} if isinstance(theta, dict) else theta + t * z
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@combinations(of_one_text, omega=OPERATORS)
 @given(problem=problems())
 def test_value_and_expected_path_equal_enumeration(omega, problem):
     edges, weights = problem
@@ -77,7 +81,7 @@ def test_negentropy_is_the_log_partition_over_all_paths(problem):
     np.testing.assert_allclose(dp_value(compile(graph_of(edges)), weights, Negentropy(0.7)), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@combinations(of_one_text, omega=OPERATORS)
 @given(problem=problems(forbidden=False))
 def test_expected_path_is_a_unit_flow(omega, problem):
     """Rule 3: 1 out of the starts, 1 into the ends, conserved between, every entry in [0, 1]."""
@@ -94,9 +98,14 @@ def test_expected_path_is_a_unit_flow(omega, problem):
     np.testing.assert_allclose(out[between], into[between], atol=1e-12)
 
 
+def in_the_readme(omega):
+    """All but Tsallis(1.5): the user's operator is that in other words, and the README launches the user's kernels."""
+    return omega != Tsallis(1.5, 0.8)
+
+
 def on_every_graph(batch, omega, name):
     """One operator of each solver; the others on one graph, a sample at a time."""
-    return one_of_each_solver(omega, name) or (name == "parallel edges" and batch == ())
+    return one_of_each_solver(omega, name) or (name == "parallel edges" and batch == () and in_the_readme(omega))
 
 
 @combinations(on_every_graph, batch=[(), (3,), (2, 9), (33,)], omega=OPERATORS, name=GRAPHS)
@@ -158,7 +167,7 @@ def test_an_item_without_a_path_has_slope_zero_where_z_is_hoisted(omega):
 
 
 @combinations(
-    lambda omega, name, **_: one_of_each_solver(omega, name) or name == "parallel edges",
+    lambda omega, name, **_: one_of_each_solver(omega, name) or (name == "parallel edges" and in_the_readme(omega)),
     minimize=[False, True],
     omega=SMOOTH,
     name=SMALL,
@@ -176,7 +185,7 @@ def test_derivatives_match_finite_differences(minimize, omega, name):
     np.testing.assert_allclose(flat(product), by_grad, atol=2e-6)
 
 
-@combinations(lambda omega: omega != Tsallis(2.0, 1.3), omega=OPERATORS)  # whose Hessian is that of SquaredL2
+@combinations(of_one_text, omega=OPERATORS)
 @given(problem=problems(forbidden=False))
 @settings(max_examples=30)
 def test_hessian_is_symmetric_and_positive(omega, problem):
@@ -187,7 +196,7 @@ def test_hessian_is_symmetric_and_positive(omega, problem):
     assert a @ dp_hvp(dag, weights, a, omega) >= -1e-9  # DP_Ω is convex
 
 
-@pytest.mark.parametrize("omega", OPERATORS, ids=IDS)
+@combinations(of_one_text, omega=OPERATORS)
 @given(problem=problems())
 @settings(max_examples=30)
 def test_relabelling_nodes_and_reordering_edges_changes_nothing(omega, problem):
@@ -727,8 +736,8 @@ def test_on_infeasible_names_the_items(function):
 
 
 def of_the_type(omega, items, shape, dtype):
-    """Each solver in float64; in float32 on edges alone, since test_special_scaled.py passes the range on nodes."""
-    return one_of_each_solver_and_type(omega, dtype) and (dtype == "float64" or shape == "edges")
+    """The closed form on edges alone: test_special_scaled.py passes its range on nodes."""
+    return one_of_each_solver_and_type(omega, dtype) and (shape == "edges" or not isinstance(omega, Negentropy))
 
 
 @combinations(of_the_type, omega=OPERATORS, items=[1, 17], shape=["nodes", "edges"], dtype=["float32", "float64"])
@@ -780,7 +789,7 @@ def test_overflow_in_a_batch_of_graphs_is_named():
 
 def test_overflow_behind_an_end_is_nobodys():
     dag = compile(Graph.from_edges([0, 1, 2], [1, 2, 3], ends=[1, 3]))
-    theta = np.array([[1.0, 2e38, 2e38], [1.0, 2.0, 3.0]], np.float32)
+    theta = np.array([[1.0, 1e308, 1e308], [1.0, 2.0, 3.0]])
     assert dp_value(dag, theta, HardMax(), end=[1, 3]).tolist() == [1, 6]
 
 

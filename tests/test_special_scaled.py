@@ -148,8 +148,10 @@ def test_one_form_within_the_bound_and_beyond(items):
 
 def test_a_temperature_too_small_for_powers():
     theta = np.random.default_rng(2).normal(size=(2, 8, 8)).astype(np.float32)
-    assert (dtw_grad(theta, Negentropy(1e-37)) == dtw_grad(theta, HardMax())).all()
-    np.testing.assert_allclose(dtw_value(theta, Negentropy(1e-37)), dtw_value(theta, HardMax()), rtol=1e-6)
+    assert (dtw_grad(theta, Negentropy(1e-37)) == dtw_grad(theta.astype(float), HardMax())).all()
+    np.testing.assert_allclose(
+        dtw_value(theta, Negentropy(1e-37)), dtw_value(theta.astype(float), HardMax()), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("beyond", [np.nan, np.inf, -np.inf, 3e38])
@@ -193,7 +195,7 @@ class Unshifted(Omega):
         return math.exp(y)
 
 
-@pytest.mark.parametrize("items", [1, 9])
+@combinations(lambda items: items == 1, items=[1, 9])
 def test_a_closed_form_of_ones_own(items):
     graph, rng = on_nodes(2), np.random.default_rng(5)
     dag = dagdp.compile(graph)

@@ -43,6 +43,7 @@ if _TYPE_CHECKING:
     from dagdp.functions import dp_value as dp_value
     from dagdp.functions import dp_value_and_grad as dp_value_and_grad
     from dagdp.functions import local_weights as local_weights
+    from dagdp.language.recurrence import recurrence as recurrence
     from dagdp.networkx_graphs import from_networkx as from_networkx
     from dagdp.networkx_graphs import to_networkx as to_networkx
     from dagdp.paths import Paths as Paths
@@ -105,6 +106,7 @@ __all__ = [
     "node_marginals",
     "node_values",
     "path_log_prob",
+    "recurrence",
     "sample_paths",
     "slack",
     "support",
@@ -117,6 +119,7 @@ _HOMES = {
     "dagdp": ("graphs", "nn", "plot", "reference", "testing"),
     "dagdp.compiler.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
+    "dagdp.language.recurrence": ("recurrence",),
     "dagdp.networkx_graphs": ("from_networkx", "to_networkx"),
     "dagdp.paths": (
         "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation", "gap_bound",

@@ -166,7 +166,7 @@ def to_networkx(dag: CompiledDAG, flow: ArrayLike | None = None, *, theta: Any =
     except ImportError as error:
         raise ImportError("to_networkx needs networkx, which is not installed: pip install networkx") from error
     parents, children = dag.graph.edges()
-    names = list(range(dag.graph.num_nodes)) if dag.graph.nodes is None else dag.graph.nodes
+    names = [dag.graph.name(node) for node in range(dag.graph.num_nodes)]
     dead = np.ones(parents.size, bool)
     dead[dag.edges[dag.edges >= 0]] = False
     attributes: dict[str, list[Any]] = {"edge": list(range(parents.size)), "dead": dead.tolist()}

@@ -286,10 +286,10 @@ def _write(ax: Any, rows: list[str] | None, columns: list[str] | None, end: str)
 def _nodes(ax: Any, compiled: CompiledDAG, gap: float) -> tuple[dict[int, Any], dict[int, Pair], dict[int, Pair]]:
     """Each live node's text, its place, and half its width and height. Names decide the distance of levels."""
     level, height = _places(compiled)
-    names, origin = compiled.graph.nodes, compiled.origin.tolist()
+    origin = compiled.origin.tolist()
     boxes, halves = {}, {}
     for node in (node for node in origin if node >= 0):
-        boxes[node] = ax.text(0, 0, str(node if names is None else names[node]), zorder=2, bbox=BOX, **MIDDLE)
+        boxes[node] = ax.text(0, 0, str(compiled.graph.name(node)), zorder=2, bbox=BOX, **MIDDLE)
         halves[node] = _half(ax, boxes[node]) + BOX_PAD * boxes[node].get_fontsize() / 72 / INCH
     wide = np.zeros(int(level.max()) + 1)
     for k, node in enumerate(origin):

@@ -130,6 +130,22 @@ class CompiledDAG:
         names = self.graph.nodes
         return None if names is None else {name: k for k, name in enumerate(names)}
 
+    def cell(self, table: str, *places: Any) -> Any:
+        """The nodes of cells of a recurrence's table, as `end=` takes them: see `Graph.cell`.
+
+        Example
+        -------
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.recurrence('''
+        ...     v[0] = 0
+        ...     v[t] = v[t-1] + step[t]
+        ...     return v[-1]
+        ... ''', t=4))
+        >>> dagdp.dp_value(dag, np.arange(4.0), end=dag.cell("v", [1, 3])).tolist()
+        [1.0, 6.0]
+        """
+        return self.graph.cell(table, *places)
+
     def end_names(self, numbers: Numbers) -> Any:
         """Node numbers as `end=` takes them: names, in nested lists, if nodes have names."""
         names = self.graph.nodes
@@ -183,8 +199,7 @@ class CompiledDAG:
             return ranks, False
         pruned = np.flatnonzero(ranks == PRUNED)
         if pruned.size:
-            names = self.graph.nodes
-            node = int(chosen[pruned[0]]) if names is None else names[chosen[pruned[0]]]
+            node = self.graph.name(int(chosen[pruned[0]]))
             raise InputError(
                 f"end {node!r} leads to no end that the graph was compiled with, so its edges were dropped; expected a "
                 "node on a path. Name it in ends= to keep it"
@@ -199,9 +214,9 @@ class CompiledDAG:
         chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
         wrong = ~np.isin(chosen, self._own_starts)
         if wrong.any():
-            node, names = int(chosen[wrong][0]), self.graph.nodes
-            shown = node if names is None or not 0 <= node < len(names) else names[node]
-            some = [int(n) if names is None else names[n] for n in self._own_starts[:5]]
+            node = int(chosen[wrong][0])
+            shown = self.graph.name(node) if 0 <= node < self.graph.num_nodes else node
+            some = [self.graph.name(n) for n in self._own_starts[:5].tolist()]
             raise InputError(
                 f"start {shown!r} is no start of the graph; expected one of {self._own_starts.size}, such as {some}: "
                 "nodes without parents, or those that starts= names where the graph is made"

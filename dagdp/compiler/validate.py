@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,14 +117,8 @@ def _describe_unreached(graph: Graph, starts: Numbers, ends: Numbers) -> str:
     )
 
 
-def name_of(graph: Graph, node: int) -> Hashable:
-    """The user's name of a node, its number where nodes have no names."""
-    names = graph.nodes
-    return int(node) if names is None else names[node]
-
-
 def _some(graph: Graph, nodes: Numbers) -> str:
-    names = ", ".join(repr(name_of(graph, node)) for node in nodes[:3])
+    names = ", ".join(repr(graph.name(node)) for node in nodes[:3])
     return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
 
 
@@ -183,7 +176,7 @@ def _check_starts(
     is_start[starts] = True
     inside = np.flatnonzero(is_start[children] & alive[parents] & alive[children])
     if inside.size:
-        parent, child = (name_of(graph, nodes[inside[0]]) for nodes in (parents, children))
+        parent, child = (graph.name(nodes[inside[0]]) for nodes in (parents, children))
         raise GraphError(
             f"start {child!r} is also reached from another start, over the edge {parent!r} -> {child!r}, so its value "
             "cannot be 0; add one new start with an edge to every place where a path may begin"
@@ -191,7 +184,7 @@ def _check_starts(
     both = np.intersect1d(starts, ends)
     if both.size:
         raise GraphError(
-            f"node {name_of(graph, both[0])!r} is both a start and an end; expected a path of at least one edge. "
+            f"node {graph.name(both[0])!r} is both a start and an end; expected a path of at least one edge. "
             "Leave it out of starts= or ends="
         )
 
@@ -214,7 +207,7 @@ def _describe_cycle(graph: Graph, parents: Small, children: Small, ordered: Numb
         walk.append(node)
         node = int(parent_of[node])
     cycle = [*walk[seen[node] :], node][::-1]
-    names = [repr(name_of(graph, node)) for node in cycle]
+    names = [repr(graph.name(node)) for node in cycle]
     if len(names) > 24:
         names = [*names[:12], f"... {len(names) - 24} more ...", *names[-12:]]
     return f"the graph has a cycle: {' -> '.join(names)}; remove one of these edges"

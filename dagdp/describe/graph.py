@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Never, NoReturn
+from typing import Any, NamedTuple, Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import dagdp.describe.misuse as misuse
+from dagdp.describe.cells import NodeNames, Recurrence
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
     EdgesOnDemand,
@@ -37,7 +38,7 @@ from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edge
 from dagdp.errors import GraphError
 
 
-class Graph:
+class Graph(NodeNames):
     """A directed acyclic graph with weighted edges, built edge by edge over any hashable nodes.
 
     Parameters
@@ -189,7 +190,7 @@ class Graph:
         source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read)))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
-        return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
+        return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
 
     @classmethod
     def from_maker(
@@ -226,7 +227,7 @@ class Graph:
         shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
         source = EdgesOnDemand(make, arguments, num_edges, list(shapes))
         sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
-        return _CompleteGraph(source, sizes, terminals, shapes, ends_by_length=ends_by_length)
+        return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
 
     @property
     def num_nodes(self) -> int:
@@ -245,7 +246,10 @@ class Graph:
 
     @property
     def added_start(self) -> int | None:
-        """The number of the node "(start)" that compilation added in front of the starts, or None: see `add_node`."""
+        """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`.
+
+        `dagdp.recurrence` adds it where a path begins with the entry of a potential.
+        """
         return None
 
     def edges(self) -> tuple[Numbers, Numbers]:
@@ -281,7 +285,8 @@ class Graph:
             names.append(_free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
-        return _CompleteGraph(StoredEdges(listed), sizes, (starts, ends), shapes, names, added_start=added)
+        own = Annotations(names=names, added_start=added)
+        return CompleteGraph(StoredEdges(listed), sizes, (starts, ends), shapes, own)
 
     def potentials(self) -> tuple[Potential, ...]:
         """The arrays that edges read, in the order in which they were named. An edge reads its child's entries, too.
@@ -300,6 +305,11 @@ class Graph:
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._shapes or {})
 
+    def __str__(self) -> str:
+        if self.recurrence is None:
+            return repr(self)
+        return "\n".join([summary(self.num_nodes, self.num_edges, {}), *self.recurrence.listing])
+
     def _numbered(self, what: str, nodes: list[Hashable] | None) -> NDArray[np.int64] | None:
         if nodes is None:
             return None
@@ -309,7 +319,16 @@ class Graph:
         return np.array([self._numbers[node] for node in nodes], np.int64)
 
 
-class _CompleteGraph(Graph):
+class Annotations(NamedTuple):
+    """What is known of a complete graph beside its edges."""
+
+    names: list[Hashable] | None = None  # of the nodes
+    ends_by_length: EndsByLength | None = None
+    added_start: int | None = None
+    recurrence: Recurrence | None = None
+
+
+class CompleteGraph(Graph):
     """A graph that is complete: nodes are numbers, which may have names; edges are stored, or made on demand."""
 
     def __init__(
@@ -318,12 +337,10 @@ class _CompleteGraph(Graph):
         size: tuple[int, int],
         terminals: tuple[Numbers | None, Numbers | None],
         shapes: Mapping[Any, Shape],
-        names: list[Hashable] | None = None,
-        ends_by_length: EndsByLength | None = None,
-        added_start: int | None = None,
+        annotations: Annotations,
     ) -> None:
         self._source, self._size, self._terminals, self._read = source, size, terminals, dict(shapes)
-        self._names, self._ends_by_length, self._added_start = names, ends_by_length, added_start
+        self._annotations = annotations
 
     def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> NoReturn:
         raise misuse.added_to_complete("node")
@@ -341,15 +358,19 @@ class _CompleteGraph(Graph):
 
     @property
     def nodes(self) -> list[Hashable] | None:
-        return self._names
+        return self._annotations.names
 
     @property
     def ends_by_length(self) -> EndsByLength | None:
-        return self._ends_by_length
+        return self._annotations.ends_by_length
 
     @property
     def added_start(self) -> int | None:
-        return self._added_start
+        return self._annotations.added_start
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        return self._annotations.recurrence
 
     def listed(self) -> EdgeArrays:
         return self._source()

@@ -144,8 +144,7 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
 
 def node_name(dag: CompiledDAG, number: Any) -> Any:
     """The user's name of a node, or the number in a graph without names."""
-    names = dag.graph.nodes
-    return int(number) if names is None else names[int(number)]
+    return dag.graph.name(int(number))
 
 
 def steps_and_states(dag: CompiledDAG) -> tuple[int, int]:

@@ -204,9 +204,7 @@ def _names_by_graph(batch: CompiledBatch, nodes: Numbers, inner: int) -> list[An
 
 def _names(graph: Graph, nodes: Numbers) -> list[Hashable]:
     """The names of one path's nodes, [L + 1] with padding; numbers where nodes have no names."""
-    known = graph.nodes
-    row = [node for node in nodes.tolist() if node >= 0 and node != graph.added_start]
-    return row if known is None else [known[node] for node in row]
+    return [graph.name(node) for node in nodes.tolist() if node >= 0 and node != graph.added_start]
 
 
 def assemble(request: Request, edges: Numbers, draws: bool = False) -> Paths:

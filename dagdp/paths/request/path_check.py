@@ -54,10 +54,9 @@ def _check(
     dag: CompiledDAG, request: Request, edges: Numbers, lengths: Numbers, finals: Numbers, ends: Numbers
 ) -> None:
     graph = request.edge_graph
-    names = dag.graph.nodes
 
     def name(node: Any) -> str:
-        return repr(node if names is None else names[node])
+        return repr(dag.graph.name(node))
 
     def edge(e: Any) -> str:
         return f"edge {e} ({name(graph.parents[e])} -> {name(graph.children[e])})"

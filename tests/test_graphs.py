@@ -230,6 +230,7 @@ def test_one_matrix_with_several_lengths_and_a_band():
     assert dtw_value(cost, HardMax(), lengths=(2, 3), band=1) == value[1]
 
 
+@pytest.mark.specialised
 def test_a_band_costs_its_cells():
     """Nodes are the band's cells, and no array has the size of the matrix."""
     tracemalloc.start()

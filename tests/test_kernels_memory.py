@@ -36,6 +36,7 @@ def test_arrays_lie_apart_on_cache_lines(name, passes):
         assert size == offsets[-1] + -(-counts[-1] // given.row) * given.row + given.row, "a row more, to be aligned"
 
 
+@pytest.mark.specialised
 def test_a_layout_has_what_the_passes_need():
     dag, grid = dagdp.compile(trellis(4, 3)), dagdp.compile(dtw_grid(9, 9))
     value, gradient = sizes(form(dag, passes=Passes()), dag), sizes(form(dag), dag)
@@ -50,6 +51,7 @@ def test_a_layout_has_what_the_passes_need():
     assert pushed.edge_potentials == pushed.chunk_potentials == 0 < pushed.node_potentials
 
 
+@pytest.mark.specialised
 def test_stored_weights_of_one_sample_have_memory_of_their_own():
     dag = dagdp.compile(scattered())
     assert dag.wiring.incoming.reader.size and dag.wiring.incoming.slot_entries.size
@@ -61,6 +63,7 @@ def test_stored_weights_of_one_sample_have_memory_of_their_own():
     assert in_order.edge_potentials - plain.edge_potentials == 8 * edges, "a row for each edge, in edge order"
 
 
+@pytest.mark.specialised
 def test_matrices_are_padded_to_multiples_of_four():
     dag = dagdp.compile(linear_chain(6, 5))
     tied = sizes(form(dag, variant=Variant(True, None, True, True)), dag)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from kernel_texts import compiled, form, launch_memory, one_sample, samples
 
 import dagdp
@@ -59,6 +60,7 @@ def check(dag, made, v, level, samples_in_lanes):
             assert v[r, :depth, lane].tolist() == parents_of(dag, node)[:depth].tolist()
 
 
+@pytest.mark.specialised
 def test_a_level_of_a_grid_is_contiguous():
     dag = dagdp.compile(dtw_grid(40, 40))
     level = 40  # a full diagonal

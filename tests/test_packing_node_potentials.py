@@ -24,6 +24,7 @@ def there_and_back(memory, addresses, table, variant, block, theta, gradient, x)
         write_hoisted(gradient, work.tile, theta, graph.hoisted, band, block, x)
 
 
+@pytest.mark.specialised
 @pytest.mark.parametrize("shape", [(5, 7), (40, 33)])
 @pytest.mark.parametrize("items", [3, 8])
 def test_each_node_reads_its_entry_and_gives_it_back(shape, items):

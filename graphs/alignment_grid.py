@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp import Graph, GraphError
+from dagdp import Graph, GraphError, recurrence
 
 Numbers = NDArray[np.int64]
-AT_ONCE = 1 << 18  # cells of the rows that are listed at a time, so that temporary arrays stay in cache
+
+DTW = """
+    v[0, 0] = cost[0, 0]
+    v[i, j] = max(v[i-1, j-1], v[i-1, j], v[i, j-1]) + cost[i, j]
+    return v[-1, -1]
+"""
+#: The grid of some rows of cells: v[i, k] is the cell (i, low[i] + k), and moves[i] = low[i] - low[i-1].
+ROWS_OF_CELLS = """
+    v[i, k] = when(k < wide[i], max(
+        when(i + k == 0, 0),
+        when(k + moves[i] <= wide[i-1], v[i-1, k + moves[i] - 1]),
+        when(k + moves[i] < wide[i-1], v[i-1, k + moves[i]]),
+        v[i, k-1]) + cost[ENTRY])
+    return v[-1, last]
+"""
 
 
 class Rows(NamedTuple):
@@ -21,29 +34,27 @@ class Rows(NamedTuple):
     high: Numbers
 
     @property
-    def cells(self) -> int:
-        """The number of cells."""
-        return int((self.high - self.low + 1).sum())
+    def width(self) -> Numbers:
+        """[rows] cells of each row."""
+        wide: Numbers = self.high - self.low + 1
+        return wide
 
-    @property
-    def shift(self) -> Numbers:
-        """[rows] cell (i, j) is node shift[i] + j: node 0 is the start, and the cells follow row by row."""
-        width = self.high - self.low + 1
-        shift: Numbers = 1 + np.cumsum(width) - width - self.low
-        return shift
+    def graph(self, potential: tuple[int, ...], entry: str, **data: Numbers) -> Graph:
+        """The graph of these cells with moves diagonal, down, right, which reads `cost` of the shape `potential`.
 
-    def before(self) -> Rows:
-        """The bounds of the row before each row; the bounds before the first row contain no cell."""
-        return Rows(np.append(self.high[-1] + 2, self.low[:-1]), np.append(-1, self.high[:-1]))
-
-    def edges(self) -> Numbers:
-        """[rows] the number of edges into the cells of each row, the edge from the start included."""
-        before = self.before()
-        down = np.minimum(self.high, before.high) - np.maximum(self.low, before.low) + 1
-        diagonal = np.minimum(self.high, before.high + 1) - np.maximum(self.low, before.low + 1) + 1
-        into: Numbers = np.maximum(down, 0) + np.maximum(diagonal, 0) + self.high - self.low
-        into[0] += 1
-        return into
+        entry : the subscripts of the cost of a cell, in i, k, and the data.
+        """
+        wide, moves = self.width, np.diff(self.low, prepend=0)
+        return recurrence(
+            ROWS_OF_CELLS.replace("ENTRY", entry),
+            {"cost": potential},
+            i=wide.size,
+            k=int(wide.max()),
+            wide=wide,
+            moves=moves,
+            last=np.array(wide[-1] - 1),
+            **data,
+        )
 
 
 def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
@@ -52,7 +63,8 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     One potential `cost` (N_A, N_B), paid on entering a cell, the first cell included. Edges are listed cell by cell.
     The edges into a cell have the order diagonal (from i-1, j-1), down (from i-1), right (from j-1), which decides ties
     under HardMax. Without a band cell (i, j) is node 1 + i·N_B + j, and `dag.ends_of((n_a, n_b))` has the ends of pairs
-    of these lengths. With a band its cells alone are nodes, row by row, and the graph has no ends by length.
+    of these lengths. With a band each row has the nodes of its cells, and as many more as the widest row; the graph then
+    has no ends by length.
 
     N_A, N_B : the lengths of the two series, at least 1.
     band : include only cells at most `band` cells away from the line between the two corners, counted along the
@@ -64,20 +76,14 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
 
     >>> dtw_grid(3, 4).num_edges
     24
-    >>> dtw_grid(3000, 4000, band=1).num_nodes
-    8001
+    >>> dtw_grid(3000, 4000, band=1).num_edges < 3 * 3 * 4000
+    True
     """
+    positive("dtw_grid", N_A=N_A, N_B=N_B)
+    if band is None:
+        return recurrence(DTW, {"cost": (N_A, N_B)}, i=N_A, j=N_B)
     rows = rows_of(N_A, N_B, band)
-    return Graph.from_maker(
-        _edges_of_grid,
-        (N_A, N_B, band),
-        num_nodes=1 + rows.cells,
-        num_edges=int(rows.edges().sum()),
-        starts=[0],
-        ends=[rows.cells],
-        potentials={"cost": (N_A, N_B)},
-        ends_by_length=(1, (N_A, N_B)) if band is None else None,
-    )
+    return rows.graph((N_A, N_B), "i, low[i] + k", low=rows.low)
 
 
 def rows_of(N_A: int, N_B: int, band: int | None) -> Rows:
@@ -121,49 +127,3 @@ def positive(builder: str, **sizes: Any) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int | np.integer) or size < 1:
             raise GraphError(f"{builder} was given {name}={size!r}; expected a whole number, at least 1")
-
-
-def _edges_of_grid(N_A: int, N_B: int, band: int | None) -> tuple[Any, Any, list[Any]]:
-    rows = rows_of(N_A, N_B, band)
-    parents, children = edges_of_rows(rows)
-    if band is None:
-        return parents, children, [children - 1]
-    width = rows.high - rows.low + 1
-    ahead = np.repeat((np.arange(N_A) * N_B - rows.shift).astype(np.int32), width)  # from a cell's node to its entry
-    return parents, children, [children + ahead[children - 1]]
-
-
-def edges_of_rows(rows: Rows) -> tuple[Any, Any]:
-    """(parents, children) int32 [edges] of the moves between the cells of these rows, cell by cell."""
-    edges = rows.edges()
-    ends = np.cumsum(edges)
-    parents, children = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.int32)
-    parents[0], children[0] = 0, 1
-    low_before, high_before = (bound.astype(np.int32) for bound in rows.before())
-    shift, low = rows.shift.astype(np.int32), rows.low.astype(np.int32)
-    for first, last in _row_blocks(rows):
-        width = (rows.high - rows.low + 1)[first:last]
-        i = np.repeat(np.arange(first, last, dtype=np.int32), width)
-        node = np.arange(shift[first] + low[first], shift[last - 1] + rows.high[last - 1] + 1, dtype=np.int32)
-        j = node - shift[i]
-        above = shift[i - 1] + j  # not read in the first row, which has no move from above
-        down = (j >= low_before[i]) & (j <= high_before[i])
-        diagonal = (j > low_before[i]) & (j - 1 <= high_before[i])
-        fan = diagonal.astype(np.int8) + down + (j > low[i])
-        begin = ends[first] - edges[first] + (first == 0)
-        place = begin + np.cumsum(fan) - fan
-        for there, parent in ((diagonal, above - 1), (down, above), (j > low[i], node - 1)):
-            parents[place[there]] = parent[there]
-            place += there
-        children[begin : ends[last - 1]] = np.repeat(node, fan)
-    return parents, children
-
-
-def _row_blocks(rows: Rows) -> Iterator[tuple[int, int]]:
-    """Ranges (first, last) of rows that are listed together."""
-    cells = np.cumsum(rows.high - rows.low + 1)
-    first, done = 0, 0
-    while first < cells.size:
-        last = max(first + 1, int(np.searchsorted(cells, done + AT_ONCE)))
-        yield first, last
-        first, done = last, cells[last - 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -44,9 +45,16 @@ class GraphCache:
             return found
 
     def serving(
-        self, builder: Builder, sizes: tuple[int, ...], others: tuple[Any, ...], of_grown: tuple[Any, ...]
+        self,
+        builder: Builder,
+        sizes: tuple[int, ...],
+        others: tuple[Any, ...],
+        of_grown: tuple[Any, ...],
+        edges: int = 1,
     ) -> CompiledDAG:
         """A graph for data of these sizes: `builder(*sizes, *others)`, or `builder(*larger, *of_grown)`.
+
+        edges : of a graph whose sizes are 1; their product multiplies it.
 
         The first sizes of a family get a graph of their own, and so do sizes that are requested REPEATS times in
         succession: data of one size is then not copied. Other sizes share the graph of the next powers of two.
@@ -60,7 +68,7 @@ class GraphCache:
             if times >= REPEATS or (builder, *exact) in self._graphs:
                 return self.graph(builder, *exact)
             grown = (*(power_of_two(size) for size in sizes), *of_grown)
-            fits = (builder, *grown) in self._graphs or builder(*grown).num_edges <= LARGEST_SHARED
+            fits = (builder, *grown) in self._graphs or edges * math.prod(grown[: len(sizes)]) <= LARGEST_SHARED
             return self.graph(builder, *(grown if fits else exact))
 
     def _drop_oldest(self) -> None:
@@ -72,11 +80,14 @@ class GraphCache:
 _cache = GraphCache()
 
 
-def compiled(builder: Builder, *arguments: Any, axes: int = 0, grown: tuple[Any, ...] = ()) -> CompiledDAG:
+def compiled(
+    builder: Builder, *arguments: Any, axes: int = 0, grown: tuple[Any, ...] = (), edges: int = 1
+) -> CompiledDAG:
     """`compile(builder(*arguments))`, cached for later calls with equal arguments.
 
     axes : how many of the arguments, from the first on, are sizes of data. A graph of larger sizes may serve these
         data, built with `grown` in place of the other arguments: see `GraphCache.serving`. 0: the arguments alone.
+    edges : of a graph whose sizes are 1.
 
     >>> from dagdp.graphs import trellis
     >>> compiled(trellis, 3, 2) is compiled(trellis, 3, 2)
@@ -84,7 +95,7 @@ def compiled(builder: Builder, *arguments: Any, axes: int = 0, grown: tuple[Any,
     """
     if not axes:
         return _cache.graph(builder, *arguments)
-    return _cache.serving(builder, arguments[:axes], arguments[axes:], grown)
+    return _cache.serving(builder, arguments[:axes], arguments[axes:], grown, edges)
 
 
 def bytes_of(dag: CompiledDAG) -> int:

@@ -164,7 +164,7 @@ def _grid_for(theta: Any, lengths: Any, band: int | None) -> _Grid:
     if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_a, n_b), each a number or an array [*batch]")
     if band is None:
-        dag = compiled(dtw_grid, *own, axes=2 if may_pad(theta) else 0)
+        dag = compiled(dtw_grid, *own, axes=2 if may_pad(theta) else 0, edges=3)
         return _Grid(dag, own, ends_in(dag, lengths, own, batch))
     if lengths is None:
         return _Grid(compiled(dtw_grid, *own, band), own, None)

@@ -14,26 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, Graph, InputError
-from dagdp.graphs.alignment_grid import Numbers, Rows, bounds, check_band, edges_of_rows
+from dagdp.graphs.alignment_grid import Numbers, Rows, bounds, check_band
 from dagdp.graphs.compiled_cache import compiled, power_of_two
 
 
 def diagonal_grid(rows: int, left: int, right: int) -> Graph:
     """The cells (i, j) with -left <= j - i <= right; moves diagonal, down, right; potential `cost` [cells].
 
-    >>> diagonal_grid(3, 1, 0)
-    Graph(6 nodes, 8 edges, potential cost (5,))
+    >>> diagonal_grid(3, 1, 0).num_edges
+    8
     """
     cells = _diagonal_rows(rows, left, right)
-    return Graph.from_maker(
-        _edges_of_diagonal_grid,
-        (rows, left, right),
-        num_nodes=1 + cells.cells,
-        num_edges=int(cells.edges().sum()),
-        starts=[0],
-        ends=[cells.cells],
-        potentials={"cost": cells.cells},
-    )
+    return cells.graph((int(cells.width.sum()),), "first[i] + k", first=np.cumsum(cells.width) - cells.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +93,15 @@ def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int,
     left, right = (int(np.where(reached, far, 0).max()) for far in (i - low, high - i))
     sizes = rows, min(power_of_two(max(left, 1)), rows), power_of_two(max(right, 1))
     grid = _diagonal_rows(*sizes)
-    width = grid.high - grid.low + 1
+    width = grid.width
     row = np.repeat(i, width)
     column = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - grid.low, width)
     exists = (row < own[0]) & (column < own[1])
     inside = reached[..., row] & (low[..., row] <= column) & (column <= high[..., row])
-    end = grid.shift[n_a - 1] + n_b - 1
+    dag = compiled(diagonal_grid, *sizes)
+    end = dag.cell("v", n_a - 1, n_b - 1 - grid.low[n_a - 1])
     cell = np.where(exists, row * own[1] + column, 0)
-    return RaggedBand(compiled(diagonal_grid, *sizes), own, end, cell, inside)
+    return RaggedBand(dag, own, end, cell, inside)
 
 
 def _checked(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
@@ -136,11 +129,6 @@ def _checked(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tupl
 def _diagonal_rows(rows: int, left: int, right: int) -> Rows:
     i = np.arange(rows, dtype=np.int64)
     return Rows(np.maximum(i - left, 0), i + right)
-
-
-def _edges_of_diagonal_grid(rows: int, left: int, right: int) -> tuple[Any, Any, list[Any]]:
-    parents, children = edges_of_rows(_diagonal_rows(rows, left, right))
-    return parents, children, [children - 1]
 
 
 def _is_tensor(value: Any) -> bool:

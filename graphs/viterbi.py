@@ -150,6 +150,6 @@ def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any,
     T, S, _ = sizes(theta, 3)
     arguments = T, S, initial, lengths is not None
     axes = 1 if may_pad(theta) else 0
-    dag = compiled(trellis, *arguments, axes=axes, grown=(S, initial, True))
+    dag = compiled(trellis, *arguments, axes=axes, grown=(S, initial, True), edges=S * S)
     end = ends_in(dag, lengths, (T,), tuple(shape[:-3]))
     return dag, padded(theta, (T, S, S), dag.potentials[0].shape), end

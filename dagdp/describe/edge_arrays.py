@@ -42,16 +42,20 @@ class StoredEdges:
     def __call__(self) -> EdgeArrays:
         return self.arrays
 
+    def released(self) -> StoredEdges | EdgesOnDemand:
+        """The source for a compiled graph, which lives long and seldom reads the arrays."""
+        return self
+
 
 class EdgesOnDemand:
     """The arrays of a graph that makes them at each call; calls share the arrays while one caller references them.
 
-    make, arguments : `make(*arguments)` lists `num_edges` edges, and an index for each of the potentials `names`.
+    make : makes the arrays, equal ones at each call. made : the arrays, if they exist already.
     """
 
-    def __init__(self, make: Maker, arguments: tuple[Any, ...], num_edges: int, names: Sequence[str]) -> None:
-        self.make, self.arguments, self.num_edges, self.names = make, arguments, num_edges, names
-        self.made: weakref.ref[EdgeArrays] | None = None
+    def __init__(self, make: Callable[[], EdgeArrays], made: EdgeArrays | None = None) -> None:
+        self.make = make
+        self.made = None if made is None else weakref.ref(made)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "made": None}
@@ -59,18 +63,41 @@ class EdgesOnDemand:
     def __call__(self) -> EdgeArrays:
         made = None if self.made is None else self.made()
         if made is None:
-            label = self.make.__name__
-            parents, children, indices = self.make(*self.arguments)
-            lists = [integers(f"what {label} made", one, own=True) for one in (parents, children, *indices)]
-            wrong = [one.size for one in lists if one.size != self.num_edges]
-            if wrong or len(lists) != 2 + len(self.names):
-                raise GraphError(
-                    f"{label} made {len(lists) - 2} indices and {wrong or self.num_edges} edges; expected an "
-                    f"index for each of the potentials {list(self.names)}, and {self.num_edges} edges in each array"
-                )
-            made = EdgeArrays(lists[0], lists[1], tuple(lists[2:]))
+            made = self.make()
             self.made = weakref.ref(made)
         return made
+
+    def released(self) -> EdgesOnDemand:
+        """The source for a compiled graph."""
+        return self
+
+
+class EdgesOnce(StoredEdges):
+    """Arrays that the user's graph stores; a compiled graph makes them again where they are read."""
+
+    def __init__(self, make: Callable[[], EdgeArrays], arrays: EdgeArrays) -> None:
+        super().__init__(arrays)
+        self.make = make
+
+    def released(self) -> EdgesOnDemand:
+        return EdgesOnDemand(self.make, self.arrays)
+
+
+def made_by(make: Maker, arguments: tuple[Any, ...], num_edges: int, names: Sequence[str]) -> EdgeArrays:
+    """The arrays that `make(*arguments)` lists: `num_edges` edges, and an index for each of the potentials `names`.
+
+    Raises GraphError for arrays of another number or length.
+    """
+    label = make.__name__
+    parents, children, indices = make(*arguments)
+    lists = [integers(f"what {label} made", one, own=True) for one in (parents, children, *indices)]
+    wrong = [one.size for one in lists if one.size != num_edges]
+    if wrong or len(lists) != 2 + len(names):
+        raise GraphError(
+            f"{label} made {len(lists) - 2} indices and {wrong or num_edges} edges; expected an index for each of the "
+            f"potentials {list(names)}, and {num_edges} edges in each array"
+        )
+    return EdgeArrays(lists[0], lists[1], tuple(lists[2:]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from dagdp.describe.edge_arrays import (
     compact,
     counted_nodes,
     integers,
+    made_by,
     of_edges,
     potential_of,
     shape_of,
@@ -225,7 +226,7 @@ class Graph(NodeNames):
         Graph(4 nodes, 3 edges, potential step (3,))
         """
         shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
-        source = EdgesOnDemand(make, arguments, num_edges, list(shapes))
+        source = EdgesOnDemand(partial(made_by, make, arguments, num_edges, list(shapes)))
         sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
         return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
 
@@ -246,10 +247,7 @@ class Graph(NodeNames):
 
     @property
     def added_start(self) -> int | None:
-        """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`.
-
-        `dagdp.recurrence` adds it where a path begins with the entry of a potential.
-        """
+        """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`."""
         return None
 
     def edges(self) -> tuple[Numbers, Numbers]:
@@ -385,7 +383,10 @@ class CompleteGraph(Graph):
         return self.listed().indices[k]
 
     def snapshot(self) -> Graph:
-        return self
+        source = self._source.released()
+        if source is self._source:
+            return self
+        return CompleteGraph(source, self._size, self._terminals, self._read, self._annotations)
 
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._read)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.describe.edge_arrays import Shape
+from dagdp.describe.edge_arrays import LARGEST, Shape
 from dagdp.errors import GraphError
 from dagdp.language.check import Program
 from dagdp.language.enumerate import NONE, Edges, Enumeration
@@ -67,8 +67,14 @@ def assemble(listing: Enumeration) -> Assembly:
 
 
 def _listed(listing: Enumeration, line: Line) -> Iterator[tuple[Alternative, Edges]]:
+    listed = 0
     for alternative in line.alternatives:
         for edges in listing.edges(line, alternative):
+            listed += edges.children.size
+            if listed > LARGEST:
+                raise listing.program.source.error(
+                    line.node, "this line has more than 2^31 edges; expected fewer. Split the problem into smaller ones"
+                )
             yield alternative, edges
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dagdp.describe.edge_arrays import Shape, shape_of
+from dagdp.describe.edge_arrays import LARGEST, Shape, shape_of
 from dagdp.errors import GraphError
 from dagdp.language.declarations import Declarations
 from dagdp.language.source import Source
@@ -35,6 +36,12 @@ def check(source: Source, text: Text, declarations: Declarations, shapes: Mappin
     potentials = _potentials(source, text, declarations, shapes)
     _check_use(text, declarations)
     tables = _tables(source, text, declarations)
+    cells = sum(math.prod(shape) for shape in tables.values())
+    if cells >= LARGEST:
+        raise GraphError(
+            f"the tables {dict(tables)} have {cells} nodes; expected fewer than 2^31 of each, nodes and edges. Split the "
+            "problem: a batch of smaller graphs has no such limit"
+        )
     return Program(source, declarations, text.lines, text.minimize, tables, potentials)
 
 

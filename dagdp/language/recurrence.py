@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dagdp.describe.cells import Recurrence
-from dagdp.describe.edge_arrays import EdgeArrays, StoredEdges, compact
+from dagdp.describe.edge_arrays import EdgeArrays, EdgesOnce, EndsByLength, compact
 from dagdp.describe.graph import Annotations, CompleteGraph, Graph
 from dagdp.errors import GraphError
 from dagdp.language.assemble import Assembly, assemble
@@ -17,6 +18,7 @@ from dagdp.language.declarations import declared
 from dagdp.language.enumerate import Enumeration, measured
 from dagdp.language.parse import parse
 from dagdp.language.source import Source
+from dagdp.language.syntax import written_number
 
 
 def recurrence(
@@ -61,21 +63,34 @@ def recurrence(
         raise GraphError(f"recurrence was given {text!r}; expected a text")
     source, declarations = Source.of(text), declared(indices_and_data)
     program = check(source, parse(source, declarations), declarations, potentials or {})
-    return graph_of(program, assemble(Enumeration(program, measured(program))))
+    return graph_of(Enumeration(program, measured(program)))
 
 
-def graph_of(program: Program, made: Assembly) -> Graph:
-    """The graph of arrays that `assemble` made."""
-    arrays = EdgeArrays(
-        compact(made.parents), compact(made.children), tuple(compact(one.entries) for one in made.potentials.values())
-    )
+def listed(listing: Enumeration) -> EdgeArrays:
+    """The edges of a program, for a compiled graph that lists them again."""
+    return arrays_of(assemble(listing))
+
+
+def arrays_of(made: Assembly) -> EdgeArrays:
+    """The arrays of an assembly as a graph holds them."""
+    indices = tuple(compact(one.entries) for one in made.potentials.values())
+    return EdgeArrays(compact(made.parents), compact(made.children), indices)
+
+
+def graph_of(listing: Enumeration) -> Graph:
+    """The graph of a program."""
+    program, made = listing.program, assemble(listing)
     recurrence = Recurrence(program.source.text, _listing(program, made), program.tables, int(made.added_start))
     return CompleteGraph(
-        StoredEdges(arrays),
+        EdgesOnce(partial(listed, listing), arrays_of(made)),
         (made.nodes, made.children.size),
         (made.starts.astype(np.int64), made.ends.astype(np.int64)),
         {name: one.shape for name, one in made.potentials.items()},
-        Annotations(added_start=0 if made.added_start else None, recurrence=recurrence),
+        Annotations(
+            ends_by_length=_ends_by_length(program, recurrence, made),
+            added_start=0 if made.added_start else None,
+            recurrence=recurrence,
+        ),
     )
 
 
@@ -101,3 +116,20 @@ def _values(values: Any) -> str:
     if first == 0 and last == values.size:
         return str(last)
     return f"({first}, {last})" if last - first == values.size else str(values.tolist())
+
+
+def _ends_by_length(program: Program, recurrence: Recurrence, made: Assembly) -> EndsByLength | None:
+    """The ends of items of other lengths, for `dag.ends_of`; None where `return` tells none.
+
+    After `return v[-1, -1]` items of lengths (n, m) end at v[n-1, m-1]. After `return max[t](v[t])` items of length n
+    end at v[n-1].
+    """
+    result = program.lines[-1].alternatives
+    behind = made.ends.size == 1 and recurrence.name(int(made.ends[0])) == "(end)"
+    if behind or len(result) != 1 or len(result[0].tables) != 1:
+        return None
+    read = result[0].tables[0]
+    shape, first = program.tables[read.name], recurrence.begins[read.name]
+    corner = bool(shape) and all(written_number(one) == -1 for one in read.subscripts)
+    row = len(shape) == 1 and np.array_equal(made.ends, np.arange(first, first + shape[0]))
+    return (first, shape) if corner or row else None

@@ -259,7 +259,7 @@ class LinearChainCRF(nn.Module):
         """(the graph, theta, `end=`). The graph may have more steps than T; the emission is then padded."""
         emission, counts = given.emission, given.counts
         T, S = padding.sizes(emission, 2)
-        dag = compiled_cache.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True))
+        dag = compiled_cache.compiled(linear_chain, T, S, counts is not None, axes=1, grown=(S, True), edges=S * S)
         whole = dag.potentials[0].shape
         theta = {"emission": padding.padded(emission, (T, S), whole), **self._own()}
         if counts is None:

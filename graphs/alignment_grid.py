@@ -63,8 +63,8 @@ def dtw_grid(N_A: int, N_B: int, band: int | None = None) -> Graph:
     One potential `cost` (N_A, N_B), paid on entering a cell, the first cell included. Edges are listed cell by cell.
     The edges into a cell have the order diagonal (from i-1, j-1), down (from i-1), right (from j-1), which decides ties
     under HardMax. Without a band cell (i, j) is node 1 + i·N_B + j, and `dag.ends_of((n_a, n_b))` has the ends of pairs
-    of these lengths. With a band each row has the nodes of its cells, and as many more as the widest row; the graph then
-    has no ends by length.
+    of these lengths. With a band every row has as many nodes as the widest one has cells, and the graph has no ends by
+    length.
 
     N_A, N_B : the lengths of the two series, at least 1.
     band : include only cells at most `band` cells away from the line between the two corners, counted along the

@@ -39,8 +39,8 @@ def check(source: Source, text: Text, declarations: Declarations, shapes: Mappin
     cells = sum(math.prod(shape) for shape in tables.values())
     if cells >= LARGEST:
         raise GraphError(
-            f"the tables {dict(tables)} have {cells} nodes; expected fewer than 2^31 of each, nodes and edges. Split the "
-            "problem: a batch of smaller graphs has no such limit"
+            f"the tables {dict(tables)} have {cells} nodes; expected fewer than 2^31 of each, nodes and edges. "
+            "Split the problem: a batch of smaller graphs has no such limit"
         )
     return Program(source, declarations, text.lines, text.minimize, tables, potentials)
 

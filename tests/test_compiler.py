@@ -95,6 +95,27 @@ def test_ends_that_no_start_reaches_are_dropped_and_counted(ends):
     assert "dropped" not in compile(named(("a", "b"), ("b", "y"), starts=["a"])).explain()
 
 
+def ctc_of_one_frame() -> Graph:
+    """Label 1 between two blanks, 0, over one frame of 5 classes: a path ends at the last state or the one before."""
+    graph = Graph(starts=["start"], ends=["blank", "label"], potentials={"log_prob": (1, 5)})
+    graph.add_node("blank")  # the last state: one frame reaches the first two
+    graph.add_edge("start", "first blank", log_prob=(0, 0))
+    graph.add_edge("start", "label", log_prob=(0, 1))
+    return graph
+
+
+def test_ctc_of_one_frame_reaches_one_of_its_ends():
+    dag, theta = compile(ctc_of_one_frame()), np.full((1, 5), np.log(0.2))
+    assert "dropped, as no start reaches them: 1" in dag.explain()
+    for functions in (dagdp, dagdp.reference):
+        assert -functions.dp_value(dag, theta) == pytest.approx(1.6094379124341, abs=1e-13)
+        value, flow = functions.dp_value_and_grad(dag, theta, end=["label", "blank"])
+        assert value[1] == -np.inf and flow[:, 0].tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
+    batch = dagdp.compile_batch([ctc_of_one_frame(), ctc_of_one_frame()])
+    assert -dagdp.dp_value(batch, [theta, theta])[1] == pytest.approx(1.6094379124341, abs=1e-13)
+    assert dagdp.dp_value(batch, [theta, theta], end=["blank", None]).tolist() == [-np.inf, np.log(0.2)]
+
+
 def test_a_graph_none_of_whose_ends_is_reached_is_named():
     apart = named(("a", "b"), ("x", "y"), ("x", "z"), starts=["a"], ends=["y", "z"])
     with pytest.raises(GraphError, match=r"ends 'y', 'z' are reached from no start \('a'\); add an edge"):

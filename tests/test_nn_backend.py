@@ -221,6 +221,16 @@ def test_forbidden_edges_and_infeasible_items(omega):
     assert E.isfinite().all() and change.isfinite().all() and slope[1] == 0
 
 
+@pytest.mark.parametrize("end", [0, 2, [0, 2]], ids=["start", "no path", "both"])
+def test_values_without_edges_have_gradient_0(end):
+    dag = dagdp.compile(Graph.from_edges([0, 3], [1, 2], starts=[0], ends=[1, 2]))
+    theta = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    value, flow = dagdp.dp_value_and_grad(dag, theta, end=end, backend="torch")
+    assert set(value.reshape(-1).tolist()) <= {0.0, -np.inf} and not flow.any()
+    assert torch.autograd.grad(value.sum(), theta)[0].tolist() == [0, 0]
+    assert not dagdp.dp_hvp(dag, theta, theta, end=end, backend="torch").any()
+
+
 def test_what_a_path_reads_is_checked():
     dag = dagdp.compile(trellis(3, 2))
     theta = torch.zeros(2, 3, 2, 2)

@@ -25,6 +25,7 @@ NEAR = 1 << 16  # nodes: the state of a row of samples stays in the cache, or cl
 SMALL = 100_000  # edges x samples from which a call uses a second thread: a guess, not tuned
 EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
 PRUNED, UNREACHED = -1, -2  # ranks of dead nodes: no path leads on to an end; no path leads there
+EXTRA_END, ENTRANCE = -1, -2  # in `CompiledDAG.origin`: nodes that compilation added
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
@@ -43,10 +44,11 @@ class CompiledDAG:
     graph: Graph
     potentials: tuple[Potential, ...]
     wiring: Wiring
-    origin: NDArray[np.int32]  # [nodes] the user's number of each internal node, -1 for the extra end
+    origin: NDArray[np.int32]  # [nodes] the user's number of each internal node; EXTRA_END or ENTRANCE for added nodes
     rank: NDArray[np.int32]  # [user's nodes] the internal number; PRUNED or UNREACHED for dead nodes
     end: int
     starts: Numbers
+    entrances: NDArray[np.int32]  # [., 2] a start that another start reaches, internal number of its entrance
     ends: Numbers
     hoisted: tuple[int, ...]
     weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry of the one edge potential
@@ -71,17 +73,17 @@ class CompiledDAG:
 
     @property
     def num_nodes(self) -> int:
-        """Live nodes, the extra end of a graph with several ends included."""
+        """Live nodes, those that compilation added included: the extra end of several ends, and entrances."""
         return int(self.origin.size)
 
     @cached_property
     def num_edges(self) -> int:
-        """Live edges, those into the extra end included."""
+        """Live edges, those that compilation added included: into the extra end, and from entrances."""
         return int(self.wiring.outgoing.runs[:, COUNT].sum())
 
     @cached_property
     def edges(self) -> Numbers:
-        """int64 [E], the user's number of each edge, by the level of the parent; -1 for edges into the extra end."""
+        """int64 [E], the user's number of each edge, by the level of the parent; -1 for added edges."""
         return self._of_edges(EDGE)
 
     @cached_property
@@ -209,6 +211,8 @@ class CompiledDAG:
     def start_nodes(self, start: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
         """int32 [items], the internal number of each item's start, from the user's `start=`; -1 if it leads to no end.
 
+        A start that another start reaches is replaced by its entrance.
+
         Raises InputError for a node that is no start of the graph.
         """
         chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
@@ -221,7 +225,10 @@ class CompiledDAG:
                 f"start {shown!r} is no start of the graph; expected one of {self._own_starts.size}, such as {some}: "
                 "nodes without parents, or those that starts= names where the graph is made"
             )
-        return np.maximum(self.rank[chosen], -1)
+        found = np.maximum(self.rank[chosen], -1)
+        for node, entrance in self.entrances:
+            found[chosen == node] = entrance
+        return found
 
     @cached_property
     def _own_starts(self) -> Numbers:
@@ -367,7 +374,7 @@ def living(serial: int) -> Any:
 def _restored(*parts: Any) -> CompiledDAG:
     """The graph from its pickled parts, with read-only arrays."""
     dag = CompiledDAG(*parts)
-    for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.ends):
+    for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.entrances, dag.ends):
         array.flags.writeable = False
     return dag
 

@@ -58,7 +58,10 @@ def _describe_ties(dag: Any) -> list[str]:
 
 
 def _describe_added(dag: Any) -> list[str]:
-    added = dag.graph.added_start
+    inner, added = len(dag.entrances), dag.graph.added_start
+    if inner:
+        which = "1 start is" if inner == 1 else f"{inner} starts are"
+        return [f"  starts    {dag.starts.size}; {which} reached from another start: 1 more node and edge each"]
     if added is None:
         return []
     starts = int((dag.graph.edges()[0] == added).sum())

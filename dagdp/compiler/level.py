@@ -1,4 +1,7 @@
-"""LEVEL: the longest path from a start; nodes of one level do not depend on each other."""
+"""LEVEL: the longest path from a start; nodes of one level do not depend on each other.
+
+Nodes that compilation adds to a graph, the extra end and entrances, are added here.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagdp.compiler.arrays import GroupedEdges, adjacency, longest_distance, places, survey
-from dagdp.compiler.validate import Small, Sound
+from dagdp.compiler.validate import Numbers, Small, Sound
 
 
 @dataclass
 class Levelled:
-    """The live edges, by the user's node numbers; an extra end has the next number after the user's nodes.
+    """The live edges, by the user's node numbers. Behind them come the entrances, then the extra end if there is one.
 
     An order or a list of edge numbers without entries is the identity. Not frozen: the next steps empty the arrays
     that are not read again, to free memory.
@@ -23,7 +26,7 @@ class Levelled:
     indices: list[Small]  # [potentials] the entry that each of the user's edges reads
     parents: Small  # [E]
     children: Small  # [E]; without entries where edges are grouped by child: `incoming.ptr` has the children
-    edges: Small  # [E] the user's number of each edge, -1 for edges into the extra end
+    edges: Small  # [E] the user's number of each edge, -1 for edges from entrances and into the extra end
     end: int  # the node where paths end if the caller names no other
     fan_in: Small  # [nodes]
     fan_out: Small  # [nodes]
@@ -42,17 +45,26 @@ class Levelled:
 
 
 def level(sound: Sound) -> Levelled:
-    """Levels of the live nodes. Several ends get one extra node after them all; a single end gets none."""
-    size = sound.graph.num_nodes
+    """Levels of the live nodes. Several ends get one extra node after them all; a single end gets none.
+
+    A start that another start reaches gets an entrance: a start of its own, and an edge from there, the first into it.
+    """
+    size = sound.graph.num_nodes + sound.entered.size
     parents, children, edges, sequence = sound.parents, sound.children, sound.edges, sound.sequence
     end, seen = int(sound.ends[0]), sound.seen
-    if sound.ends.size > 1:
-        edges = np.arange(parents.size, dtype=np.int32) if edges.size == 0 else edges
-        edges = np.concatenate([edges, np.full(sound.ends.size, -1, np.int32)])
-        parents = np.concatenate([parents, sound.ends.astype(np.int32)])
-        children = np.concatenate([children, np.full(sound.ends.size, size, np.int32)])
-        sequence = np.append(sequence, size) if sequence.size else sequence
-        end, size, seen = size, size + 1, None
+    joined = sound.ends if sound.ends.size > 1 else sound.ends[:0]
+    if joined.size or sound.entered.size:
+        entrances = np.arange(sound.graph.num_nodes, size)
+        live = edges if edges.size else np.arange(parents.size)
+        edges = _compact(np.full(entrances.size, -1), live, np.full(joined.size, -1))
+        parents = _compact(entrances, parents, joined)
+        children = _compact(sound.entered, children, np.full(joined.size, size))
+        if sequence.size or entrances.size:
+            given = sequence if sequence.size else np.arange(sound.graph.num_nodes)
+            sequence = np.concatenate([entrances, given, np.full(min(1, joined.size), size)])
+        seen = None
+    if joined.size:
+        end, size = size, size + 1
     if seen is None:
         fan_in, fan_out, _, _, grouped = survey(parents, children, size)
     else:
@@ -71,3 +83,7 @@ def level(sound: Sound) -> Levelled:
         incoming=incoming,
         slot=places(incoming.ptr, incoming.order),
     )
+
+
+def _compact(*parts: Numbers | Small) -> Small:
+    return np.concatenate(parts).astype(np.int32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 import dagdp.pool as pool
-from dagdp.compiled.dag import UNREACHED, CompiledDAG, frozen, locked
+from dagdp.compiled.dag import ENTRANCE, EXTRA_END, UNREACHED, CompiledDAG, frozen, locked
 from dagdp.compiled.index_arrays import Incoming, Outgoing, Wiring
 from dagdp.compiled.progressions import EDGE, ENTRY
 from dagdp.compiler.arrays import by_parent
@@ -62,8 +62,12 @@ def specialise(done: Renumbered) -> CompiledDAG:
     tied, untied = tie(done, on_edges if PROVE else [], outgoing)
     windowed = in_window(incoming, last_reader) if PROVE else incoming
     wiring = Wiring(incoming, outgoing, hoisted, tied, untied, windowed)
-    users = sound.graph.num_nodes
-    origin = nodes.order if sound.ends.size == 1 else np.where(nodes.order < users, nodes.order, np.int32(-1))
+    users, end = sound.graph.num_nodes, int(nodes.rank[levelled.end])
+    origin = nodes.order
+    if sound.ends.size > 1 or sound.entered.size:
+        origin = np.where(origin < users, origin, np.int32(ENTRANCE))
+        origin[end] = EXTRA_END if sound.ends.size > 1 else origin[end]
+    entrances = np.stack([sound.entered, nodes.rank[users : users + sound.entered.size]], 1)
     rank = nodes.rank[:users]
     if rank.min() < 0:
         rank = np.where((rank < 0) & ~sound.reached, np.int32(UNREACHED), rank)
@@ -73,8 +77,9 @@ def specialise(done: Renumbered) -> CompiledDAG:
         wiring=wiring,
         origin=locked(origin),
         rank=locked(rank),
-        end=int(nodes.rank[levelled.end]),
+        end=end,
         starts=locked(sound.starts),
+        entrances=frozen(entrances),
         ends=locked(sound.ends),
         hoisted=tuple(on_nodes),
         weights_fit=entryless is not None,

@@ -26,6 +26,7 @@ class Sound:
     potentials: tuple[Potential, ...]
     indices: tuple[Small, ...]  # [potentials][edges] the entry that each edge of the graph reads
     starts: Numbers
+    entered: Numbers  # those of the starts that another start reaches, rising
     ends: Numbers
     sequence: Numbers  # all nodes in topological order; without entries: the order of their numbers
     parents: Small  # [E]
@@ -64,7 +65,7 @@ def validate(graph: Graph) -> Sound:
     sinks = np.flatnonzero((fan_out == 0) & (fan_in > 0))
     given = graph.terminals()
     starts, ends = (own if own is not None else found for own, found in zip(given, (sources, sinks), strict=True))
-    seen = None
+    seen, entered = None, starts[:0]
     if _all_live(starts, ends, sources, sinks, fan_in):
         reached = (fan_in > 0) | (fan_out > 0)
         starts, edges, seen = starts[fan_out[starts] > 0], np.empty(0, np.int32), (fan_in, fan_out, grouped)
@@ -76,10 +77,24 @@ def validate(graph: Graph) -> Sound:
         ends = ends[reached[ends]]
         to_end = reach(children, parents, *group(children, size), sequence_or_own[::-1].copy(), ends, size)
         alive = reached & to_end
-        _check_starts(graph, parents, children, starts, ends, alive)
+        _check_terminals(graph, starts, ends)
         starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children]).astype(np.int32)
         parents, children = parents[edges], children[edges]
-    return Sound(graph, potentials, listed.indices, starts, ends, sequence, parents, children, edges, seen, reached)
+        entered = np.intersect1d(starts, children)
+    return Sound(
+        graph=graph,
+        potentials=potentials,
+        indices=listed.indices,
+        starts=starts,
+        entered=entered,
+        ends=ends,
+        sequence=sequence,
+        parents=parents,
+        children=children,
+        edges=edges,
+        seen=seen,
+        reached=reached,
+    )
 
 
 def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: int) -> None:
@@ -169,18 +184,7 @@ def _check_entries(potentials: tuple[Potential, ...], indices: tuple[NDArray[Any
             )
 
 
-def _check_starts(
-    graph: Graph, parents: Small, children: Small, starts: Numbers, ends: Numbers, alive: NDArray[np.bool_]
-) -> None:
-    is_start = np.zeros(graph.num_nodes, bool)
-    is_start[starts] = True
-    inside = np.flatnonzero(is_start[children] & alive[parents] & alive[children])
-    if inside.size:
-        parent, child = (graph.name(nodes[inside[0]]) for nodes in (parents, children))
-        raise GraphError(
-            f"start {child!r} is also reached from another start, over the edge {parent!r} -> {child!r}, so its value "
-            "cannot be 0; add one new start with an edge to every place where a path may begin"
-        )
+def _check_terminals(graph: Graph, starts: Numbers, ends: Numbers) -> None:
     both = np.intersect1d(starts, ends)
     if both.size:
         raise GraphError(

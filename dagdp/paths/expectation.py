@@ -65,7 +65,7 @@ def expectation(
 
 
 def mean_cost(request: Request, omega: Omega | None, cost: Any) -> Any:
-    """<E, cost> [*batch] for cost [*batch, edges + joint], or [edges + joint]."""
+    """<E, cost> [*batch] for cost [*batch, edges + added], or [edges + added]."""
     graph = request.edge_graph
     return dp_jvp(graph.dag, request.theta, graph.theta(cost), omega, end=request.end)
 

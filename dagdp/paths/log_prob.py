@@ -80,10 +80,10 @@ def path_log_prob(
 
 @dataclass(frozen=True)
 class Density:
-    """log p(Y) = constant + Σ terms over the edges of Y, the edge to the joint end included."""
+    """log p(Y) = constant + Σ terms over the edges of Y, added edges included."""
 
     constant: Any  # [*batch]
-    terms: Any  # [*batch, edges + joint], -inf on edges that no possible path takes
+    terms: Any  # [*batch, edges + added], -inf on edges that no possible path takes
     underflowed: NDArray[np.bool_]  # like `terms`: where a derivative needs a probability that has underflowed
 
     def detached(self) -> Density:

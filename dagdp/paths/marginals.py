@@ -50,7 +50,9 @@ def node_marginals(
     graph = request.edge_graph
     if dag.starts.size > 1:
         flow = dp_grad(graph.dag, request.theta, omega, end=request.end)
-        return given.result((flow["node"] + flow["start"])[..., : graph.nodes])
+        here = np.arange(graph.users) == request.end_nodes().reshape(*request.batch, 1)
+        edgeless = request.like((here & request.edgeless[..., None]).astype(np.float64))
+        return given.result((flow["node"] + flow["start"])[..., : graph.users] + edgeless)
     read, options = node_entries(dag), {"minimize": minimize, "end": request.end_names}
     if read is None:
         value, found = dp_value_and_grad(node_graph(dag), node_graph_theta(request), omega, **options)

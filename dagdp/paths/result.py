@@ -215,14 +215,14 @@ def assemble(request: Request, edges: Numbers, draws: bool = False) -> Paths:
 def laid_out(request: Request, edges: Numbers, scores: NDArray[np.float64]) -> Paths:
     """Paths from edges [*axes, longest] of the edge graph and scores [*axes] to be maximised, -inf without a path."""
     graph = request.edge_graph
-    own = (edges >= 0) & (edges < graph.edges)  # an edge to the joint end is no edge of the user's
-    lengths = own.sum(-1)
-    edges = np.where(own, edges, -1)[..., : lengths.max(initial=0)]
+    edges = graph.of_the_user(edges)
+    lengths = (edges >= 0).sum(-1)
+    edges = edges[..., : lengths.max(initial=0)]
     nodes = np.full((*lengths.shape, edges.shape[-1] + 1), -1, np.int64)
     nodes[..., 1:] = np.where(edges >= 0, graph.children[edges], -1)
     nodes[..., 0] = np.where(lengths > 0, graph.parents[edges[..., 0]] if edges.shape[-1] else -1, -1)
-    if request.edgeless.any():
-        at = request.end_nodes().reshape((*request.batch, *[1] * (lengths.ndim - len(request.batch))))
-        nodes[..., 0] = np.where((lengths == 0) & (scores == 0), at, nodes[..., 0])
+    at = request.end_nodes().reshape((*request.batch, *[1] * (lengths.ndim - len(request.batch))))
+    edgeless = (lengths == 0) & (scores > -np.inf) & np.isin(at, request.dag.starts)
+    nodes[..., 0] = np.where(edgeless, at, nodes[..., 0])
     arrays = (request.like(array) for array in (edges, nodes, np.asarray(lengths)))
     return Paths(request.result(request.sign * scores), *arrays)

@@ -142,7 +142,7 @@ def _sizes(request: Request, found: Density) -> list[int]:
 
 def _count(graph: EdgeGraph, possible: NDArray[np.bool_], end: int) -> int:
     """The number of paths over possible edges from a start to `end`, in Python integers, which cannot overflow."""
-    count = [0] * (graph.nodes + 1)
+    count = [0] * graph.nodes
     starts = set(graph.starts.tolist())
     parents, in_ptr, in_edges = graph.parents.tolist(), graph.in_ptr.tolist(), graph.in_edges.tolist()
     allowed = possible.tolist()

@@ -26,7 +26,7 @@ LARGEST_ERROR = 1e-7  # of y: no larger error is assumed, as a weight and an err
 
 
 def walk_weights(request: Request, omega: Omega) -> NDArray[np.float64]:
-    """q of the edge graph, float64 [*batch, edges + joint]; 0 where y lies within rounding of the threshold.
+    """q of the edge graph, float64 [*batch, edges + added]; 0 where y lies within rounding of the threshold.
 
     The threshold is found by bisection; for an operator without one it is where link underflows.
     """
@@ -39,7 +39,7 @@ def walk_weights(request: Request, omega: Omega) -> NDArray[np.float64]:
     small = np.flatnonzero((q > 0) & (q <= data.link(threshold + LARGEST_ERROR)))
     if small.size > 0:
         rows, scores = request.rows(q), request.rows(request.scores)
-        magnitude = np.zeros((len(rows), graph.nodes + 1))
+        magnitude = np.zeros((len(rows), graph.nodes))
         _add_magnitudes(graph.incoming, rows, scores, data.gamma, magnitude)
         error = UNITS / data.gamma * magnitude[:, graph.children].ravel()[small]
         limit = [data.link(threshold + min(own, LARGEST_ERROR)) for own in error.tolist()]
@@ -48,10 +48,12 @@ def walk_weights(request: Request, omega: Omega) -> NDArray[np.float64]:
 
 
 def _weights(request: Request, omega: Omega) -> NDArray[np.float64]:
-    """q computed on the user's graph where paths have one end, else on the edge graph, which has the choice of ends."""
+    """q computed on the user's graph where each weight is on an edge of the user's, else on the edge graph."""
     graph = request.edge_graph
-    if request.end is None and graph.parents.size > graph.edges:
-        return local_weights(graph.dag, _theta(request), omega)
+    entrances, joint = graph.explicit.entrances.size > 0, graph.explicit.joined > 0
+    if entrances or (request.end is None and joint):
+        q: NDArray[np.float64] = graph.by_edge(local_weights(graph.dag, _theta(request), omega, end=request.end))
+        return q
     theta = as_theta(request, [to_numpy(block) for block in double_blocks(request)])
     q = local_weights(request.dag, theta, omega, minimize=request.minimize, end=request.end_names)
     return np.concatenate([q, np.zeros((*request.batch, graph.parents.size - graph.edges))], -1)
@@ -63,8 +65,8 @@ def _theta(request: Request) -> dict[str, NDArray[np.float64]]:
     on_edges, on_nodes = request.on_edges, request.on_nodes
     made = graph.theta(np.zeros(shape) if on_edges is None else np.broadcast_to(to_numpy(on_edges), shape))
     if on_nodes is not None:
-        live = graph.dag.edges[graph.dag.edges >= 0]
-        made["node"] = np.zeros((*shape[:-1], graph.nodes + 1))
+        live = graph.tie_order[graph.dag.edges[graph.dag.edges >= 0]]
+        made["node"] = np.zeros((*shape[:-1], graph.nodes))
         made["node"][..., graph.children[live]] = np.broadcast_to(to_numpy(on_nodes), shape)[..., live]
     return made
 

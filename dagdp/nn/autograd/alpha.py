@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiled.explicit import explicit_edges
 from dagdp.compiler import build
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.describe.graph import Graph
@@ -38,26 +39,35 @@ class Twin(NamedTuple):
 
     dag: CompiledDAG
     child: Tensor  # [edges] the child of each edge
+    entered: Tensor  # starts of the graph that other starts reach
+    entrances: Tensor  # the twin's start in front of each of them
 
 
 def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
-    """The twin of a graph, made once. The node that joins several ends is explicit: its edges carry flow, too."""
+    """The twin of a graph, made once. Its added nodes are explicit: their edges carry flow, too."""
     if isinstance(dag, CompiledBatch):
         raise InputError("alpha is a tensor, which a batch of graphs cannot have yet; loop over batch.dags")
     if dag not in _twins:
-        parents, children = dag.graph.edges()
-        nodes, ends, joins = dag.graph.num_nodes, dag.ends, 0
-        if ends.size > 1:
-            joins, parents = ends.size, np.concatenate([parents, ends])
-            children, ends = np.concatenate([children, np.full(joins, nodes)]), np.array([nodes])
+        all_edges = explicit_edges(dag)
+        count = all_edges.parents.size
+        nothing = np.full(count - dag.graph.num_edges, -1)
         potentials: dict[str, Any] = {
-            "theta" if p.name is None else p.name: (p.shape, np.concatenate([p.index, np.full(joins, -1)]))
-            for p in dag.potentials
+            "theta" if p.name is None else p.name: (p.shape, np.concatenate([p.index, nothing])) for p in dag.potentials
         }
-        potentials["each edge's own"] = (parents.size, np.arange(parents.size))
-        graph = Graph.from_edges(parents, children, nodes + 1, dag.starts, ends, potentials)
-        _twins[dag] = Twin(build(graph), torch.from_numpy(children))
+        potentials["each edge's own"] = (count, np.arange(count))
+        parents, children, size = all_edges.parents, all_edges.children, all_edges.num_nodes
+        graph = Graph.from_edges(parents, children, size, all_edges.starts, [all_edges.end], potentials)
+        numbers = (torch.from_numpy(nodes) for nodes in (children, all_edges.entered, all_edges.entrances))
+        _twins[dag] = Twin(build(graph), *numbers)
     return _twins[dag]
+
+
+def at_entrances(twin: Twin, terminals: Tensor) -> Tensor:
+    """(start, end) [*batch, 2] on the twin, from those on the graph."""
+    starts, ends = terminals.unbind(-1)
+    for node, entrance in zip(twin.entered, twin.entrances, strict=True):
+        starts = torch.where(starts == node, entrance, starts)
+    return torch.stack([starts, ends], -1)
 
 
 def penalty_slope(flow: Tensor, alpha: Tensor, child: Tensor) -> Tensor:

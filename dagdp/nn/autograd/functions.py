@@ -241,10 +241,13 @@ def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
     number = omega.learnt_alpha.to(call.theta.dtype)
     twin = alpha.twin_of(call.dag)
     problem = replace(call.problem, dag=twin.dag)
-    theta = alpha.with_own_weights(call.theta, call.end, problem, number, twin.child)
+    end = call.end
+    if end is not None and end.dim() > len(call.batch):  # starts, too
+        end = alpha.at_entrances(twin, end)
+    theta = alpha.with_own_weights(call.theta, end, problem, number, twin.child)
     own = torch.zeros_like(theta[..., call.theta.shape[-1] :])
     z = None if call.z is None else torch.cat([call.z, own], -1)
-    return replace(call, problem=problem, theta=theta, z=z, alpha=number)
+    return replace(call, problem=problem, theta=theta, z=z, end=end, alpha=number)
 
 
 def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiled.dag import EXTRA_END, CompiledDAG
 
 Numbers = NDArray[np.int64]
 Indices = NDArray[np.int32]
@@ -33,7 +33,7 @@ class NodeEdges(NamedTuple):
 
     ptr: Indices  # [nodes+1]; paths begin at a node without edges
     parent: Indices  # [E]
-    edge: Indices  # [E] the user's number, -1 for edges into the extra end
+    edge: Indices  # [E] the user's number, -1 for edges that compilation added
     on_edges: EntryReads  # [E] read on each edge
     on_nodes: EntryReads  # [nodes] added to the maximum at each node; in the backward direction nothing
 
@@ -103,7 +103,9 @@ def _numbered(dag: CompiledDAG) -> Numbers:
     if not (parents < children).all():
         return np.arange(dag.num_nodes)
     number = np.empty(dag.num_nodes, np.int64)
-    number[np.argsort(np.where(dag.origin < 0, dag.rank.size, dag.origin), kind="stable")] = np.arange(dag.num_nodes)
+    number[np.argsort(np.where(dag.origin == EXTRA_END, dag.rank.size, dag.origin), kind="stable")] = np.arange(
+        dag.num_nodes
+    )
     return number
 
 

@@ -1,7 +1,8 @@
 """A compiled graph edge by edge: every edge has one weight, and all paths have one end.
 
-Entries that an edge reads are summed. Several ends are joined by edges to one more node, the joint end. A path is then
-a list of edges, and its score the sum of their weights. Two potentials of zeros are read besides the weights; their
+Entries that an edge reads are summed. Several ends are joined by edges to one more node, the joint end. A start that
+another start reaches is entered by an edge from one more node, its entrance. A path is then a list of edges, and its
+score the sum of their weights. Two potentials of zeros are read besides the weights; their
 gradients are the probabilities of nodes.
 """
 
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiled.dag import EXTRA_END, CompiledDAG
+from dagdp.compiled.explicit import ExplicitEdges, explicit_edges
 from dagdp.compiler import build
 from dagdp.compiler.arrays import group
 from dagdp.describe.graph import Graph
@@ -29,61 +31,103 @@ class IncomingEdges(NamedTuple):
     """The edges into each node, for compiled loops over nodes in topological order."""
 
     order: Any  # [live nodes] parents before children
-    is_start: Any  # [nodes + 1]
-    ptr: Any  # [nodes + 2] a node's edges are edges[ptr[node] : ptr[node + 1]], in the user's order
-    edges: Any  # [edges + joint]
-    parents: Any  # [edges + joint] by edge
+    is_start: Any  # [nodes]
+    ptr: Any  # [nodes + 1] a node's edges are edges[ptr[node] : ptr[node + 1]], in the user's order
+    edges: Any  # [edges + added]
+    parents: Any  # [edges + added] by edge
 
 
 @dataclass(frozen=True)
 class EdgeGraph:
-    """A compiled graph edge by edge. Nodes have the user's numbers; edges to the joint end follow the user's edges."""
+    """A compiled graph edge by edge, with its added nodes and edges (see `ExplicitEdges`) behind the user's."""
 
     own: CompiledDAG  # the user's graph
-    nodes: int  # the user's nodes; the joint end has the next number
-    edges: int  # the user's edges; the edges to the joint end follow
-    parents: Numbers  # [edges + joint]
-    children: Numbers  # [edges + joint]
-    starts: Numbers
+    explicit: ExplicitEdges
+    users: int  # the user's nodes
+    edges: int  # the user's edges
     ends: Numbers  # the user's ends
-    end: int  # the one end, or the joint end
     order: Numbers  # live nodes, parents before children
-    in_ptr: Numbers  # [nodes + 2] each node's incoming edges, in the user's order
+    in_ptr: Numbers  # [nodes + 1] each node's incoming edges: from an entrance, then in the user's order
     in_edges: Numbers
 
     @property
+    def nodes(self) -> int:
+        """The user's nodes and the added ones."""
+        return self.explicit.num_nodes
+
+    @property
+    def parents(self) -> Numbers:
+        """[edges + added]."""
+        return self.explicit.parents
+
+    @property
+    def children(self) -> Numbers:
+        """[edges + added]."""
+        return self.explicit.children
+
+    @property
+    def starts(self) -> Numbers:
+        """Where paths begin: nodes without parents."""
+        return self.explicit.starts
+
+    @property
+    def end(self) -> int:
+        """The one end, or the joint end."""
+        return self.explicit.end
+
+    @property
     def longest(self) -> int:
-        """Edges on the longest path, an edge to the joint end included."""
+        """Edges on the longest path, added ones included."""
         return self.own.num_levels - 1
 
     @functools.cached_property
     def incoming(self) -> IncomingEdges:
         """The edges into each node."""
-        is_start = np.zeros(self.nodes + 1, np.bool_)
+        is_start = np.zeros(self.nodes, np.bool_)
         is_start[self.starts] = True
         return IncomingEdges(self.order, is_start, self.in_ptr, self.in_edges, self.parents)
 
     @functools.cached_property
     def dag(self) -> CompiledDAG:
-        """The graph with potentials "edge", "node" (read on entering a node) and "start" (read on leaving a start)."""
-        begins = np.where(np.isin(self.parents, self.starts), self.parents, -1)
+        """The graph with potentials "edge", "node" (read on entering a node) and "start" (read on leaving a start).
+
+        Its edges are listed in `tie_order`.
+        """
+        parents, children = self.parents[self.tie_order], self.children[self.tie_order]
+        begins = np.where(np.isin(parents, self.starts), parents, -1)
         graph = Graph.from_edges(
-            self.parents,
-            self.children,
-            num_nodes=self.nodes + 1,
+            parents,
+            children,
+            num_nodes=self.nodes,
             starts=self.starts,
             ends=[self.end],
             potentials={
-                "edge": (self.parents.size, np.arange(self.parents.size)),
-                "node": (self.nodes + 1, self.children),
-                "start": (self.nodes + 1, begins),
+                "edge": (parents.size, self.tie_order),
+                "node": (self.nodes, children),
+                "start": (self.nodes, begins),
             },
         )
         return build(graph)
 
+    @functools.cached_property
+    def tie_order(self) -> Numbers:
+        """[edges + added] the edges in the order in which HardMax decides ties."""
+        return self.explicit.tie_order
+
+    def by_edge(self, values: Any) -> Any:
+        """[*batch, edges + added] values by the number of the edge, from those in the order of `dag`'s edges."""
+        return values[..., np.argsort(self.tie_order)] if self.explicit.entrances.size else values
+
+    def of_the_user(self, edges: Numbers) -> Numbers:
+        """The user's edges of paths [*axes, longest], padded with -1 behind the last one."""
+        if self.explicit.entrances.size and edges.shape[-1]:
+            entered = edges[..., :1] >= self.edges + self.explicit.joined
+            edges = np.where(entered, np.concatenate([edges[..., 1:], np.full_like(edges[..., :1], -1)], -1), edges)
+        return np.where(edges < self.edges, edges, -1)
+
     def theta(self, scores: Any) -> dict[str, Any]:
-        """Edge scores [*batch, edges + joint] as `dp_*` take theta for `dag`."""
-        nothing = repeated(namespace(scores).zeros_like(scores[..., :1]), self.nodes + 1)
+        """Edge scores [*batch, edges + added] as `dp_*` take theta for `dag`."""
+        nothing = repeated(namespace(scores).zeros_like(scores[..., :1]), self.nodes)
         return {"edge": scores, "node": nothing, "start": nothing}
 
 
@@ -99,21 +143,17 @@ def edge_graph(dag: Any) -> EdgeGraph:
 
 
 def _edge_graph(dag: CompiledDAG) -> EdgeGraph:
-    nodes = dag.graph.num_nodes
-    parents, children = dag.graph.edges()
-    joint = dag.ends if dag.ends.size > 1 else dag.ends[:0]
-    tails, heads = np.concatenate([parents, joint]), np.concatenate([children, np.full(joint.size, nodes)])
-    in_ptr, in_edges = group(heads, nodes + 1)
+    explicit = explicit_edges(dag)
+    in_ptr, place = group(explicit.children[explicit.tie_order], explicit.num_nodes)
+    order = np.where(dag.origin == EXTRA_END, explicit.end, dag.origin).astype(np.int64)
+    order[dag.entrances[:, 1]] = explicit.entrances
     return EdgeGraph(
         own=dag,
-        nodes=nodes,
-        edges=parents.size,
-        parents=tails,
-        children=heads,
-        starts=dag.starts,
+        explicit=explicit,
+        users=dag.graph.num_nodes,
+        edges=dag.graph.num_edges,
         ends=dag.ends,
-        end=nodes if joint.size else int(dag.ends[0]),
-        order=np.where(dag.origin < 0, nodes, dag.origin).astype(np.int64),
+        order=order,
         in_ptr=in_ptr,
-        in_edges=in_edges,
+        in_edges=explicit.tie_order[place],
     )

@@ -16,7 +16,7 @@ Numbers = NDArray[np.int64]
 
 
 def checked_edges(dag: CompiledDAG, request: Request, edges: Any) -> Numbers:
-    """Paths as edges int64 [*batch, *axes, L + 1] of the edge graph, the edge to the joint end added, padded with -1.
+    """Paths as edges int64 [*batch, *axes, L + 2] of the edge graph, with its added edges, padded with -1.
 
     edges : integers [*batch, *axes, L], the user's edge numbers, padded with -1; [L] is broadcast to the batch.
 
@@ -32,7 +32,7 @@ def checked_edges(dag: CompiledDAG, request: Request, edges: Any) -> Numbers:
         given = np.broadcast_to(given, (*batch, given.size))
     if given.shape[: len(batch)] != batch or given.ndim <= len(batch):
         raise InputError(f"paths has shape {given.shape}; expected [*batch, *axes, L] with {list(batch)} for *batch")
-    edges = np.concatenate([given, np.full((*given.shape[:-1], 1), -1)], -1).astype(np.int64)
+    edges = np.concatenate([given, np.full((*given.shape[:-1], 2), -1)], -1).astype(np.int64)
     lengths = (edges >= 0).sum(-1)
     ends = request.end_nodes().reshape((*batch, *[1] * (given.ndim - 1 - len(batch))))
     finals = _finals(edges, lengths, graph.children)
@@ -41,7 +41,9 @@ def checked_edges(dag: CompiledDAG, request: Request, edges: Any) -> Numbers:
         place = np.searchsorted(graph.ends, finals, sorter=np.argsort(graph.ends))
         joint = graph.edges + np.argsort(graph.ends)[np.minimum(place, graph.ends.size - 1)]
         np.put_along_axis(edges, lengths[..., None], np.where(lengths > 0, joint, -1)[..., None], -1)
-    return edges
+    begins = np.where(lengths > 0, graph.parents[np.maximum(edges[..., 0], 0)], ends)
+    entered = graph.explicit.leaving_entrance(begins)[..., None]
+    return np.where(entered >= 0, np.concatenate([entered, edges[..., :-1]], -1), edges)
 
 
 def _finals(edges: Numbers, lengths: Numbers, children: Numbers) -> Numbers:
@@ -79,7 +81,7 @@ def _check(
         return f"{edge(edges[place][t + 1])} cannot follow {edge(edges[place][t])}"
 
     refuse(torn.any(-1), lambda p: f"is no path: {tear(p)}")
-    late = (lengths > 0) & ~np.isin(graph.parents[edges[..., 0]], graph.starts)
+    late = (lengths > 0) & ~np.isin(graph.parents[edges[..., 0]], dag.starts)
     before = "" if dag.graph.added_start is None else f"; first comes the edge from {name(dag.graph.added_start)}"
     refuse(late, lambda p: f"is no path: it begins with {edge(first(p))}, not at a start{before}")
     allowed = np.isin(finals, graph.ends) if request.end is None else finals == ends

@@ -35,8 +35,8 @@ Shape = tuple[int, ...]
 class EdgeWeights(NamedTuple):
     """The two parts of the edges' weights, float64: an array of size 0 stands for a part that no potential has."""
 
-    on_edges: Any  # [items, edges + joint] potentials that kernels add edge by edge
-    on_nodes: Any  # [items, edges + joint] potentials that kernels add once a node: all edges into a node share them
+    on_edges: Any  # [items, edges + added] potentials that kernels add edge by edge
+    on_nodes: Any  # [items, edges + added] potentials that kernels add once a node: all edges into a node share them
 
 
 @dataclass(frozen=True)
@@ -80,29 +80,29 @@ class Request:
     def _parts(self) -> tuple[Any, Any]:
         """(potentials that kernels add edge by edge, potentials that they add node by node), None for no potential."""
         graph, xp = self.edge_graph, namespace(self.arrays[0])
-        joint = np.full(graph.parents.size - graph.edges, -1)
+        added = np.full(graph.parents.size - graph.edges, -1)
         parts: list[Any] = [None, None]
         for k, (potential, array) in enumerate(zip(self.dag.potentials, self.arrays, strict=True)):
             entries = double(array)
             padded = xp.concatenate((entries, xp.zeros_like(entries[..., :1])), -1)  # index -1 reads the zero
-            read = padded[..., like(padded, np.concatenate([potential.index, joint]))]
+            read = padded[..., like(padded, np.concatenate([potential.index, added]))]
             read, part = -read if self.minimize else read, int(k in self.dag.hoisted)
             parts[part] = read if parts[part] is None else parts[part] + read
         return parts[0], parts[1]
 
     @property
     def on_edges(self) -> Any:
-        """[*own, edges + joint] scores that kernels add edge by edge, float64; None without such potentials."""
+        """[*own, edges + added] scores that kernels add edge by edge, float64; None without such potentials."""
         return self._parts[0]
 
     @property
     def on_nodes(self) -> Any:
-        """[*own, edges + joint] scores that kernels add once a node, float64; None without such potentials."""
+        """[*own, edges + added] scores that kernels add once a node, float64; None without such potentials."""
         return self._parts[1]
 
     @functools.cached_property
     def scores(self) -> Any:
-        """[*batch, edges + joint] weights of edges, to be maximised, float64. As large as the batch of graphs."""
+        """[*batch, edges + added] weights of edges, to be maximised, float64. As large as the batch of graphs."""
         on_edges, on_nodes = self._parts
         scores = on_nodes if on_edges is None else on_edges if on_nodes is None else on_edges + on_nodes
         return namespace(scores).broadcast_to(scores, (*self.batch, self.edge_graph.parents.size))
@@ -114,7 +114,7 @@ class Request:
 
     @functools.cached_property
     def weights(self) -> EdgeWeights:
-        """The parts of the scores as rows [items, edges + joint] for compiled loops."""
+        """The parts of the scores as rows [items, edges + added] for compiled loops."""
         parts = [
             np.empty((self.items, 0))
             if part is None
@@ -145,11 +145,11 @@ class Request:
 
     @property
     def edgeless(self) -> NDArray[np.bool_]:
-        """[*batch] whether an item's paths end at a start: its one path has no edges and score 0."""
-        return np.isin(self.end_nodes(), self.dag.starts).reshape(self.batch)
+        """[*batch] whether an item's paths end at a start that no other start reaches: one path, no edges, score 0."""
+        return np.isin(self.end_nodes(), self.edge_graph.starts).reshape(self.batch)
 
     def rows(self, values: Any) -> NDArray[np.float64]:
-        """[*batch, edges + joint] as float64 [items, edges + joint], for compiled loops."""
+        """[*batch, edges + added] as float64 [items, edges + added], for compiled loops."""
         plain = np.require(to_numpy(values), np.float64, ["C", "W"])  # Numba gives a read-only array another type
         return plain.reshape(-1, self.edge_graph.parents.size)
 

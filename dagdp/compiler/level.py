@@ -1,4 +1,7 @@
-"""LEVEL: the longest path from a start; nodes of one level do not depend on each other."""
+"""LEVEL: the longest path from a start; nodes of one level do not depend on each other.
+
+Paths lead over both parents of a hyperedge.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import numpy as np
 
 from dagdp.compiler.arrays import GroupedEdges, adjacency, longest_distance, places, survey
 from dagdp.compiler.validate import Small, Sound
+from dagdp.describe.edge_arrays import arcs_of
 
 
 @dataclass
@@ -23,10 +27,11 @@ class Levelled:
     indices: list[Small]  # [potentials] the entry that each of the user's edges reads
     parents: Small  # [E]
     children: Small  # [E]; without entries where edges are grouped by child: `incoming.ptr` has the children
+    second: Small | None  # [E] the second parents of hyperedges, -1 for none; None for a graph without hyperedges
     edges: Small  # [E] the user's number of each edge, -1 for edges into the extra end
     end: int  # the node where paths end if the caller names no other
     fan_in: Small  # [nodes]
-    fan_out: Small  # [nodes]
+    fan_out: Small  # [nodes] how often the node is a parent of an edge
     incoming: GroupedEdges  # by child; `other` holds the parents
     slot: Small  # [E] how many edges into the same child come before each edge; empty where edges are grouped by child
 
@@ -45,25 +50,31 @@ def level(sound: Sound) -> Levelled:
     """Levels of the live nodes. Several ends get one extra node after them all; a single end gets none."""
     size = sound.graph.num_nodes
     parents, children, edges, sequence = sound.parents, sound.children, sound.edges, sound.sequence
-    end, seen = int(sound.ends[0]), sound.seen
+    end, seen, second = int(sound.ends[0]), sound.seen, sound.second
     if sound.ends.size > 1:
         edges = np.arange(parents.size, dtype=np.int32) if edges.size == 0 else edges
         edges = np.concatenate([edges, np.full(sound.ends.size, -1, np.int32)])
         parents = np.concatenate([parents, sound.ends.astype(np.int32)])
         children = np.concatenate([children, np.full(sound.ends.size, size, np.int32)])
+        second = None if second is None else np.concatenate([second, np.full(sound.ends.size, -1, np.int32)])
         sequence = np.append(sequence, size) if sequence.size else sequence
         end, size, seen = size, size + 1, None
     if seen is None:
         fan_in, fan_out, _, _, grouped = survey(parents, children, size)
     else:
         fan_in, fan_out, grouped = seen
-    incoming = adjacency(children, parents, fan_in, grouped)
+    incoming = before = adjacency(children, parents, fan_in, grouped)
+    if second is not None:
+        tails, heads = arcs_of(parents, children, second)
+        arcs_in, fan_out, _, _, _ = survey(tails, heads, size)
+        before = adjacency(heads, tails, arcs_in, False)
     return Levelled(
         sound=sound.without_edges(),
-        level=longest_distance(incoming.other, incoming.ptr, sequence),
+        level=longest_distance(before.other, before.ptr, sequence),
         indices=list(sound.indices),
         parents=parents,
         children=children[:0].copy() if grouped else children,
+        second=second,
         edges=edges,
         end=end,
         fan_in=fan_in,

@@ -153,6 +153,16 @@ def arcs_of(parents: Listed, children: Listed, second: Listed | None) -> tuple[L
     return np.concatenate([parents, second[pairs]]), np.concatenate([children, children[pairs]])
 
 
+def parent_rows(parents: Listed, second: Listed | None) -> Listed:
+    """The parents as `from_edges` takes them: [edges], or [edges, 2] where there are second parents.
+
+    second : of the first edges; the others have none.
+    """
+    if second is None:
+        return parents
+    return np.stack([parents, np.append(second, np.full(parents.size - second.size, -1))], 1)
+
+
 def parents_of(what: str, given: ArrayLike, edges: int, own: bool = False) -> tuple[Listed, Listed | None]:
     """(first parents, second parents) from one node number for each of the edges, or from rows of two, [edges, 2].
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
 from dagdp.compiler.batch import CompiledBatch
+from dagdp.describe.edge_arrays import parent_rows
 from dagdp.describe.graph import Graph
 from dagdp.errors import InputError
 from dagdp.nn.autograd import derivatives
@@ -55,7 +56,8 @@ def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
             for p in dag.potentials
         }
         potentials["each edge's own"] = (parents.size, np.arange(parents.size))
-        graph = Graph.from_edges(parents, children, nodes + 1, dag.starts, ends, potentials)
+        rows = parent_rows(parents, dag.graph.second_parents())
+        graph = Graph.from_edges(rows, children, nodes + 1, dag.starts, ends, potentials)
         _twins[dag] = Twin(build(graph), torch.from_numpy(children))
     return _twins[dag]
 

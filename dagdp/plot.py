@@ -149,8 +149,8 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     """A graph from left to right, level by level; the width and darkness of an edge show its probability.
 
     probabilities : [edges] in [0, 1], the result of `dp_grad` for a graph whose edges have weights of their own. Edges
-        of probability exactly 0 are dotted; dead nodes and edges are not drawn. A hyperedge is two arrows, one from each
-        parent; a count above 1 is drawn as 1.
+        of probability exactly 0 are dotted; dead nodes and edges are not drawn. A hyperedge is two arrows, one from
+        each parent; a count above 1 is drawn as 1.
     labels : [edges] texts to write on edges of non-zero probability, for example names or weights.
     ax : default: a new figure, large enough for the graph's levels and names.
 
@@ -173,8 +173,9 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     seen: dict[tuple[int, int], int] = {}
     taken = [np.array([spot, halves[node]]) for node, spot in spots.items()]
     arcs = zip(*(ends.tolist() for ends in compiled.graph.listed().arcs()), strict=True)
-    of_second = np.flatnonzero(compiled.graph.listed().second >= 0) if compiled.has_hyperedges else []
-    for e, pair in zip([*range(flow.size), *of_second], arcs, strict=True):
+    second = compiled.graph.second_parents()
+    paired = np.flatnonzero(second >= 0).tolist() if second is not None else []
+    for e, pair in zip([*range(flow.size), *paired], arcs, strict=True):
         if pair[0] not in spots or pair[1] not in spots:
             continue
         # from side to side: an edge from middle to middle would run behind a long name

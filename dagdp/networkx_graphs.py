@@ -161,6 +161,11 @@ def to_networkx(dag: CompiledDAG, flow: ArrayLike | None = None, *, theta: Any =
             f"to_networkx was given {short(dag)}; expected a CompiledDAG: dagdp.compile(graph). The graphs of a batch "
             "go one by one"
         )
+    if dag.has_hyperedges:
+        raise InputError(
+            "to_networkx was given a graph with hyperedges, which a networkx graph cannot hold; read them from "
+            "dag.graph.edges() and dag.graph.second_parents()"
+        )
     try:
         import networkx
     except ImportError as error:

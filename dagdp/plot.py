@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.describe.edge_arrays import arcs_of
 from dagdp.errors import InputError
 from dagdp.plot_checks import checked_flow, checked_map, checked_names, checked_path, checked_series, checked_states
 
@@ -148,7 +149,8 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     """A graph from left to right, level by level; the width and darkness of an edge show its probability.
 
     probabilities : [edges] in [0, 1], the result of `dp_grad` for a graph whose edges have weights of their own. Edges
-        of probability exactly 0 are dotted; dead nodes and edges are not drawn.
+        of probability exactly 0 are dotted; dead nodes and edges are not drawn. A hyperedge is two arrows, one from
+        each parent; a count above 1 is drawn as 1.
     labels : [edges] texts to write on edges of non-zero probability, for example names or weights.
     ax : default: a new figure, large enough for the graph's levels and names.
 
@@ -170,7 +172,10 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
     corners = [spot + sign * halves[node] for node, spot in spots.items() for sign in (-1, 1)]
     seen: dict[tuple[int, int], int] = {}
     taken = [np.array([spot, halves[node]]) for node, spot in spots.items()]
-    for e, pair in enumerate(zip(*(ends.tolist() for ends in compiled.graph.edges()), strict=True)):
+    arcs = zip(*(ends.tolist() for ends in compiled.graph.listed().arcs()), strict=True)
+    second = compiled.graph.second_parents()
+    paired = np.flatnonzero(second >= 0).tolist() if second is not None else []
+    for e, pair in zip([*range(flow.size), *paired], arcs, strict=True):
         if pair[0] not in spots or pair[1] not in spots:
             continue
         # from side to side: an edge from middle to middle would run behind a long name
@@ -180,7 +185,7 @@ def dag(compiled: CompiledDAG, probabilities: ArrayLike, *, labels: Sequence[Any
         bend = _bend(*ends, seen.get(pair, 0), others)
         seen[pair] = seen.get(pair, 0) + 1
         corners.append(_arc(*ends, bend, 0.5))
-        _arrow(ax, ends, [boxes[node] for node in pair], bend, flow[e])
+        _arrow(ax, ends, [boxes[node] for node in pair], bend, min(flow[e], 1.0))
         if written is not None and flow[e] > 0:
             taken.append(_free(*ends, bend, note, np.array(taken)))
             ax.text(*taken[-1][0], written[e], bbox=NOTE, **SMALL)
@@ -319,7 +324,8 @@ def _half(ax: Any, text: Any) -> Pair:
 
 def _places(compiled: CompiledDAG) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """(level, height) of each internal node; the height is close to the heights of its neighbours."""
-    levels, both = compiled.wiring.incoming.levels, (compiled.parents, compiled.children)
+    levels = compiled.wiring.incoming.levels
+    both = arcs_of(compiled.parents, compiled.children, compiled.seconds)
     level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
     place = np.arange(level.size) - levels[level]
     height = place - (np.diff(levels)[level] - 1) / 2

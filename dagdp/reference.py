@@ -69,11 +69,16 @@ def jacobian_product(s: Row, x_dot: Row, gamma: float) -> Row:
 
 
 class _Item:
-    """One batch item: the live edges as (parent, child, weight), nodes in topological order."""
+    """One batch item: the live edges as (number, parents, child), nodes in topological order.
+
+    A hyperedge has two parents j and k, x_e = θ_e + v_j + v_k. Sums over parents count a node twice if they are equal.
+    """
 
     def __init__(self, dag: CompiledDAG, theta: NDArray[Any], omega: Omega, end: int) -> None:
         by_user = np.argsort(dag.edges, kind="stable")  # edges of number -1 all enter the extra end
-        self.edges = [(int(dag.edges[k]), int(dag.parents[k]), int(dag.children[k])) for k in by_user]
+        second = np.full(dag.num_edges, -1) if dag.seconds is None else dag.seconds
+        pairs = [[int(node) for node in (dag.parents[k], second[k]) if node >= 0] for k in range(dag.num_edges)]
+        self.edges = [(int(dag.edges[k]), pairs[k], int(dag.children[k])) for k in by_user]
         self.into: dict[int, list[int]] = {i: [] for i in range(dag.num_nodes)}
         for k, (_, _, child) in enumerate(self.edges):
             self.into[child].append(k)
@@ -88,14 +93,17 @@ class _Item:
         edge = self.edges[k][0]
         return float(of[edge]) if edge >= 0 else 0.0
 
+    def scores(self, i: int, of: NDArray[Any], at: Row) -> Row:
+        """For each edge into node i: its entry of `of`, plus `at` of its parents."""
+        return [self.weight(k, of) + sum(at[j] for j in self.edges[k][1]) for k in self.into[i]]
+
     def forward(self, start: int | None = None) -> None:
         """Algorithm 1, first loop: v_i = max_Ω over j of θ_ij + v_j; v = 0 at `start`, or at all starts for None."""
         self.v = [0.0 if start in (None, i) else -math.inf for i in range(self.nodes)]
         self.q, self.s = [0.0] * len(self.edges), [0.0] * len(self.edges)
         for i in range(self.nodes):
             if self.into[i]:
-                x = [self.weight(k, self.theta) + self.v[self.edges[k][1]] for k in self.into[i]]
-                self.v[i], q, s = max_omega(x, self.omega)
+                self.v[i], q, s = max_omega(self.scores(i, self.theta, self.v), self.omega)
                 for place, k in enumerate(self.into[i]):
                     self.q[k], self.s[k] = q[place], s[place]
 
@@ -108,7 +116,8 @@ class _Item:
             if self.e_bar[i] != 0.0:
                 for k in self.into[i]:
                     self.e[k] = self.q[k] * self.e_bar[i]
-                    self.e_bar[self.edges[k][1]] += self.e[k]
+                    for j in self.edges[k][1]:
+                        self.e_bar[j] += self.e[k]
 
     def weights_before_end(self) -> Row:
         """q_ij if i lies on a path to the end, else 0."""
@@ -116,7 +125,8 @@ class _Item:
         before[self.end] = self.end >= 0
         for i in reversed(range(self.nodes)):
             for k in self.into[i] if before[i] else ():
-                before[self.edges[k][1]] = True
+                for j in self.edges[k][1]:
+                    before[j] = True
         return [q if before[child] else 0.0 for q, (_, _, child) in zip(self.q, self.edges, strict=True)]
 
     def forward_tangent(self, z: NDArray[Any]) -> None:
@@ -125,7 +135,7 @@ class _Item:
         self.q_dot = [0.0] * len(self.edges)
         for i in range(self.nodes):
             rows = self.into[i]
-            x_dot = [self.weight(k, z) + self.v_dot[self.edges[k][1]] for k in rows]
+            x_dot = self.scores(i, z, self.v_dot)
             self.v_dot[i] = sum(self.q[k] * x for k, x in zip(rows, x_dot, strict=True) if self.q[k] != 0.0)
             for k, q_dot in zip(
                 rows, jacobian_product([self.s[k] for k in rows], x_dot, self.omega.gamma), strict=True
@@ -140,7 +150,8 @@ class _Item:
             if self.e_bar[i] != 0.0 or e_bar_dot[i] != 0.0:
                 for k in self.into[i]:
                     self.e_dot[k] = self.q_dot[k] * self.e_bar[i] + self.q[k] * e_bar_dot[i]
-                    e_bar_dot[self.edges[k][1]] += self.e_dot[k]
+                    for j in self.edges[k][1]:
+                        e_bar_dot[j] += self.e_dot[k]
 
     def per_edge(self, values: Row, num_edges: int) -> NDArray[np.float64]:
         """[edges] values of live edges in the user's order; 0 on dead edges."""
@@ -249,9 +260,9 @@ def dp_grad(
     on_infeasible: str = "value",
     threads: int | None = None,
 ) -> Any:
-    """E = ∇DP_Ω(θ), in [0, 1] where entries are not shared: float64, shaped and keyed like theta (Algorithm 1).
+    """E = ∇DP_Ω(θ), float64, shaped and keyed like theta (Algorithm 1); counts on graphs with hyperedges.
 
-    See `dagdp.dp_grad`.
+    In [0, 1] on graphs without hyperedges, where entries are not shared. See `dagdp.dp_grad`.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))

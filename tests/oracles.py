@@ -14,6 +14,7 @@ import mpmath
 import numpy as np
 
 Edges = list[tuple[int, int]]
+Hyperedges = list[tuple[tuple[int, ...], int]]
 
 
 def paths(edges: Edges, starts: list[int], ends: list[int]) -> Iterator[tuple[int, ...]]:
@@ -150,6 +151,88 @@ def distribution(
     return {
         path: float(chance[edges[path[-1]][1]] * math.prod(q[e] for e in path)) for path in paths(edges, starts, ends)
     }
+
+
+# ---- hyperedges: edges are ((parent,) or (parent, parent), child) ----
+
+
+def derivations(edges: Hyperedges, starts: list[int], node: int) -> list[tuple[int, ...]]:
+    """Every derivation of a node as a sorted tuple of edge numbers, an edge as often as it is used."""
+    if node in starts:
+        return [()]
+    found = []
+    for e, (parents, child) in enumerate(edges):
+        if child == node:
+            trees = itertools.product(*(derivations(edges, starts, parent) for parent in parents))
+            found += [tuple(sorted((e, *itertools.chain(*parts)))) for parts in trees]
+    return found
+
+
+def derive_back(
+    edges: Hyperedges, weights: np.ndarray, starts: list[int], ends: list[int], row
+) -> tuple[float, np.ndarray]:
+    """(value, expected count of each edge), the expectation summed over ENUMERATED derivations.
+
+    The probability of a derivation is the product of its q. Several ends: one more row over them.
+    """
+    into = {child: [e for e, (_, c) in enumerate(edges) if c == child] for _, child in edges}
+    values: dict[int, float] = dict.fromkeys(starts, 0.0)
+    q, expected = np.zeros(len(edges)), np.zeros(len(edges))
+
+    def value(node: int) -> float:
+        if node not in values:
+            rows = into.get(node, [])
+            scores = [weights[e] + sum(value(parent) for parent in edges[e][0]) for e in rows]
+            values[node], q[rows] = row(np.array(scores)) if rows else (-math.inf, [])
+        return values[node]
+
+    finals = np.array([value(end) for end in ends])
+    total, chance = (finals[0], np.ones(1)) if len(ends) == 1 else row(finals)
+    for end, share in zip(ends, chance if total > -math.inf else np.zeros(len(ends)), strict=True):
+        for tree in derivations(edges, starts, end):
+            np.add.at(expected, list(tree), share * math.prod(q[e] for e in tree))
+    return float(total), expected
+
+
+def inside_outside(lexical: np.ndarray, rule: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """(log Z, expected lexical [n, K], expected rule [K, K, K] as [A, B, C]) of a grammar in Chomsky form: loops.
+
+    Score of a tree: lexical[i, A] of each word plus rule[A, B, C] of each inner node; the root is symbol 0.
+    """
+    (n, K), symbols = lexical.shape, range(lexical.shape[1])
+    inside, outside = np.zeros((n + 1, n + 1, K)), np.zeros((n + 1, n + 1, K))
+    for i in range(n):
+        inside[i, i + 1] = np.exp(lexical[i])
+    spans = [(i, i + w) for w in range(2, n + 1) for i in range(n - w + 1)]
+    for i, k in spans:
+        for j in range(i + 1, k):
+            for A, B, C in itertools.product(symbols, repeat=3):
+                inside[i, k, A] += math.exp(rule[A, B, C]) * inside[i, j, B] * inside[j, k, C]
+    outside[0, n, 0] = 1.0
+    counts = np.zeros((K, K, K))
+    for i, k in reversed(spans):
+        for j in range(i + 1, k):
+            for A, B, C in itertools.product(symbols, repeat=3):
+                above = outside[i, k, A] * math.exp(rule[A, B, C])
+                outside[i, j, B] += above * inside[j, k, C]
+                outside[j, k, C] += above * inside[i, j, B]
+                counts[A, B, C] += above * inside[i, j, B] * inside[j, k, C]
+    total = inside[0, n, 0]
+    words = np.stack([outside[i, i + 1] * inside[i, i + 1] for i in range(n)])
+    return math.log(total), words / total, counts / total
+
+
+def matrix_chain(sizes: list[int]) -> int:
+    """The fewest multiplications for a product of matrices sizes[k] x sizes[k + 1]: the textbook's table."""
+    n = len(sizes) - 1
+    least = np.zeros((n, n), int)
+    for width in range(1, n):
+        for i in range(n - width):
+            k = i + width
+            least[i, k] = min(
+                least[i, j] + least[j + 1, k] + sizes[i] * sizes[j + 1] * sizes[k + 1] for j in range(i, k)
+            )
+    return int(least[0, -1])
 
 
 def textbook_viterbi(theta: np.ndarray) -> tuple[float, list[int]]:

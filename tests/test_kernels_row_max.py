@@ -45,7 +45,7 @@ def solve_row(omega, x, x_lo, places, y, found, out):
         store(out, (1 + d) * row, q)
         store(out, (1 + depth + d) * row, again)
         store(out, (1 + 2 * depth + d) * row, slope)
-    v_dot, c = tangents(omega, depth, y, turn, Operand(x_lo, places), Operand(x, places), splat(x, 0))
+    v_dot, c = tangents(omega, depth, y, turn, Operand(x_lo, places), None, Operand(x, places), splat(x, 0))
     store(out, (1 + 3 * depth) * row, v_dot)
     store(out, (2 + 3 * depth) * row, c)
 

@@ -79,7 +79,7 @@ class CompiledDAG:
     @cached_property
     def num_edges(self) -> int:
         """Live edges, those that compilation added included: into the extra end, and from entrances."""
-        return int(self.wiring.outgoing.runs[:, COUNT].sum())
+        return int(self._runs[:, COUNT].sum())
 
     @cached_property
     def edges(self) -> Numbers:
@@ -88,7 +88,7 @@ class CompiledDAG:
 
     @cached_property
     def parents(self) -> Numbers:
-        """int64 [E], the internal number of each edge's parent, in the order of `edges`."""
+        """int64 [E], the internal number of each edge's parent, the first of two, in the order of `edges`."""
         return self._of_edges(PARENT)
 
     @cached_property
@@ -101,8 +101,28 @@ class CompiledDAG:
         """int64 [E], how many edges into its child come before each edge, in the order of `edges`."""
         return self._of_edges(SLOT)
 
+    @cached_property
+    def seconds(self) -> Numbers | None:
+        """int64 [E], the second parent of each edge, -1 for none, in the order of `edges`; None without hyperedges."""
+        if not self.has_hyperedges:
+            return None
+        second: Any = self.graph.listed().second
+        of_edges = np.where(self.edges >= 0, second[self.edges], -1)
+        return np.where(of_edges >= 0, self.rank[of_edges], -1).astype(np.int64)
+
+    @property
+    def has_hyperedges(self) -> bool:
+        """Whether a live edge may have two parents."""
+        return self.wiring.incoming.second.size > 0
+
+    @property
+    def _runs(self) -> NDArray[np.int32]:
+        """The runs of outgoing edges that list each edge once."""
+        outgoing = self.wiring.outgoing
+        return outgoing.runs[outgoing.pairing[:, 1] == 0] if outgoing.pairing.size else outgoing.runs
+
     def _of_edges(self, column: int) -> Numbers:
-        made = expanded(self.wiring.outgoing.runs, column, self.wiring.outgoing.listed)
+        made = expanded(self._runs, column, self.wiring.outgoing.listed)
         made.flags.writeable = False
         return made
 
@@ -215,6 +235,11 @@ class CompiledDAG:
 
         Raises InputError for a node that is no start of the graph.
         """
+        if self.has_hyperedges:
+            raise InputError(
+                "start= was given for a graph with hyperedges, whose derivations begin at several starts; leave start= "
+                "out, and name starts where the graph is made"
+            )
         chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
         wrong = ~np.isin(chosen, self._own_starts)
         if wrong.any():
@@ -236,8 +261,7 @@ class CompiledDAG:
         named = self.graph.terminals()[0]
         if named is not None:
             return named
-        parents, children = self.graph.edges()
-        fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
+        fan_out, fan_in = (np.bincount(nodes, minlength=self.rank.size) for nodes in self.graph.listed().arcs())
         return np.flatnonzero((fan_in == 0) & (fan_out > 0))
 
     def terminals(
@@ -274,8 +298,7 @@ class CompiledDAG:
 
     def unreached_ends(self) -> int:
         """The number of nodes without children that no start reaches."""
-        parents, children = self.graph.edges()
-        fan_in, fan_out = (np.bincount(nodes, minlength=self.rank.size) for nodes in (children, parents))
+        fan_out, fan_in = (np.bincount(nodes, minlength=self.rank.size) for nodes in self.graph.listed().arcs())
         return int(((fan_out == 0) & (fan_in > 0) & (self.rank == UNREACHED)).sum())
 
     def __repr__(self) -> str:

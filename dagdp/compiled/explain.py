@@ -25,6 +25,9 @@ def explained(dag: Any) -> str:
         f"  edges     {_describe_runs(dag)}",
         f"  arrays    {dag.nbytes} bytes of int32 indices",
     ]
+    if dag.has_hyperedges:
+        pairs = int((dag.seconds >= 0).sum())
+        lines.insert(1, f"  of these  {pairs} edges have two parents; nothing is hoisted or tied beside such edges")
     for k, potential in enumerate(dag.potentials):
         name = "theta" if potential.name is None else potential.name
         where = "hoisted to nodes: read once a node" if k in dag.hoisted else "read on each edge"

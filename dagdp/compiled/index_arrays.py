@@ -37,18 +37,22 @@ class Incoming(NamedTuple):
     reader: np.ndarray  # [entries] the edge that reads an entry, -1 for none; of such edges, where fan-in is small
     entryless: np.ndarray  # nodes none of whose edges reads an entry, rising; only where others' weights are stored
     potentials: np.ndarray  # [K] the numbers of the edge potentials
+    second: np.ndarray  # [E] rows of second parents, in slots; of a start where there is none; only with hyperedges
 
 
 class Outgoing(NamedTuple):
     """Edges by the level they leave: each node's first edge, then each node's second, and so on; for the backward pass.
 
-    A run ends where its parents or its children stop to advance by 0 or by 1; a run of other edges has them listed.
+    A run ends where its parents or its children stop to advance by 0 or by 1; a run of other edges has them listed. A
+    hyperedge is listed under each of its parents, twice if they are equal, in different runs.
     """
 
     level_runs: np.ndarray  # [L+1] first run of each level
     runs: np.ndarray  # [runs, 10 + 2K] first edge, number of edges, and quantities by the columns of progressions.py
     listed: np.ndarray
     potentials: np.ndarray  # [K]
+    other: np.ndarray  # the other parent of each edge, run by run, a start where there is none; only with hyperedges
+    pairing: np.ndarray  # [runs, 2] the run's place in `other`; 1 if the run lists edges again, under second parents
 
 
 TILE_COLUMNS = 16  # levels of a diagonal tile: entries of a cache line in float32

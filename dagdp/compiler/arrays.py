@@ -201,10 +201,28 @@ def reach(heads: Any, tails: Any, ptr: Any, order: Any, sequence: Any, roots: An
     return seen
 
 
+@loop
+def reach_over_both(parents: Any, second: Any, ptr: Any, order: Any, sequence: Any, roots: Any, size: int) -> Any:
+    """[nodes] whether a node is a root, or an edge leads to it whose parents both are reached.
+
+    second : [edges] -1 for an edge with one parent. ptr, order : edges grouped by child. sequence : nodes, topological.
+    """
+    seen = np.zeros(size, np.bool_)
+    for root in roots:
+        seen[root] = True
+    for node in sequence:
+        for k in range(ptr[node], ptr[node + 1]):
+            e = order[k]
+            if seen[parents[e]] and (second[e] < 0 or seen[second[e]]):
+                seen[node] = True
+    return seen
+
+
 def longest_distance(parents: Any, ptr: Any, sequence: Any) -> Any:
     """[nodes] edges on the longest path into each node.
 
-    parents : [edges] grouped by child; `ptr` [nodes+1] separates the children. sequence : a topological order.
+    parents : [edges] grouped by child; `ptr` [nodes+1] separates the children. sequence : a topological order. A
+        hyperedge counts as two edges.
     """
     level = np.empty(ptr.size - 1, np.int32)
     _longest_distance(parents, ptr, sequence, level)

@@ -12,6 +12,7 @@ from dagdp.compiled.dag import UNREACHED, CompiledDAG
 from dagdp.compiled.layout import Layout, Numbers
 from dagdp.compiler import build
 from dagdp.compiler.validate import LARGEST, UnreachedError, validate
+from dagdp.describe.edge_arrays import arcs_of, parent_rows
 from dagdp.describe.graph import Graph
 from dagdp.errors import GraphError
 
@@ -61,10 +62,11 @@ def with_a_path(graph: Graph) -> Graph:
     An unnamed potential is named "theta".
     """
     (parents, children), (starts, ends), size = graph.edges(), graph.terminals(), graph.num_nodes
-    starts = np.setdiff1d(parents, children) if starts is None else starts
-    ends = np.setdiff1d(children, parents) if ends is None else ends
+    tails, heads = graph.listed().arcs()
+    starts = np.setdiff1d(tails, heads) if starts is None else starts
+    ends = np.setdiff1d(heads, tails) if ends is None else ends
     return Graph.from_edges(
-        np.append(parents, size),
+        parent_rows(np.append(parents, size), graph.second_parents()),
         np.append(children, size + 1),
         num_nodes=size + 2,
         starts=np.append(starts, size),
@@ -95,8 +97,8 @@ def _joined(
     parents, children = (np.concatenate([pair[k] for pair in edges]) for k in (0, 1))
     if min(parents.min(), children.min()) < 0 or (np.maximum(parents, children) >= limit).any():
         raise GraphError("an edge leaves its graph")
-    parents, children = parents + shift, children + shift
-    starts, ends = _terminals(mine, parents, children, nodes)
+    parents, children, second = parents + shift, children + shift, _second(mine, counts, shift)
+    starts, ends = _terminals(mine, *arcs_of(parents, children, second), nodes)
     if reached is not None:
         ends = [own[reached[own]] if reached[own].any() else own[:1] for own in ends]
     several = [g for g, own in enumerate(ends) if own.size != 1]
@@ -112,7 +114,7 @@ def _joined(
         entries = np.concatenate([entries, np.full(tails.size - own.size, -1)])
         read.append((part.name or "theta", (max(1, int(part.offsets[last]) - base), entries)))
     merged = Graph.from_edges(
-        tails,
+        parent_rows(tails, second),
         heads,
         num_nodes=int(nodes[-1]),
         starts=np.concatenate(starts),
@@ -122,10 +124,28 @@ def _joined(
     return merged, nodes, last_nodes
 
 
+def _second(mine: Sequence[Graph], counts: Numbers, shift: Numbers) -> Numbers | None:
+    """[edges] the second parents of all graphs, in merged numbers, -1 for none; None without hyperedges.
+
+    counts : [graphs] edges.  shift : [edges] what makes a node's number a merged one.
+    """
+    given = [graph.second_parents() for graph in mine]
+    if all(own is None for own in given):
+        return None
+    rows = [np.full(count, -1) if own is None else own for own, count in zip(given, counts, strict=True)]
+    second = np.concatenate(rows)
+    if (second < -1).any() or (second >= np.repeat([graph.num_nodes for graph in mine], counts)).any():
+        raise GraphError("an edge leaves its graph")
+    return np.where(second >= 0, second + shift, second)
+
+
 def _terminals(
     mine: Sequence[Graph], parents: Numbers, children: Numbers, nodes: Numbers
 ) -> tuple[list[Numbers], list[Numbers]]:
-    """([graphs] starts, [graphs] ends) in merged numbers: those named, else nodes without parents, without children."""
+    """([graphs] starts, [graphs] ends) in merged numbers: those named, else nodes without parents, without children.
+
+    parents, children : a pair of nodes for each parent of each edge.
+    """
     with_child, with_parent = np.zeros(nodes[-1], bool), np.zeros(nodes[-1], bool)
     with_child[parents] = with_parent[children] = True
     default = [np.flatnonzero(with_child & ~with_parent), np.flatnonzero(with_parent & ~with_child)]

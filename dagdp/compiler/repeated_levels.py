@@ -87,7 +87,8 @@ def _untied(level_ptr: Small, rows: Small, outgoing: Outgoing) -> Outgoing:
     order = np.argsort(levels, kind="stable")
     level_runs = np.cumsum([0, *np.bincount(levels, minlength=above.size)])
     joined = np.concatenate([outgoing.runs[~touched], made])[order]
-    return Outgoing(frozen(level_runs), frozen(joined), frozen(np.concatenate([listed, *more])), outgoing.potentials)
+    every = frozen(np.concatenate([listed, *more]))
+    return outgoing._replace(level_runs=frozen(level_runs), runs=frozen(joined), listed=every)
 
 
 @loop

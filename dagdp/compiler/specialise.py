@@ -3,7 +3,7 @@
 A potential that all edges into a node share is hoisted to the node: max_Ω(x + c) = max_Ω(x) + c, so the entry is read
 once, and its gradient is the node's adjoint (the cost of a DTW cell, the emission of a CRF). Edges whose two nodes
 advance in step form runs, which kernels read without indices: step 1 is a level of a grid, step 0 a level of a trellis.
-A user's own graph with such structure gains as DTW does.
+A user's own graph with such structure gains as DTW does. Graphs with hyperedges are left as they are.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dagdp.compiler.edge_potentials import (
     nodes_without_entries,
 )
 from dagdp.compiler.generic import listed_incoming, listed_outgoing
+from dagdp.compiler.hyperedges import listed_twice, with_second_parents
 from dagdp.compiler.node_potentials import hoisted_entries, shared_entries
 from dagdp.compiler.renumber import Renumbered
 from dagdp.compiler.repeated_levels import tie
@@ -39,15 +40,16 @@ LARGE = 1 << 17  # edges from which the two sides of a graph are cut into runs o
 def specialise(done: Renumbered) -> CompiledDAG:
     """Choose for each potential where it is read, fold away what advances by a constant step, freeze the arrays."""
     levelled, sound, nodes = done.levelled, done.levelled.sound, done.nodes
+    prove = PROVE and levelled.second is None
     shared = [shared_entries(done, index) for index in levelled.indices]
-    on_nodes = [k for k, (everywhere, _) in enumerate(shared) if everywhere and PROVE]
+    on_nodes = [k for k, (everywhere, _) in enumerate(shared) if everywhere and prove]
     on_edges = [k for k in range(len(shared)) if k not in on_nodes]
     nothing = nodes.order[:0].copy()
     for k in on_nodes:
         levelled.indices[k] = nothing  # not read again
     threads = min(2, pool.available()) if levelled.parents.size > LARGE else 1
     incoming, (outgoing, farthest) = pool.run(lambda side: side(done, on_edges), [_incoming, _outgoing], threads)
-    entryless = nodes_without_entries(done, levelled.indices[on_edges[0]]) if PROVE and len(on_edges) == 1 else None
+    entryless = nodes_without_entries(done, levelled.indices[on_edges[0]]) if prove and len(on_edges) == 1 else None
     if entryless is not None:
         size = sound.potentials[on_edges[0]].size
         by_slot, reader = entries_by_slot(incoming), edge_of_entry(incoming, size)
@@ -59,8 +61,8 @@ def specialise(done: Renumbered) -> CompiledDAG:
     hoisted = hoisted_entries(on_nodes, [shared[k][1] for k in on_nodes], sizes, nodes.level_ptr, last_reader)
     if not PROVE:
         incoming, outgoing = listed_incoming(incoming), listed_outgoing(outgoing)
-    tied, untied = tie(done, on_edges if PROVE else [], outgoing)
-    windowed = in_window(incoming, last_reader) if PROVE else incoming
+    tied, untied = tie(done, on_edges if prove else [], outgoing)
+    windowed = in_window(incoming, last_reader) if prove else incoming
     wiring = Wiring(incoming, outgoing, hoisted, tied, untied, windowed)
     users, end = sound.graph.num_nodes, int(nodes.rank[levelled.end])
     origin = nodes.order
@@ -92,7 +94,7 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
     slot_runs, runs, parent = incoming_runs(nodes, slots, edges, LEAST_RUN)
     entries = affine_pieces(done, on_edges)
     fan_in = np.diff(edges.ptr)[nodes.order] if on_edges else nodes.order[:0]
-    return Incoming(
+    made = Incoming(
         levels=frozen(nodes.level_ptr),
         place=frozen(nodes.level_ptr),
         slots=frozen(slots.level_ptr),
@@ -109,12 +111,16 @@ def _incoming(done: Renumbered, on_edges: list[int]) -> Incoming:
         reader=frozen(np.empty(0)),
         entryless=frozen(np.empty(0)),
         potentials=frozen(np.array(on_edges, np.int64)),
+        second=frozen(np.empty(0)),
     )
+    return made if done.levelled.second is None else with_second_parents(done, made)
 
 
 def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]:
     """(outgoing edges, [levels] the largest child of each level's nodes)."""
     levelled, in_ptr = done.levelled, done.levelled.incoming.ptr
+    if levelled.second is not None:
+        return listed_twice(done, on_edges)
     edges = by_parent(levelled.parents, levelled.children, levelled.fan_out, in_ptr)
     numbers = EdgeNumbers(levelled.edges, in_ptr, levelled.slot)
     levels, runs, listed = outgoing_runs(done.nodes, edges, numbers, LEAST_RUN, ENTRY + 2 * len(on_edges))
@@ -125,5 +131,5 @@ def _outgoing(done: Renumbered, on_edges: list[int]) -> tuple[Outgoing, Numbers]
         else:
             more = entry_runs(runs, listed, column, index)
             listed = np.concatenate([listed, more]) if more.size else listed
-    blocks = frozen(np.array(on_edges, np.int64))
-    return Outgoing(frozen(levels.ptr), frozen(runs), frozen(listed), blocks), levels.farthest
+    blocks, none = frozen(np.array(on_edges, np.int64)), frozen(np.empty(0))
+    return Outgoing(frozen(levels.ptr), frozen(runs), frozen(listed), blocks, none, none), levels.farthest

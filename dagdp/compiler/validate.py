@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiler.arrays import adjacency, first_outside, group, reach, survey, topological_order
+from dagdp.compiler.arrays import adjacency, first_outside, group, reach, reach_over_both, survey, topological_order
 from dagdp.describe.edge_arrays import LARGEST as LARGEST  # node and edge numbers inside one graph are int32
+from dagdp.describe.edge_arrays import EdgeArrays
 from dagdp.describe.graph import Graph, Potential
 from dagdp.errors import GraphError
 
@@ -20,7 +21,10 @@ Small = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Sound:
-    """A valid graph and its live edges, those on a path from a start to an end, by the user's node numbers."""
+    """A valid graph and its live edges, those on a path from a start to an end, by the user's node numbers.
+
+    A hyperedge is live if a start reaches both parents, and its child leads to an end.
+    """
 
     graph: Graph
     potentials: tuple[Potential, ...]
@@ -31,6 +35,7 @@ class Sound:
     sequence: Numbers  # all nodes in topological order; without entries: the order of their numbers
     parents: Small  # [E]
     children: Small  # [E]
+    second: Small | None  # [E] the second parents of hyperedges, -1 for none; None for a graph without hyperedges
     edges: Small  # [E] the user's numbers of the live edges; without entries: all edges are live
     seen: tuple[Small, Small, bool] | None  # fan-in, fan-out, grouped (see `survey`), if all edges are live
     reached: NDArray[np.bool_]  # [nodes] whether a path from a start leads to the node
@@ -39,7 +44,14 @@ class Sound:
         """The graph without the edges, once other arrays hold them."""
         none = self.edges[:0].copy()
         return replace(
-            self, indices=(), sequence=self.sequence[:0].copy(), parents=none, children=none, edges=none, seen=None
+            self,
+            indices=(),
+            sequence=self.sequence[:0].copy(),
+            parents=none,
+            children=none,
+            second=None,
+            edges=none,
+            seen=None,
         )
 
 
@@ -51,16 +63,20 @@ def validate(graph: Graph) -> Sound:
     """The valid graph and its live edges. Raises GraphError that names the fault by the user's node names."""
     _check_size(graph)
     listed, potentials, size = graph.listed(), graph.potentials(), graph.num_nodes
-    parents, children = listed.parents, listed.children
+    parents, children, second = listed.parents, listed.children, listed.second
     fan_in, fan_out, sound, rising, grouped = survey(parents, children, size)
-    _check_ranges(graph, parents, children, sound)
+    _check_ranges(graph, listed, sound)
+    arcs, arcs_in = (parents, children), fan_in
+    if second is not None:
+        arcs = listed.arcs()
+        arcs_in, fan_out, _, rising, _ = survey(*arcs, size)
     _check_entries(potentials, listed.indices)
     sequence = np.empty(0, np.int64)
     if not rising:
-        ptr, _, far = adjacency(parents, children, fan_out, False)
-        sequence = topological_order(far, fan_in, ptr)
+        ptr, _, far = adjacency(*arcs, fan_out, False)
+        sequence = topological_order(far, arcs_in, ptr)
         if sequence.size < size:
-            raise GraphError(_describe_cycle(graph, parents, children, sequence))
+            raise GraphError(_describe_cycle(graph, *arcs, sequence))
     sources = np.flatnonzero((fan_in == 0) & (fan_out > 0))
     sinks = np.flatnonzero((fan_out == 0) & (fan_in > 0))
     given = graph.terminals()
@@ -71,15 +87,19 @@ def validate(graph: Graph) -> Sound:
         starts, edges, seen = starts[fan_out[starts] > 0], np.empty(0, np.int32), (fan_in, fan_out, grouped)
     else:
         sequence_or_own = sequence if sequence.size else np.arange(size)
-        reached = reach(parents, children, *group(parents, size), sequence_or_own, starts, size)
+        reached = reached_from(listed, sequence_or_own, starts, size)
         if not reached[ends].any():
             raise UnreachedError(_describe_unreached(graph, starts, ends))
         ends = ends[reached[ends]]
-        to_end = reach(children, parents, *group(children, size), sequence_or_own[::-1].copy(), ends, size)
+        if second is not None:
+            arcs = listed.arcs(listed.within(reached))
+        tails, heads = arcs
+        to_end = reach(heads, tails, *group(heads, size), sequence_or_own[::-1].copy(), ends, size)
         alive = reached & to_end
+        whole = listed.within(alive)
         _check_terminals(graph, starts, ends)
-        starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children]).astype(np.int32)
-        parents, children = parents[edges], children[edges]
+        starts, edges = starts[alive[starts]], np.flatnonzero(whole).astype(np.int32)
+        parents, children, second = parents[edges], children[edges], None if second is None else second[edges]
         entered = np.intersect1d(starts, children)
     return Sound(
         graph=graph,
@@ -91,10 +111,21 @@ def validate(graph: Graph) -> Sound:
         sequence=sequence,
         parents=parents,
         children=children,
+        second=second,
         edges=edges,
         seen=seen,
         reached=reached,
     )
+
+
+def reached_from(listed: EdgeArrays, sequence: Numbers, starts: Numbers, size: int) -> NDArray[np.bool_]:
+    """[nodes] whether a start leads to the node: over a hyperedge only together with starts that lead to its partner.
+
+    sequence : all nodes in topological order.
+    """
+    if listed.second is None:
+        return reach(listed.parents, listed.children, *group(listed.parents, size), sequence, starts, size)
+    return reach_over_both(listed.parents, listed.second, *group(listed.children, size), sequence, starts, size)
 
 
 def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: int) -> None:
@@ -148,13 +179,21 @@ def _check_size(graph: Graph) -> None:
         )
 
 
-def _check_ranges(graph: Graph, parents: NDArray[Any], children: NDArray[Any], sound: bool) -> None:
-    for what, nodes in (("parent", parents), ("child", children)):
+def _check_ranges(graph: Graph, listed: EdgeArrays, sound: bool) -> None:
+    """sound : whether all first parents and all children are nodes."""
+    for what, nodes in (("parent", listed.parents), ("child", listed.children)):
         wrong = np.empty(0) if sound else np.flatnonzero((nodes < 0) | (nodes >= graph.num_nodes))
         if wrong.size:
             raise GraphError(
                 f"edge {wrong[0]} has {what} {nodes[wrong[0]]}; expected 0 <= {what} < num_nodes = {graph.num_nodes}"
             )
+    second = np.empty(0, np.int32) if listed.second is None else listed.second
+    wrong = np.flatnonzero((second < -1) | (second >= graph.num_nodes))
+    if wrong.size:
+        raise GraphError(
+            f"edge {wrong[0]} has second parent {second[wrong[0]]}; expected -1 (none) or 0 <= second parent < "
+            f"num_nodes = {graph.num_nodes}"
+        )
     for what, terminals in zip(("start", "end"), graph.terminals(), strict=True):
         if terminals is None:
             continue

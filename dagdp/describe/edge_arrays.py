@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ Listed = NDArray[Any]  # int32; int64 with a number too large for int32, which n
 EndsByLength = tuple[int, Shape]
 #: What `Graph.from_maker` calls: (parents, children, the index of each potential)
 Maker = Callable[..., tuple[ArrayLike, ArrayLike, Sequence[ArrayLike]]]
+MORE_PARENTS = "For three parents introduce a node: a hyperedge joins two of them, and another the node and the third"
 SMALLEST, LARGEST = -(2**31), 2**31 - 1
 
 
@@ -31,6 +32,49 @@ class EdgeArrays:
     parents: Listed  # [edges]
     children: Listed
     indices: tuple[Listed, ...]  # [potentials][edges] the entry that the edge reads, -1 for none
+    second: Listed | None = None  # [edges] the second parent of a hyperedge, -1 for none; None without hyperedges
+
+    def arcs(self, kept: NDArray[np.bool_] | None = None) -> tuple[Listed, Listed]:
+        """(parents, children), a pair of nodes for each parent of each edge, those of second parents last.
+
+        kept : [edges] which edges count; default all.
+        """
+        if kept is None:
+            return arcs_of(self.parents, self.children, self.second)
+        return arcs_of(self.parents[kept], self.children[kept], None if self.second is None else self.second[kept])
+
+    def within(self, nodes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """[edges] whether an edge's child and all its parents are among the nodes, given as a mask."""
+        inside: NDArray[np.bool_] = nodes[self.parents] & nodes[self.children]
+        return inside if self.second is None else inside & ((self.second < 0) | nodes[self.second])
+
+
+class EdgeLists:
+    """Edges added one by one, as lists of numbers.
+
+    names : of the potentials, whose entries `append` takes.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.parents: list[int] = []
+        self.children: list[int] = []
+        self.second: list[int] = []  # -1 for none
+        self.entries: dict[str, list[int]] = {name: [] for name in names}
+
+    def append(self, parents: Sequence[int], child: int, places: Mapping[str, int]) -> int:
+        """Add an edge of one parent or two, which reads entries {potential: flat index}; returns its number."""
+        self.parents.append(parents[0])
+        self.second.append(parents[1] if len(parents) == 2 else -1)
+        self.children.append(child)
+        for name, column in self.entries.items():
+            column.append(places.get(name, -1))
+        return len(self.parents) - 1
+
+    def arrays(self, indices: tuple[Listed, ...]) -> EdgeArrays:
+        """The edges as arrays. indices : [potentials][edges] the entry that each edge reads."""
+        lists = (self.parents, self.children, self.second)
+        parents, children, second = (compact(np.array(numbers, np.int64)) for numbers in lists)
+        return EdgeArrays(parents, children, indices, second if max(self.second, default=-1) >= 0 else None)
 
 
 class StoredEdges:
@@ -90,14 +134,15 @@ def made_by(make: Maker, arguments: tuple[Any, ...], num_edges: int, names: Sequ
     """
     label = make.__name__
     parents, children, indices = make(*arguments)
-    lists = [integers(f"what {label} made", one, own=True) for one in (parents, children, *indices)]
-    wrong = [one.size for one in lists if one.size != num_edges]
-    if wrong or len(lists) != 2 + len(names):
+    lists = [integers(f"what {label} made", one, own=True) for one in (children, *indices)]
+    first, second = parents_of(f"the parents that {label} made", parents, num_edges, own=True)
+    wrong = [one.size for one in (first, *lists) if one.size != num_edges]
+    if wrong or len(lists) != 1 + len(names):
         raise GraphError(
-            f"{label} made {len(lists) - 2} indices and {wrong or num_edges} edges; expected an index for each of the "
+            f"{label} made {len(lists) - 1} indices and {wrong or num_edges} edges; expected an index for each of the "
             f"potentials {list(names)}, and {num_edges} edges in each array"
         )
-    return EdgeArrays(lists[0], lists[1], tuple(lists[2:]))
+    return EdgeArrays(first, lists[0], tuple(lists[1:]), second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +172,40 @@ def compact(numbers: Listed) -> Listed:
     return numbers.astype(np.int32 if fits else np.int64, copy=False)
 
 
+def arcs_of(parents: Listed, children: Listed, second: Listed | None) -> tuple[Listed, Listed]:
+    """(parents, children) of a graph in which each parent of a hyperedge has an edge of its own, second ones last."""
+    if second is None:
+        return parents, children
+    pairs = second >= 0
+    return np.concatenate([parents, second[pairs]]), np.concatenate([children, children[pairs]])
+
+
+def parent_rows(parents: Listed, second: Listed | None) -> Listed:
+    """The parents as `from_edges` takes them: [edges], or [edges, 2] where there are second parents.
+
+    second : of the first edges; the others have none.
+    """
+    if second is None:
+        return parents
+    return np.stack([parents, np.append(second, np.full(parents.size - second.size, -1))], 1)
+
+
+def parents_of(what: str, given: ArrayLike, edges: int, own: bool = False) -> tuple[Listed, Listed | None]:
+    """(first parents, second parents) from one node number for each of the edges, or from rows of two, [edges, 2].
+
+    A second parent of -1 is none; the second parents are None if all are -1. Raises GraphError for rows of three.
+    """
+    array = np.asarray(given)
+    if array.ndim != 2 or array.shape[0] != edges or array.shape[1] == 1:
+        return integers(what, given, own), None
+    if array.shape[1] != 2:
+        raise GraphError(
+            f"{what} has shape {array.shape}; expected one parent for each edge, or two, [edges, 2]. {MORE_PARENTS}"
+        )
+    first, second = (integers(what, array[:, k], own) for k in (0, 1))
+    return first, (second if (second != -1).any() else None)
+
+
 def of_edges(edges: int) -> Potential:
     """The potential of a graph that names none: an entry for each edge."""
     return Potential(None, (edges,), compact(np.arange(edges)))
@@ -141,8 +220,11 @@ def terminals_of(starts: ArrayLike | None, ends: ArrayLike | None) -> tuple[Numb
     return made[0], made[1]
 
 
-def counted_nodes(edges: tuple[Listed, Listed]) -> int:
-    """1 + the largest node number. Raises GraphError if nearly all nodes below it would have no edge."""
+def counted_nodes(edges: tuple[Listed, ...]) -> int:
+    """1 + the largest node number. Raises GraphError if nearly all nodes below it would have no edge.
+
+    edges : node numbers at the ends of edges; of the first array one for each edge.
+    """
     nodes = 1 + max((int(numbers.max()) for numbers in edges if numbers.size), default=-1)
     most = 16 * edges[0].size + 10**6
     if nodes > most:

@@ -1,7 +1,8 @@
 """DESCRIBE: the user's description of a dynamic program. Only sizes are checked here.
 
-A graph is a list of edges, each from a parent to a child, in the user's order: the order of theta, of every gradient,
-and of ties under HardMax. Entries that a node reads become entries of the edges into the node when the graph is read.
+A graph is a list of edges, each from a parent, or from two, to a child, in the user's order: the order of theta, of
+every gradient, and of ties under HardMax. Entries that a node reads become entries of the edges into the node when the
+graph is read.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ from functools import partial
 from typing import Any, NamedTuple, Never, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 import dagdp.describe.misuse as misuse
 from dagdp.describe.cells import NodeNames, Recurrence
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
+    EdgeLists,
     EdgesOnDemand,
     EndsByLength,
     Listed,
     Maker,
     Numbers,
     StoredEdges,
-    compact,
     counted_nodes,
     integers,
     made_by,
     of_edges,
+    parents_of,
     potential_of,
     shape_of,
     summary,
@@ -35,6 +37,7 @@ from dagdp.describe.edge_arrays import (
 )
 from dagdp.describe.edge_arrays import Potential as Potential
 from dagdp.describe.edge_arrays import Shape as Shape
+from dagdp.describe.names import free_name, numbered
 from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edges, entries_read, starts_to_enter
 from dagdp.errors import GraphError
 
@@ -79,9 +82,7 @@ class Graph(NodeNames):
         self._ends = None if ends is None else list(ends)
         self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
         self._numbers: dict[Hashable, int] = {}
-        self._parents: list[int] = []
-        self._children: list[int] = []
-        self._entries: dict[str, list[int]] = {name: [] for name in self._shapes or ()}
+        self._edges = EdgeLists(self._shapes or ())
         self._node_entries: dict[int, dict[str, int]] = {}
 
     def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> int:
@@ -140,12 +141,39 @@ class Graph(NodeNames):
             raise misuse.edge_given(parent, child, given[0])
         if entries and self._shapes is None:
             raise misuse.edge_without_potentials(parent, child, *next(iter(entries.items())))
-        places = entries_read(f"edge {parent!r} -> {child!r}", self._shapes or {}, entries)
-        self._parents.append(self.add_node(parent))
-        self._children.append(self.add_node(child))
-        for name, column in self._entries.items():
-            column.append(places.get(name, -1))
-        return len(self._parents) - 1
+        return self._add(f"edge {parent!r} -> {child!r}", (parent,), child, entries)
+
+    def add_hyperedge(self, parents: Sequence[Hashable], child: Hashable, *given: Never, **entries: Place) -> int:
+        """Add an edge with two parents and return its number; `add_edge` counts on from it.
+
+        Its score is theta_e plus the values of both parents, x_e = θ_e + v_j + v_k. What `dp_value` then sums up is a
+        *derivation*: a tree in which each node has one edge into it, and both parents of that edge are trees, too.
+
+        parents : a pair of nodes, which may be equal. For three parents introduce a node that joins two of them.
+        entries : as in `add_edge`.
+
+        Raises GraphError for parents that are no pair, and as `add_edge`.
+
+        Example
+        -------
+        >>> import dagdp
+        >>> grammar = Graph()
+        >>> grammar.add_edge("begin", "NP"), grammar.add_edge("begin", "VP"), grammar.add_hyperedge(("NP", "VP"), "S")
+        (0, 1, 2)
+        >>> float(dagdp.dp_value(dagdp.compile(grammar), [1.0, 2.0, 0.5]))
+        3.5
+        """
+        if given:
+            raise misuse.edge_given(parents, child, given[0])
+        if isinstance(parents, str) or not isinstance(parents, Sequence) or len(parents) != 2:
+            raise misuse.not_a_pair(parents, child)
+        if entries and self._shapes is None:
+            raise misuse.edge_without_potentials(parents, child, *next(iter(entries.items())))
+        return self._add(f"hyperedge {parents!r} -> {child!r}", parents, child, entries)
+
+    def _add(self, what: str, parents: Sequence[Hashable], child: Hashable, entries: Mapping[str, Place]) -> int:
+        places = entries_read(what, self._shapes or {}, entries)
+        return self._edges.append([self.add_node(parent) for parent in parents], self.add_node(child), places)
 
     @classmethod
     def from_edges(
@@ -164,7 +192,7 @@ class Graph(NodeNames):
         Parameters
         ----------
         parents, children : integers [edges], node numbers, 0 <= number < num_nodes. Copied, except int32 arrays that
-            are read-only and own their memory.
+            are read-only and own their memory. Edges with two parents: parents [edges, 2], -1 for "no second parent".
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
         starts, ends : integers, node numbers. Default: nodes without parents, nodes without children.
         potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none".
@@ -179,7 +207,9 @@ class Graph(NodeNames):
         >>> graph
         Graph(3 nodes, 3 edges)
         """
-        edges = integers("parents", parents), integers("children", children)
+        into = integers("children", children)
+        first, second = parents_of("parents", parents, into.size)
+        edges = first, into
         if edges[0].shape != edges[1].shape:
             raise GraphError(
                 f"parents has {edges[0].size} entries and children {edges[1].size}; expected one of each for every edge"
@@ -187,8 +217,8 @@ class Graph(NodeNames):
         read: tuple[Potential, ...] = (of_edges(edges[0].size),)
         if potentials is not None:
             read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
-        size = counted_nodes(edges) if num_nodes is None else int(num_nodes)
-        source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read)))
+        size = counted_nodes(edges if second is None else (*edges, second)) if num_nodes is None else int(num_nodes)
+        source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read), second))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
         return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
@@ -238,7 +268,7 @@ class Graph(NodeNames):
     @property
     def num_edges(self) -> int:
         """The number of edges."""
-        return len(self._parents)
+        return len(self._edges.parents)
 
     @property
     def nodes(self) -> list[Hashable] | None:
@@ -251,18 +281,22 @@ class Graph(NodeNames):
         return None
 
     def edges(self) -> tuple[Numbers, Numbers]:
-        """(parents, children), node numbers int64 [edges] each."""
+        """(parents, children), node numbers int64 [edges] each; of a hyperedge the first parent."""
         listed = self.listed()
         return listed.parents.astype(np.int64), listed.children.astype(np.int64)
 
+    def second_parents(self) -> Numbers | None:
+        """int64 [edges], the second parent of each edge, -1 for none; None for a graph without hyperedges."""
+        second = self.listed().second
+        return None if second is None else second.astype(np.int64)
+
     def listed(self) -> EdgeArrays:
         """Edges and the entries that they read, int32 where the numbers fit. Callers must not write to the arrays."""
-        parents, children = (compact(np.array(nodes, np.int64)) for nodes in (self._parents, self._children))
-        return EdgeArrays(parents, children, tuple(potential.index for potential in self.potentials()))
+        return self._edges.arrays(tuple(potential.index for potential in self.potentials()))
 
     def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         """(starts, ends) as node numbers; None where the default applies."""
-        return self._numbered("start", self._starts), self._numbered("end", self._ends)
+        return numbered("start", self._starts, self._numbers), numbered("end", self._ends, self._numbers)
 
     @property
     def ends_by_length(self) -> EndsByLength | None:
@@ -280,7 +314,7 @@ class Graph(NodeNames):
         added = len(names) if entered.size else None
         if added is not None:
             listed, starts = self._node_reads.entering(listed, entered), np.array([added])
-            names.append(_free_name("(start)", self._numbers))
+            names.append(free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
         own = Annotations(names=names, added_start=added)
@@ -293,7 +327,7 @@ class Graph(NodeNames):
         """
         if self._shapes is None:
             return (of_edges(self.num_edges),)
-        read = entries_of_edges(self._node_reads, self._entries, self._parents, self._children, list(self._numbers))
+        read = entries_of_edges(self._node_reads, self._edges, list(self._numbers))
         return tuple(Potential(name, shape, read[name]) for name, shape in self._shapes.items())
 
     @property
@@ -307,14 +341,6 @@ class Graph(NodeNames):
         if self.recurrence is None:
             return repr(self)
         return "\n".join([summary(self.num_nodes, self.num_edges, {}), *self.recurrence.listing])
-
-    def _numbered(self, what: str, nodes: list[Hashable] | None) -> NDArray[np.int64] | None:
-        if nodes is None:
-            return None
-        for node in nodes:
-            if node not in self._numbers:
-                raise GraphError(f"{what} {node!r} is on no edge of the graph; add an edge that reaches it")
-        return np.array([self._numbers[node] for node in nodes], np.int64)
 
 
 class Annotations(NamedTuple):
@@ -344,6 +370,9 @@ class CompleteGraph(Graph):
         raise misuse.added_to_complete("node")
 
     def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
+        raise misuse.added_to_complete("edge")
+
+    def add_hyperedge(self, parents: Any, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
         raise misuse.added_to_complete("edge")
 
     @property
@@ -390,10 +419,3 @@ class CompleteGraph(Graph):
 
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._read)
-
-
-def _free_name(name: str, taken: Mapping[Hashable, int]) -> str:
-    """The name, in brackets until no node has it."""
-    while name in taken:
-        name = f"({name})"
-    return name

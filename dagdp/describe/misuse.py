@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dagdp.describe.edge_arrays import MORE_PARENTS
 from dagdp.errors import GraphError
 
 
@@ -39,6 +40,14 @@ def edge_given(parent: Any, child: Any, value: Any) -> GraphError:
         f"edge {parent!r} -> {child!r} was given {short(value)}; expected (parent, child) alone, and "
         "entries of potentials by name. The numbers on edges are theta: one for each edge, in the order of "
         "add_edge, handed to dp_value(dag, theta) and its relatives"
+    )
+
+
+def not_a_pair(parents: Any, child: Any) -> GraphError:
+    """For `add_hyperedge(parent, child)` and for three parents."""
+    return GraphError(
+        f"the hyperedge into {child!r} was given the parents {short(parents)}; expected a pair of nodes, "
+        f"add_hyperedge((left, right), child). One parent is add_edge(parent, child). {MORE_PARENTS}"
     )
 
 

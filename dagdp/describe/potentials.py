@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.describe.edge_arrays import EdgeArrays, Listed, Numbers, Shape, compact
+from dagdp.describe.edge_arrays import EdgeArrays, EdgeLists, Listed, Numbers, Shape, compact
 from dagdp.errors import GraphError
 
 #: The place of an entry in a potential: an index, or one index for each axis.
@@ -72,28 +72,24 @@ class NodeReads:
             compact(np.append(listed.parents, np.full(entered.size, self.nodes))),
             compact(np.append(listed.children, entered)),
             tuple(compact(np.append(index, self.by_node(name)[entered])) for index, name in indices),
+            None if listed.second is None else np.append(listed.second, np.full(entered.size, -1, np.int32)),
         )
 
 
-def entries_of_edges(
-    reads: NodeReads,
-    of_edges: Mapping[str, Sequence[int]],
-    parents: Sequence[int],
-    children: Sequence[int],
-    names: Sequence[Any],
-) -> dict[str, Listed]:
+def entries_of_edges(reads: NodeReads, edges: EdgeLists, names: Sequence[Any]) -> dict[str, Listed]:
     """{potential: [edges] the entry that each edge reads, either on the edge or on its child, -1 for none}.
 
     Raises GraphError if an edge and its child read one potential.
     """
-    own = {name: np.array(column, np.int64) for name, column in of_edges.items()}
-    into = np.array(children, np.int64)
+    own = {name: np.array(column, np.int64) for name, column in edges.entries.items()}
+    into = np.array(edges.children, np.int64)
     for name in own if reads.entries else ():
         of_child = reads.by_node(name)[into]
         both = np.flatnonzero((own[name] >= 0) & (of_child >= 0))
         if both.size:
             edge = int(both[0])
-            entries, pair = (int(own[name][edge]), int(of_child[edge])), (names[parents[edge]], names[children[edge]])
+            entries = int(own[name][edge]), int(of_child[edge])
+            pair = names[edges.parents[edge]], names[edges.children[edge]]
             raise GraphError(_describe_both(reads.shapes, name, entries, pair))
         own[name] = np.maximum(own[name], of_child)
     return {name: compact(index) for name, index in own.items()}
@@ -118,6 +114,7 @@ def starts_to_enter(reads: NodeReads, listed: EdgeArrays, starts: Numbers | None
     with_entries[list(reads.entries)] = True
     if starts is None:
         inside = np.bincount(listed.children, minlength=size) > 0
-        starts = np.flatnonzero(~inside & (with_entries | (np.bincount(listed.parents, minlength=size) > 0)))
+        leads_on = np.bincount(listed.arcs()[0], minlength=size) > 0
+        starts = np.flatnonzero(~inside & (with_entries | leads_on))
     # `validate` raises for a start that is named twice
     return starts if with_entries[starts].any() and np.unique(starts).size == starts.size else starts[:0]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import EVERY_START, CompiledDAG
 from dagdp.compiler.arrays import group, reach
+from dagdp.describe.edge_arrays import arcs_of
 from dagdp.describe.graph import Potential
 from dagdp.engine.inputs import Weights
 from dagdp.errors import InputError
@@ -47,15 +48,16 @@ def raise_first_fault(
 
 
 def edges_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
-    """[E] whether each edge of `dag.edges` lies on a path to the internal node `end`; all False for -1."""
+    """[E] whether each edge of `dag.edges` lies on a path (a derivation) to the internal node `end`; False for -1."""
     return nodes_before(dag, end)[dag.children]
 
 
 def nodes_before(dag: CompiledDAG, end: int) -> NDArray[np.bool_]:
     """[nodes] whether the internal node `end` is the node or is reached from the node; all False for -1."""
     falling, roots = np.arange(dag.num_nodes)[::-1].copy(), np.array([end], np.int64)[int(end < 0) :]
-    grouped = group(dag.children, dag.num_nodes)
-    before: NDArray[np.bool_] = reach(dag.children, dag.parents, *grouped, falling, roots, dag.num_nodes)
+    parents, children = arcs_of(dag.parents, dag.children, dag.seconds)
+    grouped = group(children, dag.num_nodes)
+    before: NDArray[np.bool_] = reach(children, parents, *grouped, falling, roots, dag.num_nodes)
     return before
 
 

@@ -69,7 +69,7 @@ def memory_of(dag: CompiledDAG, form: KernelForm) -> tuple[int, int, NDArray[np.
     known = found(dag.calls, form)
     if known is None:
         size, offsets = layout(form, dag.wiring, dag.most_parents)
-        known = size, addresses_size(dag.most_parents), np.concatenate([dag.addresses, offsets])
+        known = size, addresses_size(dag.most_parents, form.variant.pairs), np.concatenate([dag.addresses, offsets])
         remember(dag.calls, form, known)
     return known
 

@@ -170,7 +170,7 @@ def kernel_form(kernel: Kernel, graph: GraphPlan) -> KernelForm:
     tied = (graph.tied and graph.together) or None
     return KernelForm(
         passes=kernel.passes,
-        variant=Variant(tied, _stores(kernel, graph) or None, edges, nodes),
+        variant=Variant(tied, _stores(kernel, graph) or None, edges, nodes, graph.dag.has_hyperedges or None),
         closed_form=graph.omega.solver == "exponential",
         newton=graph.omega.solver == "newton",
         scaled=bool(scaled(graph.dag, graph.omega)),

@@ -1,7 +1,7 @@
 """The recursion at a node, as scalar steps: the text of the mathematics that schedules loop over.
 
 A schedule decides which lanes visit which node when. Letters are the paper's (docs/maths.md): x_e = θ_e + v_j for an
-edge from parent j to child i.
+edge from parent j to child i, and x_e = θ_e + v_j + v_k for a hyperedge from parents j and k.
 
 v is a double-length number hi + lo. A float32 value of a long path (10^4 at γ = 1, 10^6 at γ = 0.01) is rounded too
 coarsely for weights, which depend on differences of values. A node keeps v and κ = Σ_e ω*(y_e - a). A local weight is
@@ -31,9 +31,16 @@ def two_sum(a: Any, b: Any) -> Any:
 
 @point
 def enter(theta: Any, v_hi: Any, v_lo: Any) -> Any:
-    """x_e = θ_e + v_j as (hi, lo); lo is finite. No other function forms x_e."""
+    """x_e = θ_e + v_j as (hi, lo); lo is finite. Only `enter_second` adds to it."""
     hi, lo = two_sum(theta, v_hi)
     return hi, (lo + v_lo if hi - hi == 0.0 else 0.0)
+
+
+@point
+def enter_second(x_hi: Any, x_lo: Any, v_hi: Any, v_lo: Any) -> Any:
+    """x_e = θ_e + v_j + v_k of a hyperedge, from θ_e + v_j, as (hi, lo); lo is finite."""
+    hi, lo = two_sum(x_hi, v_hi)
+    return hi, (lo + (x_lo + v_lo) if hi - hi == 0.0 else 0.0)
 
 
 @point

@@ -22,6 +22,7 @@ from dagdp.errors import InputError
 from dagdp.functions import dp_grad
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
+from dagdp.paths.request.edge_graph import refuse_hyperedges
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -50,6 +51,7 @@ class Target:
 
     def __post_init__(self) -> None:
         checked(self.dag, None, None)
+        refuse_hyperedges(self.dag)
         object.__setattr__(self, "edges", walks.padded(self.edges, "edges"))
         walks.check_path(self.dag, self.edges)
 
@@ -197,6 +199,7 @@ class Target:
         True
         """
         checked(dag, None, None)
+        refuse_hyperedges(dag)
         _, arrays, batches = collect(dag, Y, "target", walks.real_array)
         batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
         marked = [

@@ -14,7 +14,7 @@ from dagdp.compiled.progressions import CHILD, FIRST, LISTED, PARENT, SLOT
 from dagdp.jit.decorators import inlined, inner
 from dagdp.kernels.cpu.edge_ends import EdgeEnds, edge_weight, prefetch_ends, prefetch_tangents, row_ends
 from dagdp.kernels.cpu.memory import CHUNK
-from dagdp.kernels.cpu.outgoing_runs import Chunk, columns_of, edges_of, quantity, read_run, write_run
+from dagdp.kernels.cpu.outgoing_runs import Chunk, columns_of, edges_of, lists_again, quantity, read_run, write_run
 from dagdp.kernels.cpu.packing.node_potentials import write_hoisted
 from dagdp.kernels.cpu.progressions import last_at_most, term
 from dagdp.kernels.cpu.records import Adjoint, Arrays, Block, Floats, Graph, Row, State, Workspace
@@ -77,7 +77,7 @@ def contiguous_edges(omega: Any, outgoing: Any, chunk: Chunk, block: Block, w: A
     parents = quantity(outgoing, chunk.run, PARENT, chunk.first)
     children = quantity(outgoing, chunk.run, CHILD, chunk.first)
     slots = quantity(outgoing, chunk.run, SLOT, chunk.first)
-    ends = EdgeEnds(parents.start * block.lanes, children.start * block.lanes, splat(bar, slots.start), row)
+    ends = EdgeEnds(parents.start * block.lanes, children.start * block.lanes, splat(bar, slots.start), row, None)
     if w is not None or parents.step != 1 or children.step != 1 or (first_only(omega) and slots.step != 0):
         return 0, ends
     return (chunk.count if block.lanes_are_samples is not None else chunk.count - chunk.count % row), ends
@@ -105,6 +105,8 @@ def row_tangent(
         prefetch_tangents(state, bar_dot, ends, below)
     q, s = edge_weight(omega, block.scaled, state, ends, work.chunk_potentials, at)
     x_dot = load(state.v_dot, ends.parent)
+    if ends.other is not None:
+        x_dot = x_dot + load(state.v_dot, ends.other)
     if work.chunk_potentials is not None:
         x_dot = x_dot + load(work.chunk_directions, at)
     q_dot = weight_tangent(s, x_dot, load(state.c, ends.child), bar.dtype.type(1) / omega.gamma)
@@ -125,14 +127,14 @@ def pull_chunk(
         read_run(w, work.tile, arrays.theta, outgoing, block, chunk)
     done, first = contiguous_edges(omega, outgoing, chunk, block, w, bar)
     for at in range(0, done * lanes, row):
-        ends = EdgeEnds(first.parent + at, first.child + at, first.slot, row)
-        add_to(bar, ends.parent, row_flow(omega, block, state, adjoint, ends, w, at, chunk.below))
+        near = EdgeEnds(first.parent + at, first.child + at, first.slot, row, None)
+        add_to(bar, near.parent, row_flow(omega, block, state, adjoint, near, w, at, chunk.below))
     for at in range(done * lanes, chunk.count * lanes, row):
         e = chunk.first + at // lanes
         ends = row_ends(omega, outgoing, chunk, e, block, state, adjoint, work)
         values = row_flow(omega, block, state, adjoint, ends, w, at, chunk.below)
         scatter_add_row(bar, outgoing, chunk.run, e, ends, values, block, offset_view(flows, at))
-    if w is not None:
+    if w is not None and not lists_again(outgoing, chunk.run, work.second_rows):
         write_run(arrays.gradient, flows, work.tile, arrays.theta, outgoing, block, chunk)
 
 
@@ -151,10 +153,10 @@ def pull_chunk_tangent(
         read_run(w_dot, work.tile, arrays.z, outgoing, block, chunk)
     done, first = contiguous_edges(omega, outgoing, chunk, block, w, bar)
     for at in range(0, done * lanes, row):
-        ends = EdgeEnds(first.parent + at, first.child + at, first.slot, row)
-        values, tangents = row_tangent(omega, block, state, adjoint, ends, work, at, chunk.below)
-        add_to(bar, ends.parent, values)
-        add_to(bar_dot, ends.parent, tangents)
+        near = EdgeEnds(first.parent + at, first.child + at, first.slot, row, None)
+        values, tangents = row_tangent(omega, block, state, adjoint, near, work, at, chunk.below)
+        add_to(bar, near.parent, values)
+        add_to(bar_dot, near.parent, tangents)
     for at in range(done * lanes, chunk.count * lanes, row):
         e = chunk.first + at // lanes
         ends = row_ends(omega, outgoing, chunk, e, block, state, adjoint, work)
@@ -162,7 +164,7 @@ def pull_chunk_tangent(
         here = offset_view(flows, at)
         scatter_add_row(bar, outgoing, chunk.run, e, ends, values, block, here)
         scatter_add_row(bar_dot, outgoing, chunk.run, e, ends, tangents, block, here)
-    if w is not None:
+    if w is not None and not lists_again(outgoing, chunk.run, work.second_rows):
         write_run(arrays.gradient, flows, work.tile, arrays.theta, outgoing, block, chunk)
 
 
@@ -222,7 +224,7 @@ def local_weights(
     lanes, row = block.lanes, width(v_hi)
     lowest = v_hi.dtype.type(-np.inf)
     for run in range(outgoing.level_runs[top] - 1, -1, -1):
-        edges = edges_of(outgoing, run)
+        edges = 0 if lists_again(outgoing, run, work.second_rows) else edges_of(outgoing, run)
         for skip in range(0, edges, CHUNK):
             chunk = Chunk(run, skip, min(CHUNK, edges - skip), 0)
             if w is not None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dagdp.compiled.progressions import CHILD, LISTED, PARENT, SLOT
 from dagdp.jit.decorators import inlined
 from dagdp.kernels.cpu.outgoing_runs import Chunk, quantity
-from dagdp.kernels.cpu.progressions import Progression, term
+from dagdp.kernels.cpu.progressions import Progression, progression, term
 from dagdp.kernels.cpu.records import Adjoint, Block, Floats, Row, State, Workspace
 from dagdp.kernels.cpu.row_max import weight_at
 from dagdp.kernels.cpu.special.scaled import scaled_weight
@@ -30,6 +30,7 @@ class EdgeEnds(NamedTuple):
     child: int
     slot: Row  # the edges' places among their siblings
     count: int  # lanes that are edges
+    other: Any  # where the row of the other parents lies; None without hyperedges
 
 
 @inlined
@@ -60,6 +61,21 @@ def assemble_value(v_hi: Floats, v_lo: Floats, at: int, nodes: Progression, coun
 
 
 @inlined
+def row_of_others(outgoing: Any, chunk: Chunk, e: int, count: int, block: Block, state: State, work: Workspace) -> Any:
+    """Where the row of the other parents of a run's edges from e on lies; None without hyperedges."""
+    if work.second_rows is None:
+        return None
+    listed, place = outgoing.other, get(outgoing.pairing, 2 * chunk.run) + e
+    if block.lanes_are_samples is not None:
+        return get(listed, place) * width(state.v_hi)
+    at = work.spare + 3 * width(state.v_hi)
+    others = progression(listed, place, LISTED)
+    assemble_value(state.v_hi, state.v_lo, at, others, count)
+    assemble(state.v_dot, at, others, count)
+    return at
+
+
+@inlined
 def row_ends(
     omega: Any, outgoing: Any, chunk: Chunk, e: int, block: Block, state: State, adjoint: Adjoint, work: Workspace
 ) -> EdgeEnds:
@@ -72,7 +88,8 @@ def row_ends(
     if block.lanes_are_samples is not None:
         if first_only(omega):
             slot = splat(v_hi, dtype(term(slots, 0)))
-        return EdgeEnds(term(parents, 0) * row, term(children, 0) * row, slot, row)
+        other = row_of_others(outgoing, chunk, e, row, block, state, work)
+        return EdgeEnds(term(parents, 0) * row, term(children, 0) * row, slot, row, other)
     count = min(chunk.first + chunk.count - e, row)
     parent, child = parents.start, children.start
     if parents.step != 1:
@@ -92,7 +109,7 @@ def row_ends(
         for w in range(count):
             v_hi[at + w] = dtype(term(slots, w))
         slot = load(v_hi, at)
-    return EdgeEnds(parent, child, slot, count)
+    return EdgeEnds(parent, child, slot, count, row_of_others(outgoing, chunk, e, count, block, state, work))
 
 
 @inlined
@@ -107,6 +124,9 @@ def argument_of(omega: Any, state: State, ends: EdgeEnds, potentials: Any, at: i
     if first_only(omega):
         return argument(omega, splat(v_hi, 0), ends.slot, load(kappa, ends.child))
     hi, lo = difference(load(v_hi, ends.parent), load(v_hi, ends.child))
+    if ends.other is not None:
+        hi, lo = join(hi, lo, load(v_hi, ends.other))
+        lo = lo + load(v_lo, ends.other)
     if potentials is not None:
         hi, lo = join(hi, lo, load(potentials, at))
     if own is not None:

@@ -108,9 +108,9 @@ def rows_of_edges(most_parents: int) -> int:
     return max(most_parents, LEAST_EDGE_ROWS)
 
 
-def addresses_size(most_parents: int) -> int:
-    """Length of `Workspace.addresses`: four lists, and the numbers of tied levels."""
-    return 4 * rows_of_edges(most_parents) + TIED_NUMBERS
+def addresses_size(most_parents: int, pairs: bool | None = None) -> int:
+    """Length of the memory for addresses: four lists, the numbers of tied levels, and a list of second parents."""
+    return (4 if pairs is None else 5) * rows_of_edges(most_parents) + TIED_NUMBERS
 
 
 def layout(form: KernelForm, wiring: Wiring, most_parents: int) -> tuple[int, NDArray[np.int64]]:
@@ -133,7 +133,7 @@ def _sizes(form: KernelForm, wiring: Wiring, most_parents: int) -> Sizes:
     tangent, edges, nodes = passes.tangent, bool(variant.edges), bool(variant.nodes)
     keep = passes.every_node and not (passes.backward and form.pushes)
     incoming = wiring.incoming if passes.every_node else wiring.window
-    spare = (rows + 1) * row + row
+    spare = ((2 * rows if variant.pairs else rows) + 1) * row + row
     state = _full_rows(int(incoming.place[-1]) * lanes + spare, row)
     band = _full_rows(_band_nodes(wiring) * lanes + spare, row)
     window = _full_rows(_window_nodes(wiring) * lanes + 2 * row, row)
@@ -257,6 +257,23 @@ def matrices_of(tied: Any, scratch: Floats, table: Indices, addresses: Indices, 
     return made
 
 
+@inlined
+def own_addresses(addresses: Indices, pairs: Any) -> Indices:
+    """`Workspace.addresses`."""
+    if pairs is None:
+        return addresses
+    return view(addresses, 0, addresses.shape[0] - (addresses.shape[0] - TIED_NUMBERS) // 5)
+
+
+@inlined
+def second_addresses(addresses: Indices, pairs: Any) -> Any:
+    """`Workspace.second_rows`, which lie behind the other addresses; None without hyperedges."""
+    if pairs is None:
+        return None
+    rows = (addresses.shape[0] - TIED_NUMBERS) // 5
+    return view(addresses, addresses.shape[0] - rows, rows)
+
+
 @inner
 def workspace_of(
     scratch: Floats, table: Indices, addresses: Indices, incoming: Any, lanes: int, tangent: Any, variant: Variant
@@ -264,7 +281,7 @@ def workspace_of(
     """The workspace of a launch."""
     nodes = get(incoming.place, incoming.place.shape[0] - 1)
     return Workspace(
-        addresses,
+        own_addresses(addresses, variant.pairs),
         nodes * lanes + width(scratch),  # behind a row that is written back with the last node (`store_lanes`)
         None if variant.edges is None else array_of(scratch, table, EDGE_POTENTIALS),
         None if variant.edges is None or tangent is None else array_of(scratch, table, EDGE_DIRECTIONS),
@@ -276,6 +293,7 @@ def workspace_of(
         None if variant.edges is None or tangent is None else array_of(scratch, table, CHUNK_DIRECTIONS),
         array_of(scratch, table, CHUNK_FLOWS),
         matrices_of(variant.tied, scratch, table, addresses, tangent),
+        second_addresses(addresses, variant.pairs),
     )
 
 
@@ -295,6 +313,7 @@ def with_one_row_of_y(work: Workspace) -> Workspace:
         work.chunk_directions,
         work.chunk_flows,
         work.matrices,
+        work.second_rows,
     )
 
 

@@ -20,7 +20,7 @@ from dagdp.kernels.cpu.memory import (
 from dagdp.kernels.cpu.records import Floats, Indices, Placement, Row, State, Target, Workspace
 from dagdp.kernels.cpu.row_max import Operand, finish_solution, improve, maximum, solve, tangents
 from dagdp.kernels.cpu.rows import store_lanes
-from dagdp.kernels.recursion import enter, node_value
+from dagdp.kernels.recursion import enter, enter_second, node_value
 from dagdp.lanes.operators import first_only
 from dagdp.lanes.rows import load, splat, store
 from dagdp.lanes.views import get, offset_view, view, width
@@ -28,7 +28,7 @@ from dagdp.lanes.views import get, offset_view, view, width
 
 @inlined
 def form_scores(depth: int, state: State, work: Workspace, r: int, xs: Indices) -> None:
-    """x = θ + v of the parents for row r, behind the state: xs[d] = where the row of d-th edges lies."""
+    """x = θ + v of the parent, or of both, for row r, behind the state: xs[d] = where the row of d-th edges lies."""
     v_hi, v_lo, w = state.v_hi, state.v_lo, work.edge_potentials
     row = width(v_hi)
     at, w_at = (
@@ -39,6 +39,9 @@ def form_scores(depth: int, state: State, work: Workspace, r: int, xs: Indices) 
     for d in range(depth):
         place = first + d * row
         hi, lo = enter(load(w, get(w_at, d)), load(v_hi, get(at, d)), load(v_lo, get(at, d)))
+        if work.second_rows is not None:
+            other = get(work.second_rows, r * depth + d)
+            hi, lo = enter_second(hi, lo, load(v_hi, other), load(v_lo, other))
         store(v_hi, place, hi)
         store(v_lo, place, lo)
         xs[d] = place
@@ -125,6 +128,14 @@ def parents_tangent(depth: int, placed: Placement, v_dot: Floats, work: Workspac
 
 
 @inlined
+def seconds_tangent(depth: int, v_dot: Floats, work: Workspace, r: int) -> Any:
+    """v̇ of the second parents of row r; None without hyperedges."""
+    if work.second_rows is None:
+        return None
+    return Operand(v_dot, view(work.second_rows, r * depth, depth))
+
+
+@inlined
 def finish_row(
     omega: Any, depth: int, placed: Placement, target: Target, state: State, work: Workspace, r: int
 ) -> None:
@@ -139,7 +150,8 @@ def finish_row(
             start = load(state.node_directions, target.own_at)
         own_y, directions = offset_view(y, r * depth * row), directions_of_row(depth, work, r)
         parents = parents_tangent(depth, placed, state.v_dot, work, r)
-        slope, mean = tangents(omega, depth, own_y, turn, parents, directions, start)
+        second = seconds_tangent(depth, state.v_dot, work, r)
+        slope, mean = tangents(omega, depth, own_y, turn, parents, second, directions, start)
         store_lanes(state.v_dot, target.at, slope, target.count)
         if state.c is not None:
             store_lanes(state.c, target.at, mean, target.count)

@@ -131,12 +131,36 @@ def read_potentials(
 
 
 @inlined
+def address_seconds(incoming: Any, block: Block, cursor: Cursor, rows: int, state: State, work: Workspace) -> None:
+    """second_rows[r * depth + d] = where the row of second parents over the d-th edges of row r of nodes lies."""
+    at, second, row, depth = work.second_rows, incoming.second, width(state.v_hi), cursor.depth
+    v_hi, v_lo, v_dot = state.v_hi, state.v_lo, state.v_dot
+    first = work.spare + most_rows(work) * row  # behind the rows of first parents
+    for r in range(rows):
+        here = at_node(cursor, cursor.node + r * (1 if block.lanes_are_samples is not None else row))
+        for d in range(depth):
+            e, k = edge_of_slot(incoming, here, d), r * depth + d
+            if block.lanes_are_samples is not None:
+                at[k] = get(second, e) * row
+                continue
+            have = min(row, cursor.last - here.node, nodes_in_slot(incoming, here, d))
+            at[k] = place = first + k * row
+            hi, lo = gather_pair(v_hi, v_lo, second, e, have)
+            store(v_hi, place, hi)
+            store(v_lo, place, lo)
+            if v_dot is not None:
+                store(v_dot, place, gather(v_dot, second, e, 0, have))
+
+
+@inlined
 def address_rows(
     incoming: Any, block: Block, cursor: Cursor, rows: int, arrays: Arrays, state: State, work: Workspace
 ) -> None:
     """Fill PARENT_ROWS and POTENTIAL_ROWS for some rows of nodes."""
     row, depth = width(state.v_hi), cursor.depth
     at, w_at = address_list(work, PARENT_ROWS), address_list(work, POTENTIAL_ROWS)
+    if work.second_rows is not None:
+        address_seconds(incoming, block, cursor, rows, state, work)
     if block.lanes_are_samples is not None:
         address_samples(incoming, cursor, rows, state, work)
         for r in range(rows):

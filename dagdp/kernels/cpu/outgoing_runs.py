@@ -40,6 +40,14 @@ def quantity(outgoing: Any, run: int, column: int, first: int) -> Progression:
     return advance(progression(outgoing.listed, get(outgoing.runs, place), get(outgoing.runs, place + 1)), first)
 
 
+@inlined
+def lists_again(outgoing: Any, run: int, pairs: Any) -> bool:
+    """Whether a run lists hyperedges that another run lists, too, under their first parents."""
+    if pairs is None:
+        return False
+    return get(outgoing.pairing, 2 * run + 1) > 0
+
+
 @inner
 def read_run(x: Floats, tile: Floats, source: Source, outgoing: Any, block: Block, chunk: Chunk) -> None:
     """Add the potentials of a chunk's edges to the rows of x, from row 0 on."""

@@ -67,6 +67,7 @@ class Variant(NamedTuple):
     stored: bool | None  # weights are stored between the passes
     edges: bool | None  # edges have potentials of their own
     nodes: bool | None  # nodes have potentials that all their edges share (hoisted)
+    pairs: bool | None = None  # edges have two parents, one of them perhaps the neutral start (compiler/hyperedges.py)
 
 
 class Graph(NamedTuple):
@@ -129,6 +130,7 @@ class Workspace(NamedTuple):
     chunk_directions: Any
     chunk_flows: Any
     matrices: Any  # Matrices, or None
+    second_rows: Any  # the list of row addresses of second parents; None without hyperedges
 
 
 class Placement(NamedTuple):

@@ -181,15 +181,17 @@ def row_weight(omega: Any, y: Floats, d: int, turn: Row) -> Any:
 
 
 @inlined
-def tangents(omega: Any, depth: int, y: Floats, turn: Row, v_dot: Operand, z: Any, start: Row) -> Any:
+def tangents(omega: Any, depth: int, y: Floats, turn: Row, v_dot: Operand, second: Any, z: Any, start: Row) -> Any:
     """(v̇, c): v̇ = start + Σ q ẋ (Algorithm 2, A1), and c, the mean of ẋ under s, which gives q̇ (A2).
 
-    v_dot : the parents'. z : the edges' own directions, or None.
+    v_dot, second : the parents', and that of second parents or None. z : the edges' own directions, or None.
     """
     slope, bend, mass = start, splat(y, 0), splat(y, 0)
     for d in range(depth):
         q, s = row_weight(omega, y, d, turn)
         x_dot = load(v_dot.array, get(v_dot.addresses, d))
+        if second is not None:
+            x_dot = x_dot + load(second.array, get(second.addresses, d))
         if z is not None:
             x_dot = x_dot + load(z.array, get(z.addresses, d))
         slope = slope + q * x_dot

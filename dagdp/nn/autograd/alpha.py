@@ -26,6 +26,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.explicit import explicit_edges
 from dagdp.compiler import build
 from dagdp.compiler.batch import CompiledBatch
+from dagdp.describe.edge_arrays import parent_rows
 from dagdp.describe.graph import Graph
 from dagdp.errors import InputError
 from dagdp.nn.autograd import derivatives
@@ -55,7 +56,9 @@ def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
             "theta" if p.name is None else p.name: (p.shape, np.concatenate([p.index, nothing])) for p in dag.potentials
         }
         potentials["each edge's own"] = (count, np.arange(count))
-        parents, children, size = all_edges.parents, all_edges.children, all_edges.num_nodes
+        second = dag.graph.second_parents()
+        parents = parent_rows(all_edges.parents, None if second is None else np.concatenate([second, nothing]))
+        children, size = all_edges.children, all_edges.num_nodes
         graph = Graph.from_edges(parents, children, size, all_edges.starts, [all_edges.end], potentials)
         numbers = (torch.from_numpy(nodes) for nodes in (children, all_edges.entered, all_edges.entrances))
         _twins[dag] = Twin(build(graph), *numbers)

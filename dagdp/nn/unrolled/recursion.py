@@ -42,6 +42,7 @@ class Level:
     fan_in: tuple[int, ...]  # [groups] nodes of equal fan-in are neighbours, and make a group
     widths: tuple[int, ...]  # [groups] nodes of a group
     read: Tensor  # [edges] node by node, in the order in which HardMax decides ties
+    second: tuple[Tensor, Tensor] | None  # (edges of the level with second parents, their places); None without
     staying: Tensor
 
 
@@ -172,6 +173,9 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> EdgePlan:
     level_of = np.repeat(np.arange(dag.num_levels), np.diff(level_ptr))
     last_read = np.full(dag.num_nodes, -1)
     np.maximum.at(last_read, parent, level_of[child])
+    second = np.full(child.size, -1) if dag.seconds is None else dag.seconds[order]
+    pairs = second >= 0
+    np.maximum.at(last_read, second[pairs], level_of[child[pairs]])
 
     def tensor(numbers: NDArray[Any]) -> Tensor:
         return torch.as_tensor(numbers, device=device)
@@ -181,14 +185,16 @@ def plan_of(dag: CompiledDAG, device: torch.device) -> EdgePlan:
     levels = []
     for number in range(1, dag.num_levels):
         first, last = int(level_ptr[number]), int(level_ptr[number + 1])
-        read = place[parent[in_ptr[first] : in_ptr[last]]]
+        edges_in = slice(in_ptr[first], in_ptr[last])
+        read, paired = place[parent[edges_in]], np.flatnonzero(pairs[edges_in])
+        others = (tensor(paired), tensor(place[second[edges_in][paired]])) if paired.size else None
         staying = np.flatnonzero(last_read[frontier] > number)
         frontier = np.concatenate([frontier[staying], np.arange(first, last)])
         place[frontier] = np.arange(frontier.size)
         cuts = np.flatnonzero(np.diff(fan_in[first:last], prepend=-1))
         widths = np.diff(cuts, append=last - first)
         fan = tuple(fan_in[first:last][cuts].tolist())
-        levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), tensor(staying)))
+        levels.append(Level(first, last, fan, tuple(widths.tolist()), tensor(read), others, tensor(staying)))
     entries, reads = [], []
     for potential in dag.potentials:
         entry = np.where(edges >= 0, potential.index[edges], -1).astype(np.int64)
@@ -213,6 +219,9 @@ def _recursion(plan: EdgePlan, weights: Tensor, starts: Ranks, ends: Ranks, omeg
     sizes = [level.read.numel() for level in plan.levels]
     for level, theta in zip(plan.levels, torch.split(weights, sizes, -1), strict=True):
         x = theta + frontier.index_select(-1, level.read)
+        if level.second is not None:
+            edges, places = level.second
+            x = x.index_add(-1, edges, frontier.index_select(-1, places))
         shapes = list(zip(level.widths, level.fan_in, strict=True))
         groups = torch.split(x, [n * d for n, d in shapes], -1)
         v = [max_omega(rows.reshape(items, n, d), omega) for rows, (n, d) in zip(groups, shapes, strict=True)]

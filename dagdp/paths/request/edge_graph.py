@@ -22,6 +22,7 @@ from dagdp.compiler import build
 from dagdp.compiler.arrays import group
 from dagdp.describe.graph import Graph
 from dagdp.engine.inputs import checked
+from dagdp.errors import InputError
 from dagdp.paths.request.array_functions import namespace, repeated
 
 Numbers = NDArray[np.int64]
@@ -137,9 +138,19 @@ _made: weakref.WeakKeyDictionary[CompiledDAG, EdgeGraph] = weakref.WeakKeyDictio
 def edge_graph(dag: Any) -> EdgeGraph:
     """The edge graph of a compiled graph, made once for each. Raises InputError for anything but a CompiledDAG."""
     checked(dag, None, None)
+    refuse_hyperedges(dag)
     if dag not in _made:
         _made[dag] = _edge_graph(dag)
     return _made[dag]
+
+
+def refuse_hyperedges(dag: CompiledDAG) -> None:
+    """Raise InputError for a graph with hyperedges."""
+    if dag.has_hyperedges:
+        raise InputError(
+            "the graph has hyperedges, so its solutions are derivations, and no paths; expected a graph made by "
+            "add_edge alone. dp_value, dp_grad, dp_hvp and local_weights take hyperedges"
+        )
 
 
 def _edge_graph(dag: CompiledDAG) -> EdgeGraph:

@@ -27,7 +27,7 @@ from dagdp.paths.request.array_functions import (
     single_or_double,
     to_numpy,
 )
-from dagdp.paths.request.edge_graph import EdgeGraph, Numbers, edge_graph
+from dagdp.paths.request.edge_graph import EdgeGraph, Numbers, edge_graph, refuse_hyperedges
 
 Shape = tuple[int, ...]
 
@@ -165,6 +165,7 @@ class Request:
 def make_request(dag: Any, theta: Any, minimize: bool, end: Any) -> Request:
     """The potentials, checked as `dp_value` checks them. Raises InputError as `dp_value` does."""
     checked(dag, None, None)
+    refuse_hyperedges(dag)
     tensors = any(map(is_tensor, theta.values() if isinstance(theta, Mapping) else [theta]))
     _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
     end = to_numpy(end) if is_tensor(end) else end

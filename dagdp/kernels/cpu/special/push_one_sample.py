@@ -46,7 +46,7 @@ def store_mean(
     omega: Any, depth: int, at: int, skip: int, parents: Indices, y: Floats, turn: Row, v_dot: Floats
 ) -> None:
     """Store c of the row at `at` over its v̇. The parents' v̇ lie at `parents`, plus `skip`."""
-    _, mean = tangents(omega, depth, y, turn, Operand(offset_view(v_dot, skip), parents), None, splat(y, 0))
+    _, mean = tangents(omega, depth, y, turn, Operand(offset_view(v_dot, skip), parents), None, None, splat(y, 0))
     store(v_dot, at, mean)
 
 

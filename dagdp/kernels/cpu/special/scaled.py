@@ -162,7 +162,7 @@ def scaled_rows(
             if state.node_directions is not None:
                 start = load(state.node_directions, own.own_at)
             parents = Operand(offset_view(state.v_dot, skip), at)
-            slope, _ = tangents(omega, depth, y, turn, parents, None, start)
+            slope, _ = tangents(omega, depth, y, turn, parents, None, None, start)
             store_lanes(state.v_dot, own.at, slope, own.count)
     store(results, LARGEST * row, size)
 

@@ -276,7 +276,7 @@ def push_without_entries(
         runs[0] = get(incoming.slot_runs, slot)
         parent = term(parents_of(incoming, run_at(incoming, runs, 0, e), e), 0) * lanes
         place = splat(v_hi, dtype(slot - get(incoming.slots, level)))
-        u = argument_of(omega, state, EdgeEnds(parent, child, place, row), None, 0)
+        u = argument_of(omega, state, EdgeEnds(parent, child, place, row, None), None, 0)
         q, s = weight_at(omega, u)
         above = load(bar, child)
         store_lanes(bar, parent, load(bar, parent) + flow(q, above), count)

@@ -25,6 +25,8 @@ def explained(dag: Any) -> str:
         f"  edges     {_describe_runs(dag)}",
         f"  arrays    {dag.nbytes} bytes of int32 indices",
     ]
+    if dag.minimize:
+        lines.append("  sign      costs: minimised, unless a call says otherwise")
     for k, potential in enumerate(dag.potentials):
         name = "theta" if potential.name is None else potential.name
         where = "hoisted to nodes: read once a node" if k in dag.hoisted else "read on each edge"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import dagdp.describe.misuse as misuse
-from dagdp.describe.cells import NodeNames, Recurrence
+from dagdp.describe.cells import NodeNames, Recurrence, free_name
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
     EdgesOnDemand,
@@ -39,6 +39,16 @@ from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edge
 from dagdp.errors import GraphError
 
 
+class Annotations(NamedTuple):
+    """What is known of a graph beside its edges."""
+
+    names: list[Hashable] | None = None  # of the nodes
+    ends_by_length: EndsByLength | None = None
+    added_start: int | None = None
+    recurrence: Recurrence | None = None
+    minimize: bool = False
+
+
 class Graph(NodeNames):
     """A directed acyclic graph with weighted edges, built edge by edge over any hashable nodes.
 
@@ -48,6 +58,7 @@ class Graph(NodeNames):
         default finds several ends, `compile` warns: a node that leads nowhere by mistake would be an end.
     potentials : `{name: shape}` of the arrays whose entries edges and nodes read. Default: every edge has a weight of
         its own, and theta is one array `[*batch, edges]` in the order of `add_edge`.
+    minimize : True where the weights are costs: what `minimize=None`, the default of functions of the graph, means.
 
     Raises GraphError for positional arguments, and for starts or ends that are a string.
 
@@ -69,6 +80,7 @@ class Graph(NodeNames):
         starts: Iterable[Hashable] | None = None,
         ends: Iterable[Hashable] | None = None,
         potentials: Mapping[str, int | Sequence[int]] | None = None,
+        minimize: bool = False,
     ) -> None:
         if given:
             raise misuse.graph_given(given[0])
@@ -78,6 +90,7 @@ class Graph(NodeNames):
         self._starts = None if starts is None else list(starts)
         self._ends = None if ends is None else list(ends)
         self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
+        self._annotations = Annotations(minimize=bool(minimize))
         self._numbers: dict[Hashable, int] = {}
         self._parents: list[int] = []
         self._children: list[int] = []
@@ -158,6 +171,7 @@ class Graph(NodeNames):
         potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
         *,
         ends_by_length: EndsByLength | None = None,
+        minimize: bool = False,
     ) -> Graph:
         """A graph from integer arrays, without a Python loop over edges.
 
@@ -170,6 +184,7 @@ class Graph(NodeNames):
         potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none".
         ends_by_length : (first, shape), the ends of a ragged batch by the lengths of items, for `dag.ends_of`: node
             `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
+        minimize : as in `Graph`.
 
         Raises GraphError for arrays of unequal size, without integers, or with numbers far above the number of edges.
 
@@ -191,7 +206,8 @@ class Graph(NodeNames):
         source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read)))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
-        return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
+        own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
+        return CompleteGraph(source, sizes, terminals, shapes, own)
 
     @classmethod
     def from_maker(
@@ -205,6 +221,7 @@ class Graph(NodeNames):
         ends: ArrayLike,
         potentials: Mapping[str, int | Sequence[int]],
         ends_by_length: EndsByLength | None = None,
+        minimize: bool = False,
     ) -> Graph:
         """A graph whose edges `make(*arguments)` lists at each access: no array as large as the edges is stored.
 
@@ -213,7 +230,7 @@ class Graph(NodeNames):
         make : a function that returns (parents [edges], children [edges], [the index [edges] of each potential]), as
             `from_edges` takes them, with equal results at each call. The graph can be pickled if `make` can.
         num_nodes, num_edges : the numbers of nodes and of edges.
-        starts, ends, ends_by_length : as in `from_edges`.
+        starts, ends, ends_by_length, minimize : as in `from_edges`.
         potentials : `{name: shape}`, in the order of the indices.
 
         Raises GraphError at an access to the edges if their number differs.
@@ -228,7 +245,8 @@ class Graph(NodeNames):
         shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
         source = EdgesOnDemand(partial(made_by, make, arguments, num_edges, list(shapes)))
         sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
-        return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
+        own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
+        return CompleteGraph(source, sizes, terminals, shapes, own)
 
     @property
     def num_nodes(self) -> int:
@@ -246,9 +264,14 @@ class Graph(NodeNames):
         return list(self._numbers)
 
     @property
+    def minimize(self) -> bool:
+        """Whether the weights are costs, as the graph was written: functions of the graph then minimise by default."""
+        return self._annotations.minimize
+
+    @property
     def added_start(self) -> int | None:
         """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`."""
-        return None
+        return self._annotations.added_start
 
     def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), node numbers int64 [edges] each."""
@@ -267,7 +290,7 @@ class Graph(NodeNames):
     @property
     def ends_by_length(self) -> EndsByLength | None:
         """(first, shape) as given to `from_edges`, or None."""
-        return None
+        return self._annotations.ends_by_length
 
     def snapshot(self) -> Graph:
         """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
@@ -280,10 +303,10 @@ class Graph(NodeNames):
         added = len(names) if entered.size else None
         if added is not None:
             listed, starts = self._node_reads.entering(listed, entered), np.array([added])
-            names.append(_free_name("(start)", self._numbers))
+            names.append(free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
-        own = Annotations(names=names, added_start=added)
+        own = self._annotations._replace(names=names, added_start=added)
         return CompleteGraph(StoredEdges(listed), sizes, (starts, ends), shapes, own)
 
     def potentials(self) -> tuple[Potential, ...]:
@@ -315,15 +338,6 @@ class Graph(NodeNames):
             if node not in self._numbers:
                 raise GraphError(f"{what} {node!r} is on no edge of the graph; add an edge that reaches it")
         return np.array([self._numbers[node] for node in nodes], np.int64)
-
-
-class Annotations(NamedTuple):
-    """What is known of a complete graph beside its edges."""
-
-    names: list[Hashable] | None = None  # of the nodes
-    ends_by_length: EndsByLength | None = None
-    added_start: int | None = None
-    recurrence: Recurrence | None = None
 
 
 class CompleteGraph(Graph):
@@ -359,14 +373,6 @@ class CompleteGraph(Graph):
         return self._annotations.names
 
     @property
-    def ends_by_length(self) -> EndsByLength | None:
-        return self._annotations.ends_by_length
-
-    @property
-    def added_start(self) -> int | None:
-        return self._annotations.added_start
-
-    @property
     def recurrence(self) -> Recurrence | None:
         return self._annotations.recurrence
 
@@ -390,10 +396,3 @@ class CompleteGraph(Graph):
 
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._read)
-
-
-def _free_name(name: str, taken: Mapping[Hashable, int]) -> str:
-    """The name, in brackets until no node has it."""
-    while name in taken:
-        name = f"({name})"
-    return name

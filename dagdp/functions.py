@@ -19,7 +19,7 @@ from dagdp.compiled.layout import leaves
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import empty_batch, run
 from dagdp.engine.each_graph import for_each_graph, of_edges
-from dagdp.engine.inputs import Options
+from dagdp.engine.inputs import Options, as_written
 from dagdp.errors import InputError
 from dagdp.omega import Omega
 
@@ -66,7 +66,7 @@ def dp_value(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -87,7 +87,8 @@ def dp_value(
         shared by the batch. float32 and float64 are computed in their own precision, float16 in float32, integers in
         float64. Torch tensors give differentiable tensors: docs/pytorch.md.
     omega : the smoothed maximum; default `Negentropy(1.0)`. Its gamma has the unit of theta.
-    minimize : True where theta are costs: min_Ω(x) = -max_Ω(-x), and the value is -DP_Ω(-θ).
+    minimize : True where theta are costs: min_Ω(x) = -max_Ω(-x), and the value is -DP_Ω(-θ). Default: as the graph was
+        written, `graph.minimize` (a recurrence with `min`, `Graph(minimize=True)`); True and False decide.
     start : a start of the graph where paths begin, for all items or as an array [*batch]: a node without parents, or
         a node of `starts=` where the graph was made. Default: paths begin at every start.
     end : the node where paths end, for all items or as an array [*batch]. A ragged batch on one graph sets `end` by
@@ -112,7 +113,7 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    options = Options(minimize, start, end, on_infeasible, threads)
+    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
     return front_end_for(dag, backend, theta).value(dag, theta, omega, options)
 
 
@@ -121,7 +122,7 @@ def dp_grad(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -143,7 +144,7 @@ def dp_grad(
     >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, 0.5, 0.5]
     """
-    options = Options(minimize, start, end, on_infeasible, threads)
+    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
     return front_end_for(dag, backend, theta).grad(dag, theta, omega, options)
 
 
@@ -152,7 +153,7 @@ def dp_value_and_grad(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -171,7 +172,7 @@ def dp_value_and_grad(
     >>> float(value), path.tolist()
     (3.0, [1.0, 0.0, 1.0])
     """
-    options = Options(minimize, start, end, on_infeasible, threads)
+    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
     return front_end_for(dag, backend, theta).value_and_grad(dag, theta, omega, options)
 
 
@@ -181,7 +182,7 @@ def dp_jvp(
     z: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -202,7 +203,7 @@ def dp_jvp(
     >>> float(dp_jvp(dag, [1.0, 2.5, 2.0], [1.0, 10.0, 100.0], dagdp.HardMax()))
     101.0
     """
-    options = Options(minimize, start, end, on_infeasible, threads)
+    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
     return front_end_for(dag, backend, theta, z).jvp(dag, theta, z, omega, options)
 
 
@@ -212,7 +213,7 @@ def dp_hvp(
     z: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -232,7 +233,7 @@ def dp_hvp(
     >>> dp_hvp(dag, [1.0, 2.5, 2.0], [1.0, 0.0, 0.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, -0.5, 0.5]
     """
-    options = Options(minimize, start, end, on_infeasible, threads)
+    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
     return front_end_for(dag, backend, theta, z).hvp(dag, theta, z, omega, options)
 
 
@@ -242,7 +243,7 @@ def dp_jvp_and_hvp(
     z: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -261,7 +262,7 @@ def dp_jvp_and_hvp(
     >>> float(slope), change.tolist()
     (0.5, [0.5, -0.5, 0.5])
     """
-    options = Options(minimize, start, end, on_infeasible, threads)
+    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
     return front_end_for(dag, backend, theta, z).jvp_and_hvp(dag, theta, z, omega, options)
 
 
@@ -271,7 +272,7 @@ def local_weights(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     threads: int | None = None,
@@ -299,4 +300,4 @@ def local_weights(
             "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
             "dp_grad or path_log_prob, which have one"
         )
-    return run.local_weights(dag, theta, omega, Options(minimize, start, end, "value", threads))
+    return run.local_weights(dag, theta, omega, Options(as_written(dag, minimize), start, end, "value", threads))

@@ -28,6 +28,7 @@ def from_networkx(
     target: Nodes | None = None,
     starts: Iterable[Hashable] | None = None,
     ends: Iterable[Hashable] | None = None,
+    minimize: bool = False,
 ) -> tuple[Graph, NDArray[np.float64]]:
     """(graph, theta) of a networkx DiGraph or MultiDiGraph; theta float64 [edges] in the order of `G.edges`.
 
@@ -40,6 +41,7 @@ def from_networkx(
         start to the edges out of the start. The sum of theta along a path is then the sum over its edges and nodes.
     source, target : where paths begin and end: a node of G, or a list of nodes. Default: nodes without parents, nodes
         without children. `starts` and `ends`, as in `Graph`, are other names for `source` and `target`.
+    minimize : True where the weights are costs, as in `Graph`.
 
     Raises GraphError for anything but a directed graph, an edge or a node without the attribute, a source or target
     that is no node of G, a source given together with starts (or a target with ends), and, with `node_weight`, a node
@@ -66,7 +68,7 @@ def from_networkx(
         )
     starts = _terminals(G, "source", source, "starts", starts)
     ends = _terminals(G, "target", target, "ends", ends)
-    graph = Graph(starts=starts, ends=ends)
+    graph = Graph(starts=starts, ends=ends, minimize=minimize)
     edges = list(G.edges(keys=True, data=True) if G.is_multigraph() else G.edges(data=True))
     theta = np.zeros(len(edges))
     hint = "" if node_weight is None else "; weight=None reads none, where only nodes have weights"

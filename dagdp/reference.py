@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.faults import raise_first_fault
 from dagdp.engine.infeasible import refuse_infeasible, refuses
-from dagdp.engine.inputs import Weights, arrange, batch_of, checked, collect, terminal_shape
+from dagdp.engine.inputs import Weights, arrange, as_written, batch_of, checked, collect, terminal_shape
 from dagdp.omega import Omega
 
 Row = list[float]
@@ -177,7 +177,7 @@ def _run(
     theta: Any,
     omega: Omega | None,
     z: Any,
-    minimize: bool,
+    minimize: bool | None,
     between: tuple[Any, Any],
     on_infeasible: str,
 ) -> tuple[Any, Any, Any, Any]:
@@ -190,7 +190,7 @@ def _run(
     weights = arrange(keyed, arrays, batches, batch, np.float64)
     direction = None if z is None else arrange(*z_parts, batch, np.float64)
     starts, ends, _ = dag.terminals(*between, batch)
-    sign = -1.0 if minimize else 1.0
+    sign = -1.0 if as_written(dag, minimize) else 1.0
     raise_first_fault(dag, weights, ends, "theta", -np.inf, sign, None, starts)
     if direction is not None:
         raise_first_fault(dag, direction, ends, "z", float(np.finfo(np.float64).min), 1.0, None, starts)
@@ -233,7 +233,7 @@ def dp_value(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -254,7 +254,7 @@ def dp_grad(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -277,7 +277,7 @@ def local_weights(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -289,7 +289,7 @@ def local_weights(
     batch = batch_of(batches, [], terminal_shape(start, end, dag))
     weights = arrange(isinstance(theta, dict), arrays, batches, batch, np.float64)
     starts, ends, _ = dag.terminals(start, end, batch)
-    sign = -1.0 if minimize else 1.0
+    sign = -1.0 if as_written(dag, minimize) else 1.0
     raise_first_fault(dag, weights, ends, "theta", -np.inf, sign, None, starts)
     q = np.zeros((ends.size, dag.graph.num_edges))
     for b, at in enumerate(ends):
@@ -305,7 +305,7 @@ def dp_value_and_grad(
     theta: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -321,7 +321,7 @@ def dp_jvp(
     z: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -337,7 +337,7 @@ def dp_hvp(
     z: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",
@@ -353,7 +353,7 @@ def dp_jvp_and_hvp(
     z: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     start: Any = None,
     end: Any = None,
     on_infeasible: str = "value",

@@ -38,6 +38,7 @@ class CompiledDAG:
 
     graph : a copy of the user's `Graph`.
     potentials : of the graph, with name, shape and index.
+    minimize : of the graph: whether its functions minimise by default.
     starts, ends : int64, the user's numbers of the live starts, and of the ends that a start reaches.
     """
 
@@ -56,11 +57,13 @@ class CompiledDAG:
     calls: dict[Any, Any] = field(init=False)  # plans and layouts of `dagdp.engine`, by the form of a call
     named: bool = field(init=False)  # whether nodes have names; a field, as torch.compile traces fields
     ends_by_length: Any = field(init=False)  # of the graph
+    minimize: bool = field(init=False)  # of the graph
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "calls", {})
         object.__setattr__(self, "named", self.graph.nodes is not None)
         object.__setattr__(self, "ends_by_length", self.graph.ends_by_length)
+        object.__setattr__(self, "minimize", self.graph.minimize)
         object.__setattr__(self, "serial", enrolled(self))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -28,6 +28,8 @@ def explained(dag: Any) -> str:
     if dag.has_hyperedges:
         pairs = int((dag.seconds >= 0).sum())
         lines.insert(1, f"  of these  {pairs} edges have two parents; nothing is hoisted or tied beside such edges")
+    if dag.minimize:
+        lines.append("  sign      costs: minimised, unless a call says otherwise")
     for k, potential in enumerate(dag.potentials):
         name = "theta" if potential.name is None else potential.name
         where = "hoisted to nodes: read once a node" if k in dag.hoisted else "read on each edge"

@@ -33,11 +33,13 @@ class CompiledBatch:
     dict of either form. A potential named in `shared=` is given once, in its own shape.
 
     graphs : the compiled graphs, in the order given.
+    minimize : whether functions of the batch minimise by default.
     """
 
     graphs: tuple[Graph, ...]
     layout: Layout
     merged: tuple[MergedGraph, ...]
+    minimize: bool
     serial: int = field(init=False)  # names the batch where only a number can be passed
     calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.prepare`, by the form of a call
 
@@ -164,13 +166,15 @@ class CompiledBatch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the graphs and their arrays; the unpickled batch gets a new serial number."""
-        return CompiledBatch, (self.graphs, self.layout, self.merged)
+        return CompiledBatch, (self.graphs, self.layout, self.merged, self.minimize)
 
     def __repr__(self) -> str:
         return f"CompiledBatch({len(self)} graphs, {self.num_edges} edges, {len(self.merged)} merged graphs)"
 
 
-def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str] = ()) -> CompiledBatch:
+def compile_batch(
+    graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str] = (), minimize: bool | None = None
+) -> CompiledBatch:
     """Different graphs as one CompiledBatch; every `dp_*` takes the batch in place of a CompiledDAG.
 
     Parameters
@@ -179,11 +183,13 @@ def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str
         none of whose ends is reached is an item without a path: value -inf (+inf when minimising), gradient 0.
     shared : names of potentials of which all graphs read one array, such as a transition matrix for utterances of
         different length. The potential has one shape in every graph; its gradient is the sum over graphs.
+    minimize : whether the batch holds costs: what `minimize=None` means for it. Default: as the graphs were written,
+        all of one sign.
 
     Graphs are merged in the order given into larger graphs of bounded size, which threads share; results do not depend
     on the number of threads. A list in which neighbours have similar depth runs fastest.
 
-    Raises GraphError as `compile` does, with the number of the graph; and where potentials disagree. Warns
+    Raises GraphError as `compile` does, with the number of the graph; and where potentials or signs disagree. Warns
     (UserWarning) as `compile` does, once a batch, if a graph without named ends has several nodes without children.
 
     Example
@@ -196,12 +202,14 @@ def compile_batch(graphs: Iterable[Graph | CompiledDAG], *, shared: Sequence[str
     >>> batch.offsets.tolist()
     [0, 2, 5]
     """
-    made = build_batch(graphs, shared)
+    made = build_batch(graphs, shared, minimize)
     _warn_of_default_ends(made)
     return made
 
 
-def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = ()) -> CompiledBatch:
+def build_batch(
+    graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = (), minimize: bool | None = None
+) -> CompiledBatch:
     """`compile_batch` without its warning, for graphs that were compiled before."""
     if isinstance(graphs, Graph | CompiledDAG) or not isinstance(graphs, Iterable):
         kind = "one graph" if isinstance(graphs, Graph | CompiledDAG) else type(graphs).__name__
@@ -211,10 +219,23 @@ def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = (
         if not isinstance(graph, Graph):
             raise GraphError(f"graph {g} is {described(graph)}")
     given = tuple(graph.snapshot() for graph in given)
+    sign = _sign(given) if minimize is None else bool(minimize)
     layout, indices = _laid_out(given, shared)
     edges = [graph.num_edges for graph in given]
     merged = [merge(given, indices, layout, first, last) for first, last in _cuts(edges)]
-    return CompiledBatch(given, layout, tuple(merged))
+    return CompiledBatch(given, layout, tuple(merged), sign)
+
+
+def _sign(graphs: Sequence[Graph]) -> bool:
+    """Whether all graphs minimise. Raises GraphError where some do and some do not."""
+    signs = [graph.minimize for graph in graphs]
+    if len(set(signs)) > 1:
+        costs, scores = signs.index(True), signs.index(False)
+        raise GraphError(
+            f"graph {costs} has costs to be minimised, graph {scores} scores to be maximised; expected one sign for a "
+            "batch: give compile_batch(..., minimize=True) or minimize=False to read all of them alike"
+        )
+    return signs[:1] == [True]
 
 
 def _warn_of_default_ends(batch: CompiledBatch) -> None:

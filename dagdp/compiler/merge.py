@@ -72,6 +72,7 @@ def with_a_path(graph: Graph) -> Graph:
         starts=np.append(starts, size),
         ends=np.append(ends, size + 1),
         potentials={p.name or "theta": (p.shape, np.append(p.index, -1)) for p in graph.potentials()},
+        minimize=graph.minimize,
     )
 
 

@@ -163,3 +163,10 @@ class NodeNames:
             return self.recurrence.name(node)
         names = self.nodes
         return int(node) if names is None else names[node]
+
+
+def free_name(name: str, taken: Mapping[Hashable, int]) -> str:
+    """The name, in brackets until no node has it."""
+    while name in taken:
+        name = f"({name})"
+    return name

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import dagdp.describe.misuse as misuse
-from dagdp.describe.cells import NodeNames, Recurrence
+from dagdp.describe.cells import NodeNames, Recurrence, free_name
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
     EdgeLists,
@@ -42,6 +42,16 @@ from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edge
 from dagdp.errors import GraphError
 
 
+class Annotations(NamedTuple):
+    """What is known of a graph beside its edges."""
+
+    names: list[Hashable] | None = None  # of the nodes
+    ends_by_length: EndsByLength | None = None
+    added_start: int | None = None
+    recurrence: Recurrence | None = None
+    minimize: bool = False
+
+
 class Graph(NodeNames):
     """A directed acyclic graph with weighted edges, built edge by edge over any hashable nodes.
 
@@ -51,6 +61,7 @@ class Graph(NodeNames):
         default finds several ends, `compile` warns: a node that leads nowhere by mistake would be an end.
     potentials : `{name: shape}` of the arrays whose entries edges and nodes read. Default: every edge has a weight of
         its own, and theta is one array `[*batch, edges]` in the order of `add_edge`.
+    minimize : True where the weights are costs: what `minimize=None`, the default of functions of the graph, means.
 
     Raises GraphError for positional arguments, and for starts or ends that are a string.
 
@@ -72,6 +83,7 @@ class Graph(NodeNames):
         starts: Iterable[Hashable] | None = None,
         ends: Iterable[Hashable] | None = None,
         potentials: Mapping[str, int | Sequence[int]] | None = None,
+        minimize: bool = False,
     ) -> None:
         if given:
             raise misuse.graph_given(given[0])
@@ -81,6 +93,7 @@ class Graph(NodeNames):
         self._starts = None if starts is None else list(starts)
         self._ends = None if ends is None else list(ends)
         self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
+        self._annotations = Annotations(minimize=bool(minimize))
         self._numbers: dict[Hashable, int] = {}
         self._edges = EdgeLists(self._shapes or ())
         self._node_entries: dict[int, dict[str, int]] = {}
@@ -186,6 +199,7 @@ class Graph(NodeNames):
         potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
         *,
         ends_by_length: EndsByLength | None = None,
+        minimize: bool = False,
     ) -> Graph:
         """A graph from integer arrays, without a Python loop over edges.
 
@@ -198,6 +212,7 @@ class Graph(NodeNames):
         potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none".
         ends_by_length : (first, shape), the ends of a ragged batch by the lengths of items, for `dag.ends_of`: node
             `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
+        minimize : as in `Graph`.
 
         Raises GraphError for arrays of unequal size, without integers, or with numbers far above the number of edges.
 
@@ -221,7 +236,8 @@ class Graph(NodeNames):
         source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read), second))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
-        return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
+        own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
+        return CompleteGraph(source, sizes, terminals, shapes, own)
 
     @classmethod
     def from_maker(
@@ -235,6 +251,7 @@ class Graph(NodeNames):
         ends: ArrayLike,
         potentials: Mapping[str, int | Sequence[int]],
         ends_by_length: EndsByLength | None = None,
+        minimize: bool = False,
     ) -> Graph:
         """A graph whose edges `make(*arguments)` lists at each access: no array as large as the edges is stored.
 
@@ -243,7 +260,7 @@ class Graph(NodeNames):
         make : a function that returns (parents [edges], children [edges], [the index [edges] of each potential]), as
             `from_edges` takes them, with equal results at each call. The graph can be pickled if `make` can.
         num_nodes, num_edges : the numbers of nodes and of edges.
-        starts, ends, ends_by_length : as in `from_edges`.
+        starts, ends, ends_by_length, minimize : as in `from_edges`.
         potentials : `{name: shape}`, in the order of the indices.
 
         Raises GraphError at an access to the edges if their number differs.
@@ -258,7 +275,8 @@ class Graph(NodeNames):
         shapes = {name: shape_of(name, shape) for name, shape in potentials.items()}
         source = EdgesOnDemand(partial(made_by, make, arguments, num_edges, list(shapes)))
         sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
-        return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
+        own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
+        return CompleteGraph(source, sizes, terminals, shapes, own)
 
     @property
     def num_nodes(self) -> int:
@@ -276,9 +294,14 @@ class Graph(NodeNames):
         return list(self._numbers)
 
     @property
+    def minimize(self) -> bool:
+        """Whether the weights are costs, as the graph was written: functions of the graph then minimise by default."""
+        return self._annotations.minimize
+
+    @property
     def added_start(self) -> int | None:
         """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`."""
-        return None
+        return self._annotations.added_start
 
     def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), node numbers int64 [edges] each; of a hyperedge the first parent."""
@@ -301,7 +324,7 @@ class Graph(NodeNames):
     @property
     def ends_by_length(self) -> EndsByLength | None:
         """(first, shape) as given to `from_edges`, or None."""
-        return None
+        return self._annotations.ends_by_length
 
     def snapshot(self) -> Graph:
         """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
@@ -317,7 +340,7 @@ class Graph(NodeNames):
             names.append(free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
-        own = Annotations(names=names, added_start=added)
+        own = self._annotations._replace(names=names, added_start=added)
         return CompleteGraph(StoredEdges(listed), sizes, (starts, ends), shapes, own)
 
     def potentials(self) -> tuple[Potential, ...]:
@@ -341,15 +364,6 @@ class Graph(NodeNames):
         if self.recurrence is None:
             return repr(self)
         return "\n".join([summary(self.num_nodes, self.num_edges, {}), *self.recurrence.listing])
-
-
-class Annotations(NamedTuple):
-    """What is known of a complete graph beside its edges."""
-
-    names: list[Hashable] | None = None  # of the nodes
-    ends_by_length: EndsByLength | None = None
-    added_start: int | None = None
-    recurrence: Recurrence | None = None
 
 
 class CompleteGraph(Graph):
@@ -386,14 +400,6 @@ class CompleteGraph(Graph):
     @property
     def nodes(self) -> list[Hashable] | None:
         return self._annotations.names
-
-    @property
-    def ends_by_length(self) -> EndsByLength | None:
-        return self._annotations.ends_by_length
-
-    @property
-    def added_start(self) -> int | None:
-        return self._annotations.added_start
 
     @property
     def recurrence(self) -> Recurrence | None:

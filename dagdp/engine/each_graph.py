@@ -15,7 +15,7 @@ from dagdp.array_kinds import is_tensor
 from dagdp.compiled.layout import NUMPY, Kind, leaves
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import empty_batch, run
-from dagdp.engine.inputs import Options, Shape
+from dagdp.engine.inputs import Options, Shape, as_written
 from dagdp.errors import InputError
 from dagdp.omega import HardMax
 
@@ -27,7 +27,7 @@ class PerGraphCall:
     """A call of one function on each graph of a batch: what `Join` functions read beside the results."""
 
     batch: CompiledBatch
-    arguments: Mapping[str, Any]  # by name, as the user gave them
+    arguments: Mapping[str, Any]  # by name, as the user gave them; "minimize" from `as_written`
     shape: Shape  # the batch dimensions of theta; () where the function takes no theta
 
     @property
@@ -59,6 +59,8 @@ def for_each_graph(
             if not isinstance(given[0] if given else named.get("dag"), CompiledBatch):
                 return function(*given, **named)
             arguments = dict(signature.bind(*given, **named).arguments)
+            if "minimize" in signature.parameters:
+                arguments["minimize"] = as_written(arguments["dag"], arguments.get("minimize"))
             for name in set(once or ()) & set(arguments):
                 arguments[name] = (once or {})[name](arguments[name])
             answer = at_once(**arguments) if at_once is not None and len(arguments["dag"]) else None

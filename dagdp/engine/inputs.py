@@ -21,13 +21,21 @@ Shape = tuple[int, ...]
 
 
 class Options(NamedTuple):
-    """The options of a call, as the user gave them: see `dagdp.dp_value`."""
+    """The options of a call, as the user gave them: see `dagdp.dp_value`. `minimize` comes from `as_written`."""
 
-    minimize: Any = False
+    minimize: bool = False
     start: Any = None
     end: Any = None
     on_infeasible: Any = "value"
     threads: Any = None
+
+
+def as_written(dag: Any, minimize: Any) -> bool:
+    """Whether theta are costs: as the call says, else as the graph was written. Front ends ask once, at the door."""
+    if minimize is not None:
+        return bool(minimize)
+    # `checked` refuses what is no graph later. torch.compile cannot trace getattr with a default here.
+    return dag.minimize if isinstance(dag, CompiledDAG | CompiledBatch) else False
 
 
 class WeightsForm(NamedTuple):

@@ -90,6 +90,7 @@ def graph_of(listing: Enumeration) -> Graph:
             ends_by_length=_ends_by_length(program, recurrence, made),
             added_start=0 if made.added_start else None,
             recurrence=recurrence,
+            minimize=program.minimize,
         ),
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dagdp.compiled.dag import CompiledDAG
-from dagdp.engine.inputs import Options
+from dagdp.engine.inputs import Options, as_written
 from dagdp.graphs import compiled_cache, dtw, viterbi
 from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.learnable import Learnable
@@ -31,9 +31,11 @@ class DPValue(nn.Module):
     tensor([2., 4.])
     """
 
-    def __init__(self, dag: CompiledDAG, omega: Omega | Learnable | None = None, *, minimize: bool = False) -> None:
+    def __init__(
+        self, dag: CompiledDAG, omega: Omega | Learnable | None = None, *, minimize: bool | None = None
+    ) -> None:
         super().__init__()
-        self.dag, self.omega, self.minimize = dag, omega, minimize
+        self.dag, self.omega, self.minimize = dag, omega, as_written(dag, minimize)
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Tensor:
         """DP_Ω(θ) [*batch]; theta, end and start as in `dagdp.dp_value`."""

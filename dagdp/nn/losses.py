@@ -22,7 +22,7 @@ from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
-from dagdp.engine.inputs import checked_options, collect
+from dagdp.engine.inputs import as_written, checked_options, collect
 from dagdp.errors import InputError
 from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.nn.autograd.learnable import Learnable
@@ -47,7 +47,7 @@ def structured_loss(
     *,
     reduction: str = "mean",
     end: Any = None,
-    minimize: bool = False,
+    minimize: bool | None = None,
     **options: Any,
 ) -> Tensor:
     """ℓ_{C,Ω}(Y; θ) = DP_Ω(θ + C) - <Y, θ>, convex in θ (section 4.1): a number, or [*batch] by `reduction`.
@@ -59,7 +59,7 @@ def structured_loss(
     cost : C, the cost of reading an entry, such as `hamming_cost`: 0 for entries of the target. Shaped and keyed like
         theta, with or without batch dimensions; a dict may omit potentials.
     end : where paths end, as in `dagdp.dp_value`; the target must end there.
-    minimize : theta are costs, and the loss is <Y, θ> - min_Ω(θ - C).
+    minimize : True where theta are costs, and the loss is <Y, θ> - min_Ω(θ - C); default as in `dagdp.dp_value`.
 
     The gradient by θ is E - Y, with E the expected path under θ + C. Raises InputError.
 
@@ -72,6 +72,7 @@ def structured_loss(
     (0.5, [1.0, -1.0, 1.0])
     """
     check_options("structured_loss", options, ENGINE)
+    minimize = as_written(dag, minimize)
     if isinstance(dag, CompiledBatch):
         return reduced(gap_of_batch(dag, theta, target, omega, cost, end=end, minimize=minimize, **options), reduction)
     asked = fitted(dag, theta, target, end, cost)
@@ -208,7 +209,7 @@ def relaxed_loss(
     marginals: Callable[[Any], Tensor] | None = None,
     reduction: str = "mean",
     end: Any = None,
-    minimize: bool = False,
+    minimize: bool | None = None,
     **options: Any,
 ) -> Tensor:
     """Δ(Y, ∇DP_Ω(θ)), a distance of the expected path E from the true path Y (section 4.1). Not convex.

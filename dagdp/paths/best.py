@@ -6,13 +6,14 @@ from typing import Any
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.inputs import as_written
 from dagdp.paths.best_of_batch import best_paths
 from dagdp.paths.loops.sample_blocks import best_edges
 from dagdp.paths.request.request import make_request
 from dagdp.paths.result import Paths, laid_out
 
 
-def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Paths:
+def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | None = None, end: Any = None) -> Paths:
     """The path of the highest score (the lowest when minimising), equation (3): `Paths` with axes [*batch].
 
     Ties go to the first edge, in the user's order, into each node, as for `dp_grad` under HardMax. An item without a
@@ -34,7 +35,7 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = 
     (3.0, [0, 2], [0, 1, 2])
     """
     if isinstance(dag, CompiledBatch):
-        return best_paths(dag, theta, minimize, end)
+        return best_paths(dag, theta, as_written(dag, minimize), end)
     request = make_request(dag, theta, minimize, end)
     scores, edges = best_edges(request)
     return laid_out(request, edges.reshape(*request.batch, edges.shape[-1]), scores.reshape(request.batch))

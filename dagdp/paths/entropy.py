@@ -62,7 +62,12 @@ def _entropy_at_once(
 
 @for_each_graph(scalars, at_once=_entropy_at_once)
 def entropy(
-    dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool | None = None,
+    end: Any = None,
 ) -> Any:
     """H(p) = -Σ_Y p(Y) log p(Y) of the path distribution, in nats: array [*batch] in theta's dtype, >= 0 to rounding.
 
@@ -124,7 +129,7 @@ def cross_entropy(
     omega: Omega | None = None,
     other_omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Any:
     """-Σ_Y p(Y) log r(Y), p the path distribution of theta and r that of `other`, in nats: array [*batch].
@@ -158,7 +163,7 @@ def kl_divergence(
     omega: Omega | None = None,
     other_omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Any:
     """KL(p || r) = Σ_Y p(Y) log(p(Y)/r(Y)) of the path distributions of theta and `other`, in nats: array [*batch].
@@ -209,7 +214,7 @@ def _outside_is_infinite(request: Request, omega: Omega | None, other: Density, 
     return mean
 
 
-def _pair(dag: Any, theta: Any, other: Any, minimize: bool, end: Any) -> tuple[Request, Request]:
+def _pair(dag: Any, theta: Any, other: Any, minimize: bool | None, end: Any) -> tuple[Request, Request]:
     """The requests of theta and `other`; both with tensors if either is given as tensors."""
     p, r = make_request(dag, theta, minimize, end), make_request(dag, other, minimize, end)
     return in_kind_of(p, r.arrays[0]), in_kind_of(r, p.arrays[0])

@@ -33,7 +33,7 @@ def expectation(
     omega: Omega | None,
     cost: Any,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Any:
     """E_p[Σ_{e in Y} cost_e], the mean over the path distribution of what edges cost: array [*batch] in theta's dtype.

@@ -18,7 +18,9 @@ from dagdp.paths.result import Paths, assemble, of_graphs
 
 
 @for_each_graph(of_graphs)
-def k_best(dag: CompiledDAG | CompiledBatch, theta: Any, k: int, *, minimize: bool = False, end: Any = None) -> Paths:
+def k_best(
+    dag: CompiledDAG | CompiledBatch, theta: Any, k: int, *, minimize: bool | None = None, end: Any = None
+) -> Paths:
     """The k distinct paths of highest score, best first (lowest when minimising): `Paths` with axes [*batch, k].
 
     Fewer than k where the graph has fewer paths without a forbidden edge; in a batch, items with fewer paths are padded

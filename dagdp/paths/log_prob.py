@@ -36,7 +36,7 @@ def path_log_prob(
     paths: Any,
     omega: Omega | None = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Any:
     """log p(Y) of given paths, in nats: array [*batch, *axes] in theta's dtype, -inf outside the support.

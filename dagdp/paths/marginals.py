@@ -27,7 +27,12 @@ from dagdp.paths.request.request import Request, make_request
 
 @for_each_graph(of_nodes)
 def node_marginals(
-    dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool | None = None,
+    end: Any = None,
 ) -> Any:
     """ē, the probability that the walk visits each node: array [*batch, nodes] in theta's dtype (Algorithm 1).
 
@@ -53,7 +58,7 @@ def node_marginals(
         here = np.arange(graph.users) == request.end_nodes().reshape(*request.batch, 1)
         edgeless = request.like((here & request.edgeless[..., None]).astype(np.float64))
         return given.result((flow["node"] + flow["start"])[..., : graph.users] + edgeless)
-    read, options = node_entries(dag), {"minimize": minimize, "end": request.end_names}
+    read, options = node_entries(dag), {"minimize": request.minimize, "end": request.end_names}
     if read is None:
         value, found = dp_value_and_grad(node_graph(dag), node_graph_theta(request), omega, **options)
         flow, certain_nodes = found[NODE], dag.starts

@@ -47,7 +47,7 @@ def sample_paths(
     n: int = 1,
     seed: Any = None,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Paths:
     """n independent draws from the path distribution: `Paths` with axes [*batch, n].

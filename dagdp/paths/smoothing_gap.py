@@ -9,7 +9,7 @@ import numpy as np
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import for_each_graph, one_each
-from dagdp.engine.inputs import checked
+from dagdp.engine.inputs import as_written, checked
 from dagdp.errors import InputError
 from dagdp.functions import dp_value
 from dagdp.omega import HardMax, Omega
@@ -20,7 +20,7 @@ from dagdp.reference import max_omega
 
 @for_each_graph(one_each)
 def gap_bound(
-    dag: CompiledDAG | CompiledBatch, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch, omega: Omega | None = None, *, minimize: bool | None = None, end: Any = None
 ) -> Any:
     """(low, high), floats with low <= hard value - smoothed value <= high for every theta, in theta's unit.
 
@@ -53,4 +53,4 @@ def gap_bound(
     U = np.full(L.size, bound[1])
     low = dp_value(graph.dag, graph.theta(L), HardMax(), minimize=True, end=at)
     high = dp_value(graph.dag, graph.theta(U), HardMax(), end=at)
-    return (-float(high), -float(low)) if minimize else (float(low), float(high))
+    return (-float(high), -float(low)) if as_written(dag, minimize) else (float(low), float(high))

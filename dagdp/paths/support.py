@@ -45,7 +45,7 @@ def support(
     omega: Omega | None = None,
     limit: int = 1000,
     *,
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Support:
     """Every path of non-zero probability with its probability, likeliest first: `Support` with axes [*batch, m].
@@ -90,7 +90,12 @@ def support(
 
 @for_each_graph(counts)
 def support_size(
-    dag: CompiledDAG | CompiledBatch, theta: Any, omega: Omega | None = None, *, minimize: bool = False, end: Any = None
+    dag: CompiledDAG | CompiledBatch,
+    theta: Any,
+    omega: Omega | None = None,
+    *,
+    minimize: bool | None = None,
+    end: Any = None,
 ) -> Any:
     """The number of paths of non-zero probability, as in `support`: a Python int, or an object array [*batch] of ints.
 

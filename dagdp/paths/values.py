@@ -24,7 +24,7 @@ def node_values(
     omega: Omega | None = None,
     *,
     direction: str = "forward",
-    minimize: bool = False,
+    minimize: bool | None = None,
     end: Any = None,
 ) -> Any:
     """v_i at every node: array [*batch, nodes], nodes in the user's order, in theta's unit, sign and dtype.
@@ -65,7 +65,9 @@ def node_values(
 
 
 @for_each_graph(of_edges)
-def max_marginals(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
+def max_marginals(
+    dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | None = None, end: Any = None
+) -> Any:
     """The score of the best path through each edge: array [*batch, edges], in the order of `add_edge`.
 
     The sum, under HardMax, of forward v at the edge's parent, the edge's weight, and backward v at its child. The
@@ -87,7 +89,7 @@ def max_marginals(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: boo
 
 
 @for_each_graph(of_edges)
-def slack(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool = False, end: Any = None) -> Any:
+def slack(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | None = None, end: Any = None) -> Any:
     """How far each edge is from optimal: array [*batch, edges] in the order of `add_edge`, >= 0.
 
     The score of the best path less the score of the best path through the edge (`max_marginals`; with opposite sign

@@ -71,7 +71,8 @@ def value(
 
     blocks : theta, one tensor [*batch, *shape] for each of `dag.potentials`, in that order, all of one floating
         dtype and device; a block without batch dimensions is shared.
-    minimize, start, end : as in `dagdp.dp_value`. Padding behind an item's end may hold NaN.
+    minimize : whether theta are costs.
+    start, end : as in `dagdp.dp_value`. Padding behind an item's end may hold NaN.
 
     Raises InputError for NaN, or an infinity of the wrong sign, where a path reads it. Second derivatives are
     exact; a third one through an operator other than HardMax and Negentropy raises DerivativeError.

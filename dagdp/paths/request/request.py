@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dagdp.array_kinds import is_tensor
 from dagdp.compiled.dag import CompiledDAG
-from dagdp.engine.inputs import batch_of, checked, collect, end_shape
+from dagdp.engine.inputs import as_written, batch_of, checked, collect, end_shape
 from dagdp.functions import dp_value
 from dagdp.omega import HardMax
 from dagdp.paths.request.array_functions import (
@@ -162,10 +162,11 @@ class Request:
         return cast(self.like(values), self.dtype)
 
 
-def make_request(dag: Any, theta: Any, minimize: bool, end: Any) -> Request:
+def make_request(dag: Any, theta: Any, minimize: bool | None, end: Any) -> Request:
     """The potentials, checked as `dp_value` checks them. Raises InputError as `dp_value` does."""
     checked(dag, None, None)
     refuse_hyperedges(dag)
+    minimize = as_written(dag, minimize)
     tensors = any(map(is_tensor, theta.values() if isinstance(theta, Mapping) else [theta]))
     _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
     end = to_numpy(end) if is_tensor(end) else end

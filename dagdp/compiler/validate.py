@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dagdp.compiler.arrays import adjacency, first_outside, group, reach, survey, topological_order
 from dagdp.describe.edge_arrays import LARGEST as LARGEST  # node and edge numbers inside one graph are int32
 from dagdp.describe.graph import Graph, Potential
+from dagdp.describe.linear_reads import LinearReads
 from dagdp.errors import GraphError
 
 Numbers = NDArray[np.int64]
@@ -48,12 +49,13 @@ class UnreachedError(GraphError):
 
 def validate(graph: Graph) -> Sound:
     """The valid graph and its live edges. Raises GraphError that names the fault by the user's node names."""
-    _check_size(graph)
+    check_size(graph)
     listed, potentials, size = graph.listed(), graph.potentials(), graph.num_nodes
     parents, children = listed.parents, listed.children
     fan_in, fan_out, sound, rising, grouped = survey(parents, children, size)
     _check_ranges(graph, parents, children, sound)
-    _check_entries(potentials, listed.indices)
+    for potential in potentials:
+        check_reads(potential)
     sequence = np.empty(0, np.int64)
     if not rising:
         ptr, _, far = adjacency(parents, children, fan_out, False)
@@ -79,7 +81,8 @@ def validate(graph: Graph) -> Sound:
         _check_starts(graph, parents, children, starts, ends, alive)
         starts, edges = starts[alive[starts]], np.flatnonzero(alive[parents] & alive[children]).astype(np.int32)
         parents, children = parents[edges], children[edges]
-    return Sound(graph, potentials, listed.indices, starts, ends, sequence, parents, children, edges, seen, reached)
+    indices = tuple(potential.index for potential in potentials)
+    return Sound(graph, potentials, indices, starts, ends, sequence, parents, children, edges, seen, reached)
 
 
 def warn_of_default_ends(graph: Graph, ends: Numbers, label: str, stacklevel: int) -> None:
@@ -122,8 +125,8 @@ def _some(graph: Graph, nodes: Numbers) -> str:
     return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
 
 
-def _check_size(graph: Graph) -> None:
-    """Called before arrays are made, which may be large."""
+def check_size(graph: Graph) -> None:
+    """Raise GraphError for a graph without edges, or with too many. Called before arrays are made."""
     if graph.num_edges == 0:
         raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
     if graph.num_edges > LARGEST or graph.num_nodes >= LARGEST:
@@ -154,19 +157,22 @@ def _check_ranges(graph: Graph, parents: NDArray[Any], children: NDArray[Any], s
             )
 
 
-def _check_entries(potentials: tuple[Potential, ...], indices: tuple[NDArray[Any], ...]) -> None:
-    for potential, index in zip(potentials, indices, strict=True):
-        if potential.size > LARGEST:
-            raise GraphError(
-                f"potential {potential.name!r} has shape {potential.shape}, {potential.size} entries; expected fewer "
-                "than 2^31. Give it a shape that holds only what edges read"
-            )
-        wrong = first_outside(index, potential.size)
-        if wrong >= 0:
-            raise GraphError(
-                f"edge {wrong} reads entry {index[wrong]} of potential {potential.name!r}; expected "
-                f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
-            )
+def check_reads(potential: Potential) -> None:
+    """Raise GraphError for more entries than int32 can number, and for an edge that reads an entry that is none."""
+    if potential.size > LARGEST:
+        raise GraphError(
+            f"potential {potential.name!r} has shape {potential.shape}, {potential.size} entries; expected fewer "
+            "than 2^31. Give it a shape that holds only what edges read"
+        )
+    reads = potential.reads
+    entries = reads.entry if isinstance(reads, LinearReads) else reads
+    wrong = first_outside(entries, potential.size)
+    if wrong >= 0:
+        edge = reads.edge[wrong] if isinstance(reads, LinearReads) else wrong
+        raise GraphError(
+            f"edge {edge} reads entry {entries[wrong]} of potential {potential.name!r}; expected "
+            f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
+        )
 
 
 def _check_starts(

@@ -6,7 +6,8 @@ and of ties under HardMax. Entries that a node reads become entries of the edges
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Never, NoReturn
 
@@ -19,9 +20,9 @@ from dagdp.describe.edge_arrays import (
     EdgeArrays,
     EdgesOnDemand,
     EndsByLength,
-    Listed,
     Maker,
     Numbers,
+    OwnWeights,
     StoredEdges,
     compact,
     counted_nodes,
@@ -34,6 +35,7 @@ from dagdp.describe.edge_arrays import (
 )
 from dagdp.describe.edge_arrays import Potential as Potential
 from dagdp.describe.edge_arrays import Shape as Shape
+from dagdp.describe.linear_reads import Reads
 from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edges, entries_read, starts_to_enter
 from dagdp.errors import GraphError
 
@@ -154,7 +156,7 @@ class Graph(NodeNames):
         num_nodes: int | None = None,
         starts: ArrayLike | None = None,
         ends: ArrayLike | None = None,
-        potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
+        potentials: Mapping[str, tuple[Any, ...]] | None = None,
         *,
         ends_by_length: EndsByLength | None = None,
     ) -> Graph:
@@ -166,7 +168,12 @@ class Graph(NodeNames):
             are read-only and own their memory.
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
         starts, ends : integers, node numbers. Default: nodes without parents, nodes without children.
-        potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none".
+        potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none"; or, for a
+            linear potential, `{name: (shape, index, coefficient)}`. There index is [edges], or [edges, k] for edges
+            that read up to k entries; coefficient, finite and without unit, is a number, [edges] or [edges, k]. The
+            weight of an edge is Σ coefficient x entry, and an edge whose sum is -inf (+inf when minimising) is
+            forbidden. The gradient of an entry is Σ coefficient x probability over the edges that read it. 0 drops a
+            read. `dagdp.describe.linear_reads.LinearReads` in place of the index gives the reads as triples.
         ends_by_length : (first, shape), the ends of a ragged batch by the lengths of items, for `dag.ends_of`: node
             `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
 
@@ -177,6 +184,11 @@ class Graph(NodeNames):
         >>> graph = Graph.from_edges([0, 0, 1], [1, 2, 2])
         >>> graph
         Graph(3 nodes, 3 edges)
+        >>> import dagdp
+        >>> means = {"cost": (3, [[0, -1], [1, 2], [2, -1]], [[1, 0], [0.5, 0.5], [2, 0]])}  # edge 1: of two costs
+        >>> dag = dagdp.compile(Graph.from_edges([0, 0, 1], [1, 2, 2], potentials=means))
+        >>> dagdp.dp_grad(dag, [1.0, 4.0, 8.0], dagdp.HardMax(), minimize=True).tolist()  # 6 against 1 + 16
+        [0.0, 0.5, 0.5]
         """
         edges = integers("parents", parents), integers("children", children)
         if edges[0].shape != edges[1].shape:
@@ -185,9 +197,9 @@ class Graph(NodeNames):
             )
         read: tuple[Potential, ...] = (of_edges(edges[0].size),)
         if potentials is not None:
-            read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
+            read = tuple(potential_of(name, spec, edges[0].size) for name, spec in potentials.items())
         size = counted_nodes(edges) if num_nodes is None else int(num_nodes)
-        source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read)))
+        source = StoredEdges(EdgeArrays(*edges, tuple(potential.reads for potential in read)))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
         return CompleteGraph(source, sizes, terminals, shapes, Annotations(ends_by_length=ends_by_length))
@@ -210,7 +222,8 @@ class Graph(NodeNames):
         Parameters
         ----------
         make : a function that returns (parents [edges], children [edges], [the index [edges] of each potential]), as
-            `from_edges` takes them, with equal results at each call. The graph can be pickled if `make` can.
+            `from_edges` takes them, with equal results at each call; for a linear potential a `LinearReads` in place of
+            the index. The graph can be pickled if `make` can.
         num_nodes, num_edges : the numbers of nodes and of edges.
         starts, ends, ends_by_length : as in `from_edges`.
         potentials : `{name: shape}`, in the order of the indices.
@@ -270,6 +283,10 @@ class Graph(NodeNames):
     def ends_by_length(self) -> EndsByLength | None:
         """(first, shape) as given to `from_edges`, or None."""
         return None
+
+    def with_own_weights(self) -> Graph:
+        """A complete graph of equal nodes and edges, in which each edge has a weight of its own."""
+        return self.snapshot().with_own_weights()
 
     def snapshot(self) -> Graph:
         """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
@@ -333,7 +350,7 @@ class CompleteGraph(Graph):
 
     def __init__(
         self,
-        source: StoredEdges | EdgesOnDemand,
+        source: Callable[[], EdgeArrays],
         size: tuple[int, int],
         terminals: tuple[Numbers | None, Numbers | None],
         shapes: Mapping[Any, Shape],
@@ -379,10 +396,15 @@ class CompleteGraph(Graph):
         return self._terminals
 
     def potentials(self) -> tuple[Potential, ...]:
-        return tuple(Potential(*named, partial(self._index, k)) for k, named in enumerate(self._read.items()))
+        return tuple(Potential(*named, partial(self._reads, k)) for k, named in enumerate(self._read.items()))
 
-    def _index(self, k: int) -> Listed:
+    def _reads(self, k: int) -> Reads:
         return self.listed().indices[k]
+
+    def with_own_weights(self) -> Graph:
+        made = copy.copy(self)
+        made._source, made._read = OwnWeights(self._source), {None: (self.num_edges,)}
+        return made
 
     def snapshot(self) -> Graph:
         return self

@@ -53,7 +53,8 @@ def _add(rows: SparseRows, values: Array, total: Doubles, threads: int | None) -
         threads = 1 if rows.column.size * items < SMALL else pool.available()
 
     def work(part: tuple[int, int]) -> None:
-        _add_products(*rows, plain[part[0] : part[1]], total[part[0] : part[1]])
+        with np.errstate(over="ignore", invalid="ignore"):  # faults are named when a path reads them
+            _add_products(*rows, plain[part[0] : part[1]], total[part[0] : part[1]])
 
     pool.run(work, ranges(items, 1, threads), threads)
 

@@ -70,7 +70,8 @@ def _raise_first_sum(
         for read in range(ptr[edge], ptr[edge + 1]):
             entry, factor = int(columns[read]), coefficients[read]
             if not lowest <= sign * factor * float(block[item, entry]) < np.inf:
-                told = _Told(dag.potentials[k].name, label, what, sign, f", which edge {edge} reads {factor:g} times")
+                reader = "" if factor == 1.0 else f", which edge {edge} reads {factor:g} times"
+                told = _Told(dag.potentials[k].name, label, what, sign, reader)
                 raise InputError(_message(weights, k, item, entry, told))
     raise InputError(
         f"the weight of edge {edge} is {sums[row, edge]}: its entries of {label}, times their coefficients, sum to "

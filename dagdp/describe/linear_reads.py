@@ -125,8 +125,10 @@ def _numbers(what: str, coefficient: ArrayLike) -> NDArray[np.float64]:
 def _simplified(reads: LinearReads, edges: int) -> Reads:
     """Sorted by (edge, entry), repeated pairs added up, zeros dropped; an index where that says the same."""
     edge, entry, coefficient = reads.edge, reads.entry, reads.coefficient
-    order = np.lexsort((entry, edge))
-    edge, entry, coefficient = edge[order], entry[order], coefficient[order]
+    step, further = np.diff(edge), np.diff(entry)
+    if ((step < 0) | ((step == 0) & (further < 0))).any():
+        order = np.lexsort((entry, edge))
+        edge, entry, coefficient = edge[order], entry[order], coefficient[order]
     if edge.size:
         first = np.append(True, (np.diff(edge) != 0) | (np.diff(entry) != 0))
         edge, entry, coefficient = edge[first], entry[first], np.add.reduceat(coefficient, np.flatnonzero(first))

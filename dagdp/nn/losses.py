@@ -275,14 +275,14 @@ def alignment_area(predicted: Any, true: Any, reduction: str = "mean") -> Tensor
 
 
 def _squared_l2(E: Tensor, Y: Tensor, batch: int) -> Tensor:
-    return (E - Y).square().flatten(batch).sum(-1)
+    return (E - Y).square().reshape((*E.shape[:batch], -1)).sum(-1)
 
 
 def _kl(E: Tensor, Y: Tensor, batch: int) -> Tensor:
     """Σ Y log(Y/E). A probability below the smallest normal number counts as 0: its reciprocal would overflow."""
     smallest = torch.finfo(E.dtype).tiny
     terms = torch.xlogy(Y, Y) - Y * torch.where(smallest < E, E, 1.0).log()
-    return torch.where((Y > 0) & (smallest >= E), torch.inf, terms).flatten(batch).sum(-1)
+    return torch.where((Y > 0) & (smallest >= E), torch.inf, terms).reshape((*E.shape[:batch], -1)).sum(-1)
 
 
 DIVERGENCES: dict[str, Divergence] = {"squared_l2": _squared_l2, "kl": _kl}

@@ -244,3 +244,24 @@ def test_faults_of_a_batch_of_graphs_name_the_graph():
     theta[0]["cost"][0, 2] = np.inf
     with pytest.raises(InputError, match=r"^theta\[0\]\['cost'\]\[0, 2\] is inf; expected less"):
         dagdp.dp_grad(batch, theta)
+
+
+def test_a_text_with_coefficients_is_dtw_with_a_step_pattern():
+    text = """
+        v[0, 0] = cost[0, 0]
+        v[i, j] = min(v[i-1, j-1] + 2 * cost[i, j], v[i-1, j] + cost[i, j], v[i, j-1] + cost[i, j] - gap)
+        return v[-1, -1]
+    """
+    dag = dagdp.compile(dagdp.recurrence(text, i=5, j=6))
+    cost, gap = np.random.default_rng(0).random((5, 6)), 0.1
+    least = np.full((6, 7), np.inf)
+    least[1, 1] = cost[0, 0]
+    for i, j in np.ndindex(5, 6):
+        if i or j:
+            c = cost[i, j]
+            least[i + 1, j + 1] = min(least[i, j] + 2 * c, least[i, j + 1] + c, least[i + 1, j] + c - gap)
+    theta = {"cost": cost, "gap": np.float64(gap)}
+    found = dagdp.dp_value(dag, theta, HardMax(), minimize=True)
+    np.testing.assert_allclose(found, least[-1, -1])
+    plain = dagdp.recurrence("v[0] = 1 * cost[0]\nv[i] = v[i-1] + 1.0 * cost[i]\nreturn v[-1]", i=3)
+    assert dagdp.compile(plain).plain is None

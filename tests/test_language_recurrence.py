@@ -115,7 +115,6 @@ def test_random_recurrences_equal_the_interpreter(text, t, i, seed):
     minimize = "min" in text
     try:
         graph = recurrence(text, **keywords)
-        assume(all(p.index.ndim == 1 for p in graph.potentials()))
         dag = dagdp.compile(graph)
     except GraphError as error:
         assume("begins a path" not in str(error) and "reached from no start" not in str(error))

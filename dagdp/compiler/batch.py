@@ -219,14 +219,14 @@ def build_batch(graphs: Iterable[Graph | CompiledDAG], shared: Sequence[str] = (
     for g, graph in enumerate(given):
         if not isinstance(graph, Graph):
             raise GraphError(f"graph {g} is {described(graph)}")
-    given = tuple(graph.snapshot() for graph in given)
-    layout, indices = _laid_out(given, shared)
+    snapshots = tuple(graph.snapshot() for graph in given)
+    layout, indices = _laid_out(snapshots, shared)
     if any(isinstance(own, LinearReads) for reads in indices for own in reads):
-        plain = build_batch([graph.with_own_weights() for graph in given])
-        return CompiledBatch(given, layout, plain.merged, plain, _joint_map(given, layout, indices))
-    edges = [graph.num_edges for graph in given]
-    merged = [merge(given, indices, layout, first, last) for first, last in _cuts(edges)]
-    return CompiledBatch(given, layout, tuple(merged))
+        plain = build_batch([graph.with_own_weights() for graph in snapshots])
+        return CompiledBatch(snapshots, layout, plain.merged, plain, _joint_map(snapshots, layout, indices))
+    edges = [graph.num_edges for graph in snapshots]
+    merged = [merge(snapshots, indices, layout, first, last) for first, last in _cuts(edges)]
+    return CompiledBatch(snapshots, layout, tuple(merged))
 
 
 def _joint_map(graphs: Sequence[Graph], layout: Layout, reads: Sequence[Sequence[Reads]]) -> LinearMap:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Never, NoReturn
+from typing import Any, Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import dagdp.describe.misuse as misuse
+from dagdp.describe.annotations import Annotations as Annotations
+from dagdp.describe.annotations import free_name
 from dagdp.describe.cells import NodeNames, Recurrence
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
@@ -169,11 +171,10 @@ class Graph(NodeNames):
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
         starts, ends : integers, node numbers. Default: nodes without parents, nodes without children.
         potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none"; or, for a
-            linear potential, `{name: (shape, index, coefficient)}`. There index is [edges], or [edges, k] for edges
-            that read up to k entries; coefficient, finite and without unit, is a number, [edges] or [edges, k]. The
-            weight of an edge is Σ coefficient x entry, and an edge whose sum is -inf (+inf when minimising) is
-            forbidden. The gradient of an entry is Σ coefficient x probability over the edges that read it. 0 drops a
-            read. `dagdp.describe.linear_reads.LinearReads` in place of the index gives the reads as triples.
+            linear potential, `(shape, index, coefficient)`: index is [edges], or [edges, k] for edges that read up to k
+            entries, and coefficient a number, [edges] or [edges, k], without unit. An edge's weight is Σ coefficient x
+            entry, -inf (+inf when minimising) for a forbidden edge; an entry's gradient is Σ coefficient x probability.
+            `dagdp.describe.linear_reads.LinearReads` in place of the index gives the reads as triples.
         ends_by_length : (first, shape), the ends of a ragged batch by the lengths of items, for `dag.ends_of`: node
             `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
 
@@ -181,8 +182,7 @@ class Graph(NodeNames):
 
         Example
         -------
-        >>> graph = Graph.from_edges([0, 0, 1], [1, 2, 2])
-        >>> graph
+        >>> Graph.from_edges([0, 0, 1], [1, 2, 2])
         Graph(3 nodes, 3 edges)
         >>> import dagdp
         >>> means = {"cost": (3, [[0, -1], [1, 2], [2, -1]], [[1, 0], [0.5, 0.5], [2, 0]])}  # edge 1: of two costs
@@ -222,8 +222,7 @@ class Graph(NodeNames):
         Parameters
         ----------
         make : a function that returns (parents [edges], children [edges], [the index [edges] of each potential]), as
-            `from_edges` takes them, with equal results at each call; for a linear potential a `LinearReads` in place of
-            the index. The graph can be pickled if `make` can.
+            `from_edges` takes them, or `LinearReads`, with equal results at each call. It pickles if `make` does.
         num_nodes, num_edges : the numbers of nodes and of edges.
         starts, ends, ends_by_length : as in `from_edges`.
         potentials : `{name: shape}`, in the order of the indices.
@@ -284,11 +283,7 @@ class Graph(NodeNames):
         """(first, shape) as given to `from_edges`, or None."""
         return None
 
-    def with_own_weights(self) -> Graph:
-        """A complete graph of equal nodes and edges, in which each edge has a weight of its own."""
-        return self.snapshot().with_own_weights()
-
-    def snapshot(self) -> Graph:
+    def snapshot(self) -> CompleteGraph:
         """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
 
         If a start reads entries, one more node, and an edge from it to each start, follow the nodes and edges that were
@@ -299,7 +294,7 @@ class Graph(NodeNames):
         added = len(names) if entered.size else None
         if added is not None:
             listed, starts = self._node_reads.entering(listed, entered), np.array([added])
-            names.append(_free_name("(start)", self._numbers))
+            names.append(free_name("(start)", self._numbers))
         sizes = len(names), listed.parents.size
         shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
         own = Annotations(names=names, added_start=added)
@@ -334,15 +329,6 @@ class Graph(NodeNames):
             if node not in self._numbers:
                 raise GraphError(f"{what} {node!r} is on no edge of the graph; add an edge that reaches it")
         return np.array([self._numbers[node] for node in nodes], np.int64)
-
-
-class Annotations(NamedTuple):
-    """What is known of a complete graph beside its edges."""
-
-    names: list[Hashable] | None = None  # of the nodes
-    ends_by_length: EndsByLength | None = None
-    added_start: int | None = None
-    recurrence: Recurrence | None = None
 
 
 class CompleteGraph(Graph):
@@ -401,20 +387,14 @@ class CompleteGraph(Graph):
     def _reads(self, k: int) -> Reads:
         return self.listed().indices[k]
 
-    def with_own_weights(self) -> Graph:
+    def with_own_weights(self) -> CompleteGraph:
+        """A graph of equal nodes and edges, in which each edge has a weight of its own."""
         made = copy.copy(self)
         made._source, made._read = OwnWeights(self._source), {None: (self.num_edges,)}
         return made
 
-    def snapshot(self) -> Graph:
+    def snapshot(self) -> CompleteGraph:
         return self
 
     def __repr__(self) -> str:
         return summary(self.num_nodes, self.num_edges, self._read)
-
-
-def _free_name(name: str, taken: Mapping[Hashable, int]) -> str:
-    """The name, in brackets until no node has it."""
-    while name in taken:
-        name = f"({name})"
-    return name

@@ -10,6 +10,7 @@ import numpy as np
 from dagdp.describe.cells import Recurrence
 from dagdp.describe.edge_arrays import EdgeArrays, StoredEdges, compact
 from dagdp.describe.graph import Annotations, CompleteGraph, Graph
+from dagdp.describe.linear_reads import reads_of
 from dagdp.errors import GraphError
 from dagdp.language.assemble import Assembly, assemble
 from dagdp.language.check import Program, check
@@ -66,9 +67,11 @@ def recurrence(
 
 def graph_of(program: Program, made: Assembly) -> Graph:
     """The graph of arrays that `assemble` made."""
-    arrays = EdgeArrays(
-        compact(made.parents), compact(made.children), tuple(compact(one.entries) for one in made.potentials.values())
-    )
+    reads = [
+        reads_of(f"potential {name!r}", one.entries, one.coefficient, edges=made.children.size)
+        for name, one in made.potentials.items()
+    ]
+    arrays = EdgeArrays(compact(made.parents), compact(made.children), tuple(reads))
     recurrence = Recurrence(program.source.text, _listing(program, made), program.tables, int(made.added_start))
     return CompleteGraph(
         StoredEdges(arrays),

@@ -2,12 +2,12 @@
 
 A front end has the functions value, grad, value_and_grad, jvp, hvp and jvp_and_hvp, each of (dag, theta[, z], omega,
 Options). There are four: `dagdp.engine.run` for NumPy arrays, `dagdp.engine.empty_batch` for a batch without graphs,
-`dagdp.nn.autograd.functions` for tensors, and `dagdp.nn.unrolled.functions` for backend="torch".
+`dagdp.nn.autograd.functions` for tensors, and `dagdp.nn.unrolled.functions` for backend="torch". For graphs with linear
+potentials, a `dagdp.engine.linear.LinearFrontEnd` makes edge weights of theta and runs one of them.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,15 @@ from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import empty_batch, run
 from dagdp.engine.each_graph import for_each_graph, of_edges
 from dagdp.engine.inputs import Options, as_written
+from dagdp.engine.linear import numpy_front_end
 from dagdp.errors import InputError
 from dagdp.omega import Omega
 
 Gradient = Any  # an array, or a dict of arrays, shaped and keyed like theta
 
 
-def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> ModuleType:
-    """The front end (a module) for this graph, or batch of graphs, and these arrays.
+def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> Any:
+    """The front end (a module, or a `LinearFrontEnd`) for this graph, or batch of graphs, and these arrays.
 
     backend : None for the compiled kernels, "torch" for the recursion in torch operations.
     arrays : theta, or theta and z, in any form that users may give.
@@ -49,16 +50,34 @@ def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> ModuleType:
         for array in arrays:
             tensors = tensors or (type(array) is not np.ndarray and holds_tensors(array))
     if backend is None and not tensors:
-        return run
+        return numpy_front_end if _is_linear(dag) else run
     if backend is None:
-        import dagdp.nn.autograd.functions as autograd
-
-        return autograd
+        return front_end_of_tensors(dag)
     import dagdp.nn.unrolled.functions as unrolled  # where torch is missing this says what to install
 
     if not tensors:
         raise InputError("backend='torch' was asked for, and theta is no tensor; pass torch.as_tensor(theta)")
+    if _is_linear(dag):
+        import dagdp.nn.unrolled.linear as unrolled_linear
+
+        return unrolled_linear.unrolled_front_end
     return unrolled
+
+
+def front_end_of_tensors(dag: Any) -> Any:
+    """The front end by compiled kernels whose results are tensors; it takes tensors, arrays and lists."""
+    if _is_linear(dag):
+        import dagdp.nn.autograd.linear as linear
+
+        return linear.tensor_front_end
+    import dagdp.nn.autograd.functions as autograd
+
+    return autograd
+
+
+def _is_linear(dag: Any) -> bool:
+    """Whether a graph, or a graph of a batch, has linear potentials."""
+    return isinstance(dag, CompiledDAG | CompiledBatch) and dag.plain is not None
 
 
 def dp_value(
@@ -300,4 +319,5 @@ def local_weights(
             "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
             "dp_grad or path_log_prob, which have one"
         )
-    return run.local_weights(dag, theta, omega, Options(as_written(dag, minimize), start, end, "value", threads))
+    front_end = numpy_front_end if _is_linear(dag) else run
+    return front_end.local_weights(dag, theta, omega, Options(as_written(dag, minimize), start, end, "value", threads))

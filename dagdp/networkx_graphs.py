@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from dagdp.array_kinds import is_tensor, plain_array
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.describe.graph import Graph
+from dagdp.describe.linear_reads import triples
 from dagdp.describe.misuse import short
 from dagdp.engine.inputs import collect
 from dagdp.errors import GraphError, InputError
@@ -198,15 +199,20 @@ def _weights(dag: CompiledDAG, theta: Any) -> Numbers:
     for potential, array, batch in zip(dag.potentials, arrays, batches, strict=True):
         if batch:
             raise InputError(f"theta has batch dimensions {batch}; expected the weights of one item, as theta[0]")
-        reads = potential.index >= 0
-        total[reads] += array.reshape(-1)[potential.index[reads]]
+        reads = triples(potential.reads)
+        np.add.at(total, reads.edge, reads.coefficient * array.reshape(-1)[reads.entry])
     return total
 
 
 def _flow(dag: CompiledDAG, flow: Any) -> Numbers:
     """float64 [edges], from the result of `dp_grad`, or from one number for each edge."""
     first, size = dag.potentials[0], dag.graph.num_edges
-    own = len(dag.potentials) == 1 and first.index.min() >= 0 and np.unique(first.index).size == size
+    own = (
+        dag.plain is None
+        and len(dag.potentials) == 1
+        and first.index.min() >= 0
+        and np.unique(first.index).size == size
+    )
     if isinstance(flow, dict) and own and set(flow) == {first.name}:
         flow = flow[first.name]
     if own:

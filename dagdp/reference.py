@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.describe.linear_reads import triples
 from dagdp.engine.faults import raise_first_fault
 from dagdp.engine.infeasible import refuse_infeasible, refuses
 from dagdp.engine.inputs import Weights, arrange, as_written, batch_of, checked, collect, terminal_shape
@@ -163,12 +164,12 @@ class _Item:
 
 
 def _edge_weights(dag: CompiledDAG, weights: Weights, item: int) -> NDArray[np.float64]:
-    """[edges] the sum over potentials of the entry that each edge reads."""
+    """[edges] the sum over potentials of what each edge reads: an entry, or coefficient x entry of several."""
     total = np.zeros(dag.graph.num_edges)
     for potential, block in zip(dag.potentials, weights.blocks, strict=True):
-        index = potential.index
-        reads = index >= 0
-        total[reads] += block[item if block.shape[0] > 1 else 0][index[reads]]
+        row, reads = block[item if block.shape[0] > 1 else 0], triples(potential.reads)
+        for edge, entry, coefficient in zip(reads.edge, reads.entry, reads.coefficient, strict=True):
+            total[edge] += coefficient * row[entry]
     return total
 
 
@@ -222,10 +223,9 @@ def _scatter(
     dag: CompiledDAG, weights: Weights, item: int, edges: NDArray[np.float64], out: list[NDArray[np.float64]]
 ) -> None:
     for potential, block, array in zip(dag.potentials, weights.blocks, out, strict=True):
-        rows = array.reshape(block.shape)
-        index = potential.index
-        reads = index >= 0
-        np.add.at(rows[item if block.shape[0] > 1 else 0], index[reads], edges[reads])
+        row, reads = array.reshape(block.shape)[item if block.shape[0] > 1 else 0], triples(potential.reads)
+        for edge, entry, coefficient in zip(reads.edge, reads.entry, reads.coefficient, strict=True):
+            row[entry] += coefficient * edges[edge]
 
 
 def dp_value(

@@ -267,3 +267,18 @@ def central(function: Callable[[float], np.ndarray], step: float = 1e-6) -> np.n
     """d function(t)/dt at 0, fourth order."""
     near, far = function(step) - function(-step), function(2 * step) - function(-2 * step)
     return (8 * near - far) / (12 * step)
+
+
+def reading_matrix(size: int, index, coefficient=1.0) -> np.ndarray:
+    """[edges, size] the coefficient with which each edge reads each entry, summed entry by entry.
+
+    index : one entry, or a list of entries, for each edge; -1 for none.  coefficient : a number, or like index.
+    """
+    made = np.zeros((len(index), size))
+    for e, entries in enumerate(index):
+        row = entries if isinstance(entries, list) else [entries]
+        own = coefficient[e] if isinstance(coefficient, list) else coefficient
+        for k, entry in enumerate(row):
+            if entry != -1:
+                made[e, entry] += own[k] if isinstance(own, list) else own
+    return made

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dagdp.compiled.explain import explained
 from dagdp.compiled.index_arrays import Wiring, addresses
 from dagdp.compiled.lengths import ends_of_lengths
+from dagdp.compiled.linear_map import LinearMap
 from dagdp.compiled.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
 from dagdp.describe.graph import Graph, Potential
 from dagdp.errors import InputError
@@ -37,7 +38,7 @@ class CompiledDAG:
     `print(dag.explain())` shows the structure that compilation found.
 
     graph : a copy of the user's `Graph`.
-    potentials : of the graph, with name, shape and index.
+    potentials : of the graph, with name, shape and index; of a linear one with `reads` in place of the index.
     minimize : of the graph: whether its functions minimise by default.
     starts, ends : int64, the user's numbers of the live starts, and of the ends that a start reaches.
     """
@@ -53,6 +54,10 @@ class CompiledDAG:
     ends: Numbers
     hoisted: tuple[int, ...]
     weights_fit: bool  # whether the gradient has a place for each edge's weight: its entry of the one edge potential
+    #: Of a graph with linear potentials: the graph in which each edge has a weight of its own, which kernels run. All
+    #: arrays here but `potentials` are those of `plain`, and `linear` makes its weights.
+    plain: CompiledDAG | None = None
+    linear: LinearMap | None = None
     serial: int = field(init=False)  # names the graph where only a number can be passed
     calls: dict[Any, Any] = field(init=False)  # plans and layouts of `dagdp.engine`, by the form of a call
     named: bool = field(init=False)  # whether nodes have names; a field, as torch.compile traces fields

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.describe.linear_reads import LinearReads, triples
+
 
 def explained(dag: Any) -> str:
     """The text of `CompiledDAG.explain`."""
@@ -30,11 +32,18 @@ def explained(dag: Any) -> str:
         lines.insert(1, f"  of these  {pairs} edges have two parents; nothing is hoisted or tied beside such edges")
     if dag.minimize:
         lines.append("  sign      costs: minimised, unless a call says otherwise")
+    if dag.linear is not None:
+        lines.append(
+            f"  linear    {dag.linear.reads} reads make the weights of {dag.linear.edges} edges, in front of the "
+            f"kernels; {dag.linear.nbytes} bytes"
+        )
     for k, potential in enumerate(dag.potentials):
         name = "theta" if potential.name is None else potential.name
         where = "hoisted to nodes: read once a node" if k in dag.hoisted else "read on each edge"
-        index = potential.index
-        uses = np.bincount(index[index >= 0], minlength=1).max()
+        if isinstance(potential.reads, LinearReads):
+            where = "linear, with coefficients"
+        entries = triples(potential.reads).entry
+        uses = np.bincount(entries, minlength=1).max()
         tied = f"; tied, an entry serves up to {uses} edges" if uses > 1 else ""
         lines.append(f"  potential {name} {potential.shape}: {where}{tied}")
     window = int(dag.wiring.window.place[-1])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dagdp.array_kinds import plain_array
 from dagdp.describe.graph import Potential, Shape
+from dagdp.describe.linear_reads import Reads, renumbered, triples
 from dagdp.errors import GraphError, InputError
 
 Numbers = NDArray[np.int64]
@@ -62,31 +63,34 @@ class Form(NamedTuple):
         return self.keyed or self.rows
 
 
-def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> tuple[Section, list[Numbers]]:
-    """(the section of one potential, [graphs] each graph's index [edges] into the section, -1 for none).
+def section(name: str | None, potentials: Sequence[Potential], shared: bool) -> tuple[Section, list[Reads]]:
+    """(the section of one potential, [graphs] what each graph's edges read of the section).
 
     potentials : [graphs] the potential in each graph. Raises GraphError for a shared potential of several shapes.
     """
     shapes = tuple(potential.shape for potential in potentials)
     if not shared:
         offsets = np.cumsum([0, *(potential.size for potential in potentials)])
-        return Section(name, shapes, offsets, None), [
-            np.where(potential.index >= 0, potential.index + first, -1)
-            for potential, first in zip(potentials, offsets[:-1], strict=True)
-        ]
+        return (
+            Section(name, shapes, offsets, None),
+            [
+                renumbered(potential.reads, lambda entries, first=first: entries + first)  # type: ignore[misc]
+                for potential, first in zip(potentials, offsets[:-1], strict=True)
+            ],
+        )
     for g, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise GraphError(
                 f"potential {name!r} is shared and has shape {shapes[0]} in graph 0, {shape} in graph "
                 f"{g}; expected one shape. Leave it out of shared= to give every graph its own"
             )
-    found = [np.unique(potential.index, return_inverse=True) for potential in potentials]
-    used = [entries[entries >= 0] for entries, _ in found]
+    reads = [potential.reads for potential in potentials]
+    used = [np.unique(triples(own).entry) for own in reads]
     offsets = np.cumsum([0, *(entries.size for entries in used)])
-    places = []
-    for (entries, inverse), first in zip(found, offsets[:-1], strict=True):
-        none = int(entries[0] < 0)  # np.unique sorts -1 first
-        places.append(np.where(inverse >= none, inverse - none + first, -1))
+    places = [
+        renumbered(own, lambda given, entries=entries, first=first: np.searchsorted(entries, given) + first)  # type: ignore[misc]
+        for own, entries, first in zip(reads, used, offsets[:-1], strict=True)
+    ]
     return Section(name, shapes, offsets, np.concatenate(used).astype(np.int64)), places
 
 
@@ -145,7 +149,7 @@ class Layout:
         for part, array in zip(self.sections, packed, strict=True):
             entries = array[..., part.offsets[g] : part.offsets[g + 1]]
             given = values[part.name] if isinstance(values, Mapping) else values
-            own[part.name] = given if part.shared is not None else entries.reshape(*array.shape[:-1], *part.shapes[g])
+            own[part.name] = given if part.shared is not None else entries.reshape((*array.shape[:-1], *part.shapes[g]))
         return own.get(None, own)
 
     def _one_each(self, values: Sequence[Any], what: str) -> None:
@@ -199,14 +203,14 @@ def _unpacked(part: Section, array: Any, is_list: bool, dtypes: list[Any], kind:
     own = tuple(array.shape[:-1])
     if part.shared is not None:
         shape = part.shapes[0]
-        return kind.cast(kind.scatter(array, part.shared, math.prod(shape)).reshape(*own, *shape), dtypes[0])
+        return kind.cast(kind.scatter(array, part.shared, math.prod(shape)).reshape((*own, *shape)), dtypes[0])
     if not is_list:
         return kind.cast(array, dtypes[0])
     common = dtypes[0] if all(dtype is dtypes[0] for dtype in dtypes) else None
     packed = array if common is None else kind.cast(array, common)
     cuts = itertools.pairwise(part.offsets.tolist())
     pieces = [
-        packed[..., a:b] if len(shape) == 1 else packed[..., a:b].reshape(*own, *shape)
+        packed[..., a:b] if len(shape) == 1 else packed[..., a:b].reshape((*own, *shape))
         for (a, b), shape in zip(cuts, part.shapes, strict=True)
     ]
     if common is not None:

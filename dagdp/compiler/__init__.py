@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiled.linear_map import linear_map
 from dagdp.compiler.level import level
 from dagdp.compiler.renumber import renumber
 from dagdp.compiler.specialise import specialise
-from dagdp.compiler.validate import validate, warn_of_default_ends
+from dagdp.compiler.validate import check_reads, check_size, validate, warn_of_default_ends
 from dagdp.describe.graph import Graph
 from dagdp.errors import GraphError
 
@@ -43,7 +45,18 @@ def build(graph: Graph) -> CompiledDAG:
     """`compile` without its warning, for graphs that were compiled before, and for graphs that the package makes."""
     if not isinstance(graph, Graph):
         raise GraphError(f"compile was given {described(graph)}")
-    return specialise(renumber(level(validate(graph.snapshot()))))
+    made = graph.snapshot()
+    check_size(made)
+    listed = made.listed()  # arrays on demand are made once for as long as this refers to them
+    if not listed.linear:
+        return specialise(renumber(level(validate(made))))
+    potentials = made.potentials()
+    for potential in potentials:
+        check_reads(potential)
+    plain = specialise(renumber(level(validate(made.with_own_weights()))))
+    sizes = [potential.size for potential in potentials]
+    linear = linear_map(listed.indices, made.num_edges, sizes)
+    return replace(plain, graph=made, potentials=potentials, plain=plain, linear=linear)
 
 
 def described(value: Any) -> str:

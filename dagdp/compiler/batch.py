@@ -12,10 +12,12 @@ import numpy as np
 
 from dagdp.compiled.dag import PRUNED, CompiledDAG, enrolled
 from dagdp.compiled.layout import Layout, Numbers, section
+from dagdp.compiled.linear_map import LinearMap, linear_map
 from dagdp.compiler import build, described
 from dagdp.compiler.merge import MergedGraph, merge, with_a_path
-from dagdp.compiler.validate import warn_of_default_ends
+from dagdp.compiler.validate import check_reads, warn_of_default_ends
 from dagdp.describe.graph import Graph, Potential
+from dagdp.describe.linear_reads import LinearReads, Reads, triples
 from dagdp.errors import GraphError, InputError
 
 # Edges from which a merged graph takes no further graph. Each merged graph costs a launch, and its state, below 2 MB,
@@ -40,6 +42,10 @@ class CompiledBatch:
     layout: Layout
     merged: tuple[MergedGraph, ...]
     minimize: bool
+    #: Of graphs with linear potentials: the batch in which each edge has a weight of its own, which kernels run, and
+    #: the map from the entries of all graphs to those weights. `merged` is that of `plain`.
+    plain: CompiledBatch | None = None
+    linear: LinearMap | None = None
     serial: int = field(init=False)  # names the batch where only a number can be passed
     calls: dict[Any, Any] = field(init=False)  # plans of `dagdp.engine.prepare`, by the form of a call
 
@@ -108,6 +114,7 @@ class CompiledBatch:
                 f"end is {end!r}; expected a list with one node, or None, for each of the {len(self)} graphs of the "
                 "batch. For a ragged batch on one graph compile that graph alone"
             )
+        plain = None if self.plain is None else self.plain.ending(end)
         merged = []
         for part in self.merged:
             ends = part.ends.copy()
@@ -115,7 +122,7 @@ class CompiledBatch:
                 if chosen[g] is not None:
                     ends[g - part.first] = self._rank(part, g, chosen[g])
             merged.append(dataclasses.replace(part, ends=ends))
-        return dataclasses.replace(self, merged=tuple(merged))
+        return dataclasses.replace(self, merged=tuple(merged), plain=plain)
 
     def own_number(self, part: MergedGraph, g: int) -> int:
         """Graph g's number of the node where its paths end; its number of nodes for a joint end."""
@@ -158,6 +165,8 @@ class CompiledBatch:
             name = "theta" if part.name is None else part.name
             how = f"shape {part.shapes[0]}, shared by all graphs; " if part.shared is not None else ""
             lines.append(f"  potential {name}: {how}{part.size} entries")
+        if self.linear is not None:
+            lines.append(f"  linear    {self.linear.reads} reads make the weights of {self.linear.edges} edges")
         return "\n".join(lines)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledBatch:
@@ -166,7 +175,7 @@ class CompiledBatch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the graphs and their arrays; the unpickled batch gets a new serial number."""
-        return CompiledBatch, (self.graphs, self.layout, self.merged, self.minimize)
+        return CompiledBatch, (self.graphs, self.layout, self.merged, self.minimize, self.plain, self.linear)
 
     def __repr__(self) -> str:
         return f"CompiledBatch({len(self)} graphs, {self.num_edges} edges, {len(self.merged)} merged graphs)"
@@ -218,12 +227,15 @@ def build_batch(
     for g, graph in enumerate(given):
         if not isinstance(graph, Graph):
             raise GraphError(f"graph {g} is {described(graph)}")
-    given = tuple(graph.snapshot() for graph in given)
-    sign = _sign(given) if minimize is None else bool(minimize)
-    layout, indices = _laid_out(given, shared)
-    edges = [graph.num_edges for graph in given]
-    merged = [merge(given, indices, layout, first, last) for first, last in _cuts(edges)]
-    return CompiledBatch(given, layout, tuple(merged), sign)
+    snapshots = tuple(graph.snapshot() for graph in given)
+    sign = _sign(snapshots) if minimize is None else bool(minimize)
+    layout, indices = _laid_out(snapshots, shared)
+    if any(isinstance(own, LinearReads) for reads in indices for own in reads):
+        plain = build_batch([graph.with_own_weights() for graph in snapshots], minimize=sign)
+        return CompiledBatch(snapshots, layout, plain.merged, sign, plain, _joint_map(snapshots, layout, indices))
+    edges = [graph.num_edges for graph in snapshots]
+    merged = [merge(snapshots, indices, layout, first, last) for first, last in _cuts(edges)]
+    return CompiledBatch(snapshots, layout, tuple(merged), sign)
 
 
 def _sign(graphs: Sequence[Graph]) -> bool:
@@ -236,6 +248,22 @@ def _sign(graphs: Sequence[Graph]) -> bool:
             "batch: give compile_batch(..., minimize=True) or minimize=False to read all of them alike"
         )
     return signs[:1] == [True]
+
+
+def _joint_map(graphs: Sequence[Graph], layout: Layout, reads: Sequence[Sequence[Reads]]) -> LinearMap:
+    """The map from the entries of all graphs to the weights of their edges, one graph after another."""
+    first = np.cumsum([0, *(graph.num_edges for graph in graphs)])
+    joined = []
+    for own in reads:
+        parts = [(number, triples(one)) for number, one in zip(first[:-1], own, strict=True)]
+        joined.append(
+            LinearReads(
+                np.concatenate([part.edge + number for number, part in parts]),
+                np.concatenate([part.entry for _, part in parts]),
+                np.concatenate([part.coefficient for _, part in parts]),
+            )
+        )
+    return linear_map(joined, int(first[-1]), [part.size for part in layout.sections])
 
 
 def _warn_of_default_ends(batch: CompiledBatch) -> None:
@@ -268,8 +296,8 @@ def _names_of(potentials: Iterable[str | None]) -> str:
     return "no named potential" if names == [None] else f"potentials {names}"
 
 
-def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, list[list[Numbers]]]:
-    """(the layout, [sections][graphs][edges] the entry of the section that each edge reads, -1 for none)."""
+def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, list[list[Reads]]]:
+    """(the layout, [sections][graphs] what the edges of each graph read of the section)."""
     potentials = [{potential.name: potential for potential in graph.potentials()} for graph in graphs]
     if all(len(own) == 1 for own in potentials) and len({name for own in potentials for name in own}) > 1:
         potentials = [dict.fromkeys([None], *own.values()) for own in potentials]
@@ -283,13 +311,10 @@ def _laid_out(graphs: Sequence[Graph], shared: Sequence[str]) -> tuple[Layout, l
                 "of a batch: name the potentials of all graphs, and give an edge that does not read one the index -1"
             )
         for potential in own.values():
-            index = potential.index
-            wrong = np.flatnonzero((index < -1) | (index >= potential.size))
-            if wrong.size:
-                raise GraphError(
-                    f"graph {g}: edge {wrong[0]} reads entry {index[wrong[0]]} of potential "
-                    f"{potential.name!r}; expected -1 (none) or an index below {potential.size}"
-                )
+            try:
+                check_reads(potential)
+            except GraphError as error:
+                raise GraphError(f"graph {g}: {error}") from None
     if isinstance(shared, str) or not set(shared) <= set(names) - {None}:
         raise GraphError(f"shared is {shared!r}; expected a list of names among {names}")
     made = [section(name, [own[name] for own in potentials], name in shared) for name in names]

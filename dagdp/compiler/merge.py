@@ -14,6 +14,7 @@ from dagdp.compiler import build
 from dagdp.compiler.validate import LARGEST, UnreachedError, validate
 from dagdp.describe.edge_arrays import arcs_of, parent_rows
 from dagdp.describe.graph import Graph
+from dagdp.describe.linear_reads import LinearReads, Reads, with_more_edges
 from dagdp.errors import GraphError
 
 
@@ -29,7 +30,7 @@ class MergedGraph:
 
 
 def merge(
-    graphs: Sequence[Graph], indices: Sequence[Sequence[Numbers]], layout: Layout, first: int, last: int
+    graphs: Sequence[Graph], indices: Sequence[Sequence[Reads]], layout: Layout, first: int, last: int
 ) -> MergedGraph:
     """Graphs [first, last) merged and compiled; their edges read `indices` [sections][graphs] of the layout.
 
@@ -71,14 +72,14 @@ def with_a_path(graph: Graph) -> Graph:
         num_nodes=size + 2,
         starts=np.append(starts, size),
         ends=np.append(ends, size + 1),
-        potentials={p.name or "theta": (p.shape, np.append(p.index, -1)) for p in graph.potentials()},
+        potentials={p.name or "theta": (p.shape, with_more_edges(p.reads, 1)) for p in graph.potentials()},
         minimize=graph.minimize,
     )
 
 
 def _joined(
     mine: Sequence[Graph],
-    indices: Sequence[Sequence[Numbers]],
+    indices: Sequence[Sequence[Reads]],
     layout: Layout,
     first: int,
     last: int,
@@ -110,7 +111,7 @@ def _joined(
     read = []
     for part, index in zip(layout.sections, indices, strict=True):
         base = int(part.offsets[first])
-        own = np.concatenate(index[first:last])
+        own = np.concatenate([reads for reads in index[first:last] if not isinstance(reads, LinearReads)])
         entries = np.where(own >= 0, own - base, -1)
         entries = np.concatenate([entries, np.full(tails.size - own.size, -1)])
         read.append((part.name or "theta", (max(1, int(part.offsets[last]) - base), entries)))

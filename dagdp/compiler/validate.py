@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from dagdp.compiler.arrays import adjacency, first_outside, group, reach, reach_
 from dagdp.describe.edge_arrays import LARGEST as LARGEST  # node and edge numbers inside one graph are int32
 from dagdp.describe.edge_arrays import EdgeArrays
 from dagdp.describe.graph import Graph, Potential
+from dagdp.describe.linear_reads import LinearReads
 from dagdp.errors import GraphError
 
 Numbers = NDArray[np.int64]
@@ -61,7 +61,7 @@ class UnreachedError(GraphError):
 
 def validate(graph: Graph) -> Sound:
     """The valid graph and its live edges. Raises GraphError that names the fault by the user's node names."""
-    _check_size(graph)
+    check_size(graph)
     listed, potentials, size = graph.listed(), graph.potentials(), graph.num_nodes
     parents, children, second = listed.parents, listed.children, listed.second
     fan_in, fan_out, sound, rising, grouped = survey(parents, children, size)
@@ -70,7 +70,8 @@ def validate(graph: Graph) -> Sound:
     if second is not None:
         arcs = listed.arcs()
         arcs_in, fan_out, _, rising, _ = survey(*arcs, size)
-    _check_entries(potentials, listed.indices)
+    for potential in potentials:
+        check_reads(potential)
     sequence = np.empty(0, np.int64)
     if not rising:
         ptr, _, far = adjacency(*arcs, fan_out, False)
@@ -104,7 +105,7 @@ def validate(graph: Graph) -> Sound:
     return Sound(
         graph=graph,
         potentials=potentials,
-        indices=listed.indices,
+        indices=tuple(potential.index for potential in potentials),
         starts=starts,
         entered=entered,
         ends=ends,
@@ -168,8 +169,8 @@ def _some(graph: Graph, nodes: Numbers) -> str:
     return names + (f" and {nodes.size - 3} more" if nodes.size > 3 else "")
 
 
-def _check_size(graph: Graph) -> None:
-    """Called before arrays are made, which may be large."""
+def check_size(graph: Graph) -> None:
+    """Raise GraphError for a graph without edges, or with too many. Called before arrays are made."""
     if graph.num_edges == 0:
         raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
     if graph.num_edges > LARGEST or graph.num_nodes >= LARGEST:
@@ -208,19 +209,22 @@ def _check_ranges(graph: Graph, listed: EdgeArrays, sound: bool) -> None:
             )
 
 
-def _check_entries(potentials: tuple[Potential, ...], indices: tuple[NDArray[Any], ...]) -> None:
-    for potential, index in zip(potentials, indices, strict=True):
-        if potential.size > LARGEST:
-            raise GraphError(
-                f"potential {potential.name!r} has shape {potential.shape}, {potential.size} entries; expected fewer "
-                "than 2^31. Give it a shape that holds only what edges read"
-            )
-        wrong = first_outside(index, potential.size)
-        if wrong >= 0:
-            raise GraphError(
-                f"edge {wrong} reads entry {index[wrong]} of potential {potential.name!r}; expected "
-                f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
-            )
+def check_reads(potential: Potential) -> None:
+    """Raise GraphError for more entries than int32 can number, and for an edge that reads an entry that is none."""
+    if potential.size > LARGEST:
+        raise GraphError(
+            f"potential {potential.name!r} has shape {potential.shape}, {potential.size} entries; expected fewer "
+            "than 2^31. Give it a shape that holds only what edges read"
+        )
+    reads = potential.reads
+    entries = reads.entry if isinstance(reads, LinearReads) else reads
+    wrong = first_outside(entries, potential.size)
+    if wrong >= 0:
+        edge = reads.edge[wrong] if isinstance(reads, LinearReads) else wrong
+        raise GraphError(
+            f"edge {edge} reads entry {entries[wrong]} of potential {potential.name!r}; expected "
+            f"-1 (none) or an index below {potential.size}, the size of shape {potential.shape}"
+        )
 
 
 def _check_terminals(graph: Graph, starts: Numbers, ends: Numbers) -> None:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dagdp.array_kinds import refuse_mask
+from dagdp.describe.integers import LARGEST as LARGEST
+from dagdp.describe.integers import Listed as Listed
+from dagdp.describe.integers import compact as compact
+from dagdp.describe.integers import integers as integers
+from dagdp.describe.linear_reads import LinearReads as LinearReads
+from dagdp.describe.linear_reads import Reads, reads_of
 from dagdp.errors import GraphError
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
-Listed = NDArray[Any]  # int32; int64 with a number too large for int32, which no compiled graph has
 #: (first, shape): the ends of a ragged batch are consecutive nodes from `first` on, in row-major order of the lengths
 EndsByLength = tuple[int, Shape]
 #: What `Graph.from_maker` calls: (parents, children, the index of each potential)
 Maker = Callable[..., tuple[ArrayLike, ArrayLike, Sequence[ArrayLike]]]
 MORE_PARENTS = "For three parents introduce a node: a hyperedge joins two of them, and another the node and the third"
-SMALLEST, LARGEST = -(2**31), 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class EdgeArrays:
 
     parents: Listed  # [edges]
     children: Listed
-    indices: tuple[Listed, ...]  # [potentials][edges] the entry that the edge reads, -1 for none
+    indices: tuple[Reads, ...]  # [potentials][edges] the entry that the edge reads, -1 for none; or a `LinearReads`
     second: Listed | None = None  # [edges] the second parent of a hyperedge, -1 for none; None without hyperedges
 
     def arcs(self, kept: NDArray[np.bool_] | None = None) -> tuple[Listed, Listed]:
@@ -47,6 +50,15 @@ class EdgeArrays:
         """[edges] whether an edge's child and all its parents are among the nodes, given as a mask."""
         inside: NDArray[np.bool_] = nodes[self.parents] & nodes[self.children]
         return inside if self.second is None else inside & ((self.second < 0) | nodes[self.second])
+
+    @property
+    def linear(self) -> bool:
+        """Whether a potential is linear: see `dagdp.describe.linear_reads`."""
+        return any(isinstance(reads, LinearReads) for reads in self.indices)
+
+    def with_own_weights(self) -> EdgeArrays:
+        """The edges, each with a weight of its own."""
+        return replace(self, indices=(compact(np.arange(len(self.parents))),))
 
 
 class EdgeLists:
@@ -88,6 +100,20 @@ class StoredEdges:
 
     def released(self) -> StoredEdges | EdgesOnDemand:
         """The source for a compiled graph, which lives long and seldom reads the arrays."""
+        return self
+
+
+class OwnWeights:
+    """The arrays of another graph, whose edges each have a weight of their own."""
+
+    def __init__(self, source: Callable[[], EdgeArrays]) -> None:
+        self.source = source
+
+    def __call__(self) -> EdgeArrays:
+        return self.source().with_own_weights()
+
+    def released(self) -> OwnWeights:
+        """The source for a compiled graph."""
         return self
 
 
@@ -134,42 +160,57 @@ def made_by(make: Maker, arguments: tuple[Any, ...], num_edges: int, names: Sequ
     """
     label = make.__name__
     parents, children, indices = make(*arguments)
-    lists = [integers(f"what {label} made", one, own=True) for one in (children, *indices)]
+    into = integers(f"what {label} made", children, own=True)
     first, second = parents_of(f"the parents that {label} made", parents, num_edges, own=True)
-    wrong = [one.size for one in (first, *lists) if one.size != num_edges]
-    if wrong or len(lists) != 1 + len(names):
+    reads = [
+        reads_of(f"what {label} made", one, edges=num_edges)
+        if isinstance(one, LinearReads)
+        else integers(f"what {label} made", one, own=True)
+        for one in indices
+    ]
+    wrong = [one.size for one in (first, into, *reads) if isinstance(one, np.ndarray) and one.size != num_edges]
+    if wrong or len(reads) != len(names):
         raise GraphError(
-            f"{label} made {len(lists) - 1} indices and {wrong or num_edges} edges; expected an index for each of the "
+            f"{label} made {len(reads)} indices and {wrong or num_edges} edges; expected an index for each of the "
             f"potentials {list(names)}, and {num_edges} edges in each array"
         )
-    return EdgeArrays(first, lists[0], tuple(lists[1:]), second)
+    return EdgeArrays(first, into, tuple(reads), second)
 
 
 @dataclass(frozen=True, eq=False)
 class Potential:
-    """A named array of weights: edge e reads `flat[index[e]]`, or nothing if index[e] is -1."""
+    """A named array of weights: edge e reads `flat[index[e]]`, or nothing if index[e] is -1.
+
+    Of a linear potential edges read the sums that `reads` lists.
+    """
 
     name: str | None
     shape: Shape
-    source: Listed | Callable[[], Listed]  # the index, or a function that makes it
+    source: Reads | Callable[[], Reads]  # what edges read, or a function that makes it
+
+    @property
+    def reads(self) -> Reads:
+        """`index`, or of a linear potential the `LinearReads`. Made at each access if the graph stores no arrays."""
+        return self.source() if callable(self.source) else self.source
 
     @property
     def index(self) -> Listed:
-        """[edges] the entry that each edge reads, -1 for none. Made at each access if the graph stores no arrays."""
-        return self.source() if callable(self.source) else self.source
+        """[edges] the entry that each edge reads, -1 for none. Made at each access if the graph stores no arrays.
+
+        Raises GraphError for a linear potential.
+        """
+        reads = self.reads
+        if isinstance(reads, LinearReads):
+            raise GraphError(
+                f"potential {self.name!r} is linear: an edge reads a sum of coefficient x entry, which no index lists; "
+                "expected another potential, or see its attribute `reads`"
+            )
+        return reads
 
     @property
     def size(self) -> int:
         """The number of entries."""
         return math.prod(self.shape)
-
-
-def compact(numbers: Listed) -> Listed:
-    """Integers as int32 if all of them fit, else as int64; copied only to change the type."""
-    if numbers.dtype == np.int32:
-        return numbers
-    fits = numbers.size == 0 or (numbers.min() >= SMALLEST and numbers.max() <= LARGEST)
-    return numbers.astype(np.int32 if fits else np.int64, copy=False)
 
 
 def arcs_of(parents: Listed, children: Listed, second: Listed | None) -> tuple[Listed, Listed]:
@@ -237,29 +278,18 @@ def counted_nodes(edges: tuple[Listed, ...]) -> int:
     return nodes
 
 
-def potential_of(name: str, shape: int | Sequence[int], index: ArrayLike, edges: int) -> Potential:
-    """A potential of a graph with `edges` edges. Raises GraphError for an index with another number of entries."""
-    read = integers(f"the index of potential {name!r}", index)
-    if read.size != edges:
+def potential_of(name: str, spec: Any, edges: int) -> Potential:
+    """A potential of a graph with `edges` edges, from (shape, index) or (shape, index, coefficient).
+
+    Raises GraphError for other tuples, and as `reads_of` does.
+    """
+    if not isinstance(spec, tuple | list) or len(spec) not in (2, 3):
         raise GraphError(
-            f"the index of potential {name!r} has {read.size} entries; "
-            f"expected one for each of the {edges} edges (-1 for an edge that does not read it)"
+            f"potential {name!r} is {spec!r:.200}; expected (shape, index), or (shape, index, coefficient)"
         )
-    return Potential(name, shape_of(name, shape), read)
-
-
-def integers(what: str, values: ArrayLike, own: bool = False) -> Listed:
-    """Integers [entries] as int32 where they fit; not copied if `own`, or if no other code can write to the array."""
-    refuse_mask(values, what, GraphError)
-    given = np.asarray(values)
-    array = given if given.ndim == 1 else given.ravel()
-    if array.size == 0:
-        return np.empty(0, np.int32)
-    if array.dtype.kind not in "iu":
-        raise GraphError(f"{what} has dtype {array.dtype}; expected integers")
-    made = compact(array)
-    private = own or made is not array or (array.base is None and not array.flags.writeable)
-    return made if private else made.copy()
+    shape, *reads = spec
+    made = shape_of(name, shape)
+    return Potential(name, made, reads_of(f"the index of potential {name!r}", *reads, edges=edges))
 
 
 def shape_of(name: str, shape: int | Sequence[int]) -> Shape:

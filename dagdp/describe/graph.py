@@ -7,23 +7,25 @@ graph is read.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Never, NoReturn
+from typing import Any, Never, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 import dagdp.describe.misuse as misuse
-from dagdp.describe.cells import NodeNames, Recurrence, free_name
+from dagdp.describe.annotations import Annotations as Annotations
+from dagdp.describe.cells import NodeNames, Recurrence
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
     EdgeLists,
     EdgesOnDemand,
     EndsByLength,
-    Listed,
     Maker,
     Numbers,
+    OwnWeights,
     StoredEdges,
     counted_nodes,
     integers,
@@ -37,19 +39,10 @@ from dagdp.describe.edge_arrays import (
 )
 from dagdp.describe.edge_arrays import Potential as Potential
 from dagdp.describe.edge_arrays import Shape as Shape
+from dagdp.describe.linear_reads import Reads
 from dagdp.describe.names import free_name, numbered
 from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edges, entries_read, starts_to_enter
 from dagdp.errors import GraphError
-
-
-class Annotations(NamedTuple):
-    """What is known of a graph beside its edges."""
-
-    names: list[Hashable] | None = None  # of the nodes
-    ends_by_length: EndsByLength | None = None
-    added_start: int | None = None
-    recurrence: Recurrence | None = None
-    minimize: bool = False
 
 
 class Graph(NodeNames):
@@ -196,7 +189,7 @@ class Graph(NodeNames):
         num_nodes: int | None = None,
         starts: ArrayLike | None = None,
         ends: ArrayLike | None = None,
-        potentials: Mapping[str, tuple[int | Sequence[int], ArrayLike]] | None = None,
+        potentials: Mapping[str, tuple[Any, ...]] | None = None,
         *,
         ends_by_length: EndsByLength | None = None,
         minimize: bool = False,
@@ -209,7 +202,11 @@ class Graph(NodeNames):
             are read-only and own their memory. Edges with two parents: parents [edges, 2], -1 for "no second parent".
         num_nodes : default 1 + the largest number, which may then be at most 16 x edges + 10^6.
         starts, ends : integers, node numbers. Default: nodes without parents, nodes without children.
-        potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none".
+        potentials : `{name: (shape, index)}`, index integers [edges] into the flattened array, -1 for "none"; or, for a
+            linear potential, `(shape, index, coefficient)`: index is [edges], or [edges, k] for edges that read up to k
+            entries, and coefficient a number, [edges] or [edges, k], without unit. An edge's weight is Σ coefficient x
+            entry, -inf (+inf when minimising) for a forbidden edge; an entry's gradient is Σ coefficient x probability.
+            `dagdp.describe.linear_reads.LinearReads` in place of the index gives the reads as triples.
         ends_by_length : (first, shape), the ends of a ragged batch by the lengths of items, for `dag.ends_of`: node
             `first` for lengths of 1, and the following nodes in row-major order up to lengths of `shape`.
         minimize : as in `Graph`.
@@ -218,9 +215,13 @@ class Graph(NodeNames):
 
         Example
         -------
-        >>> graph = Graph.from_edges([0, 0, 1], [1, 2, 2])
-        >>> graph
+        >>> Graph.from_edges([0, 0, 1], [1, 2, 2])
         Graph(3 nodes, 3 edges)
+        >>> import dagdp
+        >>> means = {"cost": (3, [[0, -1], [1, 2], [2, -1]], [[1, 0], [0.5, 0.5], [2, 0]])}  # edge 1: of two costs
+        >>> dag = dagdp.compile(Graph.from_edges([0, 0, 1], [1, 2, 2], potentials=means))
+        >>> dagdp.dp_grad(dag, [1.0, 4.0, 8.0], dagdp.HardMax(), minimize=True).tolist()  # 6 against 1 + 16
+        [0.0, 0.5, 0.5]
         """
         into = integers("children", children)
         first, second = parents_of("parents", parents, into.size)
@@ -231,9 +232,9 @@ class Graph(NodeNames):
             )
         read: tuple[Potential, ...] = (of_edges(edges[0].size),)
         if potentials is not None:
-            read = tuple(potential_of(name, *spec, edges[0].size) for name, spec in potentials.items())
+            read = tuple(potential_of(name, spec, edges[0].size) for name, spec in potentials.items())
         size = counted_nodes(edges if second is None else (*edges, second)) if num_nodes is None else int(num_nodes)
-        source = StoredEdges(EdgeArrays(*edges, tuple(potential.index for potential in read), second))
+        source = StoredEdges(EdgeArrays(*edges, tuple(potential.reads for potential in read), second))
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
         own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
@@ -258,7 +259,7 @@ class Graph(NodeNames):
         Parameters
         ----------
         make : a function that returns (parents [edges], children [edges], [the index [edges] of each potential]), as
-            `from_edges` takes them, with equal results at each call. The graph can be pickled if `make` can.
+            `from_edges` takes them, or `LinearReads`, with equal results at each call. It pickles if `make` does.
         num_nodes, num_edges : the numbers of nodes and of edges.
         starts, ends, ends_by_length, minimize : as in `from_edges`.
         potentials : `{name: shape}`, in the order of the indices.
@@ -326,7 +327,7 @@ class Graph(NodeNames):
         """(first, shape) as given to `from_edges`, or None."""
         return self._annotations.ends_by_length
 
-    def snapshot(self) -> Graph:
+    def snapshot(self) -> CompleteGraph:
         """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
 
         If a start reads entries, one more node, and an edge from it to each start, follow the nodes and edges that were
@@ -371,7 +372,7 @@ class CompleteGraph(Graph):
 
     def __init__(
         self,
-        source: StoredEdges | EdgesOnDemand,
+        source: StoredEdges | EdgesOnDemand | OwnWeights,
         size: tuple[int, int],
         terminals: tuple[Numbers | None, Numbers | None],
         shapes: Mapping[Any, Shape],
@@ -412,12 +413,18 @@ class CompleteGraph(Graph):
         return self._terminals
 
     def potentials(self) -> tuple[Potential, ...]:
-        return tuple(Potential(*named, partial(self._index, k)) for k, named in enumerate(self._read.items()))
+        return tuple(Potential(*named, partial(self._reads, k)) for k, named in enumerate(self._read.items()))
 
-    def _index(self, k: int) -> Listed:
+    def _reads(self, k: int) -> Reads:
         return self.listed().indices[k]
 
-    def snapshot(self) -> Graph:
+    def with_own_weights(self) -> CompleteGraph:
+        """A graph of equal nodes and edges, in which each edge has a weight of its own."""
+        made = copy.copy(self)
+        made._source, made._read = OwnWeights(self._source), {None: (self.num_edges,)}
+        return made
+
+    def snapshot(self) -> CompleteGraph:
         source = self._source.released()
         if source is self._source:
             return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class NodeReads:
 
     def entering(self, listed: EdgeArrays, entered: Numbers) -> EdgeArrays:
         """The edges, followed by an edge from a new node, which has the next number, to each of the nodes `entered`."""
-        indices = zip(listed.indices, self.shapes, strict=True)
+        indices: Iterable[tuple[Any, str]] = zip(listed.indices, self.shapes, strict=True)
         return EdgeArrays(
             compact(np.append(listed.parents, np.full(entered.size, self.nodes))),
             compact(np.append(listed.children, entered)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from dagdp.engine.graph_call import lowest
 from dagdp.engine.infeasible import refuses
 from dagdp.engine.inputs import (
     Options,
+    Shape,
     Weights,
     arrange,
     batch_of,
@@ -44,18 +46,34 @@ class ManyGraphs(Plan):
         return self.compiled.layout.unpack(self.form, arrays, NUMPY)
 
     def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: PathEnds) -> None:
-        merged, real = self.compiled.merged[number], self.real
-        for g in np.flatnonzero(merged.ends >= 0).tolist():
-            g += merged.first
-            dag, end = self.compiled.alone[g], self.compiled.own_number(merged, g)
-            joint = end == dag.graph.num_nodes
-            ends = np.full(self.items, dag.end if joint else dag.rank[end], np.int32)
-            for what, values, packed, sign in zip(("theta", "z"), given, weights, self.signs, strict=False):
-                keyed, arrays, batches = collect(dag, self.compiled.layout.of_graph(values, packed.given, g))
-                label = f"{what}[{g}]" if isinstance(values, list | tuple) else f"graph {g}'s {what}"
-                own = arrange(keyed, arrays, batches, self.batch, real)
-                own = own._replace(form=own.form._replace(own=packed.form.own))
-                raise_first_fault(dag, own, ends, what, lowest(what, real), float(sign), label)
+        raise_faults_of_graphs(self.compiled, number, weights, given, self.signs, self.batch)
+
+
+def raise_faults_of_graphs(
+    compiled: CompiledBatch,
+    number: int,
+    weights: Sequence[Weights],
+    given: Sequence[Any],
+    signs: Sequence[Any],
+    batch: Shape,
+) -> None:
+    """Raise InputError for the first entry out of range that a path of a graph in merged graph `number` reads, if any.
+
+    weights : theta, and z if there is one, packed.  given : theta and z as the user gave them.  signs : of each.
+    batch : the batch dimensions of the call.
+    """
+    merged, real = compiled.merged[number], weights[0].form.real
+    for g in np.flatnonzero(merged.ends >= 0).tolist():
+        g += merged.first
+        dag, end = compiled.alone[g], compiled.own_number(merged, g)
+        joint = end == dag.graph.num_nodes
+        ends = np.full(math.prod(batch), dag.end if joint else dag.rank[end], np.int32)
+        for what, values, packed, sign in zip(("theta", "z"), given, weights, signs, strict=False):
+            keyed, arrays, batches = collect(dag, compiled.layout.of_graph(values, packed.given, g))
+            label = f"{what}[{g}]" if isinstance(values, list | tuple) else f"graph {g}'s {what}"
+            own = arrange(keyed, arrays, batches, batch, real)
+            own = own._replace(form=own.form._replace(own=packed.form.own))
+            raise_first_fault(dag, own, ends, what, lowest(what, real), float(sign), label)
 
 
 def checked_call(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, options: Options) -> Call:

@@ -99,12 +99,13 @@ def pack(batch: CompiledBatch, values: Any, what: str, arguments: Mapping[str, A
     """(arrays [*batch, entries of all graphs], their batch shapes), for each section of the batch's layout.
 
     The arrays are tensors if `values` has tensors. Raises InputError for a NaN, or an infinity of the wrong sign, that
-    a path reads, with the index in the user's array (of a tensor: in the graph's entries).
+    a path reads, with the index in the user's array (of a tensor: in the graph's entries). With linear potentials,
+    whose sums decide, functions of one graph raise it.
     """
     tensors = any(is_tensor(leaf) for leaf in leaves(values))
     _, packed, shapes = batch.layout.pack(values, what, TENSORS if tensors else NUMPY)
     minimize, end = bool(arguments.get("minimize")), arguments.get("end")
-    if not all(_in_range(array, minimize) for array in packed):
+    if batch.plain is None and not all(_in_range(array, minimize) for array in packed):
         if tensors:
             batch = batch if end is None else batch.ending(end)
             names = [part.name for part in batch.layout.sections]

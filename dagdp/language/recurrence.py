@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from dagdp.describe.cells import Recurrence
-from dagdp.describe.edge_arrays import EdgeArrays, EdgesOnce, EndsByLength, compact
+from dagdp.describe.edge_arrays import EdgeArrays, EdgesOnce, EndsByLength, compact, parents_of
 from dagdp.describe.graph import Annotations, CompleteGraph, Graph
+from dagdp.describe.linear_reads import reads_of
 from dagdp.errors import GraphError
 from dagdp.language.assemble import Assembly, assemble
 from dagdp.language.check import Program, check
@@ -73,8 +74,12 @@ def listed(listing: Enumeration) -> EdgeArrays:
 
 def arrays_of(made: Assembly) -> EdgeArrays:
     """The arrays of an assembly as a graph holds them."""
-    indices = tuple(compact(one.entries) for one in made.potentials.values())
-    return EdgeArrays(compact(made.parents), compact(made.children), indices)
+    first, second = parents_of("parents", made.parents, made.children.size, own=True)
+    reads = tuple(
+        reads_of(f"potential {name!r}", one.entries, one.coefficient, edges=made.children.size)
+        for name, one in made.potentials.items()
+    )
+    return EdgeArrays(first, compact(made.children), reads, second)
 
 
 def graph_of(listing: Enumeration) -> Graph:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options, as_written
+from dagdp.functions import front_end_of_tensors
 from dagdp.graphs import compiled_cache, dtw, viterbi
-from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.learnable import Learnable
 from dagdp.nn.autograd.operators import constant_when_traced
 from dagdp.nn.autograd.tensors import as_tensor
@@ -39,7 +39,9 @@ class DPValue(nn.Module):
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Tensor:
         """DP_Ω(θ) [*batch]; theta, end and start as in `dagdp.dp_value`."""
-        return functions.value(self.dag, theta, self.omega, Options(self.minimize, start, end))
+        options = Options(self.minimize, start, end)
+        found: Tensor = front_end_of_tensors(self.dag).value(self.dag, theta, self.omega, options)
+        return found
 
     def extra_repr(self) -> str:
         return f"{self.dag!r}, {self.omega!r}, minimize={self.minimize}"
@@ -56,7 +58,7 @@ class DPGrad(DPValue):
 
     def forward(self, theta: Any, end: Any = None, start: Any = None) -> Any:
         """E; theta, end and start as in `dagdp.dp_grad`."""
-        return functions.grad(self.dag, theta, self.omega, Options(self.minimize, start, end))
+        return front_end_of_tensors(self.dag).grad(self.dag, theta, self.omega, Options(self.minimize, start, end))
 
 
 class Viterbi(nn.Module):

@@ -174,7 +174,7 @@ def _nodes(dag: CompiledDAG, target: Target, end: Any) -> Any:
 
 
 def hamming_cost(target: Target, theta: Any, name: str | None = None) -> Any:
-    """C = 1 - Y for one potential: 1 for each entry that the target does not read. [*batch, *shape] like theta's block.
+    """C for one potential: 1 for each entry that the target does not read, else 0. [*batch, *shape] like theta's block.
 
     name : the potential, for a graph with several; the result is then a dict with that key alone. C counts wrong tags
         on the "emission" of a `linear_chain`, and cells off the path on the costs of a `dtw_grid`.
@@ -195,7 +195,8 @@ def hamming_cost(target: Target, theta: Any, name: str | None = None) -> Any:
     if name is not None and name not in names:
         raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
     place = 0 if name is None else names.index(name)
-    C = 1.0 - target.indicator([block.detach() for block in blocks])[place].clamp(max=1.0)
+    Y = target.indicator([block.detach() for block in blocks])[place]
+    C = (Y == 0).to(Y.dtype)
     return {names[place]: C} if keyed else C
 
 
@@ -275,14 +276,14 @@ def alignment_area(predicted: Any, true: Any, reduction: str = "mean") -> Tensor
 
 
 def _squared_l2(E: Tensor, Y: Tensor, batch: int) -> Tensor:
-    return (E - Y).square().flatten(batch).sum(-1)
+    return (E - Y).square().reshape((*E.shape[:batch], -1)).sum(-1)
 
 
 def _kl(E: Tensor, Y: Tensor, batch: int) -> Tensor:
     """Σ Y log(Y/E). A probability below the smallest normal number counts as 0: its reciprocal would overflow."""
     smallest = torch.finfo(E.dtype).tiny
     terms = torch.xlogy(Y, Y) - Y * torch.where(smallest < E, E, 1.0).log()
-    return torch.where((Y > 0) & (smallest >= E), torch.inf, terms).flatten(batch).sum(-1)
+    return torch.where((Y > 0) & (smallest >= E), torch.inf, terms).reshape((*E.shape[:batch], -1)).sum(-1)
 
 
 DIVERGENCES: dict[str, Divergence] = {"squared_l2": _squared_l2, "kl": _kl}

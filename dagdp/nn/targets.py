@@ -17,6 +17,8 @@ from torch import Tensor
 
 import dagdp.nn.walks as walks
 from dagdp.compiled.dag import CompiledDAG
+from dagdp.compiled.linear_map import SparseRows
+from dagdp.describe.linear_reads import LinearReads
 from dagdp.engine.inputs import batch_of, broadcast, checked, collect, end_shape
 from dagdp.errors import InputError
 from dagdp.functions import dp_grad
@@ -200,6 +202,11 @@ class Target:
         """
         checked(dag, None, None)
         refuse_hyperedges(dag)
+        if dag.plain is not None:
+            raise InputError(
+                "the target is Y, shaped like theta, and the graph has linear potentials, whose sums tell no path; "
+                "expected a Target from edges or nodes"
+            )
         _, arrays, batches = collect(dag, Y, "target", walks.real_array)
         batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
         marked = [
@@ -226,27 +233,53 @@ class Target:
         total = torch.zeros((), device=blocks[0].device)
         for block, rows, (entries, reads) in zip(blocks, own._rows(blocks), own._entries(), strict=True):
             columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
-            read = torch.where(torch.as_tensor(reads, device=block.device), rows.gather(-1, columns), 0.0)
-            total = total + read.to(torch.promote_types(read.dtype, torch.float32)).sum(-1)
+            factors = torch.as_tensor(reads, device=block.device)
+            read = torch.where(factors != 0, rows.gather(-1, columns), 0.0)
+            read = read.to(torch.promote_types(read.dtype, torch.float32))
+            total = total + (read if factors.dtype is torch.bool else read * factors.to(read.dtype)).sum(-1)
         return total
 
     def indicator(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Y: for each block, how often the path reads each entry, [*batch, *shape] in the block's dtype."""
+        """Y: for each block, how often the path reads each entry, [*batch, *shape] in the block's dtype.
+
+        Of a linear potential: the sum of the coefficients with which the path reads the entry.
+        """
         made = []
         for block, potential, (entries, reads) in zip(blocks, self.dag.potentials, self._entries(), strict=True):
             flat = block.new_zeros(*self.batch, potential.size)
             columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
             flat.scatter_add_(-1, columns, torch.as_tensor(reads, device=block.device).to(flat.dtype))
-            made.append(flat.reshape(*self.batch, *potential.shape))
+            made.append(flat.reshape((*self.batch, *potential.shape)))
         return made
 
-    def _entries(self) -> list[tuple[Numbers, NDArray[np.bool_]]]:
-        """[potentials] (the entry that each edge of the path reads [*batch, L], whether the edge reads an entry)."""
-        read = [np.where(self.edges >= 0, index[self.edges], -1) for index in walks.listed_of(self.dag).indices]
-        return [(index.astype(np.int64), index >= 0) for index in read]
+    def _entries(self) -> list[tuple[Numbers, NDArray[Any]]]:
+        """[potentials] (entries [*batch, n] that the path reads, factors [*batch, n], 0 for no read).
+
+        n is L, and the factor whether the edge reads an entry. Where edges read several entries, n is larger, and the
+        factor is the coefficient.
+        """
+        made: list[tuple[Numbers, NDArray[Any]]] = []
+        for k, reads in enumerate(walks.listed_of(self.dag).indices):
+            if isinstance(reads, LinearReads):
+                assert self.dag.linear is not None
+                made.append(self._linear_entries(self.dag.linear.potentials[k].by_edge))
+            else:
+                index = np.where(self.edges >= 0, reads[self.edges], -1).astype(np.int64)
+                made.append((index, index >= 0))
+        return made
+
+    def _linear_entries(self, rows: SparseRows) -> tuple[Numbers, NDArray[np.float64]]:
+        ptr, columns, coefficients = rows
+        counts = np.where(self.edges >= 0, np.diff(ptr)[self.edges], 0)
+        places = np.arange(counts.max(initial=0))
+        inside = places < counts[..., None]
+        at = np.where(inside, ptr[self.edges][..., None] + places, 0)
+        shape = (*self.batch, self.edges.shape[-1] * places.size)
+        entries, factors = columns[at].astype(np.int64), np.where(inside, coefficients[at], 0.0)
+        return entries.reshape(shape), factors.reshape(shape)
 
     def _rows(self, blocks: Sequence[Tensor]) -> list[Tensor]:
         return [
-            block.expand(*self.batch, *potential.shape).reshape(*self.batch, potential.size)
+            block.expand((*self.batch, *potential.shape)).reshape(*self.batch, potential.size)
             for block, potential in zip(blocks, self.dag.potentials, strict=True)
         ]

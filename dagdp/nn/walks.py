@@ -14,6 +14,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
 from dagdp.describe.edge_arrays import EdgeArrays
 from dagdp.describe.graph import Graph
+from dagdp.describe.linear_reads import LinearReads
 from dagdp.engine.inputs import broadcast
 from dagdp.errors import InputError
 from dagdp.nn.autograd.tensors import on_device, real_tensor
@@ -100,9 +101,15 @@ def listed_of(dag: CompiledDAG) -> EdgeArrays:
 
 @once_a_graph
 def readers_of_entries(dag: CompiledDAG) -> tuple[Numbers, Numbers]:
-    """(entries, rising; for each the child of all edges that read it); empty if edges into several nodes read one."""
+    """(entries, rising; for each the child of all edges that read it); empty if edges into several nodes read one.
+
+    Empty for a linear potential, too.
+    """
     listed = listed_of(dag)
-    pairs = np.sort(listed.indices[0].astype(np.int64) * dag.graph.num_nodes + listed.children)
+    reads = listed.indices[0]
+    if isinstance(reads, LinearReads):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    pairs = np.sort(reads.astype(np.int64) * dag.graph.num_nodes + listed.children)
     entries, nodes = np.divmod(pairs[np.append(True, np.diff(pairs) > 0)], dag.graph.num_nodes)
     one_each = entries[0] >= 0 and (np.diff(entries) > 0).all() and np.bincount(nodes).max() == 1
     return (entries, nodes) if one_each else (entries[:0], nodes[:0])

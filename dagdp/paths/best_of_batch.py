@@ -13,6 +13,7 @@ from dagdp.compiled.layout import NUMPY, Numbers, leaves
 from dagdp.compiler.batch import CompiledBatch, build_batch
 from dagdp.describe.graph import Graph
 from dagdp.engine.each_graph import PerGraphCall
+from dagdp.engine.linear import weights_of_arrays
 from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.omega import HardMax
 from dagdp.paths.request.array_functions import like, to_numpy
@@ -45,7 +46,10 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
     tensor = next((leaf for leaf in leaves(theta) if is_tensor(leaf)), None)
     kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(to_numpy(value), label))
     _, packed, _ = batch.layout.pack(theta, "theta", kind)
-    scores = _scores(batch, packed)
+    if batch.plain is None or batch.linear is None:
+        scores = _scores(batch, packed)
+    else:
+        scores = _scores(batch.plain, [weights_of_arrays(batch.linear, packed, np.float64)])
     if not all((weights < np.inf if not minimize else weights > -np.inf).all() for weights in scores.values()):
         dp_value(batch, theta, HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
     ends = None if end is None else _numbers(batch.ending(end))

@@ -39,9 +39,9 @@ from dagdp.paths.request.request import Request, make_request
 def _entropy_at_once(
     dag: CompiledBatch, theta: Any, omega: Omega | None = None, minimize: bool = False, end: Any = None
 ) -> Any:
-    """`entropy` of a batch of graphs in one run under the closed form; None under other operators."""
+    """`entropy` of a batch of graphs in one run under the closed form; None elsewhere, and for linear potentials."""
     chosen = checked_options(omega, None)
-    if chosen.solver != "exponential" or chosen.corner != 1:
+    if dag.plain is not None or chosen.solver != "exponential" or chosen.corner != 1:
         return None
     arrays = pack(dag, theta, "theta", {"minimize": minimize, "end": end})[0]
     blocks, sign = list(map(double, arrays)), -1.0 if minimize else 1.0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.describe.graph import Graph
+from dagdp.describe.linear_reads import LinearReads
 from dagdp.engine.each_graph import PerGraphCall, filled_up
 from dagdp.errors import InputError
 from dagdp.paths.loops.path_scores import path_scores
@@ -107,7 +108,8 @@ class Paths:
 
         name : of the potential; may be left out where the graph has one potential.
 
-        Raises InputError for any other name, and for paths of another graph or of a batch of graphs.
+        Raises InputError for any other name, for a linear potential, of which an edge may read several entries, and for
+        paths of another graph or of a batch of graphs.
 
         >>> import dagdp
         >>> dag = dagdp.compile(dagdp.graphs.linear_chain(2, 2))
@@ -120,6 +122,11 @@ class Paths:
         if name not in names and (name is not None or len(names) > 1):
             raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
         potential = dag.potentials[0 if name is None else names.index(name)]
+        if isinstance(potential.reads, LinearReads):
+            raise InputError(
+                f"potential {potential.name!r} is linear, and an edge may read several of its entries; expected a "
+                "potential of one entry an edge. `reads` of a potential lists what edges read"
+            )
         edges = to_numpy(self.edges)
         if edges.max(initial=-1) >= dag.graph.num_edges:
             raise InputError(

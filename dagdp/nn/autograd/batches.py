@@ -51,12 +51,16 @@ def packed(
             "torch.compile cannot follow a batch of different graphs; call it outside, or in a function under "
             "@torch.compiler.disable"
         )
-    kind = Kind(as_tensor, lambda pieces: torch.cat(pieces, -1), Tensor.to, dtype, _gather, _scatter)
-    layout = batch.layout
+    kind, layout = kind_of_tensors(as_tensor, dtype), batch.layout
     form, arrays, _ = layout.pack(theta, "theta", kind)
     along = None if z is None else _named(layout, layout.pack(z, "z", kind)[1])
     ended = batch if end is None else batch.ending(end)
     return Packed(ended.packed, _named(layout, arrays), along, layout, form, kind)
+
+
+def kind_of_tensors(as_tensor: Callable[[Any, str], Tensor], dtype: Callable[[Tensor], torch.dtype]) -> Kind:
+    """How tensors are packed; autograd can differentiate through it."""
+    return Kind(as_tensor, lambda pieces: torch.cat(pieces, -1), Tensor.to, dtype, _gather, _scatter)
 
 
 def _named(layout: Layout, arrays: list[Tensor]) -> Any:

@@ -183,7 +183,7 @@ class JoinedCall(TensorCall):
             first += size
             if own == () and self.batch != ():
                 block = block.reshape(-1, size).sum(0)
-            made.append(block.reshape(*own, *potential.shape))
+            made.append(block.reshape((*own, *potential.shape)))
         if self.packed is not None:
             return self.packed.unpack([block.to(dtype) for block, dtype in zip(made, self.dtypes, strict=True)])
         return self.in_form_of_theta(made)

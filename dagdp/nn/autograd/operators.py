@@ -122,7 +122,7 @@ class Problem:
         blocks, first = {}, 0
         for potential in self.dag.potentials:
             block = flat[..., first : first + potential.size]
-            blocks[potential.name] = block.reshape(*flat.shape[:-1], *potential.shape)
+            blocks[potential.name] = block.reshape((*flat.shape[:-1], *potential.shape))
             first += potential.size
         return blocks.get(None, blocks)
 

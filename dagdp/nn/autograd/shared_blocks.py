@@ -62,7 +62,7 @@ class SharedPlan(NamedTuple):
         flat = derivatives.expected_path(theta, ends, self.problem)
         made, first = [], 0
         for potential, block in zip(self.problem.dag.potentials, blocks, strict=True):
-            piece = flat[..., first : first + potential.size].reshape(*flat.shape[:-1], *potential.shape)
+            piece = flat[..., first : first + potential.size].reshape((*flat.shape[:-1], *potential.shape))
             made.append(piece if piece.shape == block.shape else piece.flatten(0, flat.ndim - 2).sum(0))
             first += potential.size
         return made

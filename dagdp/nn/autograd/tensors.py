@@ -98,7 +98,7 @@ def over_batch(
     made, shapes = [], []
     for block, own, potential in zip(blocks, batches, dag.potentials, strict=True):
         stays = own == batch or (keyed and own == ())
-        made.append(block if stays else block.expand(*batch, *potential.shape))
+        made.append(block if stays else block.expand((*batch, *potential.shape)))
         shapes.append(own if stays else batch)
     return made, shapes
 
@@ -106,7 +106,7 @@ def over_batch(
 def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dtype) -> Tensor:
     """[*batch, n]: the blocks joined along the last axis, each repeated over batch dimensions that it lacks."""
     rows = [
-        block.to(real).expand(*batch, *potential.shape).reshape(*batch, math.prod(potential.shape))
+        block.to(real).expand((*batch, *potential.shape)).reshape(*batch, math.prod(potential.shape))
         for block, potential in zip(blocks, dag.potentials, strict=True)
     ]
     return rows[0] if len(rows) == 1 else torch.cat(rows, -1)

@@ -150,7 +150,7 @@ def hessian_product(
     batch = batch_of(_batches(dag, blocks), _batches(dag, z), terminal_shape(start, end, dag))
     with torch.enable_grad():
         leaves = _leaves(blocks)
-        rows = [block.expand(*batch, *p.shape) for block, p in zip(leaves, dag.potentials, strict=True)]
+        rows = [block.expand((*batch, *p.shape)) for block, p in zip(leaves, dag.potentials, strict=True)]
         total = value(dag, rows, omega, minimize=minimize, start=start, end=end)
         E = torch.autograd.grad(total.sum(), rows, create_graph=True, materialize_grads=True)
         products = [(e * direction).reshape(*batch, -1).sum(-1) for e, direction in zip(E, z, strict=True)]

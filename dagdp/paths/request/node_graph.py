@@ -84,7 +84,7 @@ def double_blocks(request: Request) -> list[Any]:
         block = double(array)
         if block.ndim > 1:
             block = namespace(block).broadcast_to(block, (*request.batch, potential.size))
-        blocks.append(block.reshape(*block.shape[:-1], *potential.shape))
+        blocks.append(block.reshape((*block.shape[:-1], *potential.shape)))
     return blocks
 
 

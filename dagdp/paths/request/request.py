@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dagdp.array_kinds import is_tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import as_written, batch_of, checked, collect, end_shape
+from dagdp.engine.linear import LinearTheta, numpy_front_end
 from dagdp.functions import dp_value
 from dagdp.omega import HardMax
 from dagdp.paths.request.array_functions import (
@@ -43,7 +44,7 @@ class EdgeWeights(NamedTuple):
 class Request:
     """Checked input of one call on one graph."""
 
-    dag: CompiledDAG
+    dag: CompiledDAG  # the user's, or where that has linear potentials the graph with a weight for each edge
     arrays: tuple[Any, ...]  # [potentials] of [*own, entries]; `own` broadcasts to the batch, or is () if it is shared
     batch: Shape
     end: Any  # None, or the user's node numbers [*batch]
@@ -168,7 +169,11 @@ def make_request(dag: Any, theta: Any, minimize: bool | None, end: Any) -> Reque
     refuse_hyperedges(dag)
     minimize = as_written(dag, minimize)
     tensors = any(map(is_tensor, theta.values() if isinstance(theta, Mapping) else [theta]))
-    _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
+    if dag.plain is None:
+        _, arrays, batches = collect(dag, theta, "theta", as_tensor if tensors else None)
+        dtype = result_type(arrays)
+    else:
+        arrays, batches, dtype = _edge_weights(dag, theta, tensors)
     end = to_numpy(end) if is_tensor(end) else end
     batch = batch_of(batches, [], end_shape(end, dag))
     if not all(_in_range(array, minimize) for array in arrays):  # no error if no path reads the entry
@@ -177,8 +182,24 @@ def make_request(dag: Any, theta: Any, minimize: bool | None, end: Any) -> Reque
     if end is not None:
         dag.end_nodes(end, batch)  # raises for a node that is no end
         where = np.broadcast_to(dag.end_numbers(end), batch)
-    flat = [a.reshape(*own, p.size) for a, own, p in zip(arrays, batches, dag.potentials, strict=True)]
-    return Request(dag, tuple(flat), batch, where, -1.0 if minimize else 1.0, result_type(arrays))
+    run = dag if dag.plain is None else dag.plain
+    flat = [a.reshape(*own, p.size) for a, own, p in zip(arrays, batches, run.potentials, strict=True)]
+    return Request(run, tuple(flat), batch, where, -1.0 if minimize else 1.0, dtype)
+
+
+def _edge_weights(dag: CompiledDAG, theta: Any, tensors: bool) -> tuple[list[Any], list[Shape], Any]:
+    """([the edge weights, float64 [*batch, edges]], [*batch], the dtype of results) of linear potentials."""
+    real: Any = np.float64
+    front_end = numpy_front_end
+    if tensors:
+        import torch
+
+        from dagdp.nn.unrolled.linear import unrolled_front_end
+
+        front_end, real = unrolled_front_end, torch.float64
+    given = LinearTheta.of(dag, theta, "theta", front_end.arrays, None)
+    weights = given.weights(real)
+    return [weights], [tuple(weights.shape[:-1])], result_type(given.blocks)
 
 
 def _in_range(array: Any, minimize: bool) -> bool:

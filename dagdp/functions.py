@@ -151,8 +151,9 @@ def dp_grad(
     """∇DP_Ω(θ) = E, the expected path: shaped, keyed and typed like theta (Proposition 3, Algorithm 1).
 
     Returned is an array [*batch, *shape], or a dict of such arrays, in the dtypes of theta. E_e is the probability that
-    the random walk over the local weights q crosses edge e, in [0, 1]. An entry that
-    several edges read gets the sum of their E_e; a block of a dict without batch axes gets the sum over the batch.
+    the random walk over the local weights q crosses edge e, in [0, 1]; with hyperedges how often a random derivation
+    uses edge e, on average, which may exceed 1. An entry that several edges read gets the sum of their E_e; a block of
+    a dict without batch axes gets the sum over the batch.
     Under HardMax, E is 1 on the edges of a best path and 0 elsewhere. The sign is + for scores and for costs.
     Parameters and errors are those of `dp_value`.
 

@@ -163,6 +163,37 @@ def dense(width: int, depth: int) -> Graph:
     return Graph.from_edges(parents, children, potentials={None: ((int(first[-1]),), children)})
 
 
+def hypergraph(edges, **terminals) -> Graph:
+    """The graph of (parents, child) pairs, of one or two parents, nodes being numbers."""
+    rows = [(*parents, -1)[:2] for parents, _ in edges]
+    return Graph.from_edges(rows, [child for _, child in edges], **terminals)
+
+
+def random_hypergraph(widths: tuple[int, ...], edges: int, seed: int = 5) -> Graph:
+    """Levels of those widths and one end, `edges` into each level, of one or two parents in any level before."""
+    rng, below = np.random.default_rng(seed), widths[0]
+    parents, children = [], []
+    for width in (*widths[1:], 1):
+        own = rng.integers(0, below, (edges, 2))
+        own[rng.random(edges) < 0.3, 1] = -1
+        parents.append(own)
+        children.append(below + np.append(np.arange(width), rng.integers(0, width, edges - width)))
+        below += width
+    return Graph.from_edges(np.concatenate(parents), np.concatenate(children), num_nodes=below, ends=[below - 1])
+
+
+def cky(n: int, symbols: int) -> Graph:
+    """A grammar in Chomsky form: lexical [n, K] of the words, rule [K, K, K] as [A, B, C]; the root is symbol 0."""
+    graph = Graph(ends=[(0, n, 0)], potentials={"lexical": (n, symbols), "rule": (symbols,) * 3})
+    for i, A in product(range(n), range(symbols)):
+        graph.add_edge("begin", (i, i + 1, A), lexical=(i, A))
+    for width in range(2, n + 1):
+        for i, j in product(range(n + 1 - width), range(1, width)):
+            for A, B, C in product(range(symbols), repeat=3):
+                graph.add_hyperedge(((i, i + j, B), (i + j, i + width, C)), (i, i + width, A), rule=(A, B, C))
+    return graph
+
+
 def random_theta(graph: Graph, rng: np.random.Generator, batch: tuple[int, ...] = (), dtype: str = "float64"):
     """Weights for a graph: an array, or a dict where it names several potentials."""
     arrays = {p.name: rng.normal(size=(*batch, *p.shape)).astype(dtype) for p in graph.potentials()}

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import OPERATORS, over_operators
+from cases import OPERATORS, hypergraph, over_operators
 from hypothesis import given
 from oracles import derive_back, row_solver
 from strategies import hyperproblems
 
 import dagdp
 from dagdp import Graph, GraphError, HardMax, InputError, Negentropy, reference
-
-
-def pairs_of(edges) -> np.ndarray:
-    """[edges, 2] parents, -1 where there is no second one."""
-    return np.array([(*parents, -1)[:2] for parents, _ in edges])
-
-
-def hypergraph(edges, **terminals) -> Graph:
-    return Graph.from_edges(pairs_of(edges), [child for _, child in edges], **terminals)
 
 
 def test_edges_and_hyperedges_share_their_numbers():

@@ -80,7 +80,9 @@ def texts(draw):
     offset = st.integers(-1, 1).map(lambda k: f"{k:+d}" if k else "")
     back = st.sampled_from(["t-1", "t-2", "t-1-i%2"])
     conditions = st.sampled_from(["i < t", "ok[i]", "i > 0 and ok[i-1]", "not (t == i or ok[i])", "abs(i-t) <= 1"])
-    reads = st.sampled_from(["e[t, i]", "p[i]", "gap", "-gap", "e[t//2, i] + gap", "p[to[i]]", "2 * p[i]", "i * p[i] - 0.5 * gap"])
+    reads = st.sampled_from(
+        ["e[t, i]", "p[i]", "gap", "-gap", "e[t//2, i] + gap", "p[to[i]]", "2 * p[i]", "i * p[i] - 0.5 * gap"]
+    )
 
     def term():
         kind = draw(st.integers(0, 6))

@@ -147,6 +147,18 @@ def test_several_ends_are_joined():
         close(found, right)
 
 
+def test_start_that_another_start_reaches():
+    """A derivation of node 1 is nothing, or edge 0; the parents of edge 1 choose for themselves."""
+    theta, omega = np.array([0.7, -0.4]), Negentropy(1.0)
+    dag = dagdp.compile(hypergraph([((0,), 1), ((1, 1), 2)], starts=[0, 1]))
+    value, E = dagdp.dp_value_and_grad(dag, theta, omega)
+    inner = math.exp(0.7) / (1 + math.exp(0.7))
+    close(value, 2 * math.log(1 + math.exp(0.7)) - 0.4)
+    close(E, [2 * inner, 1])
+    for found, right in zip((value, E), reference.dp_value_and_grad(dag, theta, omega), strict=True):
+        close(found, right)
+
+
 def test_entries_out_of_range():
     """An entry counts where a derivation of the item's end reads it, over first or second parents."""
     dag = dagdp.compile(hypergraph([((0,), 1), ((0,), 2), ((1, 2), 3), ((3, 2), 4)]))

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.compiled.explain import UNREACHED as UNREACHED
 from dagdp.compiled.explain import explained
 from dagdp.compiled.index_arrays import Wiring, addresses
 from dagdp.compiled.lengths import ends_of_lengths
@@ -25,7 +26,7 @@ Numbers = NDArray[np.int64]
 NEAR = 1 << 16  # nodes: the state of a row of samples stays in the cache, or close to it
 SMALL = 100_000  # edges x samples from which a call uses a second thread: a guess, not tuned
 EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
-PRUNED, UNREACHED = -1, -2  # ranks of dead nodes: no path leads on to an end; no path leads there
+PRUNED = -1  # the rank of a dead node from which no path leads on to an end; beside UNREACHED
 EXTRA_END, ENTRANCE = -1, -2  # in `CompiledDAG.origin`: nodes that compilation added
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
@@ -112,11 +113,11 @@ class CompiledDAG:
     @cached_property
     def seconds(self) -> Numbers | None:
         """int64 [E], the second parent of each edge, -1 for none, in the order of `edges`; None without hyperedges."""
-        if not self.has_hyperedges:
+        second = self.graph.second_parents()
+        if second is None:
             return None
-        second: Any = self.graph.listed().second
         of_edges = np.where(self.edges >= 0, second[self.edges], -1)
-        return np.where(of_edges >= 0, self.rank[of_edges], -1).astype(np.int64)
+        return np.where(of_edges >= 0, self.rank[of_edges].astype(np.int64), -1)
 
     @property
     def has_hyperedges(self) -> bool:
@@ -245,8 +246,7 @@ class CompiledDAG:
         """
         if self.has_hyperedges:
             raise InputError(
-                "start= was given for a graph with hyperedges, whose derivations begin at several starts; leave start= "
-                "out, and name starts where the graph is made"
+                "start= was given for a graph with hyperedges; leave it out: derivations have several starts"
             )
         chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
         wrong = ~np.isin(chosen, self._own_starts)
@@ -303,11 +303,6 @@ class CompiledDAG:
     def explain(self) -> str:
         """Levels, widths, fan-in, dead nodes, bytes and the structure that was found, as a few lines of text."""
         return explained(self)
-
-    def unreached_ends(self) -> int:
-        """The number of nodes without children that no start reaches."""
-        fan_out, fan_in = (np.bincount(nodes, minlength=self.rank.size) for nodes in self.graph.listed().arcs())
-        return int(((fan_out == 0) & (fan_in > 0) & (self.rank == UNREACHED)).sum())
 
     def __repr__(self) -> str:
         return f"CompiledDAG({self.num_nodes} nodes, {self.num_edges} edges, {self.num_levels} levels)"

@@ -8,6 +8,8 @@ import numpy as np
 
 from dagdp.describe.linear_reads import LinearReads, triples
 
+UNREACHED = -2  # the rank of a dead node to which no path leads
+
 
 def explained(dag: Any) -> str:
     """The text of `CompiledDAG.explain`."""
@@ -83,9 +85,15 @@ def _describe_added(dag: Any) -> list[str]:
     return [f"  of these  1 node and {edges} were added in front of the starts, whose entries are read there"]
 
 
+def _unreached_ends(dag: Any) -> int:
+    """The number of nodes without children that no start reaches."""
+    fan_out, fan_in = (np.bincount(nodes, minlength=dag.rank.size) for nodes in dag.graph.listed().arcs())
+    return int(((fan_out == 0) & (fan_in > 0) & (dag.rank == UNREACHED)).sum())
+
+
 def _describe_ends(dag: Any) -> str:
     named = dag.graph.terminals()[1]
-    lost = dag.unreached_ends() if named is None else int(np.unique(named).size - dag.ends.size)
+    lost = _unreached_ends(dag) if named is None else int(np.unique(named).size - dag.ends.size)
     more = f"; dropped, as no start reaches them: {lost}" if lost else ""
     if dag.ends.size == 1:
         return f"1, no extra node{more}"

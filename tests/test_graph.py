@@ -340,7 +340,7 @@ def test_readings_of_a_made_graph_share_its_arrays_while_one_holds_them():
     first = graph.listed()
     assert graph.listed() is first and graph.potentials()[0].index is first.indices[0]
     del first
-    assert graph._source.made() is None
+    assert graph._description.source.made() is None
 
 
 def test_a_maker_that_lists_another_number_of_edges_is_named():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -13,27 +13,27 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled.explain import UNREACHED as UNREACHED
 from dagdp.compiled.explain import explained
 from dagdp.compiled.index_arrays import Wiring, addresses
-from dagdp.compiled.lengths import ends_of_lengths
 from dagdp.compiled.linear_map import LinearMap
 from dagdp.compiled.progressions import CHILD, COUNT, EDGE, LISTED, PARENT, SLOT, expanded
+from dagdp.compiled.terminals import EVERY_START as EVERY_START
+from dagdp.compiled.terminals import PRUNED as PRUNED
+from dagdp.compiled.terminals import UNREACHED as UNREACHED
+from dagdp.compiled.terminals import TerminalNodes
 from dagdp.describe.graph import Graph, Potential
 from dagdp.errors import InputError
 
 Numbers = NDArray[np.int64]
 NEAR = 1 << 16  # nodes: the state of a row of samples stays in the cache, or close to it
 SMALL = 100_000  # edges x samples from which a call uses a second thread: a guess, not tuned
-EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
-PRUNED = -1  # the rank of a dead node from which no path leads on to an end; beside UNREACHED
 EXTRA_END, ENTRANCE = -1, -2  # in `CompiledDAG.origin`: nodes that compilation added
 _serials = itertools.count()
 _living: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CompiledDAG:
+class CompiledDAG(TerminalNodes):
     """A graph made ready to run: immutable, reusable, safe to share between threads.
 
     `print(dag.explain())` shows the structure that compilation found.
@@ -120,11 +120,6 @@ class CompiledDAG:
         return np.where(of_edges >= 0, self.rank[of_edges].astype(np.int64), -1)
 
     @property
-    def has_hyperedges(self) -> bool:
-        """Whether a live edge may have two parents."""
-        return self.wiring.incoming.second.size > 0
-
-    @property
     def _runs(self) -> NDArray[np.int32]:
         """The runs of outgoing edges that list each edge once."""
         outgoing = self.wiring.outgoing
@@ -154,151 +149,6 @@ class CompiledDAG:
     def addresses(self) -> Numbers:
         """Addresses of the index arrays, as kernels take them: see `dagdp.compiled.index_arrays.addresses`."""
         return addresses(self.wiring)
-
-    @cached_property
-    def numbers(self) -> dict[Hashable, int] | None:
-        """{node name: the user's number}, or None where nodes are named by their numbers."""
-        names = self.graph.nodes
-        return None if names is None else {name: k for k, name in enumerate(names)}
-
-    def cell(self, table: str, *places: Any) -> Any:
-        """The nodes of cells of a recurrence's table, as `end=` takes them: see `Graph.cell`.
-
-        Example
-        -------
-        >>> import dagdp
-        >>> dag = dagdp.compile(dagdp.recurrence('''
-        ...     v[0] = 0
-        ...     v[t] = v[t-1] + step[t]
-        ...     return v[-1]
-        ... ''', t=4))
-        >>> dagdp.dp_value(dag, np.arange(4.0), end=dag.cell("v", [1, 3])).tolist()
-        [1.0, 6.0]
-        """
-        return self.graph.cell(table, *places)
-
-    def end_names(self, numbers: Numbers) -> Any:
-        """Node numbers as `end=` takes them: names, in nested lists, if nodes have names."""
-        names = self.graph.nodes
-        return numbers if names is None else _named(names, numbers.tolist())
-
-    def end_numbers(self, end: Any) -> Numbers:
-        """int64, the user's number of the node that `end=` names, or an array of numbers for several nodes."""
-        return self._user_numbers(end)
-
-    def start_numbers(self, start: Any) -> Numbers:
-        """int64, the user's number of the node that `start=` names, or an array of numbers for several nodes."""
-        return self._user_numbers(start, "start")
-
-    def ends_of(self, lengths: Any, most: tuple[int, ...] | None = None) -> Numbers:
-        """The nodes where the items of a ragged batch end, for `end=`: int64 [*batch], in the user's numbers.
-
-        lengths : integers [*batch], at least 1; for a graph with two lengths, such as an alignment grid, a pair
-            (n_a, n_b) of integers or arrays [*batch].
-        most : the largest lengths of data that are smaller than the graph. Default: the lengths of the graph.
-
-        Raises InputError where a length is out of range, or the graph was built without ends by length: `trellis` and
-        `linear_chain` have them with ragged=True, `dtw_grid` without a band, other graphs by
-        `Graph.from_edges(ends_by_length=)`.
-
-        Example
-        -------
-        >>> import dagdp
-        >>> dag = dagdp.compile(dagdp.graphs.trellis(3, 2, ragged=True))
-        >>> theta = np.zeros((2, 3, 2, 2))
-        >>> np.exp(dagdp.dp_value(dag, theta, end=dag.ends_of([1, 3]))).round(6).tolist()  # 2 and 8 state sequences
-        [2.0, 8.0]
-        """
-        return ends_of_lengths(self.ends_by_length, lengths, most)
-
-    def end_nodes(self, end: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
-        """int32 [items], the internal number of each item's end, from the user's `end=`; -1 where no path leads."""
-        return self.ends_reached(end, batch)[0]
-
-    def ends_reached(self, end: Any, batch: tuple[int, ...]) -> tuple[NDArray[np.int32], bool]:
-        """(`end_nodes`, whether one of them is -1). Raises InputError for a node that is no end."""
-        if end is None:
-            ends = np.empty(math.prod(batch), np.int32)
-            ends.fill(self.end)
-            return ends, False
-        chosen = _of_items(self._user_numbers(end, "end"), batch, "end")
-        wrong = chosen.view(np.uint64) >= self.rank.size  # as unsigned numbers, negative ones are the largest
-        if np.logical_or.reduce(wrong):
-            raise InputError(f"end {chosen[wrong][0]} is no node; expected 0 <= end < {self.rank.size}")
-        ranks = self.rank[chosen]
-        if np.minimum.reduce(ranks, initial=0) >= 0:
-            return ranks, False
-        pruned = np.flatnonzero(ranks == PRUNED)
-        if pruned.size:
-            node = self.graph.name(int(chosen[pruned[0]]))
-            raise InputError(
-                f"end {node!r} leads to no end that the graph was compiled with, so its edges were dropped; expected a "
-                "node on a path. Name it in ends= to keep it"
-            )
-        return np.maximum(ranks, -1), True
-
-    def start_nodes(self, start: Any, batch: tuple[int, ...]) -> NDArray[np.int32]:
-        """int32 [items], the internal number of each item's start, from the user's `start=`; -1 if it leads to no end.
-
-        A start that another start reaches is replaced by its entrance.
-
-        Raises InputError for a node that is no start of the graph.
-        """
-        if self.has_hyperedges:
-            raise InputError(
-                "start= was given for a graph with hyperedges; leave it out: derivations have several starts"
-            )
-        chosen = _of_items(self._user_numbers(start, "start"), batch, "start")
-        wrong = ~np.isin(chosen, self._own_starts)
-        if wrong.any():
-            node = int(chosen[wrong][0])
-            shown = self.graph.name(node) if 0 <= node < self.graph.num_nodes else node
-            some = [self.graph.name(n) for n in self._own_starts[:5].tolist()]
-            raise InputError(
-                f"start {shown!r} is no start of the graph; expected one of {self._own_starts.size}, such as {some}: "
-                "nodes without parents, or those that starts= names where the graph is made"
-            )
-        found = np.maximum(self.rank[chosen], -1)
-        for node, entrance in self.entrances:
-            found[chosen == node] = entrance
-        return found
-
-    @cached_property
-    def _own_starts(self) -> Numbers:
-        """int64, the user's numbers of all starts, also of those that lead to no end."""
-        named = self.graph.terminals()[0]
-        if named is not None:
-            return named
-        fan_out, fan_in = (np.bincount(nodes, minlength=self.rank.size) for nodes in self.graph.listed().arcs())
-        return np.flatnonzero((fan_in == 0) & (fan_out > 0))
-
-    def terminals(
-        self, start: Any, end: Any, batch: tuple[int, ...]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], bool]:
-        """(starts, ends, whether an item has no path): internal numbers int32 [items]; EVERY_START for `start` None.
-
-        An item that begins at one start and ends at another has no path: its end is -1.
-        """
-        ends, lost = self.ends_reached(end, batch)
-        if start is None:
-            return EVERY_START, ends, lost
-        starts = self.start_nodes(start, batch)
-        apart = (starts < 0) | ((ends >= 0) & (ends < self.wiring.incoming.levels[1]) & (ends != starts))
-        return starts, np.where(apart, np.int32(-1), ends), lost or bool(apart.any())
-
-    def _user_numbers(self, nodes: Any, what: str = "end") -> Numbers:
-        if self.numbers is None:
-            array = np.asarray(nodes)
-            if array.dtype.kind not in "iu":
-                raise InputError(f"{what} has dtype {array.dtype}; expected node numbers (integers)")
-            return array.astype(np.int64)
-        if isinstance(nodes, Hashable) and nodes in self.numbers:
-            return np.array(self.numbers[nodes])
-        names = nodes.tolist() if isinstance(nodes, np.ndarray) else nodes
-        if not isinstance(names, list | tuple):
-            raise InputError(f"{what} {nodes!r} is no node of the graph")
-        numbers = np.array([self._user_numbers(name, what) for name in names], np.int64)
-        return numbers
 
     def explain(self) -> str:
         """Levels, widths, fan-in, dead nodes, bytes and the structure that was found, as a few lines of text."""
@@ -358,16 +208,6 @@ class CompiledDAG:
         return int(np.diff(self.wiring.incoming.slots).max())
 
 
-def _of_items(nodes: Numbers, batch: tuple[int, ...], what: str) -> Numbers:
-    """[items] node numbers, from one number or an array that broadcasts to the batch."""
-    try:
-        return np.broadcast_to(nodes, batch).ravel()
-    except ValueError:
-        raise InputError(
-            f"{what} has shape {nodes.shape}; expected one node, or one for each batch item, shape {batch}"
-        ) from None
-
-
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
     """The array as kernels take it: int32, contiguous, read-only."""
     return locked(np.ascontiguousarray(array, np.int32))
@@ -403,7 +243,3 @@ def _restored(*parts: Any) -> CompiledDAG:
     for array in (*itertools.chain(*dag.wiring), dag.origin, dag.rank, dag.starts, dag.entrances, dag.ends):
         array.flags.writeable = False
     return dag
-
-
-def _named(names: list[Hashable], numbers: Any) -> Any:
-    return [_named(names, number) for number in numbers] if isinstance(numbers, list) else names[numbers]

@@ -7,25 +7,24 @@ graph is read.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Never, NoReturn
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 import dagdp.describe.misuse as misuse
-from dagdp.describe.annotations import Annotations as Annotations
+from dagdp.describe.annotations import Annotations
+from dagdp.describe.by_hand import ByHand
 from dagdp.describe.cells import NodeNames, Recurrence
+from dagdp.describe.complete import Complete
 from dagdp.describe.edge_arrays import (
     EdgeArrays,
-    EdgeLists,
     EdgesOnDemand,
     EndsByLength,
     Maker,
     Numbers,
-    OwnWeights,
     StoredEdges,
     counted_nodes,
     integers,
@@ -39,9 +38,7 @@ from dagdp.describe.edge_arrays import (
 )
 from dagdp.describe.edge_arrays import Potential as Potential
 from dagdp.describe.edge_arrays import Shape as Shape
-from dagdp.describe.linear_reads import Reads
-from dagdp.describe.names import free_name, numbered
-from dagdp.describe.potentials import NodeReads, Place, as_text, entries_of_edges, entries_read, starts_to_enter
+from dagdp.describe.potentials import Place
 from dagdp.errors import GraphError
 
 
@@ -80,16 +77,14 @@ class Graph(NodeNames):
     ) -> None:
         if given:
             raise misuse.graph_given(given[0])
-        for what, nodes in (("starts", starts), ("ends", ends)):
-            if isinstance(nodes, str):
-                raise GraphError(f"{what} is the text {nodes!r}; expected a list of nodes: {what}=[{nodes!r}]")
-        self._starts = None if starts is None else list(starts)
-        self._ends = None if ends is None else list(ends)
-        self._shapes = None if potentials is None else {k: shape_of(k, v) for k, v in potentials.items()}
-        self._annotations = Annotations(minimize=bool(minimize))
-        self._numbers: dict[Hashable, int] = {}
-        self._edges = EdgeLists(self._shapes or ())
-        self._node_entries: dict[int, dict[str, int]] = {}
+        self._description: ByHand | Complete = ByHand(starts, ends, potentials, minimize)
+
+    @classmethod
+    def of(cls, description: Complete) -> Graph:
+        """The graph of a complete description."""
+        made = cls.__new__(cls)
+        made._description = description
+        return made
 
     def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> int:
         """Add a node, or find it, and return its number. Needed for weights of nodes and to fix their order.
@@ -118,21 +113,7 @@ class Graph(NodeNames):
         """
         if given:
             raise misuse.node_given(node, given[0])
-        if entries and self._shapes is None:
-            raise misuse.node_without_potentials(node, *next(iter(entries.items())))
-        shapes = self._shapes or {}
-        places = entries_read(f"node {node!r}", shapes, entries)
-        try:
-            number = self._numbers.setdefault(node, len(self._numbers))
-        except TypeError:
-            raise GraphError(f"node {node!r} is not hashable; use a string, a number or a tuple of them") from None
-        known = self._node_entries.setdefault(number, places) if places else places
-        if known != places:
-            raise GraphError(
-                f"node {node!r} was given {as_text(shapes, places)} and reads {as_text(shapes, known)} already; "
-                "expected the entries of a node once, all in one call of add_node"
-            )
-        return number
+        return self._description.add_node(node, entries)
 
     def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> int:
         """Add an edge and return its number; parallel edges are different edges.
@@ -145,9 +126,7 @@ class Graph(NodeNames):
         """
         if given:
             raise misuse.edge_given(parent, child, given[0])
-        if entries and self._shapes is None:
-            raise misuse.edge_without_potentials(parent, child, *next(iter(entries.items())))
-        return self._add(f"edge {parent!r} -> {child!r}", (parent,), child, entries)
+        return self._description.add_edge((parent,), child, entries)
 
     def add_hyperedge(self, parents: Sequence[Hashable], child: Hashable, *given: Never, **entries: Place) -> int:
         """Add an edge with two parents and return its number; `add_edge` counts on from it.
@@ -173,13 +152,7 @@ class Graph(NodeNames):
             raise misuse.edge_given(parents, child, given[0])
         if isinstance(parents, str) or not isinstance(parents, Sequence) or len(parents) != 2:
             raise misuse.not_a_pair(parents, child)
-        if entries and self._shapes is None:
-            raise misuse.edge_without_potentials(parents, child, *next(iter(entries.items())))
-        return self._add(f"hyperedge {parents!r} -> {child!r}", parents, child, entries)
-
-    def _add(self, what: str, parents: Sequence[Hashable], child: Hashable, entries: Mapping[str, Place]) -> int:
-        places = entries_read(what, self._shapes or {}, entries)
-        return self._edges.append([self.add_node(parent) for parent in parents], self.add_node(child), places)
+        return self._description.add_edge(parents, child, entries)
 
     @classmethod
     def from_edges(
@@ -238,7 +211,7 @@ class Graph(NodeNames):
         shapes = {potential.name: potential.shape for potential in read}
         sizes, terminals = (size, edges[0].size), terminals_of(starts, ends)
         own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
-        return CompleteGraph(source, sizes, terminals, shapes, own)
+        return cls.of(Complete(source, sizes, terminals, shapes, own))
 
     @classmethod
     def from_maker(
@@ -277,32 +250,32 @@ class Graph(NodeNames):
         source = EdgesOnDemand(partial(made_by, make, arguments, num_edges, list(shapes)))
         sizes, terminals = (num_nodes, num_edges), terminals_of(starts, ends)
         own = Annotations(ends_by_length=ends_by_length, minimize=bool(minimize))
-        return CompleteGraph(source, sizes, terminals, shapes, own)
+        return cls.of(Complete(source, sizes, terminals, shapes, own))
 
     @property
     def num_nodes(self) -> int:
         """The number of nodes."""
-        return len(self._numbers)
+        return self._description.num_nodes
 
     @property
     def num_edges(self) -> int:
         """The number of edges."""
-        return len(self._edges.parents)
+        return self._description.num_edges
 
     @property
     def nodes(self) -> list[Hashable] | None:
         """The user's names by number, or None where nodes are named by their numbers."""
-        return list(self._numbers)
+        return self._description.nodes
 
     @property
     def minimize(self) -> bool:
         """Whether the weights are costs, as the graph was written: functions of the graph then minimise by default."""
-        return self._annotations.minimize
+        return self._description.annotations.minimize
 
     @property
     def added_start(self) -> int | None:
         """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`."""
-        return self._annotations.added_start
+        return self._description.annotations.added_start
 
     def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), node numbers int64 [edges] each; of a hyperedge the first parent."""
@@ -316,119 +289,45 @@ class Graph(NodeNames):
 
     def listed(self) -> EdgeArrays:
         """Edges and the entries that they read, int32 where the numbers fit. Callers must not write to the arrays."""
-        return self._edges.arrays(tuple(potential.index for potential in self.potentials()))
+        return self._description.listed()
 
     def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         """(starts, ends) as node numbers; None where the default applies."""
-        return numbered("start", self._starts, self._numbers), numbered("end", self._ends, self._numbers)
+        return self._description.terminals()
 
     @property
     def ends_by_length(self) -> EndsByLength | None:
         """(first, shape) as given to `from_edges`, or None."""
-        return self._annotations.ends_by_length
+        return self._description.annotations.ends_by_length
 
-    def snapshot(self) -> CompleteGraph:
+    @property
+    def recurrence(self) -> Recurrence | None:
+        return self._description.annotations.recurrence
+
+    def snapshot(self) -> Graph:
         """A copy of the graph that no later `add_edge` changes; a compiled graph holds such a copy.
 
         If a start reads entries, one more node, and an edge from it to each start, follow the nodes and edges that were
         added.
         """
-        listed, names, (starts, ends) = self.listed(), list(self._numbers), self.terminals()
-        entered = starts_to_enter(self._node_reads, listed, starts)
-        added = len(names) if entered.size else None
-        if added is not None:
-            listed, starts = self._node_reads.entering(listed, entered), np.array([added])
-            names.append(free_name("(start)", self._numbers))
-        sizes = len(names), listed.parents.size
-        shapes: Mapping[Any, Shape] = {None: (sizes[1],)} if self._shapes is None else self._shapes
-        own = self._annotations._replace(names=names, added_start=added)
-        return CompleteGraph(StoredEdges(listed), sizes, (starts, ends), shapes, own)
+        made = self._description.snapshot()
+        return self if made is self._description else Graph.of(made)
+
+    def with_own_weights(self) -> Graph:
+        """A graph of equal nodes and edges, in which each edge has a weight of its own."""
+        return Graph.of(self._description.snapshot().with_own_weights())
 
     def potentials(self) -> tuple[Potential, ...]:
         """The arrays that edges read, in the order in which they were named. An edge reads its child's entries, too.
 
         Raises GraphError if an edge and its child node read one potential.
         """
-        if self._shapes is None:
-            return (of_edges(self.num_edges),)
-        read = entries_of_edges(self._node_reads, self._edges, list(self._numbers))
-        return tuple(Potential(name, shape, read[name]) for name, shape in self._shapes.items())
-
-    @property
-    def _node_reads(self) -> NodeReads:
-        return NodeReads(self._shapes or {}, self._node_entries, len(self._numbers))
+        return self._description.potentials()
 
     def __repr__(self) -> str:
-        return summary(self.num_nodes, self.num_edges, self._shapes or {})
+        return repr(self._description)
 
     def __str__(self) -> str:
         if self.recurrence is None:
             return repr(self)
         return "\n".join([summary(self.num_nodes, self.num_edges, {}), *self.recurrence.listing])
-
-
-class CompleteGraph(Graph):
-    """A graph that is complete: nodes are numbers, which may have names; edges are stored, or made on demand."""
-
-    def __init__(
-        self,
-        source: StoredEdges | EdgesOnDemand | OwnWeights,
-        size: tuple[int, int],
-        terminals: tuple[Numbers | None, Numbers | None],
-        shapes: Mapping[Any, Shape],
-        annotations: Annotations,
-    ) -> None:
-        self._source, self._size, self._terminals, self._read = source, size, terminals, dict(shapes)
-        self._annotations = annotations
-
-    def add_node(self, node: Hashable, /, *given: Never, **entries: Place) -> NoReturn:
-        raise misuse.added_to_complete("node")
-
-    def add_edge(self, parent: Hashable, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
-        raise misuse.added_to_complete("edge")
-
-    def add_hyperedge(self, parents: Any, child: Hashable, *given: Never, **entries: Place) -> NoReturn:
-        raise misuse.added_to_complete("edge")
-
-    @property
-    def num_nodes(self) -> int:
-        return self._size[0]
-
-    @property
-    def num_edges(self) -> int:
-        return self._size[1]
-
-    @property
-    def nodes(self) -> list[Hashable] | None:
-        return self._annotations.names
-
-    @property
-    def recurrence(self) -> Recurrence | None:
-        return self._annotations.recurrence
-
-    def listed(self) -> EdgeArrays:
-        return self._source()
-
-    def terminals(self) -> tuple[Numbers | None, Numbers | None]:
-        return self._terminals
-
-    def potentials(self) -> tuple[Potential, ...]:
-        return tuple(Potential(*named, partial(self._reads, k)) for k, named in enumerate(self._read.items()))
-
-    def _reads(self, k: int) -> Reads:
-        return self.listed().indices[k]
-
-    def with_own_weights(self) -> CompleteGraph:
-        """A graph of equal nodes and edges, in which each edge has a weight of its own."""
-        made = copy.copy(self)
-        made._source, made._read = OwnWeights(self._source), {None: (self.num_edges,)}
-        return made
-
-    def snapshot(self) -> CompleteGraph:
-        source = self._source.released()
-        if source is self._source:
-            return self
-        return CompleteGraph(source, self._size, self._terminals, self._read, self._annotations)
-
-    def __repr__(self) -> str:
-        return summary(self.num_nodes, self.num_edges, self._read)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.describe.annotations import Annotations
 from dagdp.describe.cells import Recurrence
+from dagdp.describe.complete import Complete
 from dagdp.describe.edge_arrays import EdgeArrays, EdgesOnce, EndsByLength, compact, parents_of
-from dagdp.describe.graph import Annotations, CompleteGraph, Graph
+from dagdp.describe.graph import Graph
 from dagdp.describe.linear_reads import reads_of
 from dagdp.errors import GraphError
 from dagdp.language.assemble import Assembly, assemble
@@ -86,7 +88,7 @@ def graph_of(listing: Enumeration) -> Graph:
     """The graph of a program."""
     program, made = listing.program, assemble(listing)
     recurrence = Recurrence(program.source.text, _listing(program, made), program.tables, int(made.added_start))
-    return CompleteGraph(
+    made_graph = Complete(
         EdgesOnce(partial(listed, listing), arrays_of(made)),
         (made.nodes, made.children.size),
         (made.starts.astype(np.int64), made.ends.astype(np.int64)),
@@ -98,6 +100,7 @@ def graph_of(listing: Enumeration) -> Graph:
             minimize=program.minimize,
         ),
     )
+    return Graph.of(made_graph)
 
 
 def _listing(program: Program, made: Assembly) -> tuple[str, ...]:

@@ -265,3 +265,27 @@ def test_a_text_with_coefficients_is_dtw_with_a_step_pattern():
     np.testing.assert_allclose(found, least[-1, -1])
     plain = dagdp.recurrence("v[0] = 1 * cost[0]\nv[i] = v[i-1] + 1.0 * cost[i]\nreturn v[-1]", i=3)
     assert dagdp.compile(plain).plain is None
+
+
+def test_hyperedges_with_coefficients_that_are_costs():
+    text = """
+        c[i, i+1] = lexical[i]
+        c[i, k] = min[j](when(i < j and j < k, c[i, j] + c[j, k]) + 2 * rule[i, j] - 0.5 * rule[j, k])
+        return c[0, -1]
+    """
+    dag = dagdp.compile(dagdp.recurrence(text, i=5, j=6, k=6))
+    rng = np.random.default_rng(0)
+    theta = {"lexical": rng.normal(size=5), "rule": rng.normal(size=(6, 6))}
+    lexical, rule = theta["lexical"], theta["rule"]
+
+    def least(i, k):
+        if k == i + 1:
+            return lexical[i]
+        inner = range(i + 1, k)
+        return -np.logaddexp.reduce([-(least(i, j) + least(j, k) + 2 * rule[i, j] - 0.5 * rule[j, k]) for j in inner])
+
+    value, E = dagdp.dp_value_and_grad(dag, theta, Negentropy(1.0))  # the text says that theta are costs
+    np.testing.assert_allclose(value, least(0, 5))
+    close(E, dagdp.reference.dp_grad(dag, theta, Negentropy(1.0)))
+    with pytest.raises(InputError, match=r"^theta\['rule'\]\[0, 1\] is -inf, which edge 1 reads 2 times; exp"):
+        dagdp.dp_value(dag, {"lexical": lexical, "rule": np.full((6, 6), -np.inf)})

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from interpreter import Interpreter, log_sum_exp
+from recurrences import DTW, PROGRAMS, SYMMETRIC, VITERBI
 
 import dagdp
-from dagdp import GraphError, HardMax, Negentropy, recurrence
-
-VITERBI = """
-    v[0, i] = start[i] + emission[0, i]
-    v[t, i] = max[j](v[t-1, j] + transition[i, j]) + emission[t, i]
-    return max[i](v[-1, i] + end[i])
-"""
-DTW = """
-    v[0, 0] = cost[0, 0]
-    v[i, j] = min(v[i-1, j-1], v[i-1, j], v[i, j-1]) + cost[i, j]
-    return v[-1, -1]
-"""
-SMITH_WATERMAN = """
-    M[i, j] = max(0, M[i-1, j-1], X[i-1, j-1], Y[i-1, j-1]) + match[i, j]
-    X[i, j] = max(M[i-1, j] + open, X[i-1, j] + extend)
-    Y[i, j] = max(M[i, j-1] + open, X[i, j-1] + open, Y[i, j-1] + extend)
-    return max(0, max[i, j](M[i, j]))
-"""
-CTC = """
-    a[0, s] = when(s < 2, log_prob[0, label[s]])
-    a[t, s] = max(a[t-1, s], a[t-1, s-1], when(skip[s], a[t-1, s-2])) + log_prob[t, label[s]]
-    return max(a[-1, -1], a[-1, -2])
-"""
-SEMI_MARKOV = """
-    v[t, i] = max[d](when(d == t, segment[0, d, i]))
-    v[t, i] = max[d, j](v[t-d, j] + segment[t-d, d, i] + transition[i, j])
-    return max[i](v[-1, i])
-"""
-PROGRAMS = {
-    "viterbi": (VITERBI, {"t": 4, "i": 3, "j": 3}, None),
-    "dtw": (DTW, {"i": 4, "j": 5}, None),
-    "smith waterman": (SMITH_WATERMAN, {"i": 3, "j": 4}, None),
-    "ctc": (
-        CTC,
-        {"t": 5, "s": 7, "label": [0, 1, 0, 1, 0, 3, 0], "skip": [False] * 5 + [True, False]},
-        {"log_prob": (5, 4)},
-    ),
-    "semi markov": (SEMI_MARKOV, {"t": 5, "d": range(1, 4), "i": 2, "j": 2}, {"segment": (4, 4, 2)}),
-}
+from dagdp import Graph, GraphError, HardMax, Negentropy, SquaredL2, compile, dp_grad, dp_value, recurrence
+from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
 def theta_of(graph, rng):
@@ -59,9 +26,9 @@ def as_given(theta):
     return theta if len(theta) > 1 else next(iter(theta.values()))
 
 
-def both(text, keywords, potentials, maximum, omega, seed=0):
+def both(text, keywords, maximum, omega, seed=0):
     """(the value of the engine, the value of the interpreter)."""
-    graph = recurrence(text, potentials, **keywords)
+    graph = recurrence(text, **keywords)
     theta = theta_of(graph, np.random.default_rng(seed))
     ours = dagdp.dp_value(dagdp.compile(graph), as_given(theta), omega)
     return ours, Interpreter(text, keywords, theta, maximum).value()
@@ -69,9 +36,9 @@ def both(text, keywords, potentials, maximum, omega, seed=0):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_of_the_field_equal_the_interpreter(name):
-    text, keywords, potentials = PROGRAMS[name]
-    assert np.allclose(*both(text, keywords, potentials, log_sum_exp, Negentropy(1.0)), rtol=1e-12)
-    assert np.allclose(*both(text, keywords, potentials, max, HardMax()), rtol=1e-12)
+    text, keywords = PROGRAMS[name]
+    assert np.allclose(*both(text, keywords, log_sum_exp, Negentropy(1.0)), rtol=1e-12)
+    assert np.allclose(*both(text, keywords, max, HardMax()), rtol=1e-12)
 
 
 @st.composite
@@ -131,6 +98,139 @@ def test_random_recurrences_equal_the_interpreter(text, t, i, seed):
 
 
 def _used(name, text):
-    import re
-
     return re.search(rf"\b{name}\b", text) is not None
+
+
+def grid_by_hand(n, m):
+    """The alignment grid of `dtw_grid`, by a loop over cells."""
+    graph = Graph(starts=[(-1, -1)], ends=[(n - 1, m - 1)], potentials={"cost": (n, m)})
+    graph.add_node((-1, -1))
+    for i in range(n):
+        for j in range(m):
+            graph.add_node((i, j))
+            for parent in [(-1, -1)] if i == j == 0 else [(i - 1, j - 1), (i - 1, j), (i, j - 1)]:
+                if min(parent) >= 0 or i == j == 0:
+                    graph.add_edge(parent, (i, j), cost=(i, j))
+    return graph
+
+
+def chain_by_hand(T, S):
+    """The linear chain, by a loop over states."""
+    graph = Graph(
+        starts=["start"], ends=["end"], potentials={"emission": (T, S), "transition": (S, S), "start": S, "end": S}
+    )
+    for i in range(S):
+        graph.add_edge("start", (0, i), emission=(0, i), start=i)
+    for t in range(1, T):
+        for i in range(S):
+            for j in range(S):
+                graph.add_edge((t - 1, j), (t, i), emission=(t, i), transition=(i, j))
+    for i in range(S):
+        graph.add_edge((T - 1, i), "end", end=i)
+    return graph
+
+
+def trellis_by_hand(T, S):
+    """The trellis with one start, by a loop over states."""
+    graph = Graph(starts=["start"], ends=["end"], potentials={"theta": (T, S, S)})
+    for i in range(S):
+        graph.add_edge("start", (0, i), theta=(0, i, 0))
+    for t in range(1, T):
+        for i in range(S):
+            for j in range(S):
+                graph.add_edge((t - 1, j), (t, i), theta=(t, i, j))
+    for i in range(S):
+        graph.add_edge((T - 1, i), "end")
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("text", "by_hand"),
+    [
+        (lambda: dtw_grid(6, 7), lambda: grid_by_hand(6, 7)),
+        (lambda: linear_chain(5, 4), lambda: chain_by_hand(5, 4)),
+        (lambda: trellis(5, 3), lambda: trellis_by_hand(5, 3)),
+    ],
+)
+def test_a_text_reaches_the_structure_of_a_graph_by_hand(text, by_hand):
+    """Rule 10: equal edges in equal order, and equal proofs, hence equal kernels and bits."""
+    ours, hand = text(), by_hand()
+    assert [edges.tolist() for edges in ours.edges()] == [edges.tolist() for edges in hand.edges()]
+    pairs = zip(ours.potentials(), hand.potentials(), strict=True)
+    assert all(a.name == b.name and a.shape == b.shape and (a.index == b.index).all() for a, b in pairs)
+    assert compile(ours).explain() == compile(hand).explain()
+
+
+def test_min_means_costs():
+    """Rule 6: minimize=None is as the text says, and True and False decide."""
+    cost = np.random.default_rng(0).random((4, 5))
+    dag = compile(recurrence(DTW, i=4, j=5))
+    by_hand = compile(dtw_grid(4, 5))
+    assert dag.minimize and not by_hand.minimize
+    assert dp_value(dag, cost) == dp_value(by_hand, cost, minimize=True)
+    assert dp_value(dag, cost, minimize=False) == dp_value(by_hand, cost)
+
+
+def test_no_hidden_node_counts_under_squared_l2():
+    """Rule 5: each visited node costs γ/2; starts and ends that are cells are no further nodes."""
+    dag = compile(recurrence("v[0] = 0\nv[t] = v[t-1] + a[t]\nreturn v[-1]", t=4))
+    assert dp_value(dag, np.array([0.0, 1, 2, 3]), SquaredL2(1.0)) == pytest.approx(6 - 3 * 0.5)
+
+
+def test_a_ragged_batch_by_cells():
+    """Rule 9: end= takes the nodes of cells."""
+    text = "v[0, 0] = cost[0, 0]\nv[i, j] = min(v[i-1, j-1], v[i-1, j], v[i, j-1]) + cost[i, j]\nreturn v[-1, -1]"
+    dag, cost = compile(recurrence(text, i=5, j=6)), np.random.default_rng(1).random((3, 5, 6))
+    lengths = [(5, 6), (2, 4), (1, 1)]
+    end = dag.cell("v", [n - 1 for n, _ in lengths], [m - 1 for _, m in lengths])
+    alone = [dp_value(compile(recurrence(text, i=n, j=m)), cost[k, :n, :m]) for k, (n, m) in enumerate(lengths)]
+    assert np.allclose(dp_value(dag, cost, end=end), alone)
+    assert (dag.ends_of(([5, 2, 1], [6, 4, 1])) == end).all()
+
+
+def test_paths_visit_cells():
+    """Rule 9: names of nodes are cells; the added start is left out."""
+    dag = compile(recurrence(DTW, i=2, j=2))
+    assert dagdp.best_path(dag, np.array([[0.0, 1], [5, 0]])).names(dag) == [("v", 0, 0), ("v", 1, 1)]
+
+
+def test_a_cycle_is_named_by_cells():
+    with pytest.raises(GraphError) as caught:
+        compile(recurrence("v[0] = 0\nv[t] = max(v[t-1] + a, v[2] + b)\nreturn v[-1]", t=4))
+    assert "the graph has a cycle: v[2] -> v[2]; remove one of these edges" in str(caught.value)
+
+
+def test_symmetric_steps_count_a_diagonal_twice():
+    """Rule 1, linear: the gradient of an entry is Σ coefficient x probability."""
+    dag = compile(recurrence(SYMMETRIC, i=3, j=3))
+    cost = np.array([[1.0, 9, 9], [9, 1, 9], [9, 9, 1]])
+    assert dp_value(dag, cost, HardMax()) == 1 + 2 + 2
+    assert np.diag(dp_grad(dag, cost, HardMax())).tolist() == [1, 2, 2]
+
+
+def test_printing_lists_the_names_in_their_roles():
+    text, keywords = PROGRAMS["ctc"]
+    assert str(recurrence(text, **keywords)).split("\n") == [
+        "Graph(36 nodes, 58 edges)",
+        "  tables: a (5, 7)",
+        "  indices: t 5, s 7",
+        "  data: label (7,), skip (7,)",
+        "  potentials: log_prob (5, 4)",
+    ]
+    assert recurrence(VITERBI, t=2, i=2, j=2).text == "\n".join(line.strip() for line in VITERBI.strip().split("\n"))
+
+
+@pytest.mark.parametrize("name", ["ctc", "cky", "symmetric steps"])
+def test_a_compiled_graph_lists_its_edges_again(name):
+    """It holds no array of edges; a pickle holds the program."""
+    text, keywords = PROGRAMS[name]
+    graph = recurrence(text, **keywords)
+    dag = compile(graph)
+    edges = [numbers.tolist() for numbers in graph.edges()]
+    assert dag.graph.listed() is graph.listed(), "while the user's graph has them"
+    del graph
+    assert dag.graph._description.source.made() is None
+    for again in (dag.graph, pickle.loads(pickle.dumps(dag)).graph):
+        assert [numbers.tolist() for numbers in again.edges()] == edges
+    theta = theta_of(dag.graph, np.random.default_rng(0))
+    assert dp_value(pickle.loads(pickle.dumps(dag)), as_given(theta)) == dp_value(dag, as_given(theta))

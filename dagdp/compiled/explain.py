@@ -78,7 +78,7 @@ def _describe_added(dag: Any) -> list[str]:
     if inner:
         which = "1 start is" if inner == 1 else f"{inner} starts are"
         return [f"  starts    {dag.starts.size}; {which} reached from another start: 1 more node and edge each"]
-    if added is None:
+    if added is None or dag.graph.recurrence is not None:
         return []
     starts = int((dag.graph.edges()[0] == added).sum())
     edges = f"{starts} edge{'' if starts == 1 else 's'}"

@@ -107,7 +107,7 @@ def _operation(node: ast.BinOp, left: Value, right: Value) -> Value:
         return Value(OPERATIONS[type(node.op)](a, b), faults)
     zero = np.equal(b, 0)
     if zero.any():
-        faults += (Fault(zero, node, "divides by zero"),)
+        faults += (Fault(zero, node, "divides by zero; leave the edge out by when(...)"),)
         b = np.where(zero, 1, b)
     return Value(DIVISIONS[type(node.op)](a, b), faults)
 
@@ -149,7 +149,10 @@ def _entry(node: ast.Subscript, environment: Environment, data: Data) -> Value:
         outside = outside | (numbers < 0) | (numbers >= size)
         places.append(np.clip(numbers, 0, max(size - 1, 0)))
     if np.any(outside):
-        reason = f"is out of range; {node.value.id} has shape {array.shape}"
+        reason = (
+            f"is out of range; {node.value.id} has shape {array.shape}. Give longer data, or leave the edge out by "
+            "when(...)"
+        )
         faults += (Fault(np.asarray(outside), node, reason),)
     if array.size == 0:
         return Value(np.zeros(np.broadcast_shapes(*map(np.shape, places)), array.dtype), faults)

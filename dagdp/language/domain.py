@@ -130,13 +130,15 @@ class Domain:
         """The domain with shorter ranges in place of conditions on one index alone; None if nothing is kept."""
         ranges = dict(self.ranges)
         left: list[Condition] = []
+        faulty = False  # a condition behind one with a fault does not excuse it
         for condition in (*self.places, *self.conditions):
             names = condition.names & set(ranges)
-            if len(names) > 1:
+            if len(names) > 1 or faulty:
                 left.append(condition)
                 continue
             value = condition.judge({name: ranges[name] for name in names}, self.data)
             if value.faults:
+                faulty = True
                 left.append(condition)
             elif names:
                 (name,) = names

@@ -116,7 +116,8 @@ class Enumeration:
 
     def _outside(self, read: Read, axis: int, number: int, block: Block, outside: Array) -> GraphError:
         place = np.unravel_index(int(block.spread(outside).argmax()), block.shape)
-        names = sorted(set().union(*map(names_in, read.subscripts)) & set(block.environment))
+        read_here = set().union(*map(names_in, read.subscripts))
+        names = [name for name in block.environment if name in read_here]
         at = ", ".join(f"{name} = {np.broadcast_to(block.environment[name], block.shape)[place]}" for name in names)
         where = f", at {at}" if at else ""
         source, shape = self.program.source, self.shapes[read.name]

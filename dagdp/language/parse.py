@@ -256,6 +256,10 @@ class _Reader:
                 f"{self.written(node)} is a number as a term; expected a potential: give it a name, and its value in "
                 "theta",
             )
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            return self.error(
+                node, f"{self.written(node)} divides a term; expected a coefficient in front of it, such as 0.5 * a"
+            )
         return self.error(
             node,
             f"{self.written(node)} is no term; expected cells of tables, potentials with coefficients, 0, "

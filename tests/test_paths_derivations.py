@@ -7,11 +7,10 @@ import math
 import numpy as np
 import oracles
 import pytest
-from cases import OPERATORS, over_operators
+from cases import OPERATORS, hypergraph, over_operators
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import hyperproblems
-from test_hyperedges import hypergraph
 
 import dagdp
 from dagdp import HardMax, InputError, Negentropy, SquaredL2, Tsallis, compile
@@ -202,6 +201,36 @@ def test_batches_ends_and_signs(dtype):
     assert dagdp.path_log_prob(dag, theta, drawn, omega, end=ends)[2].tolist() == [0.0] * 5
     assert dagdp.node_marginals(dag, theta, omega, end=ends)[2].tolist() == [1.0, 0, 0, 0, 0]
     assert [dagdp.count_paths(dag, end=end) for end in (2, 3, 4)] == [2, 5, 15]
+
+
+@over_operators(OPERATORS)
+@pytest.mark.parametrize("end", [None, 2, 3])
+def test_a_start_that_another_start_reaches(end, omega):
+    """Equal to a graph with one more start, from which an edge of weight 0 enters node 2, before its other edges."""
+    theta = np.array([-0.3, 0.1, -0.2, 0.4, 0.2, 0.4])
+    dag = compile(hypergraph(SUM, starts=[0, 1, 2]))
+    edges, weights = [((5,), 2), *SUM], np.array([0.0, *theta])
+    exact = oracles.derivation_distribution(edges, weights, [0, 1, 5], [end or 4], oracles.row_solver(omega))
+    users = [(tuple(e - 1 for e in tree if e > 0), tree) for tree in exact]
+    found = dagdp.k_best(dag, theta, 100, end=end)
+    own = [tuple(int(e) for e in row if e >= 0) for row in found.edges]
+    assert sorted(own) == sorted(short for short, _ in users) and len(own) == dagdp.count_paths(dag, end=end)
+    assert found.scores[0] == dagdp.dp_value(dag, theta, HardMax(), end=end) and set(found.roots.tolist()) == {end or 4}
+    log_p = dagdp.path_log_prob(dag, theta, found, omega, end=end)
+    for short, tree in users:
+        assert np.exp(log_p[own.index(short)]) == pytest.approx(exact[tree], abs=1e-9)
+        assert score(weights, tree) == pytest.approx(found.scores[own.index(short)])
+    drawn = dagdp.sample_paths(dag, theta, omega, n=20, seed=0, end=end)
+    assert np.isfinite(dagdp.path_log_prob(dag, theta, drawn, omega, end=end)).all()
+    entropy = -mean(exact, lambda tree: math.log(exact[tree]))
+    assert dagdp.entropy(dag, theta, omega, end=end) == pytest.approx(entropy, abs=1e-9)
+    visits = np.zeros(5)
+    visits[end or 4] = 1.0
+    for tree, chance in exact.items():
+        np.add.at(visits, [parent for e in tree if e > 0 for parent in edges[e][0]], chance)
+    np.testing.assert_allclose(dagdp.node_marginals(dag, theta, omega, end=end), visits, atol=1e-9)
+    for one in (found.names(dag), drawn.names(dag)):
+        assert all(tree[0] == (end or 4) for tree in one)
 
 
 def test_an_item_without_a_derivation():

@@ -46,6 +46,7 @@ if _TYPE_CHECKING:
     from dagdp.language.recurrence import recurrence as recurrence
     from dagdp.networkx_graphs import from_networkx as from_networkx
     from dagdp.networkx_graphs import to_networkx as to_networkx
+    from dagdp.paths import Derivations as Derivations
     from dagdp.paths import Paths as Paths
     from dagdp.paths import Support as Support
     from dagdp.paths import best_path as best_path
@@ -73,6 +74,7 @@ __all__ = [
     "CompiledBatch",
     "CompiledDAG",
     "DagError",
+    "Derivations",
     "DerivativeError",
     "Graph",
     "GraphError",
@@ -122,9 +124,9 @@ _HOMES = {
     "dagdp.language.recurrence": ("recurrence",),
     "dagdp.networkx_graphs": ("from_networkx", "to_networkx"),
     "dagdp.paths": (
-        "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation", "gap_bound",
-        "k_best", "kl_divergence", "max_marginals", "node_marginals", "node_values", "path_log_prob", "sample_paths",
-        "slack", "support", "support_size",
+        "Derivations", "Paths", "Support", "best_path", "count_paths", "cross_entropy", "entropy", "expectation",
+        "gap_bound", "k_best", "kl_divergence", "max_marginals", "node_marginals", "node_values", "path_log_prob",
+        "sample_paths", "slack", "support", "support_size",
     ),
     "dagdp.functions": (
         "dp_grad", "dp_hvp", "dp_jvp", "dp_jvp_and_hvp", "dp_value", "dp_value_and_grad", "local_weights",

@@ -194,6 +194,66 @@ def derive_back(
     return float(total), expected
 
 
+def preorders(edges: Hyperedges, starts: list[int], node: int) -> list[tuple[int, ...]]:
+    """Every derivation of a node as edge numbers: an edge, then the derivations of its parents in order."""
+    if node in starts:
+        return [()]
+    return [
+        (e, *itertools.chain(*trees))
+        for e, (parents, child) in enumerate(edges)
+        if child == node
+        for trees in itertools.product(*(preorders(edges, starts, parent) for parent in parents))
+    ]
+
+
+def derivation_distribution(
+    edges: Hyperedges, weights: np.ndarray, starts: list[int], ends: list[int], row
+) -> dict[tuple[int, ...], float]:
+    """{derivation in preorder: product of its q}, for every derivation of an end. Several ends: one more row."""
+    into = {child: [e for e, (_, c) in enumerate(edges) if c == child] for _, child in edges}
+    values: dict[int, float] = dict.fromkeys(starts, 0.0)
+    q = np.zeros(len(edges))
+
+    def value(node: int) -> float:
+        if node not in values:
+            rows = into.get(node, [])
+            scores = [weights[e] + sum(value(parent) for parent in edges[e][0]) for e in rows]
+            values[node], q[rows] = row(np.array(scores)) if rows else (-math.inf, [])
+        return values[node]
+
+    finals = np.array([value(end) for end in ends])
+    chance = row(finals)[1] if len(ends) > 1 else [1.0]
+    return {
+        tree: float(share * math.prod(q[e] for e in tree))
+        for end, share in zip(ends, chance, strict=True)
+        for tree in preorders(edges, starts, end)
+    }
+
+
+def projective_trees(n: int) -> list[tuple[int, ...]]:
+    """Every projective dependency tree of words 1 to n under the root 0: heads[k] is the head of word k + 1.
+
+    A tree is projective if no two of its arcs cross; the root has one child or more.
+    """
+
+    def rooted(heads: tuple[int, ...]) -> bool:
+        for word in range(1, n + 1):
+            seen = set()
+            while word != 0:
+                if word in seen:
+                    return False
+                seen.add(word)
+                word = heads[word - 1]
+        return True
+
+    def crossing(heads: tuple[int, ...]) -> bool:
+        arcs = [tuple(sorted((word, head))) for word, head in enumerate(heads, 1)]
+        return any(a < c < b < d for a, b in arcs for c, d in arcs)
+
+    heads = itertools.product(*([head for head in range(n + 1) if head != word] for word in range(1, n + 1)))
+    return [tree for tree in heads if rooted(tree) and not crossing(tree)]
+
+
 def inside_outside(lexical: np.ndarray, rule: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """(log Z, expected lexical [n, K], expected rule [K, K, K] as [A, B, C]) of a grammar in Chomsky form: loops.
 

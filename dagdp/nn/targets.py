@@ -24,7 +24,6 @@ from dagdp.errors import InputError
 from dagdp.functions import dp_grad
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
-from dagdp.paths.request.edge_graph import refuse_hyperedges
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -53,7 +52,7 @@ class Target:
 
     def __post_init__(self) -> None:
         checked(self.dag, None, None)
-        refuse_hyperedges(self.dag)
+        _refuse_hyperedges(self.dag)
         object.__setattr__(self, "edges", walks.padded(self.edges, "edges"))
         walks.check_path(self.dag, self.edges)
 
@@ -201,7 +200,7 @@ class Target:
         True
         """
         checked(dag, None, None)
-        refuse_hyperedges(dag)
+        _refuse_hyperedges(dag)
         if dag.plain is not None:
             raise InputError(
                 "the target is Y, shaped like theta, and the graph has linear potentials, whose sums tell no path; "
@@ -283,3 +282,11 @@ class Target:
             block.expand((*self.batch, *potential.shape)).reshape(*self.batch, potential.size)
             for block, potential in zip(blocks, self.dag.potentials, strict=True)
         ]
+
+
+def _refuse_hyperedges(dag: CompiledDAG) -> None:
+    if dag.has_hyperedges:
+        raise InputError(
+            "the graph has hyperedges, so its solutions are derivations, and no paths; expected a graph made by "
+            "add_edge alone. path_log_prob has the log-likelihood of derivations, with its derivative"
+        )

@@ -1,10 +1,11 @@
 """The path distribution: best and k best paths, samples, probabilities, entropy, the finite support.
 
 Each file of this folder holds public functions. `request/` checks their input and holds the graph in the forms that
-they read; `loops/` holds the compiled loops.
+they read; `loops/` holds the compiled loops; `derivations/` is about derivations, the paths of graphs with hyperedges.
 """
 
 from dagdp.paths.best import best_path as best_path
+from dagdp.paths.derivations.result import Derivations as Derivations
 from dagdp.paths.entropy import cross_entropy as cross_entropy
 from dagdp.paths.entropy import entropy as entropy
 from dagdp.paths.entropy import kl_divergence as kl_divergence

@@ -6,15 +6,20 @@ from typing import Any
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
+from dagdp.engine.each_graph import for_each_graph
 from dagdp.engine.inputs import as_written
 from dagdp.paths.best_of_batch import best_paths
+from dagdp.paths.derivations.ranked import best_tree
+from dagdp.paths.derivations.result import of_graphs
 from dagdp.paths.loops.sample_blocks import best_edges
 from dagdp.paths.request.request import make_request
-from dagdp.paths.result import Paths, laid_out
+from dagdp.paths.result import laid_out
 
 
-def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | None = None, end: Any = None) -> Paths:
+def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | None = None, end: Any = None) -> Any:
     """The path of the highest score (the lowest when minimising), equation (3): `Paths` with axes [*batch].
+
+    On a graph with hyperedges the derivation of the highest score: `Derivations` with axes [*batch].
 
     Ties go to the first edge, in the user's order, into each node, as for `dp_grad` under HardMax. An item without a
     path has length 0. Of a batch of different graphs, the best path of each graph: axes [*batch, graphs].
@@ -34,8 +39,16 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | 
     >>> float(path.scores), path.edges.tolist(), path.nodes.tolist()
     (3.0, [0, 2], [0, 1, 2])
     """
-    if isinstance(dag, CompiledBatch):
-        return best_paths(dag, theta, as_written(dag, minimize), end)
+    minimize = as_written(dag, minimize)
+    if isinstance(dag, CompiledBatch) and not any(part.dag.has_hyperedges for part in dag.merged):
+        return best_paths(dag, theta, minimize, end)
+    return _best_path(dag, theta, minimize, end)
+
+
+@for_each_graph(of_graphs)
+def _best_path(dag: CompiledDAG | CompiledBatch, theta: Any, minimize: bool, end: Any) -> Any:
     request = make_request(dag, theta, minimize, end)
+    if request.trees:
+        return best_tree(request)
     scores, edges = best_edges(request)
     return laid_out(request, edges.reshape(*request.batch, edges.shape[-1]), scores.reshape(request.batch))

@@ -17,7 +17,6 @@ from dagdp.engine.linear import weights_of_arrays
 from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.omega import HardMax
 from dagdp.paths.request.array_functions import like, to_numpy
-from dagdp.paths.request.edge_graph import refuse_hyperedges
 from dagdp.paths.result import Paths, of_graphs
 
 
@@ -40,8 +39,6 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
     """`best_path` of every graph: `Paths` with axes [*batch, graphs]."""
     if len(batch) == 0:
         return of_graphs(PerGraphCall(batch, {}, ()), [])
-    for part in batch.merged:
-        refuse_hyperedges(part.dag)
     edges_of = _edges(batch)
     tensor = next((leaf for leaf in leaves(theta) if is_tensor(leaf)), None)
     kind = NUMPY._replace(as_array=lambda value, label: NUMPY.as_array(to_numpy(value), label))

@@ -12,22 +12,26 @@ from dagdp.compiled.dag import SMALL, CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import for_each_graph
 from dagdp.errors import InputError
+from dagdp.paths.derivations.ranked import best_trees
+from dagdp.paths.derivations.result import of_graphs
 from dagdp.paths.loops.enumeration import count_possible, enumerate_paths
 from dagdp.paths.request.request import EdgeWeights, Request, make_request
-from dagdp.paths.result import Paths, assemble, of_graphs
+from dagdp.paths.result import assemble
 
 
 @for_each_graph(of_graphs)
 def k_best(
     dag: CompiledDAG | CompiledBatch, theta: Any, k: int, *, minimize: bool | None = None, end: Any = None
-) -> Paths:
+) -> Any:
     """The k distinct paths of highest score, best first (lowest when minimising): `Paths` with axes [*batch, k].
+
+    On a graph with hyperedges the k best derivations: `Derivations` with axes [*batch, k].
 
     Fewer than k where the graph has fewer paths without a forbidden edge; in a batch, items with fewer paths are padded
     with paths of length 0. Parallel edges make different paths. `k_best(k - 1)` is the beginning of `k_best(k)`, and
     the first path is that of `best_path`, whose docstring says how scores are summed. Time: one pass over the edges
     and, for each further path, its length times the logarithm of the fan-in (recursive enumeration, Jiménez and Marzal
-    1999).
+    1999; of derivations the third algorithm of Huang and Chiang 2005).
 
     theta, minimize, end : as in `dp_value`.
 
@@ -44,6 +48,8 @@ def k_best(
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
         raise InputError(f"k is {k!r}; expected a positive number of paths")
     request = make_request(dag, theta, minimize, end)
+    if request.trees:
+        return best_trees(request, int(k))
     edges = ranked(request, request.weights, int(k))[1]
     return assemble(request, edges.reshape(*request.batch, *edges.shape[1:]))
 

@@ -5,6 +5,8 @@ log p(Y) = c + Σ_{e in Y} l_e, as the walk makes one independent choice a node:
 - in general c = 0 and l_e = log q_e; q is 0 at a threshold (walk_weights.py);
 - for operators with the solver "exponential" (Negentropy), log q_e = (θ_e + v_j - v_i)/γ + 1 - corner. Along a path the
   v cancel, so c = -DP_Ω(θ)/γ and l_e = θ_e/γ + 1 - corner: no weight is formed, and none underflows.
+
+A derivation draws one edge at each node that it visits. With hyperedges, x_e = θ_e + v_j + v_k, and the v cancel, too.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
 from dagdp.functions import dp_grad, dp_value
 from dagdp.omega import Omega
+from dagdp.paths.derivations.result import Derivations, turned
+from dagdp.paths.derivations.tree_check import checked_trees
 from dagdp.paths.request.array_functions import detached, like, namespace, to_numpy
 from dagdp.paths.request.path_check import checked_edges
 from dagdp.paths.request.request import Request, make_request
@@ -29,7 +33,14 @@ from dagdp.paths.result import Paths
 from dagdp.paths.walk_weights import walk_weights
 
 
-@for_each_graph(scalars_of_paths)
+def _by_graph(paths: Any) -> Any:
+    """A list with the derivations of each graph, whose edges have another order on graphs without hyperedges."""
+    if not isinstance(paths, Derivations):
+        return paths
+    return [paths.of_graph(g) for g in range(paths.lengths.shape[paths.axis_of_graphs()])]
+
+
+@for_each_graph(scalars_of_paths, once={"paths": _by_graph})
 def path_log_prob(
     dag: CompiledDAG | CompiledBatch,
     theta: Any,
@@ -44,7 +55,8 @@ def path_log_prob(
     p(Y) is the product of the local weights q along Y, the choice between several ends included (section A.5); under
     Negentropy p(Y) = exp(score/γ) / Σ exp(scores/γ). Computed in float64; differentiable from torch.
 
-    paths : `Paths`, or integers [*batch, *axes, L], edge numbers with -1 behind the last edge; one path [L] serves
+    paths : `Paths` or `Derivations`, or integers [*batch, *axes, L], edge numbers with -1 behind the last edge (of a
+        derivation in preorder: an edge, the derivation of its first parent, that of its second); one path [L] serves
         every item of the batch. A path of length 0, with which `k_best` pads, has -inf; 0 where the end is a start.
     theta, omega, minimize, end : as in `dp_value`.
 
@@ -61,7 +73,7 @@ def path_log_prob(
     [0.5, 0.5]
     """
     request = make_request(dag, theta, minimize, end)
-    edges = checked_edges(request.dag, request, paths.edges if isinstance(paths, Paths) else paths)
+    edges = _checked(request, paths)
     found = density(request, omega)
     xp = namespace(request.arrays[0])
     axes = edges.shape[:-1]
@@ -76,6 +88,17 @@ def path_log_prob(
     underflowed = (found.underflowed.reshape(-1)[flat] & (edges >= 0)).any(-1)
     refuse_underflow(underflowed & np.isfinite(to_numpy(answer)))
     return request.result(answer)
+
+
+def _checked(request: Request, paths: Any) -> NDArray[np.int64]:
+    """The edges of the edge graph on given paths, or derivations, in any order."""
+    if request.trees:
+        return checked_trees(request, paths.edges if isinstance(paths, Derivations) else paths)
+    if isinstance(paths, Derivations):
+        edges = turned(to_numpy(paths.edges), to_numpy(paths.lengths))
+    else:
+        edges = paths.edges if isinstance(paths, Paths) else paths
+    return checked_edges(request.dag, request, edges)
 
 
 @dataclass(frozen=True)

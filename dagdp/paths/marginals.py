@@ -36,6 +36,8 @@ def node_marginals(
 ) -> Any:
     """ē, the probability that the walk visits each node: array [*batch, nodes] in theta's dtype (Algorithm 1).
 
+    On a graph with hyperedges the expected number of visits: a derivation may visit a node more than once.
+
     Nodes are in the user's order. ē is the sum of the expected path over the edges into a node, for a start over those
     out of it; 0 on nodes that lie on no path. Differentiable from torch. For states of a trellis see
     `dagdp.graphs.viterbi_marginals`; for the cells of an alignment grid they are `dagdp.graphs.dtw_grad` itself. Of a
@@ -53,11 +55,12 @@ def node_marginals(
     given = make_request(dag, theta, minimize, end)
     request, dag = given.in_numpy(), given.dag
     graph = request.edge_graph
-    if dag.starts.size > 1:
+    if request.trees or dag.starts.size > 1:
         flow = dp_grad(graph.dag, request.theta, omega, end=request.end)
         here = np.arange(graph.users) == request.end_nodes().reshape(*request.batch, 1)
         edgeless = request.like((here & request.edgeless[..., None]).astype(np.float64))
-        return given.result((flow["node"] + flow["start"])[..., : graph.users] + edgeless)
+        visits = flow["node"] + flow["start"] + (flow["second start"] if request.trees else 0.0)
+        return given.result(visits[..., : graph.users] + edgeless)
     read, options = node_entries(dag), {"minimize": request.minimize, "end": request.end_names}
     if read is None:
         value, found = dp_value_and_grad(node_graph(dag), node_graph_theta(request), omega, **options)

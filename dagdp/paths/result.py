@@ -117,25 +117,7 @@ class Paths:
         >>> dagdp.best_path(dag, theta).entries(dag, "transition").tolist()  # [to, from]
         [[-1, -1], [1, 1], [-1, -1]]
         """
-        _refuse_batch(dag, "entries")
-        names = [potential.name for potential in dag.potentials]
-        if name not in names and (name is not None or len(names) > 1):
-            raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
-        potential = dag.potentials[0 if name is None else names.index(name)]
-        if isinstance(potential.reads, LinearReads):
-            raise InputError(
-                f"potential {potential.name!r} is linear, and an edge may read several of its entries; expected a "
-                "potential of one entry an edge. `reads` of a potential lists what edges read"
-            )
-        edges = to_numpy(self.edges)
-        if edges.max(initial=-1) >= dag.graph.num_edges:
-            raise InputError(
-                f"paths have edge {edges.max()}, and dag has {dag.graph.num_edges} edges; expected the graph that the "
-                "paths are of"
-            )
-        flat = np.append(potential.index, -1)[edges]
-        places = np.stack(np.unravel_index(np.maximum(flat, 0), potential.shape), -1)
-        return like(self.edges, np.where(flat[..., None] >= 0, places, -1))
+        return entries_of(dag, self.edges, name)
 
     def tags(self, dag: CompiledDAG) -> Any:
         """The states of paths of a `trellis` or a `linear_chain`: int64 [*axes, T], -1 behind an item's end.
@@ -148,7 +130,7 @@ class Paths:
         >>> dagdp.best_path(dag, np.arange(12.0).reshape(3, 2, 2)).tags(dag).tolist()
         [1, 1, 1]
         """
-        _refuse_batch(dag, "tags")
+        refuse_batch(dag, "tags")
         shapes = {potential.name: potential.shape for potential in dag.potentials}
         name = "emission" if len(shapes) > 1 else dag.potentials[0].name
         if len(shapes.get(name, ())) != (2 if len(shapes) > 1 else 3):
@@ -172,14 +154,43 @@ class Paths:
         >>> dagdp.best_path(dag, np.zeros((2, 3)), minimize=True).cells(dag)[0].tolist()
         [0, 0]
         """
-        _refuse_batch(dag, "cells")
+        refuse_batch(dag, "cells")
         if len(dag.potentials) > 1 or len(dag.potentials[0].shape) != 2:
             shapes = {potential.name: potential.shape for potential in dag.potentials}
             raise InputError(f"dag has potentials {shapes}; expected one of shape (N_A, N_B), as dtw_grid has")
         return self.entries(dag)
 
 
-def _refuse_batch(dag: Any, what: str) -> None:
+def entries_of(dag: CompiledDAG, edges: Any, name: str | None) -> Any:
+    """`Paths.entries` of edge numbers [*axes, L]."""
+    refuse_batch(dag, "entries")
+    names = [potential.name for potential in dag.potentials]
+    if name not in names and (name is not None or len(names) > 1):
+        raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
+    potential = dag.potentials[0 if name is None else names.index(name)]
+    if isinstance(potential.reads, LinearReads):
+        raise InputError(
+            f"potential {potential.name!r} is linear, and an edge may read several of its entries; expected a "
+            "potential of one entry an edge. `reads` of a potential lists what edges read"
+        )
+    numbers = to_numpy(edges)
+    check_edges(dag, numbers)
+    flat = np.append(potential.index, -1)[numbers]
+    places = np.stack(np.unravel_index(np.maximum(flat, 0), potential.shape), -1)
+    return like(edges, np.where(flat[..., None] >= 0, places, -1))
+
+
+def check_edges(dag: CompiledDAG, edges: Numbers) -> None:
+    """Raise InputError for an edge that the graph does not have."""
+    if edges.max(initial=-1) >= dag.graph.num_edges:
+        raise InputError(
+            f"paths have edge {edges.max()}, and dag has {dag.graph.num_edges} edges; expected the graph that the "
+            "paths are of"
+        )
+
+
+def refuse_batch(dag: Any, what: str) -> None:
+    """Raise InputError for a batch of graphs in a call of the method `what`."""
     if isinstance(dag, CompiledBatch):
         raise InputError(
             f"{what} takes one graph, and was given a CompiledBatch; call "

@@ -13,9 +13,11 @@ from dagdp.engine.each_graph import for_each_graph
 from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
 from dagdp.omega import Omega
+from dagdp.paths.derivations.ranked import drawn_trees, trees_of
+from dagdp.paths.derivations.result import of_graphs
 from dagdp.paths.loops.walks import draw_paths
 from dagdp.paths.request.request import make_request
-from dagdp.paths.result import Paths, assemble, of_graphs
+from dagdp.paths.result import assemble
 from dagdp.paths.walk_weights import walk_weights
 
 
@@ -49,8 +51,11 @@ def sample_paths(
     *,
     minimize: bool | None = None,
     end: Any = None,
-) -> Paths:
+) -> Any:
     """n independent draws from the path distribution: `Paths` with axes [*batch, n].
+
+    On a graph with hyperedges draws of derivations: `Derivations` with axes [*batch, n]. Each node that is derived
+    draws one edge into it, and then both parents of that edge are derived.
 
     Each draw starts at the end and leaves node i over edge e with probability q_e = `local_weights` (section A.5); the
     expected path of `dp_grad` is the mean of such draws (Proposition 3). Draws are exact, without approximation or a
@@ -80,8 +85,11 @@ def sample_paths(
     request = make_request(dag, theta, minimize, end)
     graph, ends = request.edge_graph, request.end_nodes()
     q = walk_weights(request, checked(dag, omega, None))
-    edges = np.full((ends.size, n, graph.longest), -1)
-    draw_paths(graph.incoming, request.rows(q), ends, _generator(seed), edges)
+    if request.trees:
+        edges = drawn_trees(request, request.rows(q), int(n), _generator(seed))
+    else:
+        edges = np.full((ends.size, n, graph.longest), -1)
+        draw_paths(graph.incoming, request.rows(q), ends, _generator(seed), edges)
     lost = np.argwhere((edges[:, 0, :1] < 0).all(-1).reshape(request.batch) & ~request.edgeless)
     if len(lost):
         item = ", ".join(map(str, lost[0].tolist()))
@@ -89,4 +97,6 @@ def sample_paths(
             f"{f'item {item} has' if item else 'there is'} no path to draw: no start reaches its end, or every path "
             "takes a forbidden edge; expected a path for every item: leave such items out"
         )
+    if request.trees:
+        return trees_of(request, edges, draws=True)
     return assemble(request, edges.reshape(*request.batch, int(n), graph.longest), draws=True)

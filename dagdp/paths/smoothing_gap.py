@@ -47,6 +47,8 @@ def gap_bound(
         )
     at = None if end is None else one_end(dag, end)
     live = np.isin(graph.parents, graph.order) & np.isin(graph.children, graph.order)
+    if graph.seconds is not None:
+        live &= (graph.seconds < 0) | np.isin(graph.seconds, graph.order)
     fan_in = np.bincount(graph.children[live], minlength=graph.nodes)[graph.children]
     bound = {D: -max_omega([0.0] * D, chosen)[0] for D in {1, *fan_in.tolist()} - {0}}
     L = np.array([bound.get(D, 0.0) for D in fan_in.tolist()])

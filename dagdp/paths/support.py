@@ -12,23 +12,25 @@ from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import PerGraphCall, counts, filled_up, for_each_graph
 from dagdp.errors import InputError
 from dagdp.omega import Omega
+from dagdp.paths.derivations.ranked import ranked_trees, trees_of
+from dagdp.paths.derivations.result import of_graphs
 from dagdp.paths.k_best import ranked
 from dagdp.paths.log_prob import Density, density
 from dagdp.paths.request.array_functions import to_numpy
 from dagdp.paths.request.edge_graph import EdgeGraph, edge_graph
 from dagdp.paths.request.request import EdgeWeights, Request, make_request, one_end
-from dagdp.paths.result import Paths, assemble, of_graphs
+from dagdp.paths.result import assemble
 
 
 class Support(NamedTuple):
     """Every path of non-zero probability, likeliest first; items of a batch are padded with probability 0 and length 0.
 
     probabilities : [*batch, m] in theta's dtype; they sum to 1.
-    paths : `Paths` with axes [*batch, m].
+    paths : `Paths` with axes [*batch, m]; `Derivations` on a graph with hyperedges.
     """
 
     probabilities: Any
-    paths: Paths
+    paths: Any
 
 
 def _supports(asked: PerGraphCall, results: list[Support]) -> Support:
@@ -80,10 +82,16 @@ def support(
             f"limit={limit}. Raise limit, take a sparser operator or a smaller gamma, or draw from it with sample_paths"
         )
     terms = request.rows(found.terms)
-    values, edges = ranked(request, EdgeWeights(terms, terms[:, :0]), max([1, *sizes]))
+    most = max([1, *sizes])
+    if request.trees:
+        values, edges = ranked_trees(request, terms, most)
+    else:
+        values, edges = ranked(request, EdgeWeights(terms, terms[:, :0]), most)
     shape = (*request.batch, values.shape[1])
     constants = to_numpy(found.constant)[..., None]
     probabilities = np.exp(constants + values.reshape(shape))
+    if request.trees:
+        return Support(request.result(probabilities), trees_of(request, edges))
     paths = assemble(request, edges.reshape(*shape, request.edge_graph.longest))
     return Support(request.result(probabilities), paths)
 
@@ -122,6 +130,8 @@ def support_size(
 def count_paths(dag: CompiledDAG | CompiledBatch, end: Any = None) -> Any:
     """The number of paths from a start to an end, exactly: a Python int of any size; parallel edges count apart.
 
+    On a graph with hyperedges the number of derivations.
+
     Of a batch of different graphs: an object array [graphs] of ints.
 
     end : the one node where paths end; default: the ends of the graph.
@@ -147,13 +157,16 @@ def _sizes(request: Request, found: Density) -> list[int]:
 
 def _count(graph: EdgeGraph, possible: NDArray[np.bool_], end: int) -> int:
     """The number of paths over possible edges from a start to `end`, in Python integers, which cannot overflow."""
-    count = [0] * graph.nodes
+    count = [0] * graph.nodes + [1]
     starts = set(graph.starts.tolist())
     parents, in_ptr, in_edges = graph.parents.tolist(), graph.in_ptr.tolist(), graph.in_edges.tolist()
+    # a hyperedge has a product of two counts; edges without a second parent, -1, read the 1 behind the last node
+    seconds = [] if graph.seconds is None else graph.seconds.tolist()
     allowed = possible.tolist()
     for node in graph.order.tolist():
         if node in starts:
             count[node] = 1
         else:
-            count[node] = sum(count[parents[e]] for e in in_edges[in_ptr[node] : in_ptr[node + 1]] if allowed[e])
+            entering = [e for e in in_edges[in_ptr[node] : in_ptr[node + 1]] if allowed[e]]
+            count[node] = sum(count[parents[e]] * (count[seconds[e]] if seconds else 1) for e in entering)
     return count[end]

@@ -2,8 +2,8 @@
 
 An operator with a threshold t has link(y) = 0 for y <= t. An edge whose y is t in exact arithmetic may come out a few
 units of rounding above. max_Ω is no steeper than the maximum, so the error of v_i, in units of rounding, is at most the
-largest |θ_e| + error of v_j over the edges with weight. The error of y_e follows by division by γ, and a weight is 0 if
-link reaches no further within this error.
+largest |θ_e| + error of v_j (and of v_k) over the edges with weight. The error of y_e follows by division by γ, and a
+weight is 0 if link reaches no further within this error.
 """
 
 from __future__ import annotations
@@ -95,4 +95,6 @@ def _add_magnitudes(incoming: Any, q: Any, scores: Any, gamma: float, magnitude:
                 e = incoming.edges[place]
                 if q[b, e] > 0.0:
                     reached = abs(scores[b, e]) + magnitude[b, incoming.parents[e]] + gamma
+                    if incoming.seconds.shape[0] > 0 and incoming.seconds[e] >= 0:
+                        reached += magnitude[b, incoming.seconds[e]]
                     magnitude[b, node] = max(magnitude[b, node], reached)

@@ -33,6 +33,7 @@ class NodeEdges(NamedTuple):
 
     ptr: Indices  # [nodes+1]; paths begin at a node without edges
     parent: Indices  # [E]
+    second: Indices  # [E] the other parent of a hyperedge, in the forward numbers, -1 for none; [0] without hyperedges
     edge: Indices  # [E] the user's number, -1 for edges that compilation added
     on_edges: EntryReads  # [E] read on each edge
     on_nodes: EntryReads  # [nodes] added to the maximum at each node; in the backward direction nothing
@@ -68,29 +69,49 @@ def forward(dag: CompiledDAG) -> Direction:
         any_edge = np.full(size, -1)
         any_edge[children] = dag.edges  # each edge into a node reads what all of them share
         on_edges = [k for k in range(len(dag.potentials)) if k not in dag.hoisted]
-        edges = NodeEdges(ptr, parent, edge, _reads(dag, edge, on_edges), _reads(dag, any_edge, dag.hoisted))
+        second = np.empty(0 if dag.seconds is None else place.size, np.int32)
+        if dag.seconds is not None:
+            second[place] = np.where(dag.seconds >= 0, number[dag.seconds], -1)
+        edges = NodeEdges(ptr, parent, second, edge, _reads(dag, edge, on_edges), _reads(dag, any_edge, dag.hoisted))
         _forward[dag] = _direction(dag, edges, number)
     return _forward[dag]
 
 
 def backward(dag: CompiledDAG) -> Direction:
-    """Edges by parent, from the end to the starts. Made once a graph.
+    """Edges by parent, from the end to the starts; a hyperedge stands at each of its parents. Made once a graph.
 
     Reversed paths begin at ends that no path leaves; the extra end has edges only to ends that paths leave, too.
     """
     if dag not in _backward:
         size = dag.num_nodes
-        number = size - 1 - _numbered(dag)
-        leaves = np.bincount(dag.parents[dag.edges >= 0], minlength=size) > 0
-        used = np.flatnonzero((dag.edges >= 0) | leaves[dag.parents])
-        parents = number[dag.parents[used]]
-        order = np.lexsort((dag.edges[used], parents))  # an edge from the extra end, -1, comes first
-        edge = dag.edges[used][order].astype(np.int32)
-        parent = number[dag.children[used]][order].astype(np.int32)
+        ahead = _numbered(dag)
+        number = size - 1 - ahead
+        tails, heads, edges, others = _arcs(dag, ahead)
+        leaves = np.bincount(tails[edges >= 0], minlength=size) > 0
+        used = np.flatnonzero((edges >= 0) | leaves[tails])
+        parents = number[tails[used]]
+        order = np.lexsort((edges[used], parents))  # an edge from the extra end, -1, comes first
+        edge = edges[used][order].astype(np.int32)
+        parent = number[heads[used]][order].astype(np.int32)
+        other = others[used][order].astype(np.int32) if others.size else others.astype(np.int32)
         reads, nothing = _reads(dag, edge, range(len(dag.potentials))), _reads(dag, np.full(size, -1), ())
-        edges = NodeEdges(_pointers(parents, size), parent, edge, reads, nothing)
-        _backward[dag] = _direction(dag, edges, number)
+        made = NodeEdges(_pointers(parents, size), parent, other, edge, reads, nothing)
+        _backward[dag] = _direction(dag, made, number)
     return _backward[dag]
+
+
+def _arcs(dag: CompiledDAG, number: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """(parents, children, user's edges, other parents) with a row for each parent of each edge.
+
+    number : [internal nodes] in which other parents are given; -1 for none, [0] without hyperedges.
+    """
+    if dag.seconds is None:
+        return dag.parents, dag.children, dag.edges, np.empty(0, np.int64)
+    pairs = np.flatnonzero(dag.seconds >= 0)
+    parents = np.concatenate([dag.parents, dag.seconds[pairs]])
+    other = np.concatenate([dag.seconds, dag.parents[pairs]])
+    rows = np.concatenate([np.arange(dag.parents.size), pairs])
+    return parents, dag.children[rows], dag.edges[rows], np.where(other >= 0, number[other], -1)
 
 
 def _numbered(dag: CompiledDAG) -> Numbers:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dagdp import pool
 from dagdp.compiled.dag import SMALL
-from dagdp.engine.faults import edges_before
+from dagdp.engine.faults import nodes_before
 from dagdp.omega import Omega
 from dagdp.paths.loops.node_edges import Direction, backward, forward
 from dagdp.paths.loops.sweeps import ROW, NodeValues, best_over_edges, highest, smoothed, trace_back
@@ -67,7 +67,7 @@ def best_edges(request: Request) -> tuple[Reals, Numbers]:
 
     def work(block: Block) -> None:
         v, choice = _values(ahead), np.empty(ahead.size * ROW)
-        highest(ahead.edges, block.table(), everywhere, v, choice)
+        highest(ahead.edges, block.table(), everywhere, v, v, choice)
         own = slice(block.first, block.first + block.count)
         trace_back(ahead.edges, choice, v.hi, block.of(ends), block.count, edges[own], scores[own])
 
@@ -83,7 +83,7 @@ def entropies(request: Request, omega: Omega) -> Reals:
 
     def work(block: Block) -> None:
         v, surprise = _values(ahead), np.empty(ahead.size * ROW)
-        sweep(block.table(), np.full(ROW, -1), v, surprise)
+        sweep(block.table(), np.full(ROW, -1), v, v, surprise)
         lanes = np.arange(block.count)
         at = block.of(ends)[: block.count]
         reached = v.hi.reshape(-1, ROW)[at, lanes] > -np.inf
@@ -101,10 +101,14 @@ def values_of_nodes(request: Request, omega: Omega, back: bool) -> Reals:
     found = np.full((request.items, direction.nodes.size), -np.inf)
     live = np.flatnonzero(direction.nodes >= 0)
     sweep = _smoothing(direction, omega)
+    inside = _smoothing(forward(request.dag), omega) if back and request.trees else None
 
     def work(block: Block) -> None:
-        v = _values(direction)
-        sweep(block.table(), block.of(begins), v, v.hi[:0])
+        v = front = _values(direction)
+        if inside is not None:
+            front = _values(direction)
+            inside(block.table(), np.full(ROW, -1), front, front, front.hi[:0])
+        sweep(block.table(), block.of(begins), v, front, v.hi[:0])
         rows = v.hi.reshape(-1, ROW)[direction.nodes[live], : block.count]
         found[block.first : block.first + block.count, live] = rows.T
 
@@ -118,9 +122,7 @@ def visited_before(request: Request) -> NDArray[np.bool_]:
     ends = dag.end_nodes(request.end_names, request.batch)
     found = np.zeros((ends.size, dag.graph.num_nodes), bool)
     for end in np.unique(ends[ends >= 0]):
-        before = np.zeros(dag.num_nodes, bool)
-        before[dag.parents[edges_before(dag, int(end))]] = True
-        before[end] = True
+        before = nodes_before(dag, int(end))
         found[ends == end] = np.where(dag.rank >= 0, before[dag.rank], False)
     return found
 
@@ -135,8 +137,8 @@ def best_through(request: Request) -> tuple[Reals, Reals]:
     def work(block: Block) -> None:
         table = block.table()
         front, rear, choice = _values(ahead), _values(back), np.empty(ahead.size * ROW)
-        highest(ahead.edges, table, everywhere, front, choice)
-        highest(back.edges, table, block.of(begins), rear, choice)
+        highest(ahead.edges, table, everywhere, front, front, choice)
+        highest(back.edges, table, block.of(begins), rear, front, choice)
         own = slice(block.first, block.first + block.count)
         best_over_edges(back.edges, table, rear, front, block.count, found[own])
         at = block.of(ends)[: block.count]
@@ -165,7 +167,7 @@ def _smoothing(direction: Direction, omega: Omega) -> Callable[..., None]:
     most = int(np.diff(direction.edges.ptr).max())
     data, places = omega.data(np.float64), np.arange(0, most * ROW, ROW)
 
-    def sweep(table: Reals, begins: Numbers, v: NodeValues, surprise: Reals) -> None:
-        smoothed(data, direction.edges, table, begins, v, surprise, places, np.empty((3 * most + 2) * ROW))
+    def sweep(table: Reals, begins: Numbers, v: NodeValues, side: NodeValues, surprise: Reals) -> None:
+        smoothed(data, direction.edges, table, begins, v, side, surprise, places, np.empty((3 * most + 2) * ROW))
 
     return sweep

@@ -17,7 +17,7 @@ import numpy as np
 
 from dagdp.jit.decorators import Kernel, helper, inlined
 from dagdp.kernels.cpu.row_max import finish_solution, improve, maximum, row_weight, solve
-from dagdp.kernels.recursion import anchor, enter, exceeds, node_value
+from dagdp.kernels.recursion import anchor, enter, enter_second, exceeds, node_value
 from dagdp.lanes.exp_log import log
 from dagdp.lanes.operators import first_only
 from dagdp.lanes.rows import load, select, splat, store
@@ -61,20 +61,29 @@ def begin_inside(node, begins, v):
 
 
 @inlined
-def enter_row(edges, p, table, v):
-    """x of the edge at place p; -inf where no path reaches its parent, whatever entries the edge reads."""
+def enter_row(edges, p, table, v, side):
+    """x of the edge at place p; -inf where no path reaches a parent, whatever entries the edge reads.
+
+    side : v of the other parents of hyperedges.
+    """
     at = np.int64(edges.parent[p]) * ROW
     v_hi = load(v.hi, at)
     hi, lo = enter(table_sum(edges.on_edges, p, table), v_hi, load(v.lo, at))
-    return select(v_hi > -np.inf, hi, splat(v.hi, -np.inf)), lo
+    hi = select(v_hi > -np.inf, hi, splat(v.hi, -np.inf))
+    if edges.second.shape[0] > 0 and edges.second[p] >= 0:
+        other = np.int64(edges.second[p]) * ROW
+        other_hi = load(side.hi, other)
+        hi, lo = enter_second(hi, lo, other_hi, load(side.lo, other))
+        hi = select(other_hi > -np.inf, hi, splat(v.hi, -np.inf))
+    return hi, lo
 
 
 @helper
-def highest(edges, table, begins, v, choice):
+def highest(edges, table, begins, v, side, choice):
     """v under HardMax at every node, and `choice` [nodes x 8], the incoming edge that attains it, -1 for none.
 
-    begins : [8] the node where each item's paths begin, -1 for all nodes without incoming edges. choice counts the
-    edges into a node from 0.
+    begins : [8] the node where each item's paths begin, -1 for all nodes without incoming edges. side : v forward, for
+    hyperedges. choice counts the edges into a node from 0.
     """
     ptr = edges.ptr
     inside = False
@@ -89,7 +98,7 @@ def highest(edges, table, begins, v, choice):
         else:
             m_hi, m_lo, taken = splat(v.hi, -np.inf), splat(v.hi, 0), splat(choice, -1)
             for p in range(ptr[node], ptr[node + 1]):
-                hi, lo = enter_row(edges, p, table, v)
+                hi, lo = enter_row(edges, p, table, v, side)
                 larger = exceeds(hi, lo, m_hi, m_lo)
                 m_hi, m_lo = select(larger, hi, m_hi), select(larger, lo, m_lo)
                 taken = select(larger, splat(choice, p - ptr[node]), taken)
@@ -121,7 +130,7 @@ def trace_back(edges, choice, v_hi, ends, count, path_edges, scores):
             path_edges[b, k], path_edges[b, length - 1 - k] = path_edges[b, length - 1 - k], path_edges[b, k]
 
 
-def _smoothed(omega, edges, table, begins, v, surprise, places, workspace):
+def _smoothed(omega, edges, table, begins, v, side, surprise, places, workspace):
     """v at every node; if `surprise` [nodes x 8] has entries also the entropy of the walk from each node back.
 
     places : [largest fan-in] 0, 8, 16 and so on. workspace : three rows for each place, and 2 more rows.
@@ -142,7 +151,7 @@ def _smoothed(omega, edges, table, begins, v, surprise, places, workspace):
                 store(surprise, at, splat(surprise, 0))
         else:
             for d in range(depth):
-                hi, lo = enter_row(edges, base + d, table, v)
+                hi, lo = enter_row(edges, base + d, table, v, side)
                 store(x_hi, d * ROW, hi)
                 store(x_lo, d * ROW, lo)
             m_hi, m_lo = maximum(x_hi, x_lo, places, depth)
@@ -160,6 +169,8 @@ def _smoothed(omega, edges, table, begins, v, surprise, places, workspace):
                 for d in range(depth):
                     q, _ = row_weight(omega, y, d, turn)
                     before = load(surprise, np.int64(edges.parent[base + d]) * ROW)
+                    if edges.second.shape[0] > 0 and edges.second[base + d] >= 0:
+                        before = before + load(surprise, np.int64(edges.second[base + d]) * ROW)
                     positive = select(q > 0.0, q, splat(v.hi, 1))
                     total = total + select(q > 0.0, q * (before - log(positive)), splat(v.hi, 0))
                 store(surprise, at, total)
@@ -186,7 +197,7 @@ def best_over_edges(edges, table, back, front, count, out):
         f_hi, f_lo = load(front.hi, (size - 1 - node) * ROW), load(front.lo, (size - 1 - node) * ROW)
         for p in range(ptr[node], ptr[node + 1]):
             if edge[p] >= 0:
-                x_hi, x_lo = enter_row(edges, p, table, back)
+                x_hi, x_lo = enter_row(edges, p, table, back, front)
                 hi, lo = enter(x_hi, f_hi, f_lo)
                 store(row, 0, select(x_hi > -np.inf, hi + (lo + x_lo), x_hi))
                 for b in range(count):

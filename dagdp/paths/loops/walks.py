@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dagdp.jit.decorators import helper
+from dagdp.jit.decorators import allocating, helper
 
 
 class Cumulative(NamedTuple):
@@ -16,7 +16,7 @@ class Cumulative(NamedTuple):
     item: Any  # [nodes] the item for which the node's sums hold, -1 for none
 
 
-@helper
+@allocating
 def _sum_up(incoming: Any, q: Any, node: int, sums: Any) -> None:
     """sums[p] = the weights of the node's edges up to place p."""
     total = 0.0
@@ -25,28 +25,36 @@ def _sum_up(incoming: Any, q: Any, node: int, sums: Any) -> None:
         sums[p] = total
 
 
+@allocating
+def draw_edge(incoming: Any, q: Any, node: int, generator: Any, workspace: Any, item: int) -> Any:
+    """An edge into the node, drawn by its weight; -1 for a node without edges, and where all weights are 0."""
+    base, stop, sums = incoming.ptr[node], incoming.ptr[node + 1], workspace.sums
+    if base == stop:
+        return -1
+    if workspace.item[node] != item:
+        _sum_up(incoming, q, node, sums)
+        workspace.item[node] = item
+    if sums[stop - 1] <= 0.0:
+        return -1
+    level = generator.random() * sums[stop - 1]
+    # an edge of weight 0 has the sum of the edge before it, and so is never the first above the level
+    place = min(base + np.searchsorted(sums[base:stop], level, side="right"), stop - 1)
+    while q[incoming.edges[place]] == 0.0:  # the product was rounded up to the whole sum
+        place -= 1
+    return np.int64(incoming.edges[place])
+
+
 @helper
 def _walk_back(incoming: Any, q: Any, end: int, generator: Any, edges: Any, workspace: Any, item: int) -> None:
     """Draw edges [n, longest] from the end back, and reverse each path."""
-    in_ptr, in_edges, sums = incoming.ptr, incoming.edges, workspace.sums
     for draw in range(edges.shape[0]):
         node, length = end, 0
-        while in_ptr[node] < in_ptr[node + 1]:
-            base, stop = in_ptr[node], in_ptr[node + 1]
-            if workspace.item[node] != item:
-                _sum_up(incoming, q, node, sums)
-                workspace.item[node] = item
-            if sums[stop - 1] <= 0.0:
-                break
-            level = generator.random() * sums[stop - 1]
-            # an edge of weight 0 has the sum of the edge before it, and so is never the first above the level
-            place = min(base + np.searchsorted(sums[base:stop], level, side="right"), stop - 1)
-            while q[in_edges[place]] == 0.0:  # the product was rounded up to the whole sum
-                place -= 1
-            e = in_edges[place]
+        e = draw_edge(incoming, q, node, generator, workspace, item)
+        while e >= 0:
             edges[draw, length] = e
             length += 1
             node = incoming.parents[e]
+            e = draw_edge(incoming, q, node, generator, workspace, item)
         if length > 0:
             edges[draw, :length] = edges[draw, :length][::-1].copy()
 

@@ -2,8 +2,8 @@
 
 Entries that an edge reads are summed. Several ends are joined by edges to one more node, the joint end. A start that
 another start reaches is entered by an edge from one more node, its entrance. A path is then a list of edges, and its
-score the sum of their weights. Two potentials of zeros are read besides the weights; their
-gradients are the probabilities of nodes.
+score the sum of their weights. On a graph with hyperedges a path is a derivation, a tree of edges. Two potentials of
+zeros are read besides the weights; their gradients are the probabilities of nodes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dagdp.compiler import build
 from dagdp.compiler.arrays import group
 from dagdp.describe.graph import Graph
 from dagdp.engine.inputs import checked
-from dagdp.errors import InputError
 from dagdp.paths.request.array_functions import namespace, repeated
 
 Numbers = NDArray[np.int64]
@@ -36,6 +35,7 @@ class IncomingEdges(NamedTuple):
     ptr: Any  # [nodes + 1] a node's edges are edges[ptr[node] : ptr[node + 1]], in the user's order
     edges: Any  # [edges + added]
     parents: Any  # [edges + added] by edge
+    seconds: Any  # [edges + added] the second parent, -1 for none; [0] without hyperedges
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class EdgeGraph:
     order: Numbers  # live nodes, parents before children
     in_ptr: Numbers  # [nodes + 1] each node's incoming edges: from an entrance, then in the user's order
     in_edges: Numbers
+    seconds: Numbers | None  # [edges + added] the second parent, -1 for none; None without hyperedges
 
     @property
     def nodes(self) -> int:
@@ -86,29 +87,44 @@ class EdgeGraph:
         """The edges into each node."""
         is_start = np.zeros(self.nodes, np.bool_)
         is_start[self.starts] = True
-        return IncomingEdges(self.order, is_start, self.in_ptr, self.in_edges, self.parents)
+        seconds = np.empty(0, np.int64) if self.seconds is None else self.seconds
+        return IncomingEdges(self.order, is_start, self.in_ptr, self.in_edges, self.parents, seconds)
 
     @functools.cached_property
     def dag(self) -> CompiledDAG:
         """The graph with potentials "edge", "node" (read on entering a node) and "start" (read on leaving a start).
 
-        Its edges are listed in `tie_order`.
+        Its edges are listed in `tie_order`. A hyperedge that leaves a start on its second side reads "second start".
         """
         parents, children = self.parents[self.tie_order], self.children[self.tie_order]
-        begins = np.where(np.isin(parents, self.starts), parents, -1)
+        potentials = {
+            "edge": (parents.size, self.tie_order),
+            "node": (self.nodes, children),
+            "start": (self.nodes, self._begins(parents)),
+        }
+        if self.seconds is not None:
+            seconds = self.seconds[self.tie_order]
+            potentials["second start"] = self.nodes, self._begins(seconds)
+            parents = np.stack([parents, seconds], 1)
         graph = Graph.from_edges(
-            parents,
-            children,
-            num_nodes=self.nodes,
-            starts=self.starts,
-            ends=[self.end],
-            potentials={
-                "edge": (parents.size, self.tie_order),
-                "node": (self.nodes, children),
-                "start": (self.nodes, begins),
-            },
+            parents, children, num_nodes=self.nodes, starts=self.starts, ends=[self.end], potentials=potentials
         )
         return build(graph)
+
+    def _begins(self, parents: Numbers) -> Numbers:
+        """[edges + added] the parent where it is a start, else -1."""
+        return np.where(np.isin(parents, self.starts), parents, -1)
+
+    def node_name(self, node: Any) -> str:
+        """The user's name of a node, as messages show it."""
+        return repr(self.own.graph.name(node))
+
+    def edge_name(self, e: Any) -> str:
+        """The number of an edge and the names of its nodes, as messages show them."""
+        tails = [self.parents[e]]
+        if self.seconds is not None and self.seconds[e] >= 0:
+            tails.append(self.seconds[e])
+        return f"edge {e} ({', '.join(map(self.node_name, tails))} -> {self.node_name(self.children[e])})"
 
     @functools.cached_property
     def tie_order(self) -> Numbers:
@@ -129,7 +145,8 @@ class EdgeGraph:
     def theta(self, scores: Any) -> dict[str, Any]:
         """Edge scores [*batch, edges + added] as `dp_*` take theta for `dag`."""
         nothing = repeated(namespace(scores).zeros_like(scores[..., :1]), self.nodes)
-        return {"edge": scores, "node": nothing, "start": nothing}
+        made = {"edge": scores, "node": nothing, "start": nothing}
+        return made if self.seconds is None else {**made, "second start": nothing}
 
 
 _made: weakref.WeakKeyDictionary[CompiledDAG, EdgeGraph] = weakref.WeakKeyDictionary()
@@ -138,19 +155,9 @@ _made: weakref.WeakKeyDictionary[CompiledDAG, EdgeGraph] = weakref.WeakKeyDictio
 def edge_graph(dag: Any) -> EdgeGraph:
     """The edge graph of a compiled graph, made once for each. Raises InputError for anything but a CompiledDAG."""
     checked(dag, None, None)
-    refuse_hyperedges(dag)
     if dag not in _made:
         _made[dag] = _edge_graph(dag)
     return _made[dag]
-
-
-def refuse_hyperedges(dag: CompiledDAG) -> None:
-    """Raise InputError for a graph with hyperedges."""
-    if dag.has_hyperedges:
-        raise InputError(
-            "the graph has hyperedges, so its solutions are derivations, and no paths; expected a graph made by "
-            "add_edge alone. dp_value, dp_grad, dp_hvp and local_weights take hyperedges"
-        )
 
 
 def _edge_graph(dag: CompiledDAG) -> EdgeGraph:
@@ -158,6 +165,8 @@ def _edge_graph(dag: CompiledDAG) -> EdgeGraph:
     in_ptr, place = group(explicit.children[explicit.tie_order], explicit.num_nodes)
     order = np.where(dag.origin == EXTRA_END, explicit.end, dag.origin).astype(np.int64)
     order[dag.entrances[:, 1]] = explicit.entrances
+    second = dag.graph.second_parents() if dag.has_hyperedges else None
+    added = np.full(explicit.parents.size - dag.graph.num_edges, -1)
     return EdgeGraph(
         own=dag,
         explicit=explicit,
@@ -167,4 +176,5 @@ def _edge_graph(dag: CompiledDAG) -> EdgeGraph:
         order=order,
         in_ptr=in_ptr,
         in_edges=explicit.tie_order[place],
+        seconds=None if second is None else np.concatenate([second, added]),
     )

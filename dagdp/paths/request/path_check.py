@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,28 +23,55 @@ def checked_edges(dag: CompiledDAG, request: Request, edges: Any) -> Numbers:
 
     Raises InputError if one is no path from a start to its item's end; the message names its place.
     """
-    given = to_numpy(edges)
-    if given.ndim < 1 or given.dtype.kind not in "iu":
-        raise InputError(
-            f"paths has dtype {given.dtype} and shape {given.shape}; expected edge numbers [*batch, *axes, L]"
-        )
     batch, graph = request.batch, request.edge_graph
-    if given.ndim == 1:
-        given = np.broadcast_to(given, (*batch, given.size))
-    if given.shape[: len(batch)] != batch or given.ndim <= len(batch):
-        raise InputError(f"paths has shape {given.shape}; expected [*batch, *axes, L] with {list(batch)} for *batch")
-    edges = np.concatenate([given, np.full((*given.shape[:-1], 2), -1)], -1).astype(np.int64)
+    given = edge_numbers(request, edges)
+    edges = np.concatenate([given, np.full((*given.shape[:-1], 2), -1)], -1)
     lengths = (edges >= 0).sum(-1)
     ends = request.end_nodes().reshape((*batch, *[1] * (given.ndim - 1 - len(batch))))
     finals = _finals(edges, lengths, graph.children)
     _check(dag, request, edges, lengths, finals, ends)
-    if request.end is None and graph.ends.size > 1:
-        place = np.searchsorted(graph.ends, finals, sorter=np.argsort(graph.ends))
-        joint = graph.edges + np.argsort(graph.ends)[np.minimum(place, graph.ends.size - 1)]
-        np.put_along_axis(edges, lengths[..., None], np.where(lengths > 0, joint, -1)[..., None], -1)
+    np.put_along_axis(edges, lengths[..., None], joint_edges(request, finals)[..., None], -1)
     begins = np.where(lengths > 0, graph.parents[np.maximum(edges[..., 0], 0)], ends)
     entered = graph.explicit.leaving_entrance(begins)[..., None]
     return np.where(entered >= 0, np.concatenate([entered, edges[..., :-1]], -1), edges)
+
+
+def edge_numbers(request: Request, edges: Any) -> Numbers:
+    """Edge numbers int64 [*batch, *axes, L] as the user gave them, padded with -1; [L] is broadcast to the batch.
+
+    Raises InputError for other shapes and numbers, and for an edge behind a -1.
+    """
+    given, batch, graph = to_numpy(edges), request.batch, request.edge_graph
+    if given.ndim < 1 or given.dtype.kind not in "iu":
+        raise InputError(
+            f"paths has dtype {given.dtype} and shape {given.shape}; expected edge numbers [*batch, *axes, L]"
+        )
+    if given.ndim == 1:
+        given = np.broadcast_to(given, (*batch, given.size))
+    if given.shape[: len(batch)] != batch or given.ndim <= len(batch):
+        raise InputError(f"paths has shape {given.shape}; expected [*batch, *axes, L] with {list(batch)} for *batch")
+    given = given.astype(np.int64)
+    refuse((given < -1) | (given >= graph.edges), lambda p: f"is {given[p]}; expected an edge, 0 to {graph.edges - 1}")
+    behind = np.arange(given.shape[-1]) >= (given >= 0).sum(-1)[..., None]
+    refuse((given >= 0) & behind, lambda p: f"is {given[p]}, behind a -1; expected -1 behind the last edge only")
+    return given
+
+
+def refuse(wrong: NDArray[np.bool_], why: Callable[[tuple[int, ...]], str]) -> None:
+    """Raise InputError for the first place that is wrong."""
+    if wrong.any():
+        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InputError(f"paths{list(place) if place else ''} {why(place)}")
+
+
+def joint_edges(request: Request, finals: Numbers) -> Numbers:
+    """[*batch, *axes] the edge to the joint end from where a path ends; -1 for -1, and where there is no joint end."""
+    graph = request.edge_graph
+    if request.end is not None or graph.ends.size == 1:
+        return np.full(finals.shape, -1)
+    order = np.argsort(graph.ends)
+    place = np.searchsorted(graph.ends, finals, sorter=order)
+    return np.where(finals >= 0, graph.edges + order[np.minimum(place, graph.ends.size - 1)], -1)
 
 
 def _finals(edges: Numbers, lengths: Numbers, children: Numbers) -> Numbers:
@@ -56,24 +84,11 @@ def _check(
     dag: CompiledDAG, request: Request, edges: Numbers, lengths: Numbers, finals: Numbers, ends: Numbers
 ) -> None:
     graph = request.edge_graph
-
-    def name(node: Any) -> str:
-        return repr(dag.graph.name(node))
-
-    def edge(e: Any) -> str:
-        return f"edge {e} ({name(graph.parents[e])} -> {name(graph.children[e])})"
-
-    def refuse(wrong: NDArray[np.bool_], why: Any) -> None:
-        if wrong.any():
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise InputError(f"paths{list(place) if place else ''} {why(place)}")
+    name, edge = graph.node_name, graph.edge_name
 
     def first(place: tuple[int, ...]) -> int:
         return int(edges[place][0])
 
-    refuse((edges < -1) | (edges >= graph.edges), lambda p: f"is {edges[p]}; expected an edge, 0 to {graph.edges - 1}")
-    offset_view = np.arange(edges.shape[-1]) >= lengths[..., None]
-    refuse((edges >= 0) & offset_view, lambda p: f"is {edges[p]}, behind a -1; expected -1 behind the last edge only")
     torn = (edges[..., 1:] >= 0) & (graph.children[edges[..., :-1]] != graph.parents[edges[..., 1:]])
 
     def tear(place: tuple[int, ...]) -> str:

@@ -28,7 +28,7 @@ from dagdp.paths.request.array_functions import (
     single_or_double,
     to_numpy,
 )
-from dagdp.paths.request.edge_graph import EdgeGraph, Numbers, edge_graph, refuse_hyperedges
+from dagdp.paths.request.edge_graph import EdgeGraph, Numbers, edge_graph
 
 Shape = tuple[int, ...]
 
@@ -65,6 +65,11 @@ class Request:
     def tensors(self) -> bool:
         """Whether the potentials are tensors."""
         return is_tensor(self.arrays[0])
+
+    @property
+    def trees(self) -> bool:
+        """Whether paths are derivations: the graph has hyperedges."""
+        return self.edge_graph.seconds is not None
 
     @property
     def minimize(self) -> bool:
@@ -166,7 +171,6 @@ class Request:
 def make_request(dag: Any, theta: Any, minimize: bool | None, end: Any) -> Request:
     """The potentials, checked as `dp_value` checks them. Raises InputError as `dp_value` does."""
     checked(dag, None, None)
-    refuse_hyperedges(dag)
     minimize = as_written(dag, minimize)
     tensors = any(map(is_tensor, theta.values() if isinstance(theta, Mapping) else [theta]))
     if dag.plain is None:

@@ -178,7 +178,7 @@ def _may_fail(subscript: ast.expr) -> bool:
 
 
 def _compact(numbers: Any) -> Array:
-    """As int32 where the numbers fit."""
+    """The numbers, in int32 where they fit."""
     array = np.asarray(numbers)
     if array.dtype == np.int32:
         return array

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import dagdp.paths.result as of_paths
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.describe.graph import Graph
 from dagdp.engine.each_graph import PerGraphCall, filled_up
 from dagdp.errors import InputError
-from dagdp.paths import result as of_paths
 from dagdp.paths.request.array_functions import like, to_numpy
 from dagdp.paths.request.request import Request
 from dagdp.paths.result import Paths, entries_of, refuse_batch

@@ -223,8 +223,6 @@ def test_batch_of_graphs():
         found = reference.dp_value_and_grad(dagdp.compile(graph), theta[k], omega)
         close(value[:, k], found[0])
         close(E[k], found[1])
-    with pytest.raises(InputError, match="the graph has hyperedges"):
-        dagdp.best_path(batch, theta)
 
 
 def unnamed(graph: Graph):
@@ -249,14 +247,6 @@ def test_empty_batch_pickle_and_explain():
     value, E = dagdp.dp_value_and_grad(dag, theta)
     assert value.shape == (0,) and E["rule"].tolist() == [[[0.0]]]
     assert "of these  4 edges have two parents" in dag.explain()
-
-
-@pytest.mark.parametrize(
-    "call", [dagdp.best_path, dagdp.sample_paths, dagdp.node_marginals, lambda dag, _: dagdp.count_paths(dag)]
-)
-def test_functions_of_paths(call):
-    with pytest.raises(InputError, match="the graph has hyperedges, so its solutions are derivations"):
-        call(dagdp.compile(hypergraph([((0, 0), 1)])), np.zeros(1))
 
 
 @over_operators(SMOOTH)

@@ -35,6 +35,9 @@ def node_values(
     from the node to the end. Under HardMax and Negentropy forward + backward is the value of all paths through the
     node; under other operators the reversed graph has another distribution.
 
+    On a graph with hyperedges forward scores are those of derivations of the node. backward: v_j = max_Ω over the edges
+    e out of j of θ_e + v_i, plus the forward v of the other parent: of what lies around the node in a derivation.
+
     -inf (+inf when minimising) where no path leads: on nodes that no start reaches or that lead to no end; with `end=`,
     on nodes from which the item's end is not reached, whose potentials are not read and may hold NaN.
 
@@ -70,10 +73,11 @@ def max_marginals(
 ) -> Any:
     """The score of the best path through each edge: array [*batch, edges], in the order of `add_edge`.
 
-    The sum, under HardMax, of forward v at the edge's parent, the edge's weight, and backward v at its child. The
-    largest (the smallest when minimising) is the score of `best_path`; -inf (+inf when minimising) where no path to the
-    item's end takes the edge. In theta's unit, sign and dtype, summed in about 106 bits and rounded once. From torch
-    the result is a constant to autograd. Of a batch of different graphs: a list with an array for each graph.
+    The sum, under HardMax, of forward v at the edge's parent (at both parents of a hyperedge), the edge's weight, and
+    backward v at its child. The largest (the smallest when minimising) is the score of `best_path`; -inf (+inf when
+    minimising) where no path to the item's end takes the edge. In theta's unit, sign and dtype, summed in about 106
+    bits and rounded once. From torch the result is a constant to autograd. Of a batch of different graphs: a list with
+    an array for each graph.
 
     theta, minimize, end : as in `dp_value`. Raises InputError as `dp_value` does.
 

@@ -674,3 +674,21 @@ def test_losses_of_a_batch_refuse_what_is_no_target():
         crf_loss(compiled, theta, targets[::-1])
     with pytest.raises(InputError, match=r"^dag is a CompiledBatch, and this function takes one graph"):
         relaxed_loss(compiled, theta, targets)
+
+
+def test_a_target_of_a_recurrence_is_a_row_of_cells():
+    """By name or by number, without the start and the end that the recurrence adds."""
+    from recurrences import DTW, VITERBI
+
+    chain = dagdp.compile(dagdp.recurrence(VITERBI, t=4, i=3, j=3))
+    tags = np.array([[0, 2, 1, 1], [2, 2, 0, 1]])
+    by_hand = dagdp.compile(linear_chain(4, 3))
+    wanted = Target.from_tags(by_hand, tags).edges.tolist()
+    assert Target.from_nodes(chain, chain.cell("v", np.arange(4), tags)).edges.tolist() == wanted
+    assert Target.from_nodes(chain, [[("v", t, y) for t, y in enumerate(row)] for row in tags]).edges.tolist() == wanted
+    grid = dagdp.compile(dagdp.recurrence(DTW, i=3, j=3))
+    best = dagdp.best_path(grid, np.random.default_rng(0).random((2, 3, 3)))
+    assert Target.from_nodes(grid, best.names(grid)).edges.tolist() == best.edges.tolist()
+    start, corner = 0, grid.cell("v", np.arange(3), np.arange(3)).tolist()
+    both = Target.from_nodes(grid, [[start, *corner], corner]).edges
+    assert both[0].tolist() == both[1].tolist()

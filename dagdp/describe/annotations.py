@@ -15,5 +15,6 @@ class Annotations(NamedTuple):
     names: list[Hashable] | None = None  # of the nodes
     ends_by_length: EndsByLength | None = None
     added_start: int | None = None
+    added_end: int | None = None
     recurrence: Recurrence | None = None
     minimize: bool = False

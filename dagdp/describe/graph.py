@@ -277,6 +277,11 @@ class Graph(NodeNames):
         """The number of the node "(start)" that was added in front of the starts, or None: see `add_node`."""
         return self._description.annotations.added_start
 
+    @property
+    def added_end(self) -> int | None:
+        """The number of the node "(end)" that `dagdp.recurrence` added behind the cells, or None."""
+        return self._description.annotations.added_end
+
     def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), node numbers int64 [edges] each; of a hyperedge the first parent."""
         listed = self.listed()

@@ -96,11 +96,17 @@ def graph_of(listing: Enumeration) -> Graph:
         Annotations(
             ends_by_length=_ends_by_length(program, recurrence, made),
             added_start=0 if made.added_start else None,
+            added_end=_added_end(recurrence, made),
             recurrence=recurrence,
             minimize=program.minimize,
         ),
     )
     return Graph.of(made_graph)
+
+
+def _added_end(recurrence: Recurrence, made: Assembly) -> int | None:
+    """The node that was added behind the cells, or None."""
+    return made.nodes - 1 if recurrence.name(made.nodes - 1) == "(end)" else None
 
 
 def _listing(program: Program, made: Assembly) -> tuple[str, ...]:
@@ -134,8 +140,7 @@ def _ends_by_length(program: Program, recurrence: Recurrence, made: Assembly) ->
     end at v[n-1].
     """
     result = program.lines[-1].alternatives
-    behind = made.ends.size == 1 and recurrence.name(int(made.ends[0])) == "(end)"
-    if behind or len(result) != 1 or len(result[0].tables) != 1:
+    if _added_end(recurrence, made) is not None or len(result) != 1 or len(result[0].tables) != 1:
         return None
     read = result[0].tables[0]
     shape, first = program.tables[read.name], recurrence.begins[read.name]

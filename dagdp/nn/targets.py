@@ -93,7 +93,8 @@ class Target:
         """From the nodes of each path, start and end included.
 
         nodes : for a graph with names, a list of names or a list of lists of names; for a graph from arrays, numbers
-            [*batch, L+1], with -1 behind a path's last node.
+            [*batch, L+1], with -1 behind a path's last node. For a recurrence cells by name, ("v", 3, 4), or by
+            number, `dag.cell(...)`; the nodes that were added before and behind the cells may be left out.
 
         Raises InputError where the nodes are no path, or several edges lead from one node to the next.
 
@@ -105,7 +106,7 @@ class Target:
         [[2, -1], [0, 1]]
         """
         checked(dag, None, None)
-        numbers = walks.padded(walks.node_numbers(dag, nodes), "nodes")
+        numbers = walks.with_added_nodes(dag, walks.padded(walks.node_numbers(dag, nodes), "nodes"))
         parents, children = numbers[..., :-1], numbers[..., 1:]
         inside = children >= 0
         edges = np.full(children.shape, -1)

@@ -38,6 +38,22 @@ def padded(values: Any, what: str) -> Numbers:
     return array
 
 
+def with_added_nodes(dag: CompiledDAG, nodes: Numbers) -> Numbers:
+    """Rows of cells [*batch, L], with the start and the end that `dagdp.recurrence` added where a row lacks them."""
+    start, end = dag.graph.added_start, dag.graph.added_end
+    if dag.graph.recurrence is None or (start is None and end is None):
+        return nodes
+    wider = np.concatenate([nodes, np.full((*nodes.shape[:-1], 2), -1)], -1)
+    if start is not None:
+        enters = ~np.isin(nodes[..., :1], dag.starts)
+        wider = np.where(enters, np.concatenate([np.full_like(wider[..., :1], start), wider[..., :-1]], -1), wider)
+    if end is not None:
+        behind = (wider >= 0).sum(-1, keepdims=True)
+        leaves = np.take_along_axis(wider, behind - 1, -1) != end
+        np.put_along_axis(wider, behind, np.where(leaves, end, -1), -1)
+    return wider[..., : (wider >= 0).sum(-1).max()]
+
+
 def integers(values: Any, what: str) -> Numbers:
     """An int64 array from an array, tensor or list. Raises InputError for values that are not integers."""
     try:
@@ -127,7 +143,7 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
     """Names, in lists, as lists of numbers, behind the graph's added start if there is one; numbers unchanged."""
     names = dag.numbers
     if names is None:
-        return nodes
+        return nodes if dag.graph.recurrence is None else _cell_numbers(dag, nodes)
 
     def number(node: Any) -> int:
         if not isinstance(node, Hashable) or node not in names:
@@ -147,6 +163,15 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
         if not isinstance(row, Iterable):
             raise InputError(f"the target visits {row!r}, which is no node of the graph, and no list of nodes")
     return [path(row) for row in rows]
+
+
+def _cell_numbers(dag: CompiledDAG, nodes: Any) -> Any:
+    """Cells such as ("v", 3, 4), in lists, as numbers; anything else unchanged."""
+    if isinstance(nodes, list):
+        return [_cell_numbers(dag, node) for node in nodes]
+    if isinstance(nodes, tuple) and nodes and isinstance(nodes[0], str):
+        return dag.cell(*nodes)
+    return nodes
 
 
 def node_name(dag: CompiledDAG, number: Any) -> Any:

@@ -222,7 +222,8 @@ def _names_by_graph(batch: CompiledBatch, nodes: Numbers, inner: int) -> list[An
 
 def _names(graph: Graph, nodes: Numbers) -> list[Hashable]:
     """The names of one path's nodes, [L + 1] with padding; numbers where nodes have no names."""
-    return [graph.name(node) for node in nodes.tolist() if node >= 0 and node != graph.added_start]
+    added = graph.added_start, graph.added_end
+    return [graph.name(node) for node in nodes.tolist() if node >= 0 and node not in added]
 
 
 def assemble(request: Request, edges: Numbers, draws: bool = False) -> Paths:

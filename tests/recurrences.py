@@ -27,6 +27,11 @@ CTC = """
     a[t, s] = max(a[t-1, s], a[t-1, s-1], when(skip[s], a[t-1, s-2])) + log_prob[t, label[s]]
     return max(a[-1, -1], a[-1, -2])
 """
+CTC_FOR_ANY_TARGET = """
+    a[0, s] = when(s < 2, emission[0, s])
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], a[t-1, s-2] + skip[s]) + emission[t, s]
+    return max[s](a[-1, s])
+"""
 SEMI_MARKOV = """
     v[t, i] = max[d](when(d == t, segment[0, d, i]))
     v[t, i] = max[d, j](v[t-d, j] + segment[t-d, d, i] + transition[i, j])
@@ -57,6 +62,7 @@ PROGRAMS = {
             "potentials": {"log_prob": (5, 4)},
         },
     ),
+    "ctc for any target": (CTC_FOR_ANY_TARGET, {"t": 5, "s": 7}),
     "semi markov": (
         SEMI_MARKOV,
         {"t": 5, "d": range(1, 4), "i": 2, "j": 2, "potentials": {"segment": (4, 4, 2)}},

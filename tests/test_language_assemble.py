@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from recurrences import message_of
 
-from dagdp import recurrence
+from dagdp import HardMax, compile, dp_value, recurrence
 
 #: {what is wrong: (text, keywords, the lines of the message)}
 ERRORS = {
@@ -94,3 +94,17 @@ def test_tables_stand_by_their_first_definition_row_by_row():
 def test_cells_beyond_the_extents_are_left_out():
     graph = recurrence("c[i, k] = when(i == k, 0)\nc[i, i+1] = c[i, i] + a[i]\nreturn c[1, 2]", i=3, k=3)
     assert graph.edges()[0].size == 2
+
+
+def test_an_index_twice_on_the_left_is_a_diagonal():
+    """Matrix-chain order: the cheapest product of the textbook's six matrices."""
+    text = """
+        m[i, i] = 0
+        m[i, k] = min[j](when(i <= j and j < k, m[i, j] + m[j+1, k]) + cost[i, j, k])
+        return m[0, -1]
+    """
+    sizes = np.array([30, 35, 15, 5, 10, 20, 25])
+    i, j, k = np.indices((6, 6, 6))
+    cost = (sizes[i] * sizes[j + 1] * sizes[k + 1]).astype(float)
+    dag = compile(recurrence(text, i=6, j=6, k=6))
+    assert dag.starts.size == 6 and dp_value(dag, cost, HardMax()) == 15125

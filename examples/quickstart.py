@@ -1,5 +1,6 @@
-"""Three dynamic programs, one engine: phrases, chords and an audio alignment of ten Bach chorales.
+"""Three recurrences, one engine: phrases, chords and an audio alignment of ten Bach chorales.
 
+Each program is a text of a few lines: PHRASES, CHORDS, ALIGNMENT. `dagdp.recurrence` makes a graph of it.
 Every chorale is solved with parameters fitted on the other nine. Run it with `make demo`.
 """
 
@@ -20,8 +21,7 @@ import pictures
 from bach import Array, Chorale, Integers
 
 import dagdp
-from dagdp import CompiledDAG, Graph, HardMax, Negentropy, SquaredL2
-from dagdp.graphs import dtw_grad, dtw_grid, dtw_path, dtw_value, trellis, viterbi_decode, viterbi_grad, viterbi_value
+from dagdp import CompiledDAG, Graph, HardMax, Negentropy, Omega, SquaredL2
 
 OPERATORS = (HardMax(), Negentropy(1.0), SquaredL2(1.0))
 LONGEST = 16  # quarters: no candidate phrase is longer
@@ -43,12 +43,19 @@ def others(chorales: list[Chorale], k: int) -> list[Chorale]:
     return chorales[:k] + chorales[k + 1 :]
 
 
-# (a) phrases: a graph of one's own ------------------------------------------------------------------------------
+# (a) phrases: a segmentation ------------------------------------------------------------------------------------
+
+PHRASES = """
+    cut[0] = 0
+    cut[j] = max[i](when(i < j and span[i, j] <= longest, cut[i] + phrase[i, j]))
+    return cut[-1]
+"""
 
 
-def span_class(chorale: Chorale, first: int, last: int) -> int:
-    """Length in half quarters of a phrase between two boundaries."""
-    return round(2 * (chorale.boundaries[last] - chorale.boundaries[first]))
+def spans(chorale: Chorale) -> Integers:
+    """[n + 1, n + 1] length in half quarters of a phrase between two boundaries, negative backwards in time."""
+    at = chorale.boundaries
+    return np.round(2 * (at - at[:, None])).astype(int)
 
 
 def duration_classes(chorale: Chorale) -> Integers:
@@ -58,28 +65,23 @@ def duration_classes(chorale: Chorale) -> Integers:
 
 def phrase_scores(training: list[Chorale]) -> tuple[Array, Array]:
     """(length [2·LONGEST + 1], last [5]): log P(length) and log P(duration | last) - log P(duration | not last)."""
-    spans = []
+    phrases = []
     for chorale in training:
         cuts = [0, *(np.flatnonzero(chorale.fermata) + 1)]
-        spans += [span_class(chorale, i, j) for i, j in pairwise(cuts)]
+        phrases += [spans(chorale)[i, j] for i, j in pairwise(cuts)]
     classes = np.concatenate([duration_classes(chorale) for chorale in training])
     last = np.concatenate([chorale.fermata for chorale in training])
-    length = bach.log_shares(np.clip(spans, 0, 2 * LONGEST), 2 * LONGEST + 1)
+    length = bach.log_shares(np.clip(phrases, 0, 2 * LONGEST), 2 * LONGEST + 1)
     return length, bach.log_shares(classes[last], 5) - bach.log_shares(classes[~last], 5)
 
 
-def phrase_graph(chorale: Chorale, length: Array, last: Array) -> tuple[Graph, Array, Integers]:
-    """(graph, theta [edges], ends [edges]): nodes 0 to n between the notes, an edge for each candidate phrase."""
-    graph, theta, ends = Graph(), [], []
-    duration = duration_classes(chorale)
-    for i in range(len(duration)):
-        for j in range(i + 1, len(duration) + 1):
-            span = span_class(chorale, i, j)
-            if span <= 2 * LONGEST:
-                graph.add_edge(i, j)
-                theta.append(length[span] + last[duration[j - 1]])
-                ends.append(j - 1)
-    return graph, np.array(theta), np.array(ends)
+def phrase_graph(chorale: Chorale, length: Array, last: Array) -> tuple[Graph, Array]:
+    """(graph, theta [n + 1, n + 1]): cells cut[0] to cut[n] between the notes, an edge for each candidate phrase."""
+    span = spans(chorale)
+    theta = length[np.clip(span, 0, 2 * LONGEST)]
+    theta[:, 1:] += last[duration_classes(chorale)]
+    longest = np.array(2 * LONGEST)
+    return dagdp.recurrence(PHRASES, i=len(span), j=len(span), span=span, longest=longest), theta
 
 
 def every_beats(chorale: Chorale, length: Array) -> Array:
@@ -99,12 +101,12 @@ def solve_phrases(chorales: list[Chorale]) -> tuple[Solved, list[Array], list[Ar
     dags, values, best, soft, simple = [], [], [], [], []
     for k, chorale in enumerate(chorales):
         length, last = phrase_scores(others(chorales, k))
-        graph, theta, ends = phrase_graph(chorale, length, last)
+        graph, theta = phrase_graph(chorale, length, last)
         dags.append(dagdp.compile(graph))
         answers = [dagdp.dp_value_and_grad(dags[k], theta, omega) for omega in OPERATORS]
         values.append([float(value) for value, _ in answers])
-        best.append(np.bincount(ends, weights=answers[0][1]))
-        soft.append(np.bincount(ends, weights=answers[1][1]))
+        best.append(answers[0][1].sum(0)[1:])  # a phrase that ends at note j is an edge into cut[j]
+        soft.append(answers[1][1].sum(0)[1:])
         simple.append(every_beats(chorale, length))
     scores = {
         "dagdp": np.array([f1(b, c.fermata) for b, c in zip(best, chorales, strict=True)]),
@@ -114,6 +116,13 @@ def solve_phrases(chorales: list[Chorale]) -> tuple[Solved, list[Array], list[Ar
 
 
 # (b) chords: Viterbi --------------------------------------------------------------------------------------------
+
+CHORDS = """
+    v[0, i] = start[i] + emission[0, i]
+    v[t, i] = max[j](v[t-1, j] + transition[i, j]) + emission[t, i]
+    done[t] = max[i](v[t, i])
+    return max[t](done[t])
+"""
 
 
 def chord_scores(training: list[Chorale]) -> tuple[Array, Array, Array]:
@@ -141,24 +150,35 @@ def solve_chords(chorales: list[Chorale]) -> tuple[Solved, Integers, Array]:
     """(results, decoded states [10, T], marginals [10, T, S]): all chorales as one ragged batch."""
     lengths = np.array([len(chorale.soprano) for chorale in chorales])
     T, S = int(lengths.max()), bach.CHORDS
-    theta = np.full((len(chorales), T, S, S), np.nan)  # [item, t, to, from]; what lies behind an item is never read
+    start, transition, tables = map(
+        np.stack, zip(*(chord_scores(others(chorales, k)) for k in range(len(chorales))), strict=True)
+    )
+    emission = np.full((len(chorales), T, S), np.nan)  # what lies behind an item's end is never read
     for k, chorale in enumerate(chorales):
-        start, step, emission = chord_scores(others(chorales, k))
-        theta[k, : lengths[k]] = step + emission.T[chorale.degrees][:, :, None]
-        theta[k, 0] = (start + emission[:, chorale.degrees[0]])[:, None]
-    decoded = viterbi_decode(theta, lengths=lengths)
-    marginals = viterbi_grad(theta, Negentropy(1.0), lengths=lengths).sum(-1)
-    values = [float(viterbi_value(theta, omega, lengths=lengths)[0]) for omega in OPERATORS]
+        emission[k, : lengths[k]] = tables[k].T[chorale.degrees]
+    theta = {"start": start, "transition": transition, "emission": emission}
+    dag = dagdp.compile(dagdp.recurrence(CHORDS, t=T, i=S, j=S))
+    ends = dag.cell("done", lengths - 1)
+    decoded = np.full((len(chorales), T), -1)
+    for k, cells in enumerate(dagdp.best_path(dag, theta, end=ends).names(dag)):
+        decoded[k, : lengths[k]] = [cell[2] for cell in cells if cell[0] == "v"]
+    values = [float(dagdp.dp_value(dag, theta, omega, end=ends)[0]) for omega in OPERATORS]
+    marginals = dagdp.dp_grad(dag, theta, Negentropy(1.0), end=ends)["emission"]
     rows = []
     for k, chorale in enumerate(chorales):
         guesses = (decoded[k, : lengths[k]], *simple_chords(others(chorales, k), chorale))
         rows.append([float((guess == bach.chord_classes(chorale)).mean()) for guess in guesses])
     scores = dict(zip(("dagdp", "majority", "by note"), np.array(rows).T, strict=True))
-    dag = dagdp.compile(trellis(T, S, ragged=True))
     return Solved("(b) chords, Viterbi", "accuracy", dag, values, scores), decoded, marginals
 
 
 # (c) audio to score: DTW ----------------------------------------------------------------------------------------
+
+ALIGNMENT = """
+    v[0, 0] = cost[0, 0]
+    v[i, j] = min(v[i-1, j-1], v[i-1, j], v[i, j-1]) + cost[i, j]
+    return v[-1, -1]
+"""
 
 
 def simple_alignments(chorale: Chorale) -> tuple[Array, Array]:
@@ -168,23 +188,27 @@ def simple_alignments(chorale: Chorale) -> tuple[Array, Array]:
     return np.arange(n) / n * total, onset / (onset[-1] + chorale.soprano[-1, 1]) * total
 
 
-def solve_alignments(chorales: list[Chorale]) -> tuple[Solved, list[Any], Array]:
-    """(results, hard paths [length, 2], cost matrices [10, N_A, N_B]): notes of the soprano against frames."""
+def solve_alignments(chorales: list[Chorale]) -> tuple[Solved, list[Integers], dict[Omega, Array]]:
+    """(results, hard paths [length, 2], soft alignments of the first): notes of the soprano against frames."""
     n_a, n_b = (np.array(sizes) for sizes in zip(*((len(c.soprano), len(c.features)) for c in chorales), strict=True))
     costs = np.full((len(chorales), n_a.max(), n_b.max()), np.nan)
     for k, chorale in enumerate(chorales):
         expected = bach.predicted_features(others(chorales, k), chorale)
         costs[k, : n_a[k], : n_b[k]] = np.square(expected[:, None] - chorale.features).sum(-1)
-    paths = [path[path[:, 0] >= 0] for path in dtw_path(costs, lengths=(n_a, n_b))]
-    values = [float(dtw_value(costs, omega, lengths=(n_a, n_b))[0]) for omega in OPERATORS]
+    dag = dagdp.compile(dagdp.recurrence(ALIGNMENT, i=n_a.max(), j=n_b.max()))
+    ends = dag.cell("v", n_a - 1, n_b - 1)
+    hard = dagdp.best_path(dag, costs, end=ends).names(dag)
+    paths = [np.array([cell[1:] for cell in cells if cell[0] == "v"]) for cells in hard]
+    values = [float(dagdp.dp_value(dag, costs, omega, end=ends)[0]) for omega in OPERATORS]
     rows = []
     for path, chorale in zip(paths, chorales, strict=True):
         onsets = path[np.unique(path[:, 0], return_index=True)[1], 1] * bach.FRAME
         guesses = (onsets, *simple_alignments(chorale))
         rows.append([float(np.abs(guess - chorale.seconds).mean()) for guess in guesses])
     scores = dict(zip(("dagdp", "diagonal", "rhythm"), np.array(rows).T, strict=True))
-    dag = dagdp.compile(dtw_grid(int(n_a.max()), int(n_b.max())))
-    return Solved("(c) alignment, DTW", "mean deviation, s", dag, values, scores), paths, costs
+    soft = [dagdp.dp_grad(dag, costs[0], omega, end=ends[0])[: n_a[0], : n_b[0]] for omega in OPERATORS[1:]]
+    maps: dict[Omega, Array] = dict(zip(OPERATORS[1:], soft, strict=True))
+    return Solved("(c) alignment, DTW", "mean deviation, s", dag, values, scores), paths, maps
 
 
 def report(chorales: list[Chorale], solved: list[Solved]) -> None:
@@ -219,16 +243,15 @@ def main() -> None:
     chorales = bach.load()
     phrases, best, soft = timed("(a) phrases of ten melodies: HardMax, Negentropy, SquaredL2", solve_phrases, chorales)
     chords, decoded, marginals = timed("(b) chords under ten melodies, one ragged batch", solve_chords, chorales)
-    alignment, paths, costs = timed("(c) ten alignments with audio, one ragged batch", solve_alignments, chorales)
+    alignment, paths, maps = timed("(c) ten alignments with audio, one ragged batch", solve_alignments, chorales)
     report(chorales, [phrases, chords, alignment])
 
-    first, path, cost = chorales[0], paths[0], costs[0, : len(chorales[0].soprano), : len(chorales[0].features)]
-    maps = {omega: dtw_grad(cost, omega) for omega in OPERATORS[1:]}
     print()
+    first = chorales[0]
     drawn = [
         timed("drawing the phrases", pictures.phrases, chorales, best, soft),
         timed("drawing the chords", pictures.chords, first, decoded[0], marginals[0]),
-        timed("drawing the alignments", pictures.alignments, first, path, maps),
+        timed("drawing the alignments", pictures.alignments, first, paths[0], maps),
     ]
     print("\nPictures:", *drawn, sep="\n  ")
     print(f"\nElapsed: {time.perf_counter() - started:.1f} s")

@@ -31,7 +31,7 @@ def test_files_that_a_page_names_exist(page):
     assert not {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)}
 
 
-@pytest.mark.parametrize("page", ["pipeline", "maths"])
+@pytest.mark.parametrize("page", ["pipeline", "maths", "recurrences"])
 def test_snippets_run_and_print_what_the_page_says(page):
     text = (DOCS / f"{page}.md").read_text()
     source = "\n".join(re.findall(r"```python\n(.*?)```", text, flags=re.S))

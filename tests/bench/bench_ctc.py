@@ -7,7 +7,7 @@ starts from logits and ends with their gradient, log_softmax included. Ours is w
 
 one graph      states are positions in the target, so one graph serves every target of 20 labels: what is emitted is
                gathered by torch, and a skip between equal labels is forbidden by -inf in a potential of its own.
-32 graphs      each item's own graph as in docs/pytorch.md, which has the skips that it may take, and reads
+32 graphs      each item's own graph as in docs/recurrences.md, which has the skips that it may take, and reads
                log-probabilities by class; one call an item.
 compile_batch  the same 32 graphs in one call.
 """

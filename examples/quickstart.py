@@ -198,7 +198,7 @@ def solve_alignments(chorales: list[Chorale]) -> tuple[Solved, list[Integers], d
     dag = dagdp.compile(dagdp.recurrence(ALIGNMENT, i=n_a.max(), j=n_b.max()))
     ends = dag.cell("v", n_a - 1, n_b - 1)
     hard = dagdp.best_path(dag, costs, end=ends).names(dag)
-    paths = [np.array([cell[1:] for cell in cells if cell[0] == "v"]) for cells in hard]
+    paths = [np.array([(i, j) for _, i, j in cells]) for cells in hard]
     values = [float(dagdp.dp_value(dag, costs, omega, end=ends)[0]) for omega in OPERATORS]
     rows = []
     for path, chorale in zip(paths, chorales, strict=True):

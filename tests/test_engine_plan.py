@@ -17,8 +17,10 @@ from dagdp.engine.plan import kernel_form, ranges
 from dagdp.engine.prepare import prepare
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.kernels.cpu.entry import gradient_kernel, hessian_kernel, value_kernel
+from dagdp.kernels.cpu.records import Variant
 
-TIED, STORED, OF_NODES = (True, None, True, True), (None, True, True, None), (None, None, None, True)
+TIED, STORED = Variant(True, None, True, True), Variant(None, True, True, None)
+OF_NODES, OF_EDGES = Variant(None, None, None, True), Variant(None, None, True, None)
 LARGE = 8  # items: a row of samples in float64
 
 
@@ -34,7 +36,7 @@ def variant(graph, items, omega, kernel=gradient_kernel, shared=()):
 @pytest.mark.parametrize("kernel", [gradient_kernel, hessian_kernel], ids=["gradient", "Hessian"])
 def test_each_graph_has_one_variant(kernel):
     grid, chain, own = dtw_grid(9, 9), linear_chain(6, 5), trellis(6, 5)
-    everything, untied = ("transition", "start", "end"), (None, None, True, True)
+    everything, untied = ("transition", "start", "end"), Variant(None, None, True, True)
     assert variant(grid, LARGE, Negentropy(), kernel) == variant(grid, LARGE, SquaredL2(), kernel) == OF_NODES
     assert variant(grid, 1, Negentropy(), kernel) == OF_NODES
     assert variant(chain, LARGE, Negentropy(), kernel, everything) == TIED
@@ -45,9 +47,7 @@ def test_each_graph_has_one_variant(kernel):
 @pytest.mark.specialised
 def test_one_sample_stores_weights_for_the_gradient():
     assert variant(trellis(6, 5), 1, Negentropy(), gradient_kernel) == STORED
-    assert variant(trellis(6, 5), 1, Negentropy(), hessian_kernel) == (None, None, True, None), (
-        "recomputed in less time"
-    )
+    assert variant(trellis(6, 5), 1, Negentropy(), hessian_kernel) == OF_EDGES, "recomputed in less time"
 
 
 @pytest.mark.specialised
@@ -55,7 +55,7 @@ def test_the_value_alone_stores_nothing():
     shared = ("transition", "start", "end")
     assert variant(linear_chain(6, 5), LARGE, Negentropy(), value_kernel, shared) == TIED
     assert variant(dtw_grid(9, 9), LARGE, Negentropy(), value_kernel) == OF_NODES
-    assert variant(trellis(6, 5), LARGE, Negentropy(), value_kernel) == (None, None, True, None)
+    assert variant(trellis(6, 5), LARGE, Negentropy(), value_kernel) == OF_EDGES
 
 
 @pytest.mark.parametrize("items", [1, LARGE])

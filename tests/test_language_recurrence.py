@@ -13,7 +13,7 @@ from interpreter import Interpreter, log_sum_exp
 from recurrences import DTW, PROGRAMS, SYMMETRIC, VITERBI
 
 import dagdp
-from dagdp import Graph, GraphError, HardMax, Negentropy, SquaredL2, compile, dp_grad, dp_value, recurrence
+from dagdp import Graph, GraphError, HardMax, InputError, Negentropy, SquaredL2, compile, dp_grad, dp_value, recurrence
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 
@@ -186,6 +186,10 @@ def test_a_ragged_batch_by_cells():
     alone = [dp_value(compile(recurrence(text, i=n, j=m)), cost[k, :n, :m]) for k, (n, m) in enumerate(lengths)]
     assert np.allclose(dp_value(dag, cost, end=end), alone)
     assert (dag.ends_of(([5, 2, 1], [6, 4, 1])) == end).all()
+    assert np.allclose(dp_value(dag, cost, end=[("v", n - 1, m - 1) for n, m in lengths]), alone)
+    assert dp_value(dag, cost[1], end=("v", 1, 3)) == pytest.approx(alone[1])
+    with pytest.raises(InputError, match=r"place 1 in v is 6; expected 0 to 5"):
+        dp_value(dag, cost, end=("v", 1, 6))
 
 
 def test_paths_visit_cells():

@@ -169,7 +169,7 @@ class TerminalNodes:
 
     def _user_numbers(self, nodes: Any, what: str = "end") -> Numbers:
         if self.numbers is None:
-            array = np.asarray(nodes)
+            array = np.asarray(self.graph.cell_numbers(nodes))
             if array.dtype.kind not in "iu":
                 raise InputError(f"{what} has dtype {array.dtype}; expected node numbers (integers)")
             return array.astype(np.int64)

@@ -157,6 +157,14 @@ class NodeNames:
             )
         return numbers if numbers.ndim else int(numbers)
 
+    def cell_numbers(self, nodes: Any) -> Any:
+        """Cells such as ("v", 3, 4), alone or in lists, as node numbers; anything else unchanged."""
+        if self.recurrence is None or not isinstance(nodes, list | tuple) or not nodes:
+            return nodes
+        if isinstance(nodes, tuple) and isinstance(nodes[0], str):
+            return self.cell(*nodes)
+        return [self.cell_numbers(node) for node in nodes]
+
     def name(self, node: int) -> Hashable:
         """The name of a node: the user's, the cell of a recurrence, or the number of a node without a name."""
         if self.recurrence is not None:

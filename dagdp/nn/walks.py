@@ -143,7 +143,7 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
     """Names, in lists, as lists of numbers, behind the graph's added start if there is one; numbers unchanged."""
     names = dag.numbers
     if names is None:
-        return nodes if dag.graph.recurrence is None else _cell_numbers(dag, nodes)
+        return dag.graph.cell_numbers(nodes)
 
     def number(node: Any) -> int:
         if not isinstance(node, Hashable) or node not in names:
@@ -163,15 +163,6 @@ def node_numbers(dag: CompiledDAG, nodes: Any) -> Any:
         if not isinstance(row, Iterable):
             raise InputError(f"the target visits {row!r}, which is no node of the graph, and no list of nodes")
     return [path(row) for row in rows]
-
-
-def _cell_numbers(dag: CompiledDAG, nodes: Any) -> Any:
-    """Cells such as ("v", 3, 4), in lists, as numbers; anything else unchanged."""
-    if isinstance(nodes, list):
-        return [_cell_numbers(dag, node) for node in nodes]
-    if isinstance(nodes, tuple) and nodes and isinstance(nodes[0], str):
-        return dag.cell(*nodes)
-    return nodes
 
 
 def node_name(dag: CompiledDAG, number: Any) -> Any:

@@ -1,8 +1,8 @@
 """The values of the indices for which an alternative is kept, in blocks of bounded size.
 
 Values are listed with the last index fastest. A condition is judged as soon as all of its indices are listed, so that
-few of the products that it excludes are ever made: of CKY with 40 words and 20 symbols 2·10⁵ rows where the full
-product has 5·10⁸.
+few of the products that it excludes are ever made. For CKY with 40 words and 20 symbols its condition is judged on
+1.3·10⁶ rows, and the 8.5·10⁷ edges that it keeps are listed; the full product has 5.4·10⁸ rows.
 """
 
 from __future__ import annotations

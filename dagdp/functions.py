@@ -19,7 +19,7 @@ from dagdp.compiled.layout import leaves
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import empty_batch, run
 from dagdp.engine.each_graph import for_each_graph, of_edges
-from dagdp.engine.inputs import Options, as_written
+from dagdp.engine.inputs import COMPILED, Options, as_written
 from dagdp.engine.linear import numpy_front_end
 from dagdp.errors import InputError
 from dagdp.omega import Omega
@@ -77,7 +77,7 @@ def front_end_of_tensors(dag: Any) -> Any:
 
 def _is_linear(dag: Any) -> bool:
     """Whether a graph, or a graph of a batch, has linear potentials."""
-    return isinstance(dag, CompiledDAG | CompiledBatch) and dag.plain is not None
+    return isinstance(dag, COMPILED) and dag.plain is not None
 
 
 def dp_value(

@@ -30,12 +30,15 @@ class Options(NamedTuple):
     threads: Any = None
 
 
+COMPILED = (CompiledDAG, CompiledBatch)  # a union of types would be made anew at each call
+
+
 def as_written(dag: Any, minimize: Any) -> bool:
     """Whether theta are costs: as the call says, else as the graph was written. Front ends ask once, at the door."""
     if minimize is not None:
         return bool(minimize)
     # `checked` refuses what is no graph later. torch.compile cannot trace getattr with a default here.
-    return dag.minimize if isinstance(dag, CompiledDAG | CompiledBatch) else False
+    return dag.minimize if isinstance(dag, COMPILED) else False
 
 
 class WeightsForm(NamedTuple):

@@ -9,6 +9,11 @@ from dagdp import recurrence
 
 #: {what is wrong: (text, keywords, the lines of the message)}
 ERRORS = {
+    "potentials= is no dict": (
+        "v[t] = a[t]\nreturn v[-1]",
+        {"t": 2, "potentials": 3},
+        ["potentials is 3; expected a dict {name: shape}"],
+    ),
     "axis without length": (
         "v[t, 0] = a\nreturn v[-1, 0]",
         {"t": 4},

@@ -15,7 +15,7 @@ ERRORS = {
         {"t": 4},
         [
             "line 1: a[t+1] reads place 4 of axis 0, at t = 3; a has shape (4,). Give it a larger one by "
-            "potentials=, or leave the edge out by when(...)",
+            "potentials=, or leave the edge out by when(...). If a table is meant, the tables are v",
             "    v[t] = max(0, v[t-1]) + a[t] + a[t+1]",
             "                                   ^",
         ],
@@ -25,7 +25,7 @@ ERRORS = {
         {"t": 4, "i": 2, "potentials": {"a": (4, 2)}},
         [
             "line 1: a[t, i-1] reads place -1 of axis 1, at t = 0, i = 0; a has shape (4, 2). Give it a larger "
-            "one by potentials=, or leave the edge out by when(...)",
+            "one by potentials=, or leave the edge out by when(...). If a table is meant, the tables are v",
             "    v[t, i] = max(0, v[t-1, i]) + a[t, i-1]",
             "                                  ^",
         ],
@@ -80,7 +80,7 @@ ERRORS = {
         {"t": 4},
         [
             "line 1: no edge tells the length of axis 0 of a; expected its shape by potentials=, such as "
-            "potentials={'a': (1,)}",
+            "potentials={'a': (1,)}. If a table is meant, the tables are v",
             "    v[t] = max(0, v[t-1]) + a[-1]",
             "                            ^",
         ],

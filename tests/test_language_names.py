@@ -29,7 +29,8 @@ ERRORS = {
         "v[t] = v[t-1] + a[j]\nreturn v[-1]",
         {"t": 4, "j": 2},
         [
-            "line 1: j has no value here; bind it on the left side, or by max[j](...) around this term",
+            "line 1: j has no value here; bind it on the left side, or by max[j](...) around this term. If a constant "
+            "is meant, declare data: j=np.array(...)",
             "    v[t] = v[t-1] + a[j]",
             "                      ^",
         ],
@@ -38,9 +39,19 @@ ERRORS = {
         "v[t] = min(v[t-1] + a[j], v[t-2])\nreturn v[-1]",
         {"t": 4, "j": 2},
         [
-            "line 1: j has no value here; bind it on the left side, or by min[j](...) around this term",
+            "line 1: j has no value here; bind it on the left side, or by min[j](...) around this term. If a constant "
+            "is meant, declare data: j=np.array(...)",
             "    v[t] = min(v[t-1] + a[j], v[t-2])",
             "                          ^",
+        ],
+    ),
+    "an index as data": (
+        "v[t] = v[t-1] + a[x[t]]\nreturn v[-1]",
+        {"t": 4, "x": (0, 1)},
+        [
+            "line 1: x is an index, as it was given a number, a range or a pair; for data give a list",
+            "    v[t] = v[t-1] + a[x[t]]",
+            "                      ^",
         ],
     ),
     "slice": (

@@ -124,8 +124,13 @@ class Enumeration:
         return source.error(
             read.node,
             f"{source.written(read.node)} reads place {number} of axis {axis}{where}; {read.name} has shape {shape}. "
-            "Give it a larger one by potentials=, or leave the edge out by when(...)",
+            f"Give it a larger one by potentials=, or leave the edge out by when(...). {meant_as_table(self.program)}",
         )
+
+
+def meant_as_table(program: Program) -> str:
+    """A hint for a name that may be a misspelt table: every name that no line defines is a potential."""
+    return f"If a table is meant, the tables are {', '.join(program.tables) or 'none'}"
 
 
 def at_fault(program: Program, fault: Fault) -> GraphError:
@@ -208,7 +213,7 @@ def _without_length(program: Program, name: str, axis: int) -> GraphError:
     return program.source.error(
         next(read.node for read in reads if read.name == name),
         f"no edge tells the length of axis {axis} of {name}; expected its shape by potentials=, such as "
-        f"potentials={{{name!r}: {shape}}}",
+        f"potentials={{{name!r}: {shape}}}. {meant_as_table(program)}",
     )
 
 

@@ -65,7 +65,7 @@ class Names:
             raise self.error(
                 node,
                 f"{name} has no value here; bind it on the left side, or by {self.binder}[{name}](...) around this "
-                "term",
+                f"term. If a constant is meant, declare data: {name}=np.array(...)",
             )
         if name not in declarations.data:
             raise self.unknown(node, declarations.names)
@@ -78,6 +78,10 @@ class Names:
         assert isinstance(node.value, ast.Name)
         name, subscripts = node.value.id, subscripts_of(node)
         if name not in self.declarations.data:
+            if name in self.declarations.indices:
+                raise self.error(
+                    node, f"{name} is an index, as it was given a number, a range or a pair; for data give a list"
+                )
             if name in self.tables:
                 raise self.error(node, f"{name} is a table; subscripts and conditions read data alone")
             raise self.unknown(node.value, tuple(self.declarations.data))

@@ -64,6 +64,8 @@ def recurrence(
     """
     if not isinstance(text, str):
         raise GraphError(f"recurrence was given {text!r}; expected a text")
+    if potentials is not None and not isinstance(potentials, Mapping):
+        raise GraphError(f"potentials is {potentials!r}; expected a dict {{name: shape}}")
     source, declarations = Source.of(text), declared(indices_and_data)
     program = check(source, parse(source, declarations), declarations, potentials or {})
     return graph_of(Enumeration(program, measured(program)))

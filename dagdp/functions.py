@@ -19,7 +19,7 @@ from dagdp.compiled.layout import leaves
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import empty_batch, run
 from dagdp.engine.each_graph import for_each_graph, of_edges
-from dagdp.engine.inputs import COMPILED, Options, as_written
+from dagdp.engine.inputs import COMPILED, Options, as_written, not_compiled
 from dagdp.engine.linear import numpy_front_end
 from dagdp.errors import InputError
 from dagdp.omega import Omega
@@ -37,27 +37,29 @@ def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> Any:
     graphs. dagdp.nn imports torch, so the import is here and not at the top. (torch.compile can trace an import
     statement, but not importlib.)
     """
-    if isinstance(dag, CompiledBatch):  # torch.compile fails on the type of a constant graph
+    if isinstance(dag, CompiledDAG):  # torch.compile fails on the type of a constant graph
+        if backend is not None and backend != "torch":
+            raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
+        tensors = False
+        for array in arrays:
+            tensors = tensors or (type(array) is not np.ndarray and holds_tensors(array))
+    elif isinstance(dag, CompiledBatch):
         if backend is not None:
             raise InputError(f"backend={backend!r} takes one graph at a time; leave it out, or loop over batch.dags")
         if len(dag) == 0:
             return empty_batch
         tensors = any(is_tensor(leaf) for array in arrays if type(array) is not np.ndarray for leaf in leaves(array))
     else:
-        if backend is not None and backend != "torch":
-            raise InputError(f"backend is {backend!r}; expected None (compiled kernels) or 'torch' (torch operations)")
-        tensors = False
-        for array in arrays:
-            tensors = tensors or (type(array) is not np.ndarray and holds_tensors(array))
+        raise not_compiled(dag)
     if backend is None and not tensors:
-        return numpy_front_end if _is_linear(dag) else run
+        return run if dag.plain is None else numpy_front_end
     if backend is None:
         return front_end_of_tensors(dag)
     import dagdp.nn.unrolled.functions as unrolled  # where torch is missing this says what to install
 
     if not tensors:
         raise InputError("backend='torch' was asked for, and theta is no tensor; pass torch.as_tensor(theta)")
-    if _is_linear(dag):
+    if dag.plain is not None:
         import dagdp.nn.unrolled.linear as unrolled_linear
 
         return unrolled_linear.unrolled_front_end
@@ -132,8 +134,9 @@ def dp_value(
     >>> float(dp_value(dag, [1.0, 2.5, 2.0], dagdp.HardMax()))
     3.0
     """
-    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
-    return front_end_for(dag, backend, theta).value(dag, theta, omega, options)
+    front_end = front_end_for(dag, backend, theta)
+    options = Options(dag.minimize if minimize is None else minimize, start, end, on_infeasible, threads)
+    return front_end.value(dag, theta, omega, options)
 
 
 def dp_grad(
@@ -164,8 +167,9 @@ def dp_grad(
     >>> dp_grad(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, 0.5, 0.5]
     """
-    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
-    return front_end_for(dag, backend, theta).grad(dag, theta, omega, options)
+    front_end = front_end_for(dag, backend, theta)
+    options = Options(dag.minimize if minimize is None else minimize, start, end, on_infeasible, threads)
+    return front_end.grad(dag, theta, omega, options)
 
 
 def dp_value_and_grad(
@@ -192,8 +196,9 @@ def dp_value_and_grad(
     >>> float(value), path.tolist()
     (3.0, [1.0, 0.0, 1.0])
     """
-    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
-    return front_end_for(dag, backend, theta).value_and_grad(dag, theta, omega, options)
+    front_end = front_end_for(dag, backend, theta)
+    options = Options(dag.minimize if minimize is None else minimize, start, end, on_infeasible, threads)
+    return front_end.value_and_grad(dag, theta, omega, options)
 
 
 def dp_jvp(
@@ -223,8 +228,9 @@ def dp_jvp(
     >>> float(dp_jvp(dag, [1.0, 2.5, 2.0], [1.0, 10.0, 100.0], dagdp.HardMax()))
     101.0
     """
-    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
-    return front_end_for(dag, backend, theta, z).jvp(dag, theta, z, omega, options)
+    front_end = front_end_for(dag, backend, theta, z)
+    options = Options(dag.minimize if minimize is None else minimize, start, end, on_infeasible, threads)
+    return front_end.jvp(dag, theta, z, omega, options)
 
 
 def dp_hvp(
@@ -253,8 +259,9 @@ def dp_hvp(
     >>> dp_hvp(dag, [1.0, 2.5, 2.0], [1.0, 0.0, 0.0], dagdp.SquaredL2(1.0)).tolist()
     [0.5, -0.5, 0.5]
     """
-    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
-    return front_end_for(dag, backend, theta, z).hvp(dag, theta, z, omega, options)
+    front_end = front_end_for(dag, backend, theta, z)
+    options = Options(dag.minimize if minimize is None else minimize, start, end, on_infeasible, threads)
+    return front_end.hvp(dag, theta, z, omega, options)
 
 
 def dp_jvp_and_hvp(
@@ -282,8 +289,9 @@ def dp_jvp_and_hvp(
     >>> float(slope), change.tolist()
     (0.5, [0.5, -0.5, 0.5])
     """
-    options = Options(as_written(dag, minimize), start, end, on_infeasible, threads)
-    return front_end_for(dag, backend, theta, z).jvp_and_hvp(dag, theta, z, omega, options)
+    front_end = front_end_for(dag, backend, theta, z)
+    options = Options(dag.minimize if minimize is None else minimize, start, end, on_infeasible, threads)
+    return front_end.jvp_and_hvp(dag, theta, z, omega, options)
 
 
 @for_each_graph(of_edges)

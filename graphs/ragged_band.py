@@ -21,11 +21,11 @@ from dagdp.graphs.compiled_cache import compiled, power_of_two
 def diagonal_grid(rows: int, left: int, right: int) -> Graph:
     """The cells (i, j) with -left <= j - i <= right; moves diagonal, down, right; potential `cost` [cells].
 
-    >>> diagonal_grid(3, 1, 0).num_edges
-    8
+    >>> diagonal_grid(3, 1, 0)
+    Graph(6 nodes, 8 edges, potential cost (5,))
     """
     cells = _diagonal_rows(rows, left, right)
-    return cells.graph((int(cells.width.sum()),), "first[i] + k", first=np.cumsum(cells.width) - cells.width)
+    return cells.graph((int(cells.width.sum()),), "c")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +93,11 @@ def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int,
     left, right = (int(np.where(reached, far, 0).max()) for far in (i - low, high - i))
     sizes = rows, min(power_of_two(max(left, 1)), rows), power_of_two(max(right, 1))
     grid = _diagonal_rows(*sizes)
-    width = grid.width
-    row = np.repeat(i, width)
-    column = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - grid.low, width)
+    row, column = grid.places()
     exists = (row < own[0]) & (column < own[1])
     inside = reached[..., row] & (low[..., row] <= column) & (column <= high[..., row])
     dag = compiled(diagonal_grid, *sizes)
-    end = dag.cell("v", n_a - 1, n_b - 1 - grid.low[n_a - 1])
+    end = dag.cell("v", grid.shift[n_a - 1] + n_b - 1)
     cell = np.where(exists, row * own[1] + column, 0)
     return RaggedBand(dag, own, end, cell, inside)
 

@@ -171,13 +171,25 @@ def derivations(edges: Hyperedges, starts: list[int], node: int) -> list[tuple[i
 def derive_back(
     edges: Hyperedges, weights: np.ndarray, starts: list[int], ends: list[int], row
 ) -> tuple[float, np.ndarray]:
-    """(value, expected count of each edge), the expectation summed over ENUMERATED derivations.
+    """(value, expected count of each edge), the expectation summed over ENUMERATED derivations."""
+    total, chance, q = _walk_of_derivations(edges, weights, starts, ends, row)
+    expected = np.zeros(len(edges))
+    for end, share in zip(ends, chance, strict=True):
+        for tree in derivations(edges, starts, end):
+            np.add.at(expected, list(tree), share * math.prod(q[e] for e in tree))
+    return total, expected
 
-    The probability of a derivation is the product of its q. Several ends: one more row over them.
+
+def _walk_of_derivations(
+    edges: Hyperedges, weights: np.ndarray, starts: list[int], ends: list[int], row
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """(value, probability of each end, q of each edge). Several ends: one more row over them; 0 without a derivation.
+
+    The probability of a derivation is the product of its q.
     """
     into = {child: [e for e, (_, c) in enumerate(edges) if c == child] for _, child in edges}
     values: dict[int, float] = dict.fromkeys(starts, 0.0)
-    q, expected = np.zeros(len(edges)), np.zeros(len(edges))
+    q = np.zeros(len(edges))
 
     def value(node: int) -> float:
         if node not in values:
@@ -188,10 +200,7 @@ def derive_back(
 
     finals = np.array([value(end) for end in ends])
     total, chance = (finals[0], np.ones(1)) if len(ends) == 1 else row(finals)
-    for end, share in zip(ends, chance if total > -math.inf else np.zeros(len(ends)), strict=True):
-        for tree in derivations(edges, starts, end):
-            np.add.at(expected, list(tree), share * math.prod(q[e] for e in tree))
-    return float(total), expected
+    return float(total), chance if total > -math.inf else np.zeros(len(ends)), q
 
 
 def preorders(edges: Hyperedges, starts: list[int], node: int) -> list[tuple[int, ...]]:
@@ -210,19 +219,7 @@ def derivation_distribution(
     edges: Hyperedges, weights: np.ndarray, starts: list[int], ends: list[int], row
 ) -> dict[tuple[int, ...], float]:
     """{derivation in preorder: product of its q}, for every derivation of an end. Several ends: one more row."""
-    into = {child: [e for e, (_, c) in enumerate(edges) if c == child] for _, child in edges}
-    values: dict[int, float] = dict.fromkeys(starts, 0.0)
-    q = np.zeros(len(edges))
-
-    def value(node: int) -> float:
-        if node not in values:
-            rows = into.get(node, [])
-            scores = [weights[e] + sum(value(parent) for parent in edges[e][0]) for e in rows]
-            values[node], q[rows] = row(np.array(scores)) if rows else (-math.inf, [])
-        return values[node]
-
-    finals = np.array([value(end) for end in ends])
-    chance = row(finals)[1] if len(ends) > 1 else [1.0]
+    _, chance, q = _walk_of_derivations(edges, weights, starts, ends, row)
     return {
         tree: float(share * math.prod(q[e] for e in tree))
         for end, share in zip(ends, chance, strict=True)

@@ -133,11 +133,14 @@ class TerminalNodes:
         wrong = ~np.isin(chosen, self._own_starts)
         if wrong.any():
             node = int(chosen[wrong][0])
-            shown = self.graph.name(node) if 0 <= node < self.graph.num_nodes else node
+            names = self.graph.nodes
+            shown = node if names is None or not 0 <= node < len(names) else names[node]
+            cells = self.graph.recurrence is not None and 0 <= node < self.graph.num_nodes
+            which = f" ({shown} is {self.graph.name(node)})" if cells else ""
             some = [self.graph.name(n) for n in self._own_starts[:5].tolist()]
             raise InputError(
-                f"start {shown!r} is no start of the graph; expected one of {self._own_starts.size}, such as {some}: "
-                "nodes without parents, or those that starts= names where the graph is made"
+                f"start {shown!r} is no start of the graph{which}; expected one of {self._own_starts.size}, such as "
+                f"{some}: nodes without parents, or those that starts= names where the graph is made"
             )
         found = np.maximum(self.rank[chosen], -1)
         for node, entrance in self.entrances:

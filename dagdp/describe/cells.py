@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,26 +92,26 @@ class Recurrence:
         return Cell((found, *map(int, np.unravel_index(place, shape))) if shape else (found,))
 
 
-class NodeNames:
+class NodeNames(ABC):
     """What the nodes of a graph are called: the part of `Graph` that reads names."""
 
     @property
+    @abstractmethod
     def num_nodes(self) -> int:
         """The number of nodes."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def nodes(self) -> list[Hashable] | None:
         """The user's names by number, or None where nodes are named by their numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def edges(self) -> tuple[Numbers, Numbers]:
         """(parents, children), node numbers int64 [edges] each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def terminals(self) -> tuple[Numbers | None, Numbers | None]:
         """(starts, ends) as node numbers; None where the default applies."""
-        raise NotImplementedError
 
     @property
     def recurrence(self) -> Recurrence | None:

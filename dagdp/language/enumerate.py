@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.describe.edge_arrays import LARGEST, Shape
+from dagdp.describe.edge_arrays import Shape, compact
 from dagdp.errors import GraphError
 from dagdp.language.arithmetic import Fault, evaluate, from_the_end
 from dagdp.language.check import Program
@@ -69,7 +69,7 @@ class Enumeration:
         reads: dict[str, tuple[Reads, ...]] = {}
         for read in alternative.potentials:
             reads[read.name] = (*reads.get(read.name, ()), self._read(read, block))
-        kept = [block.spread(_compact(one)) for one in (children, *parents)]
+        kept = [block.spread(compact(np.asarray(one))) for one in (children, *parents)]
         return Edges(kept[0], kept[1], kept[2] if len(kept) > 2 else None, reads)
 
     def _cell(self, table: str, subscripts: Sequence[ast.expr], block: Block) -> Any:
@@ -86,7 +86,7 @@ class Enumeration:
         total: Any = np.zeros((), np.int32)
         for axis, (subscript, size) in enumerate(zip(subscripts, shape, strict=True)):
             numbers = whole_numbers(self.program, subscript, block, size)
-            total = total + _compact(numbers * math.prod(shape[axis + 1 :]))
+            total = total + compact(np.asarray(numbers) * math.prod(shape[axis + 1 :]))
         return total
 
     def _read(self, read: Read, block: Block) -> Reads:
@@ -97,7 +97,7 @@ class Enumeration:
             outside = (numbers < 0) | (numbers >= size)
             if outside.any():
                 raise self._outside(read, axis, int(numbers[outside].flat[0]), block, outside)
-        entries = block.spread(_compact(self._flat(read.subscripts, shape, block)))
+        entries = block.spread(compact(self._flat(read.subscripts, shape, block)))
         if not read.factors:
             return Reads(entries, read.scale) if read.scale else Reads(np.full_like(entries, NONE), 1.0)
         coefficient: Any = read.scale
@@ -180,15 +180,6 @@ def _conjuncts(condition: ast.expr) -> list[ast.expr]:
 def _may_fail(subscript: ast.expr) -> bool:
     """Whether a subscript reads data, or divides."""
     return any(isinstance(one, ast.Subscript | ast.FloorDiv | ast.Mod) for one in ast.walk(subscript))
-
-
-def _compact(numbers: Any) -> Array:
-    """The numbers, in int32 where they fit."""
-    array = np.asarray(numbers)
-    if array.dtype == np.int32:
-        return array
-    fits = array.size == 0 or (array.min() >= -LARGEST and array.max() <= LARGEST)
-    return array.astype(np.int32 if fits else np.int64)
 
 
 def measured(program: Program) -> dict[str, Shape]:

@@ -63,11 +63,7 @@ class Paths:
     inner: int = 0  # for different graphs: the number of axes behind the axis of graphs, 1 for `k_best`
 
     def __repr__(self) -> str:
-        axes, longest = tuple(self.edges.shape[:-1]), self.edges.shape[-1]
-        edges = f"{longest} edge{'' if longest == 1 else 's'}"
-        if axes:
-            return f"Paths(shape {axes}, at most {edges})"
-        return f"Paths({edges}, score {float(to_numpy(self.scores)):.6g})"
+        return summary("Paths", self.edges, self.scores)
 
     def names(self, dag: CompiledDAG | CompiledBatch) -> list[Any]:
         """The user's node names along each path: a list of names without padding, nested in lists for *axes.
@@ -207,6 +203,15 @@ def of_graphs(asked: PerGraphCall, results: list[Paths]) -> Paths:
     fills = {"scores": -np.inf * asked.sign, "edges": -1, "nodes": -1, "lengths": 0}
     arrays = {name: filled_up([getattr(own, name) for own in results], axis, fill) for name, fill in fills.items()}
     return Paths(**arrays, inner=results[0].lengths.ndim - axis)
+
+
+def summary(kind: str, edges: Any, scores: Any) -> str:
+    """Paths or derivations as text: edges [*axes, L], scores [*axes]."""
+    axes, longest = tuple(edges.shape[:-1]), edges.shape[-1]
+    counted = f"{longest} edge{'' if longest == 1 else 's'}"
+    if axes:
+        return f"{kind}(shape {axes}, at most {counted})"
+    return f"{kind}({counted}, score {float(to_numpy(scores)):.6g})"
 
 
 def _names_by_graph(batch: CompiledBatch, nodes: Numbers, inner: int) -> list[Any]:

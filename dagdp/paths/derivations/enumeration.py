@@ -13,6 +13,7 @@ import numpy as np
 
 from dagdp.jit.decorators import allocating, helper
 from dagdp.kernels.recursion import enter, enter_second, exceeds, node_value
+from dagdp.paths.loops.enumeration import grown
 
 
 class Trees(NamedTuple):
@@ -95,26 +96,16 @@ def first_trees(incoming: Any, scores: Any) -> Any:
 
 
 @allocating
-def _longer(array: Any, size: int) -> Any:
-    """The array itself if it has `size` entries, else a copy with twice as many."""
-    if array.shape[0] >= size:
-        return array
-    made = np.full(2 * size, -1, array.dtype)
-    made[: array.shape[0]] = array
-    return made
-
-
-@allocating
 def _trees_of(trees: Any, size: int) -> Any:
     """The derivations, with memory for `size` of them."""
     return Trees(
-        _longer(trees.edge, size),
-        _longer(trees.first, size),
-        _longer(trees.second, size),
-        _longer(trees.after, size),
-        _longer(trees.hi, size),
-        _longer(trees.lo, size),
-        _longer(trees.length, size),
+        grown(trees.edge, size),
+        grown(trees.first, size),
+        grown(trees.second, size),
+        grown(trees.after, size),
+        grown(trees.hi, size),
+        grown(trees.lo, size),
+        grown(trees.length, size),
     )
 
 
@@ -122,13 +113,13 @@ def _trees_of(trees: Any, size: int) -> Any:
 def _candidates_of(pool: Any, size: int) -> Any:
     """The candidates, with memory for `size` of them."""
     return Candidates(
-        _longer(pool.edge, size),
-        _longer(pool.first, size),
-        _longer(pool.second, size),
-        _longer(pool.hi, size),
-        _longer(pool.lo, size),
-        _longer(pool.left, size),
-        _longer(pool.right, size),
+        grown(pool.edge, size),
+        grown(pool.first, size),
+        grown(pool.second, size),
+        grown(pool.hi, size),
+        grown(pool.lo, size),
+        grown(pool.left, size),
+        grown(pool.right, size),
     )
 
 
@@ -261,7 +252,7 @@ def enumerate_trees(incoming: Any, scores: Any, end: int, k: int) -> Any:
     pool = Candidates(none, none.copy(), none.copy(), zeros, zeros.copy(), none.copy(), none.copy())
     ranked, found, entry = np.full(4, -1), 0, end
     while entry >= 0 and trees.hi[entry] > -np.inf:
-        ranked = _longer(ranked, found + 1)
+        ranked = grown(ranked, found + 1)
         ranked[found] = entry
         found += 1
         if found < k and not spent[end]:

@@ -62,11 +62,7 @@ class Derivations:
     inner: int = 0  # for different graphs: the number of axes behind the axis of graphs, 1 for `k_best`
 
     def __repr__(self) -> str:
-        axes, longest = tuple(self.edges.shape[:-1]), self.edges.shape[-1]
-        edges = f"{longest} edge{'' if longest == 1 else 's'}"
-        if axes:
-            return f"Derivations(shape {axes}, at most {edges})"
-        return f"Derivations({edges}, score {float(to_numpy(self.scores)):.6g})"
+        return of_paths.summary("Derivations", self.edges, self.scores)
 
     def names(self, dag: CompiledDAG | CompiledBatch) -> Any:
         """Each derivation as a tree (node, subtrees) with the user's names of nodes; nested in lists for *axes.

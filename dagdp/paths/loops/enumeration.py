@@ -121,7 +121,7 @@ def _find_first_paths(incoming: Any, weights: Any, paths: Any) -> None:
 
 
 @allocating
-def _grown(array: Any, size: int) -> Any:
+def grown(array: Any, size: int) -> Any:
     """The array itself if it has `size` entries, else a copy with twice as many."""
     if array.shape[0] >= size:
         return array
@@ -180,8 +180,8 @@ def enumerate_paths(incoming: Any, weights: Any, end: int, longest: int, values:
     for rank in range(values.shape[0]):
         if rank > 0:
             memory = used + longest
-            score = Scores(_grown(score.hi, memory), _grown(score.lo, memory))
-            place, before, after = _grown(place, memory), _grown(before, memory), _grown(after, memory)
+            score = Scores(grown(score.hi, memory), grown(score.lo, memory))
+            place, before, after = grown(place, memory), grown(before, memory), grown(after, memory)
             depth, node = 0, end
             while not spent[node] and (depth == 0 or after[before[last]] < 0):  # down: nodes whose next path is needed
                 stack[depth] = node

@@ -13,7 +13,7 @@ from dagdp.compiled.dag import SMALL
 from dagdp.engine.faults import nodes_before
 from dagdp.omega import Omega
 from dagdp.paths.loops.node_edges import Direction, backward, forward
-from dagdp.paths.loops.sweeps import ROW, NodeValues, best_over_edges, highest, smoothed, trace_back
+from dagdp.paths.loops.sweeps import ROW, NodeValues, RowSpace, best_over_edges, highest, smoothed, trace_back
 from dagdp.paths.request.request import Request
 
 Numbers = NDArray[np.int64]
@@ -168,6 +168,7 @@ def _smoothing(direction: Direction, omega: Omega) -> Callable[..., None]:
     data, places = omega.data(np.float64), np.arange(0, most * ROW, ROW)
 
     def sweep(table: Reals, begins: Numbers, v: NodeValues, side: NodeValues, surprise: Reals) -> None:
-        smoothed(data, direction.edges, table, begins, v, side, surprise, places, np.empty((3 * most + 2) * ROW))
+        space = RowSpace(places, np.empty((3 * most + 2) * ROW))
+        smoothed(data, direction.edges, table, begins, v, side, surprise, space)
 
     return sweep

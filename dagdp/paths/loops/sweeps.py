@@ -33,6 +33,13 @@ class NodeValues(NamedTuple):
     lo: Any
 
 
+class RowSpace(NamedTuple):
+    """Memory for the edges into one node."""
+
+    places: Any  # [largest fan-in] 0, 8, 16 and so on: where the row of each edge lies
+    rows: Any  # three rows for each place, and 2 more rows
+
+
 @inlined
 def table_sum(reads, at, table):
     """A row: the sum of the entries that an edge, or a node, reads."""
@@ -130,11 +137,9 @@ def trace_back(edges, choice, v_hi, ends, count, path_edges, scores):
             path_edges[b, k], path_edges[b, length - 1 - k] = path_edges[b, length - 1 - k], path_edges[b, k]
 
 
-def _smoothed(omega, edges, table, begins, v, side, surprise, places, workspace):
-    """v at every node; if `surprise` [nodes x 8] has entries also the entropy of the walk from each node back.
-
-    places : [largest fan-in] 0, 8, 16 and so on. workspace : three rows for each place, and 2 more rows.
-    """
+def _smoothed(omega, edges, table, begins, v, side, surprise, space):
+    """v at every node; if `surprise` [nodes x 8] has entries also the entropy of the walk from each node back."""
+    places, workspace = space.places, space.rows
     ptr, width = edges.ptr, places.shape[0] * ROW
     x_hi, x_lo, y = view(workspace, 0, width), view(workspace, width, width), view(workspace, 2 * width, width)
     row_results = view(workspace, 3 * width, 2 * ROW)

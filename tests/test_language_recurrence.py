@@ -201,7 +201,27 @@ def test_paths_visit_cells():
 def test_a_cycle_is_named_by_cells():
     with pytest.raises(GraphError) as caught:
         compile(recurrence("v[0] = 0\nv[t] = max(v[t-1] + a, v[2] + b)\nreturn v[-1]", t=4))
-    assert "the graph has a cycle: v[2] -> v[2]; remove one of these edges" in str(caught.value)
+    assert str(caught.value) == (
+        "the graph has a cycle: v[2] -> v[2]; remove one of these edges. In the text: exclude an alternative by when(...)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v[0] = 0\nv[t] = when(t > 5, v[t-1] + a)\nv[3] = v[2] + b\nreturn v[-1]", "begin a path by 0, or `return`"),
+        ("v[0] = 0\nv[t] = when(t > 5, v[t-1] + a)\nreturn v[-1]", "keep an alternative that reads a table"),
+    ],
+)
+def test_messages_of_compile_say_what_to_change_in_the_text(text, message):
+    with pytest.raises(GraphError, match=f"In the text: {message}"):
+        compile(recurrence(text, t=4))
+
+
+def test_an_end_that_was_dropped_is_to_be_listed_in_return():
+    dag = compile(recurrence("v[0] = 0\nv[t] = v[t-1] + a[t]\nreturn v[2]", t=4))
+    with pytest.raises(InputError, match=r"end v\[3\] leads to no end .* In the text: list it in `return`"):
+        dp_value(dag, np.zeros(4), end=("v", 3))
 
 
 def test_symmetric_steps_count_a_diagonal_twice():

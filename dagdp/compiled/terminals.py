@@ -114,7 +114,7 @@ class TerminalNodes:
             node = self.graph.name(int(chosen[pruned[0]]))
             raise InputError(
                 f"end {node!r} leads to no end that the graph was compiled with, so its edges were dropped; expected a "
-                "node on a path. Name it in ends= to keep it"
+                f"node on a path. Name it in ends= to keep it{self.graph.in_text('list it in `return`')}"
             )
         return np.maximum(ranks, -1), True
 

@@ -145,6 +145,7 @@ class CompiledBatch:
             raise InputError(
                 f"end {node!r} of graph {g} leads to no end that the graph was compiled with, so its edges were "
                 "dropped; expected a node on a path. Name it in ends= to keep it"
+                + self.graphs[g].in_text("list it in `return`")
             )
         return max(rank, -1)
 

@@ -161,6 +161,7 @@ def _describe_unreached(graph: Graph, starts: Numbers, ends: Numbers) -> str:
     return (
         f"{named} {_some(graph, ends)} {verb} reached from no start ({_some(graph, starts)}{began}); add an edge that "
         "leads from a start to an end, or name other nodes with starts= or ends="
+        + graph.in_text("begin a path by 0, or `return` other cells")
     )
 
 
@@ -172,7 +173,10 @@ def _some(graph: Graph, nodes: Numbers) -> str:
 def check_size(graph: Graph) -> None:
     """Raise GraphError for a graph without edges, or with too many. Called before arrays are made."""
     if graph.num_edges == 0:
-        raise GraphError("the graph has no edge; add one with add_edge(parent, child)")
+        mend = graph.in_text(
+            "keep an alternative that reads a table; every one is out of range, or excluded by when(...)"
+        )
+        raise GraphError(f"the graph has no edge; add one with add_edge(parent, child){mend}")
     if graph.num_edges > LARGEST or graph.num_nodes >= LARGEST:
         raise GraphError(
             f"the graph has {graph.num_nodes} nodes and {graph.num_edges} edges; expected fewer than 2^31 of each. "
@@ -257,4 +261,5 @@ def _describe_cycle(graph: Graph, parents: Small, children: Small, ordered: Numb
     names = [repr(graph.name(node)) for node in cycle]
     if len(names) > 24:
         names = [*names[:12], f"... {len(names) - 24} more ...", *names[-12:]]
-    return f"the graph has a cycle: {' -> '.join(names)}; remove one of these edges"
+    mend = graph.in_text("exclude an alternative by when(...)")
+    return f"the graph has a cycle: {' -> '.join(names)}; remove one of these edges{mend}"

@@ -158,6 +158,10 @@ class NodeNames(ABC):
             )
         return numbers if numbers.ndim else int(numbers)
 
+    def in_text(self, mend: str) -> str:
+        """How to mend a fault in the text of a recurrence, for the end of an error message; "" for other graphs."""
+        return "" if self.recurrence is None else f". In the text: {mend}"
+
     def cell_numbers(self, nodes: Any) -> Any:
         """Cells such as ("v", 3, 4), alone or in lists, as node numbers; anything else unchanged."""
         if self.recurrence is None or not isinstance(nodes, list | tuple) or not nodes:

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from dagdp.compiled.terminals import UNREACHED
 from dagdp.describe.linear_reads import LinearReads, triples
-
-UNREACHED = -2  # the rank of a dead node to which no path leads
 
 
 def explained(dag: Any) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.compiled.explain import UNREACHED as UNREACHED
 from dagdp.compiled.index_arrays import Wiring
 from dagdp.compiled.lengths import ends_of_lengths
 from dagdp.describe.graph import Graph
@@ -18,7 +17,7 @@ from dagdp.errors import InputError
 
 Numbers = NDArray[np.int64]
 EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
-PRUNED = -1  # the rank of a dead node from which no path leads on to an end; beside UNREACHED
+PRUNED, UNREACHED = -1, -2  # ranks of dead nodes: no path leads on to an end; no path leads there
 
 
 class TerminalNodes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -72,7 +73,7 @@ class GradientForm(NamedTuple):
 
 
 @dataclass(eq=False)
-class Plan:
+class Plan(ABC):
     """All that calls of one form (shapes, dtypes and options) have in common; stored with the graph.
 
     A plan holds no numbers of theta and z."""
@@ -116,13 +117,13 @@ class Plan:
         self.no_seeds = np.empty(0, real)
         self.terminals = [graph.terminals for graph in self.graphs]
 
+    @abstractmethod
     def in_form_of_theta(self, arrays: list[NDArray[Any]]) -> Any:
         """Gradients [K] in the form and dtypes of theta."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raise_faults(self, number: int, weights: list[Weights], given: tuple[Any, Any], terminals: PathEnds) -> None:
         """Raise InputError for the first entry that is out of range and that a path of graph `number` reads, if any."""
-        raise NotImplementedError
 
 
 def lanes_of(dag: CompiledDAG, items: int, real: Any) -> int:

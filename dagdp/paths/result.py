@@ -68,7 +68,7 @@ class Paths:
     def names(self, dag: CompiledDAG | CompiledBatch) -> list[Any]:
         """The user's node names along each path: a list of names without padding, nested in lists for *axes.
 
-        The node "(start)" that `Graph.add_node` may add is left out.
+        The node "(start)" that `Graph.add_node` may add is left out, and so are "(start)" and "(end)" of a recurrence.
         """
         if isinstance(dag, CompiledBatch):
             return _names_by_graph(dag, to_numpy(self.nodes), self.inner)

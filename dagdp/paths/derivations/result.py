@@ -68,7 +68,8 @@ class Derivations:
         """Each derivation as a tree (node, subtrees) with the user's names of nodes; nested in lists for *axes.
 
         subtrees is a tuple with a tree for each parent of the edge into the node, () at a start. None stands where
-        there is no derivation. The node "(start)" that `Graph.add_node` may add is left out.
+        there is no derivation. The node "(start)" that `Graph.add_node` or `dagdp.recurrence` may add is left out. The
+        root is "(end)" where the recurrence added an end.
         """
         edges, roots = to_numpy(self.edges), to_numpy(self.roots)
         if not isinstance(dag, CompiledBatch):
@@ -130,12 +131,8 @@ class _Trees:
     """Makes trees of names from edges in preorder."""
 
     def __init__(self, graph: Graph) -> None:
-        parents, children = graph.edges()
-        second = graph.second_parents()
-        self.graph, self.children = graph, children.tolist()
-        self.parents: list[tuple[int, ...]] = [(first,) for first in parents.tolist()]
-        if second is not None:
-            self.parents = [own if k < 0 else (*own, k) for own, k in zip(self.parents, second.tolist(), strict=True)]
+        self.graph, (first, self.children), second = graph, graph.edges(), graph.second_parents()
+        self.parents = np.stack([first, np.full(first.size, -1) if second is None else second], -1)  # -1 for none
 
     def __call__(self, edges: Numbers, root: int) -> Any:
         """The tree of one derivation; None for root -1.
@@ -155,7 +152,7 @@ class _Trees:
             names.append(self.graph.name(node))
             below.append([])
             if at < len(row) and self.children[row[at]] == node:
-                kept = [parent for parent in self.parents[row[at]] if parent != self.graph.added_start]
+                kept = [k for k in self.parents[row[at]].tolist() if k >= 0 and k != self.graph.added_start]
                 expected += [(parent, below[-1]) for parent in reversed(kept)]
                 at += 1
         made: list[Any] = [None] * len(names)

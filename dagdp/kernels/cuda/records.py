@@ -1,0 +1,106 @@
+"""What a device kernel is given: the records of its arguments, and the columns of the table of graphs.
+
+Every kernel has four arguments: the operator, `Call`, `Arrays` and `State`. Their fields are the parameters of the
+compiled kernel, in this order: numbers by value, arrays by address. An array that a variant does not read is None; its
+address is 0.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+from typing import Any, NamedTuple
+
+
+class Variant(NamedTuple):
+    """What a kernel is compiled for. The names in capitals of the kernel texts are these fields."""
+
+    tangent: bool  # forward passes carry v̇, and the backward pass ē̇: slope and Hessian product
+    backward: bool  # a backward pass follows: gradient, or with a tangent the Hessian product
+    weights: bool  # a pass over all edges writes q: local weights
+    decode: bool  # one thread of an item follows the chosen edges back from the end: a best path
+    edge_blocks: int  # potentials that edges read
+    node_blocks: int  # hoisted potentials: all edges into a node share them
+    pairs: bool  # edges may have a second parent
+    readers: bool  # several edges or nodes of an item read one entry
+    shared_ring: bool  # values of the last levels lie in shared memory; otherwise in the state
+    warp: bool  # an item for each warp, instead of one for each block
+    starts: bool  # each item has a start of its own
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a later pass reads the values of all nodes, which the forward pass then stores in the state."""
+        return self.backward or self.weights or not self.shared_ring
+
+
+class Call(NamedTuple):
+    """Numbers of a launch. `items` counts each graph of each batch item."""
+
+    items: Any  # int64
+    graphs: Any  # int64, rows of the table; item k is of graph k % graphs
+    ring: Any  # int32, numbers of one array in the ring
+    warps: Any  # int32, items of a block: 1, or its warps
+    nodes: Any  # int64, nodes of all graphs: the state's stride from one batch item to the next
+    entries: Any  # int64, theta's entries of all graphs: the gradient's stride
+    theta_stride: Any  # int64, theta's stride; 0 where all batch items share theta
+    z_stride: Any  # int64
+    sign: Any  # of the kernel's real type, by which theta is multiplied: -1 where costs are minimised
+
+
+class Arrays(NamedTuple):
+    """Arrays of a launch, one-dimensional and contiguous."""
+
+    plan: Any  # int32, index arrays of all graphs: see `dagdp.kernels.cuda.plan`
+    table: Any  # int64, a row of `Column`s for each graph
+    starts: Any  # int32 [items] internal numbers, -1 for no path; None: paths begin at every start
+    ends: Any  # int32 [items] internal numbers, -1 for no path, -2 for the graph's end, -3 for a wrong one; None: -2
+    theta: Any  # real [batch, entries], or [entries] where the stride is 0
+    z: Any  # real, like theta; None without a direction
+    values: Any  # real [items]
+    slopes: Any  # real [items]; None without a direction
+    gradient: Any  # real [batch, entries]; local weights: [batch, edges of all graphs]
+    path: Any  # int32 [batch, edges of a longest path], user's edge numbers from the end back, then -1; only `decode`
+    fault: Any  # int32 [1], in host memory: the last item with a bad number, counted from 1
+
+
+class State(NamedTuple):
+    """What passes keep of each node, real [batch, nodes] each; None where no later pass reads it."""
+
+    v_hi: Any
+    v_lo: Any
+    kappa: Any  # κ, for HardMax the chosen slot; None for the closed form, whose κ is constant
+    v_dot: Any  # v̇
+    mean: Any  # c, the mean of ẋ under s
+    bar: Any  # ē
+    bar_dot: Any
+
+
+class Column(IntEnum):
+    """Columns of the table of graphs. Those from LEVEL_PTR on are places in the plan."""
+
+    NODES = 0
+    EDGES = auto()
+    LEVELS = auto()
+    END = auto()  # internal number of the graph's end, -1 where no path leads there
+    OUTPUT = auto()  # the graph's number among the user's: where its value goes
+    FIRST_NODE = auto()  # nodes of the graphs before it: its place in the state
+    FIRST_EDGE = auto()  # the user's edges of the graphs before it: its place among local weights
+    MULTIPLE = auto()  # entries with several readers
+    LEVEL_PTR = auto()  # [levels+1] first node of each level
+    IN_PTR = auto()  # [nodes+1] first incoming edge of each node
+    IN_PARENT = auto()  # [edges]
+    IN_SECOND = auto()  # [edges] second parent, -1 for none; only with hyperedges
+    IN_ENTRY = auto()  # [edge blocks, edges] entry of theta, -1 for none
+    NODE_ENTRY = auto()  # [node blocks, nodes] hoisted entry, -1 for none
+    NODE_TARGET = auto()  # [node blocks, nodes] NODE_ENTRY where the node is its one reader, otherwise -1
+    OUT_PTR = auto()  # [nodes+1] first outgoing edge; a hyperedge is listed under both parents
+    OUT_CHILD = auto()  # [out edges]
+    OUT_SLOT = auto()  # [out edges] place among the child's incoming edges
+    OUT_OTHER = auto()  # [out edges] the other parent, -1 for none; only with hyperedges
+    OUT_ENTRY = auto()  # [edge blocks, out edges] entry of theta, -1 for none
+    OUT_TARGET = auto()  # [edge blocks, out edges] OUT_ENTRY where the edge is its one reader, otherwise -1
+    OUT_EDGE = auto()  # [out edges] the user's number of the edge, -1 for added ones and second listings
+    OUT_EDGES = auto()  # not a place: the number of out edges
+    READ_ENTRY = auto()  # [multiple] entries with several readers
+    READ_PTR = auto()  # [multiple+1] first reader of each
+    READER = auto()  # [readers] an out edge, or -1 - node for a hoisted entry
+    READER_PARENT = auto()  # [readers] the edge's parent; the node itself for a hoisted entry

@@ -78,7 +78,8 @@ class Column(IntEnum):
     """Columns of the table of graphs. Those from LEVEL_PTR on are places in the plan."""
 
     NODES = 0
-    EDGES = auto()
+    EDGES = auto()  # incoming edges
+    OUT_EDGES = auto()  # outgoing edges: a hyperedge counts for each of its parents
     LEVELS = auto()
     END = auto()  # internal number of the graph's end, -1 where no path leads there
     OUTPUT = auto()  # the graph's number among the user's: where its value goes
@@ -99,7 +100,6 @@ class Column(IntEnum):
     OUT_ENTRY = auto()  # [edge blocks, out edges] entry of theta, -1 for none
     OUT_TARGET = auto()  # [edge blocks, out edges] OUT_ENTRY where the edge is its one reader, otherwise -1
     OUT_EDGE = auto()  # [out edges] the user's number of the edge, -1 for added ones and second listings
-    OUT_EDGES = auto()  # not a place: the number of out edges
     READ_ENTRY = auto()  # [multiple] entries with several readers
     READ_PTR = auto()  # [multiple+1] first reader of each
     READER = auto()  # [readers] an out edge, or -1 - node for a hoisted entry

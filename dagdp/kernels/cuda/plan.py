@@ -76,7 +76,7 @@ def device_plan(graphs: Any) -> DevicePlan:
         known = _plans.get(graphs)
         if known is None:
             known = _plans[graphs] = _made(
-                _union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else _union(graphs)
+                _union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else _union_of_batch(graphs)
             )
     return known
 

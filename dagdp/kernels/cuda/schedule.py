@@ -90,11 +90,11 @@ def state_names(variant: Variant, omega: Omega) -> tuple[str, ...]:
     names: list[str] = []
     if variant.keeps:
         names += ["v_hi", "v_lo"]
-    if variant.decode or (variant.backward or variant.weights) and omega.solver != "exponential":
+    if variant.decode or ((variant.backward or variant.weights) and omega.solver != "exponential"):
         names.append("kappa")
     if variant.tangent and (variant.backward or not variant.shared_ring):
         names += ["v_dot", "mean"] if variant.backward else ["v_dot"]
-    if variant.weights or variant.backward and (variant.readers or not variant.shared_ring):
+    if variant.weights or (variant.backward and (variant.readers or not variant.shared_ring)):
         names.append("bar")
     if variant.backward and variant.tangent and (variant.readers or not variant.shared_ring):
         names.append("bar_dot")

@@ -75,32 +75,35 @@ class State(NamedTuple):
 
 
 class Column(IntEnum):
-    """Columns of the table of graphs. Those from LEVEL_PTR on are places in the plan."""
+    """Columns of the table of graphs. Those from LEVEL_PTR on are places in the plan.
+
+    Nodes are numbered graph by graph. Edges are numbered through all graphs, so an array over edges has one place for
+    all graphs, and its strides are the counts of all graphs.
+    """
 
     NODES = 0
-    EDGES = auto()  # incoming edges
-    OUT_EDGES = auto()  # outgoing edges: a hyperedge counts for each of its parents
+    EDGES = auto()  # incoming edges of all graphs: the stride of IN_ENTRY
+    OUT_EDGES = auto()  # outgoing edges of all graphs: a hyperedge counts for each of its parents
     LEVELS = auto()
     END = auto()  # internal number of the graph's end, -1 where no path leads there
     OUTPUT = auto()  # the graph's number among the user's: where its value goes
     FIRST_NODE = auto()  # nodes of the graphs before it: its place in the state
-    FIRST_EDGE = auto()  # the user's edges of the graphs before it: its place among local weights
     MULTIPLE = auto()  # entries with several readers
     LEVEL_PTR = auto()  # [levels+1] first node of each level
     IN_PTR = auto()  # [nodes+1] first incoming edge of each node
     IN_PARENT = auto()  # [edges]
     IN_SECOND = auto()  # [edges] second parent, -1 for none; only with hyperedges
     IN_ENTRY = auto()  # [edge blocks, edges] entry of theta, -1 for none
-    NODE_ENTRY = auto()  # [node blocks, nodes] hoisted entry, -1 for none
-    NODE_TARGET = auto()  # [node blocks, nodes] NODE_ENTRY where the node is its one reader, otherwise -1
+    NODE_ENTRY = auto()  # [node blocks, nodes of all graphs] hoisted entry, -1 for none
+    NODE_TARGET = auto()  # [node blocks, nodes of all graphs] NODE_ENTRY where the node is its one reader, otherwise -1
     OUT_PTR = auto()  # [nodes+1] first outgoing edge; a hyperedge is listed under both parents
     OUT_CHILD = auto()  # [out edges]
     OUT_SLOT = auto()  # [out edges] place among the child's incoming edges
     OUT_OTHER = auto()  # [out edges] the other parent, -1 for none; only with hyperedges
     OUT_ENTRY = auto()  # [edge blocks, out edges] entry of theta, -1 for none
     OUT_TARGET = auto()  # [edge blocks, out edges] OUT_ENTRY where the edge is its one reader, otherwise -1
-    OUT_EDGE = auto()  # [out edges] the user's number of the edge, -1 for added ones and second listings
+    EDGE = auto()  # [edges] the user's number of an incoming edge, counted through all graphs; -1 for added ones
     READ_ENTRY = auto()  # [multiple] entries with several readers
     READ_PTR = auto()  # [multiple+1] first reader of each
-    READER = auto()  # [readers] an out edge, or -1 - node for a hoisted entry
-    READER_PARENT = auto()  # [readers] the edge's parent; the node itself for a hoisted entry
+    READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
+    READER_NODE = auto()  # [readers] the edge's parent, or that node

@@ -25,6 +25,7 @@ class Variant(NamedTuple):
     shared_ring: bool  # values of the last levels lie in shared memory; otherwise in the state
     warp: bool  # an item for each warp, instead of one for each block
     starts: bool  # each item has a start of its own
+    wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
 
     @property
     def keeps(self) -> bool:
@@ -39,11 +40,15 @@ class Call(NamedTuple):
     graphs: Any  # int64, rows of the table; item k is of graph k % graphs
     ring: Any  # int32, numbers of one array in the ring
     warps: Any  # int32, items of a block: 1, or its warps
+    ended: Any  # int32, 1 where each item has an end of its own
     nodes: Any  # int64, nodes of all graphs: the state's stride from one batch item to the next
-    entries: Any  # int64, theta's entries of all graphs: the gradient's stride
+    entries: Any  # int64, the stride of the gradient, of local weights, or of paths
     theta_stride: Any  # int64, theta's stride; 0 where all batch items share theta
     z_stride: Any  # int64
     sign: Any  # of the kernel's real type, by which theta is multiplied: -1 where costs are minimised
+
+
+GRAPHS_END, WRONG = -2, -3  # in `Arrays.ends`: the end that the graph has; a node that is no end, found on the device
 
 
 class Arrays(NamedTuple):
@@ -52,7 +57,7 @@ class Arrays(NamedTuple):
     plan: Any  # int32, index arrays of all graphs: see `dagdp.kernels.cuda.plan`
     table: Any  # int64, a row of `Column`s for each graph
     starts: Any  # int32 [items] internal numbers, -1 for no path; None: paths begin at every start
-    ends: Any  # int32 [items] internal numbers, -1 for no path, -2 for the graph's end, -3 for a wrong one; None: -2
+    ends: Any  # int32 [items] internal numbers, -1 for no path, -2 for the graph's end, WRONG; or None
     theta: Any  # real [batch, entries], or [entries] where the stride is 0
     z: Any  # real, like theta; None without a direction
     values: Any  # real [items]
@@ -107,3 +112,6 @@ class Column(IntEnum):
     READ_PTR = auto()  # [multiple+1] first reader of each
     READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
     READER_NODE = auto()  # [readers] the edge's parent, or that node
+
+
+COLUMNS = len(Column)

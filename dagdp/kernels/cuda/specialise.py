@@ -10,6 +10,7 @@ import builtins
 import dis
 import math
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal, NoReturn
@@ -32,7 +33,7 @@ def specialised(
     """The functions made from these texts, {name: wrap(function)}.
 
     names : the namespace of the made functions, with REAL, np.float32 or np.float64. In a copy of it they find each
-        other, as `wrap` returns them.
+        other, as `wrap` returns them. Members of an IntEnum in it become integers.
     static : values of names, and of calls of names whatever the arguments are (`exponential(omega)`).
     barrier : what `meet()` becomes: cuda.syncthreads(), cuda.syncwarp(), or a yield of its place. Functions in which a
         barrier is reached are then generators, and calls of them `yield from`.
@@ -47,8 +48,9 @@ def specialised(
     texts = {function.__name__: read(function) for function in functions}
     if len(texts) < len(functions):
         raise TypeError(f"texts of the names {sorted(f.__name__ for f in functions)}; expected each name once")
+    enumerations = {name: one for name, one in names.items() if isinstance(one, type) and issubclass(one, IntEnum)}
     for text in texts.values():
-        fold(text, static)
+        fold(text, static, enumerations)
     meeting = _meeting(texts)
     space = {**names, "__name__": __name__}
     made = {}

@@ -275,9 +275,9 @@ class Machine:
             if left and numbers.name in roles.outputs:
                 listed = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
                 raise UnwrittenError(f"{numbers.name} has {len(left)} of {numbers.size} elements unwritten: {listed}")
-            written = np.ones(len(array), bool)
-            written[left] = False
-            array[written] = np.array(numbers.numbers, array.dtype)[written]
+            for i, last in enumerate(numbers.wrote):
+                if last is not None and last is not _BEFORE:
+                    array[i] = numbers.numbers[i]
 
     def _run(self, kernel: Callable[..., Any], grid: Grid, given: Sequence[Any]) -> None:
         count = grid.shared_bytes // np.dtype(grid.real).itemsize

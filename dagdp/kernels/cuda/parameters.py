@@ -34,6 +34,7 @@ def parameters(real: Scalar) -> Parameters:
         graphs=np.int64,
         ring=np.int32,
         warps=np.int32,
+        ended=np.int32,
         nodes=np.int64,
         entries=np.int64,
         theta_stride=np.int64,

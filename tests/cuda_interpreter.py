@@ -182,7 +182,7 @@ class _Watched:
             elif old.team != now.team:
                 self.read[i] = _MANY
             else:
-                self.read[i] = now._replace(thread=None)
+                self.read[i] = _Touch(now.stretch, now.team, None)
         return self.numbers[i]
 
     def __setitem__(self, i: int, number: Any) -> None:

@@ -16,7 +16,7 @@ from dagdp.kernels.cuda.records import Call, State, Variant
 from dagdp.omega import Omega
 
 WARP_SIZE = 32
-LARGEST_TEAM = 1024  # threads of a block, the limit of every device
+LARGEST_TEAM = 512  # threads of a block: a kernel takes up to 103 registers, and a block has 65,536
 LARGEST_ROWS = 32768  # blocks along the second axis of a grid, half the limit of every device
 WARPS = 4  # batch items of a block, at most, where each has one warp
 NARROW = 32  # nodes: nine of ten levels are no wider in a graph whose items have one warp

@@ -1,64 +1,42 @@
-"""A small kernel text that reads and writes every record, for tests of what builds, keeps and launches kernels."""
+"""Kernel texts for tests: written to a file of their own, imported, and specialised."""
 
 from __future__ import annotations
 
-import math
+import dis
+import importlib.util
+import textwrap
+from pathlib import Path
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from dagdp import Negentropy
-from dagdp.kernels.cuda.build import Text
-from dagdp.kernels.cuda.cubins import Key
-from dagdp.kernels.cuda.names import REAL_TYPE, TANGENT, cuda, meet
-from dagdp.kernels.cuda.records import Arrays, Call, State, Variant
-
-PLAIN = Variant(
-    tangent=False,
-    backward=True,
-    weights=False,
-    decode=False,
-    edge_blocks=1,
-    node_blocks=0,
-    pairs=False,
-    readers=False,
-    shared_ring=True,
-    warp=False,
-    starts=False,
-)
+from dagdp.kernels.cuda.specialise import specialised
 
 
-def cooled(omega: Any, x: Any) -> Any:
-    """A device function, which is inlined."""
-    return 0.5 * math.exp(x / omega.gamma)
+def module_of(text: str, folder: Path) -> ModuleType:
+    """The module of a text, imported from text.py in a folder."""
+    path = folder / "text.py"
+    path.write_text(textwrap.dedent(text))
+    spec = importlib.util.spec_from_file_location("text", path)
+    assert spec is not None and spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
-def small(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
-    """Each thread hands its number to its neighbour."""
-    shared = cuda.shared.array(0, REAL_TYPE)
-    rank = cuda.threadIdx.x
-    shared[rank] = call.sign * cooled(omega, arrays.theta[rank + cuda.blockIdx.x * call.theta_stride])
-    meet()
-    place = cuda.blockIdx.x * cuda.blockDim.x + rank
-    if place < call.items:
-        state.v_hi[place] = shared[rank ^ 1]
-        arrays.values[arrays.table[place]] = 2.0 * state.v_hi[place]
-        arrays.path[place] = arrays.plan[call.ring]
-        if TANGENT:
-            arrays.slopes[place] = arrays.z[place]
+def functions_of(module: ModuleType) -> list[FunctionType]:
+    """The functions that a module defines."""
+    values = vars(module).values()
+    return [value for value in values if isinstance(value, FunctionType) and value.__module__ == module.__name__]
 
 
-def small_text(key: Key) -> Text:
-    """The text for any key."""
-
-    def names(device: Any, wrap: Any) -> dict[str, Any]:
-        return {"REAL": key.real, "REAL_TYPE": key.real, "cuda": device, "math": math}
-
-    barrier = "warp" if key.variant.warp else "block"
-    return Text("small", [cooled, small], names, {"TANGENT": key.variant.tangent}, barrier)
+def made(text: str, folder: Path, names: dict[str, Any] | None = None, barrier: Any = "block", **static: Any) -> Any:
+    """The functions of a text, specialised."""
+    space = {"REAL": np.float32, "cuda": SimpleNamespace(), **(names or {})}
+    return specialised(functions_of(module_of(text, folder)), space, static, barrier)
 
 
-def small_key(omega: Any = None, real: type = np.float32, capability: Any = (9, 0), **changes: Any) -> Key:
-    """A key, by default of Negentropy in float32 on a device of compute capability 9.0."""
-    data = type((omega or Negentropy(1.0)).data(real))
-    return Key(data, real, PLAIN._replace(**changes), capability)
+def loaded(function: FunctionType) -> set[str]:
+    """The global names that a function uses."""
+    return {step.argval for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_texts import PLAIN, small_key
+from cuda_small_kernel import PLAIN, small_key
 
 from dagdp import HardMax, Negentropy, Omega
 from dagdp.jit import cache_folder
@@ -242,7 +242,7 @@ class Blocked:
             raise ImportError(f"{name} was imported")
 sys.meta_path.insert(0, Blocked())
 sys.path.insert(0, sys.argv[1])
-from cuda_texts import small_key, small_text
+from cuda_small_kernel import small_key, small_text
 from dagdp.kernels.cuda.build import build
 from dagdp.kernels.cuda.cubins import kept
 print(kept(small_key(), lambda: build(small_text(small_key()), small_key())).name)

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from cuda_texts import PLAIN, small_key
+from cuda_small_kernel import PLAIN, small_key
 
 from dagdp import HardMax, Negentropy
 from dagdp.errors import InputError

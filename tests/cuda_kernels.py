@@ -43,7 +43,7 @@ def kernel_of(variant: Variant, data: type, real: Any) -> Any:
 def grid_of(launch: Launch, real: Any) -> Grid:
     """The launch with few threads: warps of WARP_SIZE, blocks of at most twice as many."""
     if launch.variant.warp:
-        return Grid(launch.grid, int(launch.call.warps) * WARP_SIZE, WARP_SIZE, launch.shared_bytes, real)
+        return Grid(launch.grid, launch.threads // 32 * WARP_SIZE, WARP_SIZE, launch.shared_bytes, real)
     threads = min(launch.threads, 2 * WARP_SIZE)
     return Grid(launch.grid, threads, threads, launch.shared_bytes, real)
 

@@ -21,7 +21,7 @@ if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed here; `make cuda` runs these tests where it is", allow_module_level=True)
 
 from cuda_sizes import RECORDED, kernels, size
-from cuda_texts import small_key, small_text
+from cuda_small_kernel import small_key, small_text
 
 from dagdp import Negentropy, Omega
 from dagdp.errors import InputError, OmegaError
@@ -83,8 +83,6 @@ def test_cuda_core_packs_what_the_kernel_reads(real):
     key, omega = small_key(real=real), Negentropy(0.7).data(real)
     cubin = build(small_text(key), key)
     call = Call(*range(1 << 40, (1 << 40) + len(Call._fields)))._replace(ring=-3, ended=1, sign=-1.0)
-    if "warps" in Call._fields:
-        call = call._replace(warps=4)
     arrays = Arrays(*[Tensor((7 << 40) + k) for k in range(len(Arrays._fields))])._replace(z=None)
     state = State(*[Tensor((9 << 40) + k) for k in range(len(State._fields))])
     given = _Loaded(None, number_types(key.omega, real)).arguments(omega, call, arrays, state)
@@ -166,7 +164,7 @@ import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 vars(np).pop("row_stack", None)
-from cuda_texts import small_key, small_text
+from cuda_small_kernel import small_key, small_text
 from dagdp.kernels.cuda.build import build
 print(len(build(small_text(small_key()), small_key()).code) > 0, hasattr(np, "row_stack"))
 """

@@ -18,17 +18,6 @@ Scalar = type[np.int32 | np.int64 | np.float32 | np.float64]
 _PTX_NAMES: dict[Scalar, str] = {np.int32: "u32", np.int64: "u64", np.float32: "f32", np.float64: "f64"}
 _PTX_ADDRESS = "u64"
 
-# Other numbers are of type int64, and elements of other arrays of the kernel's real type.
-_NUMBERS: dict[str, Scalar] = {"ring": np.int32, "warps": np.int32, "ended": np.int32}
-_ELEMENTS: dict[str, Scalar] = {
-    "plan": np.int32,
-    "table": np.int64,
-    "starts": np.int32,
-    "ends": np.int32,
-    "path": np.int32,
-    "fault": np.int32,
-}
-
 
 class Parameters(NamedTuple):
     """NumPy types of the three records that follow the operator: of numbers, and of the elements of arrays."""
@@ -40,9 +29,31 @@ class Parameters(NamedTuple):
 
 def parameters(real: Scalar) -> Parameters:
     """The types for kernels that compute in `real`."""
-    call = [real if name == "sign" else _NUMBERS.get(name, np.int64) for name in Call._fields]
-    arrays = [_ELEMENTS.get(name, real) for name in Arrays._fields]
-    return Parameters(Call(*call), Arrays(*arrays), State(*[real] * len(State._fields)))
+    call = Call(
+        batch=np.int64,
+        graphs=np.int64,
+        ring=np.int32,
+        ended=np.int32,
+        nodes=np.int64,
+        entries=np.int64,
+        theta_stride=np.int64,
+        z_stride=np.int64,
+        sign=real,
+    )
+    arrays = Arrays(
+        plan=np.int32,
+        table=np.int32,
+        starts=np.int32,
+        ends=np.int32,
+        theta=real,
+        z=real,
+        values=real,
+        slopes=real,
+        gradient=real,
+        path=np.int32,
+        fault=np.int32,
+    )
+    return Parameters(call, arrays, State(*[real] * len(State._fields)))
 
 
 def number_types(omega: Any, real: Scalar) -> tuple[Scalar, ...]:

@@ -13,7 +13,7 @@ from cuda_interpreter import CUDA, INPUTS, Grid, Machine, RealMath, Roles
 
 from dagdp.kernels.cuda import schedule
 from dagdp.kernels.cuda.plan import DevicePlan, device_plan
-from dagdp.kernels.cuda.points import names_of, static_names, texts
+from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, State, Variant
 from dagdp.kernels.cuda.schedule import Given, Launch, Passes, launch_of, results, state_names
 from dagdp.kernels.cuda.specialise import specialised
@@ -23,7 +23,7 @@ SHARED_LIMIT = 1 << 20  # bytes of shared memory of a block
 
 
 @functools.cache
-def names(data: type, real: Any) -> dict[str, Any]:
+def names(data: type, real: Any, warp_size: int = WARP_SIZE) -> dict[str, Any]:
     """The namespace of the package's texts, in which numbers are NumPy's."""
     maths = RealMath(real)
 
@@ -33,21 +33,28 @@ def names(data: type, real: Any) -> dict[str, Any]:
         return FunctionType(function.__code__, space, function.__name__, function.__defaults__, function.__closure__)
 
     found = names_of(data, real, real, CUDA, maths=maths, wrap=with_maths)
-    return {**found, "WARP_SIZE": WARP_SIZE}
+    return {**found, "WARP_SIZE": warp_size}
+
+
+def warp_size(variant: Variant) -> int:
+    """Threads of a warp: as many as a chain has states, for its kernel has a thread for each."""
+    return max(WARP_SIZE, variant.tied if variant.warp else 0)
 
 
 @functools.cache
 def kernel_of(variant: Variant, data: type, real: Any) -> Any:
-    """The package's kernel `sweep` for the interpreter."""
-    return specialised(texts(), names(data, real), static_names(variant, data), "yield")["sweep"]
+    """The package's kernel for the interpreter."""
+    space = names(data, real, warp_size(variant))
+    return specialised(texts(), space, static_names(variant, data), "yield")[entry_name(variant)]
 
 
 def grid_of(launch: Launch, real: Any) -> Grid:
     """The launch with few threads: warps of WARP_SIZE, blocks of at most twice as many."""
+    warp = warp_size(launch.variant)
     if launch.variant.warp:
-        threads = launch.threads // schedule.WARP_SIZE * WARP_SIZE
-        return Grid(launch.grid, threads, WARP_SIZE, launch.shared_bytes, real)
-    threads = min(launch.threads, 2 * WARP_SIZE)
+        threads = launch.threads // schedule.WARP_SIZE * warp
+        return Grid(launch.grid, threads, warp, launch.shared_bytes, real)
+    threads = min(launch.threads, max(2 * WARP_SIZE, launch.variant.tied))
     return Grid(launch.grid, threads, threads, launch.shared_bytes, real)
 
 
@@ -132,6 +139,7 @@ def solve(
         ends=problem.ends is not None,
         one_theta=problem.theta.ndim == 1,
         one_z=problem.z is not None and problem.z.ndim == 1,
+        closed_form=problem.omega.solver == "exponential",
     )
     launch = form(launch_of(plan, passes, real, batch, given, shared_limit))
     variant, items = launch.variant, batch * plan.graphs

@@ -20,9 +20,9 @@ from dagdp.jit.operator_errors import not_compiled
 from dagdp.kernels.cuda.cubins import Cubin, Key
 from dagdp.kernels.cuda.packages import compilers, how_to_install, imported
 from dagdp.kernels.cuda.parameters import parameters
-from dagdp.kernels.cuda.points import names_of, static_names, texts
+from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, Call, State
-from dagdp.kernels.cuda.schedule import LARGEST_TEAM
+from dagdp.kernels.cuda.schedule import largest_block
 from dagdp.kernels.cuda.specialise import Barrier, specialised
 
 Wrap = Callable[[FunctionType], Any]
@@ -41,12 +41,12 @@ class Text(NamedTuple):
 
 
 def sweep_of(key: Key) -> Text:
-    """The text of `dagdp.kernels.cuda.entry.sweep` for an operator, a real type and a variant."""
+    """The text of the kernel for an operator, a real type and a variant."""
     def names(cuda: Any, wrap: Wrap) -> dict[str, Any]:
         return names_of(key.omega, key.real, key.real, cuda, wrap=wrap)
 
     static = static_names(key.variant, key.omega)
-    return Text("sweep", texts(), names, static, "warp" if key.variant.warp else "block")
+    return Text(entry_name(key.variant), texts(), names, static, "warp" if key.variant.warp else "block")
 
 
 def build(text: Text, key: Key) -> Cubin:
@@ -71,7 +71,7 @@ def to_ptx(text: Text, key: Key) -> str:
         made = specialised(text.functions, names, text.static, text.barrier, device_function)
         options = {"cc": key.capability, "device": False, "abi": "numba", "output": "ptx"}
         try:
-            ptx, _ = cuda.compile(made[text.kernel].py_func, _signature(key), launch_bounds=LARGEST_TEAM, **options)
+            ptx, _ = cuda.compile(made[text.kernel].py_func, _signature(key), launch_bounds=largest_block(key.variant), **options)
         except NumbaError as error:
             if key.omega.bundled:
                 raise

@@ -123,13 +123,8 @@ def write_weights(omega: Any, work: Work, sound: Any) -> None:
         node += work.item.team
 
 
-def sweep(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
-    """One item for each team of threads."""
-    batch, graph = batch_item(), graph_of_item()
-    if batch >= call.batch or graph >= call.graphs:
-        return
-    ring = cuda.shared.array(0, REAL_TYPE) if SHARED_RING else state.v_hi
-    work = Work(call, arrays, state, item_of(batch, graph, call, arrays), ring)
+def solve_item(omega: Any, work: Work) -> None:
+    """All results of an item."""
     reached = visit_levels(omega, work)
     sound = hand_back(work)
     if DECODE:
@@ -146,3 +141,12 @@ def sweep(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
             fill(work, outgoing_of(work), 0, INFINITY - INFINITY)
             if READERS:
                 fill_readers(work, INFINITY - INFINITY)
+
+
+def sweep(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
+    """One item for each team of threads."""
+    batch, graph = batch_item(), graph_of_item()
+    if batch >= call.batch or graph >= call.graphs:
+        return
+    ring = cuda.shared.array(0, REAL_TYPE) if SHARED_RING else state.v_hi
+    solve_item(omega, Work(call, arrays, state, item_of(batch, graph, call, arrays), ring))

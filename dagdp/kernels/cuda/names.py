@@ -50,6 +50,7 @@ SHARED_RING: bool = unbound("SHARED_RING")
 WARP: bool = unbound("WARP")
 STARTS: bool = unbound("STARTS")
 WIDE: int = unbound("WIDE")
+TIED: int = unbound("TIED")
 KEEPS: bool = unbound("KEEPS")
 FIRST: bool = unbound("FIRST")  # the solver "first"
 EXPONENTIAL: bool = unbound("EXPONENTIAL")  # the closed form
@@ -61,6 +62,8 @@ ZERO: Any = unbound("ZERO")
 ONE: Any = unbound("ONE")
 INFINITY: Any = unbound("INFINITY")
 EPSILON: Any = unbound("EPSILON")
+TINY: Any = unbound("TINY")  # the smallest normal number
+LEAST: Any = unbound("LEAST")  # far above TINY: the least weight of a state or edge of which `tied.py` is sure
 WARP_SIZE: int = unbound("WARP_SIZE")
 cuda: Any = unbound("cuda")
 

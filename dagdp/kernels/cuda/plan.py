@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.kernels.cuda.chain import with_chain
 from dagdp.kernels.cuda.records import Column
 from dagdp.kernels.cuda.union import Union, union_of_batch, union_of_graph
 
@@ -42,6 +43,7 @@ class DevicePlan(NamedTuple):
     readers: bool  # several edges or nodes read one entry
     unread: bool  # no edge reads some entry, whose gradient no kernel writes
     ring: int  # nodes from which values must be at hand while a level is processed, rounded up to a power of two
+    states: int = 0  # of each step of a chain; 0 if the graph is none, see `dagdp.kernels.cuda.chain`
 
     @property
     def graphs(self) -> int:
@@ -57,9 +59,11 @@ def device_plan(graphs: Any) -> DevicePlan:
     with _making:
         known = _plans.get(graphs)
         if known is None:
-            known = _plans[graphs] = _made(
-                union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else union_of_batch(graphs)
-            )
+            if isinstance(graphs, CompiledDAG):
+                known = with_chain(_made(union_of_graph(graphs)), graphs.wiring.tied)
+            else:
+                known = _made(union_of_batch(graphs))
+            _plans[graphs] = known
     return known
 
 

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import recursion, row_max
-from dagdp.kernels.cuda import backward, entry, forward, work
+from dagdp.kernels.cuda import backward, entry, forward, tied, work
+from dagdp.kernels.cuda.chain import ChainFact
 from dagdp.kernels.cuda.names import EPSILON, REAL, static_values
 from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, WRONG, Arrays, Call, Column, State, Variant
 from dagdp.kernels.cuda.schedule import WARP_SIZE
 from dagdp.lanes.rewrite import with_helpers
 
 RECORDS = (Arrays, Call, State, backward.Outgoing, backward.Parent, forward.Row, work.Incoming, work.Item, work.Work)
+RECORDS_OF_CHAINS = (tied.Chain, tied.Climbed, tied.Peak)
 
 
 def exp(x: Any) -> Any:
@@ -44,13 +46,18 @@ def epsilon(like: Any) -> Any:
 
 
 def texts() -> list[FunctionType]:
-    """All texts of the kernel `dagdp.kernels.cuda.entry.sweep`; a later one replaces the accessor of the row."""
+    """The texts of all kernels; a later one replaces the accessor of the row."""
     found: dict[str, Any] = {}
-    for module in (recursion, row_max, work, forward, backward, entry):
+    for module in (recursion, row_max, work, forward, backward, entry, tied):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 found[name] = value
     return list({**found, **{text.__name__: text for text in (exp, log_of_mass, splat, epsilon)}}.values())
+
+
+def entry_name(variant: Variant) -> str:
+    """The text that is the kernel of a variant."""
+    return "sweep_tied" if variant.tied else "sweep"
 
 
 def names_of(
@@ -69,9 +76,10 @@ def names_of(
         method = with_helpers(getattr(data, name), real, wrap)
         operator[name] = wrap(_with_maths(method, maths))
     return {
-        **{record.__name__: record for record in RECORDS},
+        **{record.__name__: record for record in (*RECORDS, *RECORDS_OF_CHAINS)},
         **operator,
         "Column": Column,
+        "ChainFact": ChainFact,
         "COLUMNS": COLUMNS,
         "GRAPHS_END": GRAPHS_END,
         "WRONG": WRONG,
@@ -83,6 +91,8 @@ def names_of(
         "ONE": real(1.0),
         "INFINITY": real(np.inf),
         "EPSILON": np.finfo(real).eps,
+        "TINY": np.finfo(real).tiny,
+        "LEAST": real(2.0 ** (np.finfo(real).minexp * 5 // 8)),
         "WARP_SIZE": WARP_SIZE,
         "math": maths,
         "cuda": cuda,

@@ -26,6 +26,7 @@ class Variant(NamedTuple):
     warp: bool  # an item for each warp, instead of one for each block
     starts: bool  # each item has a start of its own
     wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
+    tied: int = 0  # states of a step of a chain, rounded up, for the kernel of `tied.py`; 0: the kernel of `entry.py`
 
     @property
     def keeps(self) -> bool:
@@ -111,6 +112,7 @@ class Column(IntEnum):
     READ_PTR = auto()  # [multiple+1] first reader of each
     READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
     READER_NODE = auto()  # [readers] the edge's parent, or that node
+    CHAIN = auto()  # [chain facts] of a chain, see `dagdp.kernels.cuda.chain`
 
 
 COLUMNS = len(Column)

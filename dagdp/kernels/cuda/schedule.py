@@ -19,6 +19,7 @@ WARP_SIZE = 32
 LARGEST_TEAM = 512  # threads of a block: a kernel takes up to 103 registers, and a block has 65,536
 LARGEST_ROWS = 32768  # blocks along the second axis of a grid, half the limit of every device
 WARPS = 4  # batch items of a block, at most, where each has one warp
+LARGEST_TIED = {4: 64, 8: 32}  # states whose rows of a matrix stay in registers, by the bytes of a number
 NARROW = 32  # nodes: nine of ten levels are no wider in a graph whose items have one warp
 
 
@@ -41,6 +42,7 @@ class Given(NamedTuple):
     ends: bool = False  # each item has an end of its own
     one_theta: bool = False  # all batch items share theta
     one_z: bool = False
+    closed_form: bool = False  # the operator has it; chains then take a kernel of their own
 
 
 class Launch(NamedTuple):
@@ -91,7 +93,40 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
     )
     threads = warps * WARP_SIZE if warp else min(LARGEST_TEAM, -(-usual // WARP_SIZE) * WARP_SIZE)
     grid = (-(-batch // warps), rows, -(-plan.graphs // rows))
-    return Launch(variant, call, grid, threads, warps * bytes_ if shared else 0)
+    launch = Launch(variant, call, grid, threads, warps * bytes_ if shared else 0)
+    if given.closed_form and not given.starts and passes in (Passes.VALUE, Passes.GRADIENT):
+        return _for_chain(launch, plan.states, real, shared_limit)
+    return launch
+
+
+def _for_chain(launch: Launch, states: int, real: Any, shared_limit: int) -> Launch:
+    """The launch of a chain, with a thread for each state; the launch itself where that is not possible."""
+    size = np.dtype(real).itemsize
+    if not 0 < states <= LARGEST_TIED[size]:
+        return launch
+    tied = max(8, 1 << (states - 1).bit_length())
+    numbers = 2 * tied + WARP_SIZE * (tied + 2)  # see `tied.py`
+    ring = max(int(launch.call.ring), 1 << ((numbers + 1) // 2 - 1).bit_length())
+    warp, batch = tied <= WARP_SIZE, int(launch.call.batch)
+    warps = min(WARPS, max(1, batch)) if warp else 1
+    bytes_ = warps * 2 * ring * size
+    if bytes_ > shared_limit:
+        return launch
+    _, rows, more = launch.grid
+    return Launch(
+        variant=launch.variant._replace(tied=tied, warp=warp, shared_ring=True),
+        call=launch.call._replace(ring=np.int32(ring)),
+        grid=(-(-batch // warps), rows, more),
+        threads=warps * WARP_SIZE if warp else tied,
+        shared_bytes=bytes_,
+    )
+
+
+def largest_block(variant: Variant) -> int:
+    """The most threads that a block of a variant has, by which the compiler decides how many registers one may take."""
+    if variant.tied:
+        return max(WARPS * WARP_SIZE, variant.tied)
+    return LARGEST_TEAM
 
 
 def results(plan: DevicePlan, passes: Passes) -> int:

@@ -86,7 +86,7 @@ class _Cuda:
         self.memory: Any = None
         self.real: Any = None
 
-    def _shared(self, size: int, real: Any) -> Any:
+    def _shared(self, size: int, real: Any, alignment: int = 0) -> Any:
         if size != 0 or np.dtype(real) != np.dtype(self.real):
             raise NumberError(f"{_place()}: cuda.shared.array({size}, {real}); expected size 0 and {self.real}")
         return self.memory

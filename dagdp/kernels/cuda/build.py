@@ -22,7 +22,7 @@ from dagdp.kernels.cuda.packages import compilers, how_to_install, imported
 from dagdp.kernels.cuda.parameters import parameters
 from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, Call, State
-from dagdp.kernels.cuda.schedule import largest_block
+from dagdp.kernels.cuda.schedule import launch_bounds
 from dagdp.kernels.cuda.specialise import Barrier, specialised
 
 Wrap = Callable[[FunctionType], Any]
@@ -42,6 +42,7 @@ class Text(NamedTuple):
 
 def sweep_of(key: Key) -> Text:
     """The text of the kernel for an operator, a real type and a variant."""
+
     def names(cuda: Any, wrap: Wrap) -> dict[str, Any]:
         return names_of(key.omega, key.real, key.real, cuda, wrap=wrap)
 
@@ -69,9 +70,11 @@ def to_ptx(text: Text, key: Key) -> str:
 
         names = text.names(cuda, device_function)
         made = specialised(text.functions, names, text.static, text.barrier, device_function)
-        options = {"cc": key.capability, "device": False, "abi": "numba", "output": "ptx"}
+        options: dict[str, Any] = {"cc": key.capability, "device": False, "abi": "numba", "output": "ptx"}
+        options["launch_bounds"] = launch_bounds(key.variant)
+        kernel = made[text.kernel].py_func
         try:
-            ptx, _ = cuda.compile(made[text.kernel].py_func, _signature(key), launch_bounds=largest_block(key.variant), **options)
+            ptx, _ = cuda.compile(kernel, _signature(key), **options)
         except NumbaError as error:
             if key.omega.bundled:
                 raise

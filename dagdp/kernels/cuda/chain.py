@@ -1,9 +1,9 @@
-"""Chains: graphs whose levels repeat one square matrix of potentials, as those of a CRF do, and what kernels know of one.
+"""Chains: graphs whose levels repeat one square matrix of potentials, as those of a CRF do.
 
 A chain has one start, S first states with one edge each from it, and steps. Every state of a step has the S states of
 the step before as its parents. All steps read the same S x S entries, and each state one entry of its own. Beside the
 states there may be nodes that read the states of the step before and lead to no state: possible ends. All of this is
-proved here from the plan, so that device kernels compute places instead of reading lists.
+proved here from the plan of a graph, so that device kernels compute places instead of reading lists.
 """
 
 from __future__ import annotations

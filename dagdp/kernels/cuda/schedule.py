@@ -19,7 +19,7 @@ WARP_SIZE = 32
 LARGEST_TEAM = 512  # threads of a block: a kernel takes up to 103 registers, and a block has 65,536
 LARGEST_ROWS = 32768  # blocks along the second axis of a grid, half the limit of every device
 WARPS = 4  # batch items of a block, at most, where each has one warp
-LARGEST_TIED = {4: 64, 8: 32}  # states whose rows of a matrix stay in registers, by the bytes of a number
+LARGEST_TIED = {4: 64, 8: 16}  # states whose rows of a matrix stay in registers, by the bytes of a number
 NARROW = 32  # nodes: nine of ten levels are no wider in a graph whose items have one warp
 
 
@@ -122,11 +122,13 @@ def _for_chain(launch: Launch, states: int, real: Any, shared_limit: int) -> Lau
     )
 
 
-def largest_block(variant: Variant) -> int:
-    """The most threads that a block of a variant has, by which the compiler decides how many registers one may take."""
-    if variant.tied:
-        return max(WARPS * WARP_SIZE, variant.tied)
-    return LARGEST_TEAM
+def launch_bounds(variant: Variant) -> tuple[int, ...]:
+    """The most threads of a block, and the fewest blocks at a time, by which a compiler decides on registers.
+
+    A thread of a chain's kernel has a row of the matrix in registers. Told nothing of blocks, a compiler took fewer
+    registers than that, for more blocks at a time.
+    """
+    return (WARPS * WARP_SIZE, 1) if variant.tied else (LARGEST_TEAM,)
 
 
 def results(plan: DevicePlan, passes: Passes) -> int:

@@ -1,4 +1,4 @@
-"""Items of a chain (see `dagdp.kernels.cuda.chain`) under the closed form: one exponential a state and step, no logarithm.
+"""Items of a chain under the closed form, without logarithms: see `dagdp.kernels.cuda.chain` for what a chain is.
 
 With the matrix A = exp((M - top)/γ), which each thread keeps in registers, and weights a of the states of a step,
 
@@ -32,6 +32,7 @@ from dagdp.kernels.cuda.names import (
     LEAST,
     NODE_BLOCKS,
     ONE,
+    REAL,
     REAL_TYPE,
     TIED,
     TINY,
@@ -44,6 +45,7 @@ from dagdp.kernels.cuda.records import Arrays, Call, Column, State
 from dagdp.kernels.cuda.work import Work, batch_item, graph_of_item, item_of, listed, place, potential, read_potential
 from dagdp.kernels.recursion import anchor, join, two_sum
 from dagdp.lanes.exp_log import exp
+
 
 class Chain(NamedTuple):
     """`ChainFact`s of the item's graph, and the thread's state."""
@@ -107,14 +109,22 @@ def chain_of(work: Work) -> Chain:
 # ---- Shared memory of an item: two rows of weights, a band of own entries, and the largest entry of each step of it
 
 
+def row_at(work: Work, side: Any) -> Any:
+    """The place of a row, side being 0 or TIED.
+
+    A compiler sees by the mask that the place is no negative index, of which it would take care at each access.
+    """
+    return (work.item.ring + side) & 65532
+
+
 def band_of(work: Work) -> Any:
     """The place of the band: rows of TIED + 1 numbers, so that threads that read a column meet no bank conflict."""
-    return work.item.ring + 2 * TIED
+    return row_at(work, 2 * TIED)
 
 
 def peaks_of(work: Work) -> Any:
     """The place of the largest entries."""
-    return work.item.ring + 2 * TIED + WARP_SIZE * (TIED + 1)
+    return row_at(work, 2 * TIED) + WARP_SIZE * (TIED + 1)
 
 
 def product(weights: Any, work: Work, at: Any) -> Any:
@@ -190,7 +200,7 @@ def put_first_states(omega: Any, work: Work, chain: Chain, floor: Any) -> Climbe
     own = potential(work, place(work, Column.NODE_ENTRY) + node, work.call.nodes, NODE_BLOCKS)
     x = potential(work, place(work, Column.IN_ENTRY) + edge, place(work, Column.EDGES), EDGE_BLOCKS)
     hi, lo = two_sum(own, x)
-    hi = hi if hi == hi and hi < INFINITY else INFINITY
+    hi = hi if hi < INFINITY else INFINITY
     if rank < TIED:
         work.ring[band_of(work) + rank] = hi
     meet()
@@ -198,7 +208,8 @@ def put_first_states(omega: Any, work: Work, chain: Chain, floor: Any) -> Climbe
     weight = ZERO
     if rank < chain.states and hi > -INFINITY:
         weight = exp(((hi - peak) + lo) * (ONE / omega.gamma))
-    sound = INFINITY - INFINITY if weight < floor and hi > -INFINITY and rank < chain.states else ONE
+    lost = hi == INFINITY or (weight < floor and hi > -INFINITY)
+    sound = INFINITY - INFINITY if lost and rank < chain.states else ONE
     if rank < TIED:
         work.ring[work.item.ring + rank] = weight
     if BACKWARD and rank < chain.states:
@@ -234,7 +245,7 @@ def climb(omega: Any, work: Work, chain: Chain, peak: Peak) -> Climbed:
         load_band(work, chain, step, count)
         for k in range(count):
             own, highest = work.ring[band_of(work) + k * (TIED + 1) + lane], work.ring[peaks_of(work) + k]
-            mass, whole = product(weights, work, work.item.ring + side)
+            mass, whole = product(weights, work, row_at(work, side))
             lift = ONE
             while whole > ZERO and whole < 1.0 / 4096.0:
                 whole, lift, lifts = whole * 4096.0, lift * 4096.0, lifts + ONE
@@ -242,7 +253,7 @@ def climb(omega: Any, work: Work, chain: Chain, peak: Peak) -> Climbed:
             sound = INFINITY - INFINITY if weight < peak.floor and mass > ZERO and own > -INFINITY else sound
             side = TIED - side
             if rank < TIED:
-                work.ring[work.item.ring + side + rank] = weight
+                work.ring[row_at(work, side) + rank] = weight
             if BACKWARD and rank < chain.states:
                 at = work.item.state + chain.node + (step + k) * chain.width + rank
                 work.state.v_hi[at], work.state.v_lo[at] = weight, mass
@@ -273,7 +284,7 @@ def reach_end(omega: Any, work: Work, chain: Chain, climbed: Climbed) -> Any:
     fits = total >= LEAST
     hi, lo = join(climbed.hi, climbed.lo, highest)
     hi, lo = join(hi, lo, potential(work, place(work, Column.NODE_ENTRY) + end, work.call.nodes, NODE_BLOCKS))
-    nodes = chain.steps + 2
+    nodes = REAL(chain.steps + 2)
     value = hi + (lo + omega.gamma * (math.log(total if fits else ONE) + (ONE - omega.corner) * nodes))
     return value, share / total if fits else ZERO, fits and value - value == ZERO
 
@@ -320,6 +331,34 @@ def balanced(work: Work, chain: Chain, bar: Any) -> Any:
     return bar / sum_of(work, chain, at)
 
 
+def column_of(work: Work, chain: Chain) -> Any:
+    """(the place of the first element of the thread's column in the gradient, the stride).
+
+    The stride is read anew. Otherwise a compiler keeps the places of all elements in registers during the steps.
+    """
+    stride = listed(work, place(work, Column.CHAIN) + ChainFact.ROW)
+    return work.item.gradient + chain.matrix + chain.state * chain.column, stride
+
+
+def add_gradient(work: Work, chain: Chain, weights: Any, sums: Any) -> None:
+    """Make of the sums of some steps the matrix' gradient of these steps and those above."""
+    first, stride = column_of(work, chain)
+    for i in range(TIED):
+        flow = weights[i] * sums[i] if weights[i] > ZERO else ZERO
+        if i < chain.states and work.item.rank < chain.states:
+            flow += work.arrays.gradient[first + i * stride]
+        sums[i] = flow
+
+
+def put_gradient(work: Work, chain: Chain, sums: Any) -> None:
+    """Write the matrix' gradient, and set the sums to 0. All elements were read before, so that no read waits here."""
+    first, stride = column_of(work, chain)
+    for i in range(TIED):
+        if i < chain.states and work.item.rank < chain.states:
+            work.arrays.gradient[first + i * stride] = sums[i]
+        sums[i] = ZERO
+
+
 def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
     """ē of the first states from that of the last step; the gradients of all steps.
 
@@ -327,22 +366,21 @@ def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
     """
     rank = work.item.rank
     weights, sums = cuda.local.array(TIED, REAL_TYPE), cuda.local.array(TIED, REAL_TYPE)
-    first = chain.matrix + chain.state * chain.column
-    load_weights(weights, omega, work, chain, top, first, chain.row)
+    load_weights(weights, omega, work, chain, top, chain.matrix + chain.state * chain.column, chain.row)
     step, side = chain.steps - 1, 0
     mass, weight = ONE, ONE
     if step >= 0:
         mass, weight = work.state.v_lo[state_at(work, chain, step)], work.state.v_hi[state_at(work, chain, step - 1)]
+    for i in range(TIED):
+        sums[i] = ZERO
     while step >= 0:
-        for i in range(TIED):
-            sums[i] = ZERO
         last = step - 2 * WARP_SIZE if step >= 2 * WARP_SIZE else -1
         while step > last:
             if rank < chain.states:
                 entry = chain.own + step * chain.own_step + rank * chain.own_state
                 work.arrays.gradient[work.item.gradient + entry] = bar
             if rank < TIED:
-                work.ring[work.item.ring + side + rank] = bar / mass if bar > ZERO else ZERO
+                work.ring[row_at(work, side) + rank] = bar / mass if bar > ZERO else ZERO
             step -= 1
             soon = step if step > 0 else 0
             next_mass, next_weight = (
@@ -350,9 +388,10 @@ def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
                 work.state.v_hi[state_at(work, chain, soon - 1)],
             )
             meet()
+            row = row_at(work, side)
             total, next_total = ZERO, ZERO
             for i in range(0, TIED, 2):
-                x, y = work.ring[work.item.ring + side + i], work.ring[work.item.ring + side + i + 1]
+                x, y = work.ring[row + i], work.ring[row + i + 1]
                 total += weights[i] * x
                 next_total += weights[i + 1] * y
                 sums[i] += weight * x
@@ -360,10 +399,9 @@ def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
             bar = weight * (total + next_total) if rank < chain.states else ZERO
             mass, weight = next_mass, next_weight
             side = TIED - side
+        add_gradient(work, chain, weights, sums)
         bar = balanced(work, chain, bar)
-        for i in range(TIED):
-            if i < chain.states and rank < chain.states and weights[i] > ZERO:
-                work.arrays.gradient[work.item.gradient + first + i * chain.row] += weights[i] * sums[i]
+        put_gradient(work, chain, sums)
     return bar
 
 
@@ -371,12 +409,14 @@ def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
 
 
 def clear(work: Work) -> None:
-    """Set the item's gradient to 0: most of a chain's entries may lie behind the item's end."""
+    """Set the item's gradient to 0: most of a chain's entries may lie behind the item's end.
+
+    Every thread meets another at a barrier before it writes a flow.
+    """
     k = work.item.rank
     while k < work.call.entries:
         work.arrays.gradient[work.item.gradient + k] = ZERO
         k += work.item.team
-    meet()
 
 
 def solve_chain(omega: Any, work: Work) -> Any:
@@ -404,7 +444,7 @@ def sweep_tied(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
     batch, graph = batch_item(), graph_of_item()
     if batch >= call.batch or graph >= call.graphs:
         return
-    work = Work(call, arrays, state, item_of(batch, graph, call, arrays), cuda.shared.array(0, REAL_TYPE))
+    work = Work(call, arrays, state, item_of(batch, graph, call, arrays), cuda.shared.array(0, REAL_TYPE, 16))
     if BACKWARD:
         clear(work)
     solved = solve_chain(omega, work)

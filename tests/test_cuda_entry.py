@@ -271,3 +271,15 @@ def test_float32_along_a_thousand_nodes():
     found = solve(Problem(dag, theta, Negentropy(1.0)), Passes.GRADIENT, Machine(watched=False)).gradient[0]
     exact = solve(Problem(dag, theta.astype(float), Negentropy(1.0)), Passes.GRADIENT, Machine(watched=False)).gradient
     np.testing.assert_allclose(found, exact[0], rtol=1e-6, atol=3e-5)
+
+
+@combinations(lambda omega: one_of_each_solver(omega), omega=OPERATORS)
+def test_a_forbidden_hoisted_entry_forbids_all_edges_into_its_node(omega):
+    dag, theta = compile(dtw_grid(4, 5)), np.random.default_rng(5).normal(size=(BATCH, 4, 5))
+    theta[0, 2, 1] = theta[1, 3, 4] = -np.inf
+    problem = Problem(dag, joined(theta), omega, batch=BATCH)
+    weights = solve(problem, Passes.WEIGHTS).gradient
+    close(weights, reference.local_weights(dag, theta, omega), "float64")
+    if omega == HardMax():
+        found = solve(problem, Passes.PATH)
+        assert found.values[1, 0] == -np.inf and (found.path[1] == -1).all() and (found.path[0] >= 0).any()

@@ -20,6 +20,7 @@ from dagdp import HardMax, Negentropy, Omega, SquaredL2, Tsallis
 from dagdp.kernels.cuda.build import build, sweep_of
 from dagdp.kernels.cuda.cubins import Cubin, Key
 from dagdp.kernels.cuda.records import Variant
+from dagdp.kernels.cuda.schedule import WARP_SIZE
 
 RECORDED = Path(__file__).with_name("cuda_sizes.json")
 INSTRUCTION = 16  # bytes, on every device since compute capability 7.0
@@ -38,6 +39,13 @@ _VALUE = Variant(
     starts=False,
 )
 _GRADIENT = _VALUE._replace(backward=True)
+
+
+def _chain(tied: int) -> Variant:
+    """The gradient of a chain as `graphs.linear_chain` makes one."""
+    return _GRADIENT._replace(edge_blocks=2, node_blocks=2, readers=True, warp=tied <= WARP_SIZE, tied=tied)
+
+
 VARIANTS = {
     "value": _VALUE,
     "gradient": _GRADIENT,
@@ -49,6 +57,7 @@ VARIANTS = {
     "all kinds of potentials": _GRADIENT._replace(edge_blocks=2, node_blocks=2, readers=True, starts=True),
     "hyperedges": _GRADIENT._replace(pairs=True),
     "path": _VALUE._replace(decode=True),
+    **{f"chain of {tied} states": _chain(tied) for tied in (16, 32, 64)},
 }
 OPERATORS: tuple[Omega, ...] = (HardMax(), Negentropy(1.0), SquaredL2(1.0), Tsallis(1.5), Tsallis(1.3))
 
@@ -78,10 +87,11 @@ def kernels() -> list[Kernel]:
     found += [
         Kernel(HardMax() if variant == "path" else Negentropy(1.0), np.float32, variant, (9, 0))
         for variant in VARIANTS
-        if variant != "gradient"
+        if variant not in ("gradient", "chain of 16 states")
     ]
     found += [Kernel(Tsallis(1.3), real, "hessian", (9, 0)) for real in (np.float32, np.float64)]
     found += [Kernel(Negentropy(1.0), np.float32, variant, (8, 0)) for variant in ("gradient", "warp")]
+    found.append(Kernel(Negentropy(1.0), np.float64, "chain of 16 states", (9, 0)))
     return [*found, Kernel(Tsallis(1.3), np.float64, "hessian", (8, 0))]
 
 

@@ -73,7 +73,7 @@ OTHERS = {
     ),
     "two steps": lambda: linear_chain(2, S),
     "two states": lambda: linear_chain(T, 2),
-    **GRAPHS,
+    **{name: make for name, make in GRAPHS.items() if name != "chain"},
 }
 
 

@@ -14,11 +14,11 @@ from cuda_texts import functions_of, module_of
 
 from dagdp import Negentropy, SquaredL2, compile, reference
 from dagdp.graphs import linear_chain
-from dagdp.kernels.cuda import tied
 from dagdp.kernels.cuda.plan import device_plan
 from dagdp.kernels.cuda.points import entry_name, static_names, texts
 from dagdp.kernels.cuda.schedule import LARGEST_TIED, Given, Passes, launch_of
 from dagdp.kernels.cuda.specialise import specialised
+from dagdp.kernels.cuda.tied import backward, forward
 
 OMEGA = Negentropy(0.7)
 LOSSES = {"float32": 2e-5, "float64": 1e-11}
@@ -148,6 +148,18 @@ def test_states_that_vanish_in_between():
     case.check()
 
 
+@pytest.mark.parametrize("number", [0.0, -3.0])
+def test_weights_that_grow_or_fall_for_long(number):
+    """Equal potentials: S^T paths. A large negative one at each step: the other states' sum falls."""
+    case = drawn(40, 6, dtype="float32", batch=1)
+    for part in case.theta.values():
+        part[...] = 0.0
+    case.theta["transition"][:] += np.float32(number) * np.eye(6, dtype=np.float32)
+    case.theta["emission"][:, ::2, 1:] = np.float32(number)
+    case.theta["emission"][:, 1::2, 2:] = np.float32(9.0 * number)
+    case.check()
+
+
 WIDE = 200.0 * OMEGA.gamma
 
 
@@ -267,22 +279,22 @@ def test_other_kernels_are_taken_where_this_one_does_not_fit():
         assert (tied_states(Passes.VALUE, real, most), tied_states(Passes.VALUE, real, most + 1)) == (most, 0)
 
 
-#: Bugs by name: text, what replaces it, and the errors that may tell of it.
+#: Bugs by name: module, text, what replaces it, and the errors that may tell of it.
 BUGS = {
-    "no barrier in a step of the forward pass": (
+    "no barrier in a step of the forward pass": (forward,
         "            meet()\n        step += count", "        step += count", (RaceError, UnwrittenError)),
-    "no barrier in a step of the backward pass": (
+    "no barrier in a step of the backward pass": (backward,
         "            meet()\n            row = row_at", "            row = row_at", (RaceError,)),
-    "one row instead of two in the forward pass": (
+    "one row instead of two in the forward pass": (forward,
         "side = TIED - side\n            if rank < TIED:", "side = 0\n            if rank < TIED:", (RaceError,)),
-    "one row instead of two in the backward pass": (
+    "one row instead of two in the backward pass": (backward,
         "next_mass, next_weight\n            side = TIED - side", "next_mass, next_weight\n            side = 0",
         (RaceError,)),
-    "no barrier behind the largest entries": (
+    "no barrier behind the largest entries": (forward,
         "at + rank * (TIED + 1))\n    meet()\n", "at + rank * (TIED + 1))\n", (RaceError, UnwrittenError)),
-    "no barrier behind the balance": (
+    "no barrier behind the balance": (backward,
         "[at + rank] = bar\n    meet()\n", "[at + rank] = bar\n", (RaceError, UnwrittenError)),
-    "a row that is not filled": (
+    "a row that is not filled": (forward,
         "if rank < TIED:\n                work.ring[row_at(work, side) + rank] = weight",
         "if rank < chain.states:\n                work.ring[row_at(work, side) + rank] = weight", (UnwrittenError,)),
 }  # fmt: skip
@@ -290,8 +302,8 @@ BUGS = {
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_planted_bugs_are_found(tmp_path, bug):
-    old, new, kinds = BUGS[bug]
-    source = inspect.getsource(tied)
+    module, old, new, kinds = BUGS[bug]
+    source = inspect.getsource(module)
     assert source.count(old) == 1
     changed = functions_of(module_of(source.replace(old, new), tmp_path))
     case = drawn(40, 5, True, "float32")

@@ -63,7 +63,7 @@ ONE: Any = unbound("ONE")
 INFINITY: Any = unbound("INFINITY")
 EPSILON: Any = unbound("EPSILON")
 TINY: Any = unbound("TINY")  # the smallest normal number
-LEAST: Any = unbound("LEAST")  # far above TINY: the least weight of a state or edge of which `tied.py` is sure
+LEAST: Any = unbound("LEAST")  # far above TINY: the least weight that the kernel of `tied` relies on
 WARP_SIZE: int = unbound("WARP_SIZE")
 cuda: Any = unbound("cuda")
 

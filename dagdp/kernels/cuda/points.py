@@ -14,15 +14,20 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import recursion, row_max
-from dagdp.kernels.cuda import backward, entry, forward, tied, work
+from dagdp.kernels.cuda import backward, entry, forward, work
 from dagdp.kernels.cuda.chain import ChainFact
 from dagdp.kernels.cuda.names import EPSILON, REAL, static_values
 from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, WRONG, Arrays, Call, Column, State, Variant
 from dagdp.kernels.cuda.schedule import WARP_SIZE
+from dagdp.kernels.cuda.tied import backward as tied_backward
+from dagdp.kernels.cuda.tied import entry as tied_entry
+from dagdp.kernels.cuda.tied import forward as tied_forward
+from dagdp.kernels.cuda.tied import matrix as tied_matrix
 from dagdp.lanes.rewrite import with_helpers
 
 RECORDS = (Arrays, Call, State, backward.Outgoing, backward.Parent, forward.Row, work.Incoming, work.Item, work.Work)
-RECORDS_OF_CHAINS = (tied.Chain, tied.Climbed, tied.Peak)
+RECORDS_OF_CHAINS = (tied_matrix.Chain, tied_matrix.Peak, tied_forward.Climbed)
+TEXTS_OF_CHAINS = (tied_matrix, tied_forward, tied_backward, tied_entry)
 
 
 def exp(x: Any) -> Any:
@@ -48,7 +53,7 @@ def epsilon(like: Any) -> Any:
 def texts() -> list[FunctionType]:
     """The texts of all kernels; a later one replaces the accessor of the row."""
     found: dict[str, Any] = {}
-    for module in (recursion, row_max, work, forward, backward, entry, tied):
+    for module in (recursion, row_max, work, forward, backward, entry, *TEXTS_OF_CHAINS):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 found[name] = value

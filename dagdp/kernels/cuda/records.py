@@ -26,7 +26,7 @@ class Variant(NamedTuple):
     warp: bool  # an item for each warp, instead of one for each block
     starts: bool  # each item has a start of its own
     wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
-    tied: int = 0  # states of a step of a chain, rounded up, for the kernel of `tied.py`; 0: the kernel of `entry.py`
+    tied: int = 0  # states of a step of a chain, rounded up, for the kernel of `tied`; 0: the usual kernel
 
     @property
     def keeps(self) -> bool:

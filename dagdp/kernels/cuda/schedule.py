@@ -105,7 +105,7 @@ def _for_chain(launch: Launch, states: int, real: Any, shared_limit: int) -> Lau
     if not 0 < states <= LARGEST_TIED[size]:
         return launch
     tied = max(8, 1 << (states - 1).bit_length())
-    numbers = 2 * tied + WARP_SIZE * (tied + 2)  # see `tied.py`
+    numbers = 2 * tied + WARP_SIZE * (tied + 2)  # see `tied/matrix.py`
     ring = max(int(launch.call.ring), 1 << ((numbers + 1) // 2 - 1).bit_length())
     warp, batch = tied <= WARP_SIZE, int(launch.call.batch)
     warps = min(WARPS, max(1, batch)) if warp else 1

@@ -4,7 +4,7 @@ The potentials of an item are joined into one tensor [*batch, n], and blocks tha
 item needs an E of its own, since each has its own upstream gradient. Torch does the broadcasting, casting and joining,
 so autograd sums and casts the gradients. Three cases need no joined tensor: numbers without derivatives
 (by_numpy.py), reverse mode through blocks that the batch shares (shared_blocks.py), and a batch of graphs, whose
-weights come joined (batches.py).
+weights come joined (batches.py). Tensors on a device are always joined, there.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_a
 from dagdp.nn.autograd.tensor_call import Gradient, TensorCall, given_direction, refuse_unreached
 from dagdp.nn.autograd.tensors import (
     as_tensor,
-    end_numbers,
     floating,
     joined,
+    numbers_beside,
     on_one_device,
     over_batch,
     result_dtype,
-    start_numbers,
     terminals,
 )
 from dagdp.omega import Omega
@@ -202,7 +201,7 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
     keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", as_tensor)
     on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
-    begins, numbers = start_numbers(dag, start), end_numbers(dag, end)
+    begins, numbers = (numbers_beside(blocks[0], dag, *given) for given in ((start, "start"), (end, "end")))
     batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
     parameters = keyed if packed_graphs is None else packed_graphs.parameters
     blocks, batches = over_batch(dag, parameters, blocks, batches, batch)

@@ -25,6 +25,7 @@ class Variant(NamedTuple):
     shared_ring: bool  # values of the last levels lie in shared memory; otherwise in the state
     warp: bool  # an item for each warp, instead of one for each block
     starts: bool  # each item has a start of its own
+    wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
 
     @property
     def keeps(self) -> bool:
@@ -39,11 +40,15 @@ class Call(NamedTuple):
     graphs: Any  # int64, rows of the table; item k is of graph k % graphs
     ring: Any  # int32, numbers of one array in the ring
     warps: Any  # int32, items of a block: 1, or its warps
+    ended: Any  # int32, 1 where each item has an end of its own
     nodes: Any  # int64, nodes of all graphs: the state's stride from one batch item to the next
-    entries: Any  # int64, theta's entries of all graphs: the gradient's stride
+    entries: Any  # int64, the stride of the gradient, of local weights, or of paths
     theta_stride: Any  # int64, theta's stride; 0 where all batch items share theta
     z_stride: Any  # int64
     sign: Any  # of the kernel's real type, by which theta is multiplied: -1 where costs are minimised
+
+
+GRAPHS_END, WRONG = -2, -3  # in `Arrays.ends`: the end that the graph has; a node that is no end, found on the device
 
 
 class Arrays(NamedTuple):
@@ -52,7 +57,7 @@ class Arrays(NamedTuple):
     plan: Any  # int32, index arrays of all graphs: see `dagdp.kernels.cuda.plan`
     table: Any  # int64, a row of `Column`s for each graph
     starts: Any  # int32 [items] internal numbers, -1 for no path; None: paths begin at every start
-    ends: Any  # int32 [items] internal numbers, -1 for no path, -2 for the graph's end, -3 for a wrong one; None: -2
+    ends: Any  # int32 [items] internal numbers, -1 for no path, -2 for the graph's end, WRONG; or None
     theta: Any  # real [batch, entries], or [entries] where the stride is 0
     z: Any  # real, like theta; None without a direction
     values: Any  # real [items]
@@ -75,32 +80,38 @@ class State(NamedTuple):
 
 
 class Column(IntEnum):
-    """Columns of the table of graphs. Those from LEVEL_PTR on are places in the plan."""
+    """Columns of the table of graphs. Those from LEVEL_PTR on are places in the plan.
+
+    Nodes are numbered graph by graph. Edges are numbered through all graphs, so an array over edges has one place for
+    all graphs, and its strides are the counts of all graphs.
+    """
 
     NODES = 0
-    EDGES = auto()  # incoming edges
-    OUT_EDGES = auto()  # outgoing edges: a hyperedge counts for each of its parents
+    EDGES = auto()  # incoming edges of all graphs: the stride of IN_ENTRY
+    OUT_EDGES = auto()  # outgoing edges of all graphs: a hyperedge counts for each of its parents
     LEVELS = auto()
     END = auto()  # internal number of the graph's end, -1 where no path leads there
     OUTPUT = auto()  # the graph's number among the user's: where its value goes
     FIRST_NODE = auto()  # nodes of the graphs before it: its place in the state
-    FIRST_EDGE = auto()  # the user's edges of the graphs before it: its place among local weights
     MULTIPLE = auto()  # entries with several readers
     LEVEL_PTR = auto()  # [levels+1] first node of each level
     IN_PTR = auto()  # [nodes+1] first incoming edge of each node
     IN_PARENT = auto()  # [edges]
     IN_SECOND = auto()  # [edges] second parent, -1 for none; only with hyperedges
     IN_ENTRY = auto()  # [edge blocks, edges] entry of theta, -1 for none
-    NODE_ENTRY = auto()  # [node blocks, nodes] hoisted entry, -1 for none
-    NODE_TARGET = auto()  # [node blocks, nodes] NODE_ENTRY where the node is its one reader, otherwise -1
+    NODE_ENTRY = auto()  # [node blocks, nodes of all graphs] hoisted entry, -1 for none
+    NODE_TARGET = auto()  # [node blocks, nodes of all graphs] NODE_ENTRY where the node is its one reader, otherwise -1
     OUT_PTR = auto()  # [nodes+1] first outgoing edge; a hyperedge is listed under both parents
     OUT_CHILD = auto()  # [out edges]
     OUT_SLOT = auto()  # [out edges] place among the child's incoming edges
     OUT_OTHER = auto()  # [out edges] the other parent, -1 for none; only with hyperedges
     OUT_ENTRY = auto()  # [edge blocks, out edges] entry of theta, -1 for none
     OUT_TARGET = auto()  # [edge blocks, out edges] OUT_ENTRY where the edge is its one reader, otherwise -1
-    OUT_EDGE = auto()  # [out edges] the user's number of the edge, -1 for added ones and second listings
+    EDGE = auto()  # [edges] the user's number of an incoming edge, counted through all graphs; -1 for added ones
     READ_ENTRY = auto()  # [multiple] entries with several readers
     READ_PTR = auto()  # [multiple+1] first reader of each
-    READER = auto()  # [readers] an out edge, or -1 - node for a hoisted entry
-    READER_PARENT = auto()  # [readers] the edge's parent; the node itself for a hoisted entry
+    READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
+    READER_NODE = auto()  # [readers] the edge's parent, or that node
+
+
+COLUMNS = len(Column)

@@ -1,0 +1,177 @@
+"""Makes the functions of one kernel from the texts of all: static names are folded, barriers chosen, literals narrowed.
+
+A text is plain Python, see `dagdp.kernels.cuda.names`. A made function keeps the file and line numbers of its text.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dis
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+
+from dagdp.kernels.cuda.fold import fold
+from dagdp.kernels.cuda.text import KernelText, read
+
+Barrier = Literal["block", "warp", "yield"]
+
+
+def specialised(
+    functions: Sequence[FunctionType],
+    names: dict[str, Any],
+    static: dict[str, bool | int],
+    barrier: Barrier,
+    wrap: Callable[[FunctionType], Any] = lambda function: function,
+) -> dict[str, Any]:
+    """The functions made from these texts, {name: wrap(function)}.
+
+    names : the namespace of the made functions, with REAL, np.float32 or np.float64. In a copy of it they find each
+        other, as `wrap` returns them.
+    static : values of names, and of calls of names whatever the arguments are (`exponential(omega)`).
+    barrier : what `meet()` becomes: cuda.syncthreads(), cuda.syncwarp(), or a yield of its place. Functions in which a
+        barrier is reached are then generators, and calls of them `yield from`.
+
+    Raises TypeError, with the place in the file, for a text that no kernel can have.
+
+    >>> from dagdp.kernels.recursion import argument
+    >>> made = specialised([argument], {"REAL": np.float32}, {"first_only": True}, "block")["argument"]
+    >>> made(None, np.float32(0.3), np.float32(2.0), np.float32(2.0))
+    np.float32(0.0)
+    """
+    texts = {function.__name__: read(function) for function in functions}
+    if len(texts) < len(functions):
+        raise TypeError(f"texts of the names {sorted(f.__name__ for f in functions)}; expected each name once")
+    for text in texts.values():
+        fold(text, static)
+    meeting = _meeting(texts)
+    space = {**names, "__name__": __name__}
+    made = {}
+    for name, text in texts.items():
+        _Barriers(text, meeting, barrier).visit(text.tree)
+        _Narrow(text, space).visit(text.tree)
+        code = compile(ast.fix_missing_locations(ast.Module([text.tree], [])), text.filename, "exec")
+        exec(code, space)
+        made[name] = space[name]
+    for name, text in texts.items():
+        _check_names(made[name], text, space)
+    wrapped = {name: wrap(function) for name, function in made.items()}
+    space.update(wrapped)
+    return wrapped
+
+
+def _called(node: ast.AST | None) -> str:
+    """The name of the function that an expression calls, or ''."""
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+
+
+def _meeting(texts: dict[str, KernelText]) -> set[str]:
+    """Names of the functions in which a barrier is reached, directly or through another of them."""
+    calls = {name: {_called(node) for node in ast.walk(text.tree)} for name, text in texts.items()}
+    found: set[str] = {"meet"}
+    while True:
+        more = {name for name, called in calls.items() if called & found} - found
+        if not more:
+            return found - {"meet"}
+        found |= more
+
+
+class _Barriers(ast.NodeTransformer):
+    """`meet()` becomes the barrier. A call that reaches one must be a statement, or all that is assigned or returned.
+
+    This holds for every kind of barrier, so that a text that compiles can be interpreted, too.
+    """
+
+    def __init__(self, text: KernelText, meeting: set[str], barrier: Barrier) -> None:
+        self.text, self.meeting, self.barrier = text, meeting, barrier
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if _called(node.value) != "meet":
+            return self._value(node)
+        assert isinstance(node.value, ast.Call)
+        if node.value.args or node.value.keywords:
+            self.text.refuse(node, "calls meet with arguments; expected meet()")
+        made: ast.expr
+        if self.barrier == "yield":
+            made = ast.Yield(ast.Constant(self.text.place(node)))
+        else:
+            made = ast.parse({"block": "cuda.syncthreads()", "warp": "cuda.syncwarp()"}[self.barrier], mode="eval").body
+        for inner in ast.walk(made):
+            ast.copy_location(inner, node)
+        node.value = made
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        return self._value(node)
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        return self._value(node)
+
+    def _value(self, node: ast.Expr | ast.Assign | ast.Return) -> ast.AST:
+        call = node.value
+        if _called(call) not in self.meeting:
+            return self.generic_visit(node)
+        assert isinstance(call, ast.Call)
+        call.args = [self.visit(argument) for argument in call.args]
+        call.keywords = [self.visit(argument) for argument in call.keywords]
+        if self.barrier == "yield":
+            node.value = ast.copy_location(ast.YieldFrom(call), call)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id == "meet" or node.id in self.meeting:
+            self.text.refuse(
+                node,
+                f"uses {node.id} within an expression; a barrier is reached there, so expected the call as a "
+                "statement, or as all that an assignment or a return has on its right",
+            )
+        return node
+
+
+class _Narrow(ast.NodeTransformer):
+    """A literal with a decimal point becomes a name of the space, whose value is of the kernel's real type."""
+
+    def __init__(self, text: KernelText, space: dict[str, Any]) -> None:
+        self.text, self.space = text, space
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, bool | int):
+            return node
+        if not isinstance(node.value, float):
+            return node if node.value is None or self.is_place(node) else self._refuse(node)
+        name = "real_" + repr(node.value).replace(".", "_").replace("-", "minus_").replace("+", "")
+        with np.errstate(over="ignore", under="ignore"):
+            number = self.space["REAL"](node.value)
+        if math.isfinite(node.value) and (not np.isfinite(number) or (number == 0) != (node.value == 0)):
+            self.text.refuse(node, f"has the number {node.value}, which is outside the range of {number.dtype}")
+        self.space[name] = number
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+    def is_place(self, node: ast.Constant) -> bool:
+        """Whether the literal is what a barrier yields."""
+        return isinstance(node.value, str) and node.value.startswith(f"{Path(self.text.filename).name}:")
+
+    def _refuse(self, node: ast.Constant) -> NoReturn:
+        self.text.refuse(node, f"has the literal {node.value!r}; kernels have numbers, True, False and None")
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _called(node) == "float":
+            self.text.refuse(node, "calls float, which makes a float64; expected REAL")
+        return self.generic_visit(node)
+
+
+def _check_names(function: FunctionType, text: KernelText, space: dict[str, Any]) -> None:
+    """Raise TypeError for a name that has no value, before a compiler meets it."""
+    for step in dis.get_instructions(function):
+        known = step.argval in space or hasattr(builtins, str(step.argval))
+        if step.opname == "LOAD_GLOBAL" and not known:
+            line = step.positions.lineno if step.positions else None
+            text.refuse(
+                ast.Pass(lineno=line) if line else text.tree,
+                f"uses the name {step.argval}, which is no variable of it; expected it in the namespace",
+            )

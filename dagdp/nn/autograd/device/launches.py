@@ -18,8 +18,8 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.forms import found, remember
 from dagdp.kernels.cuda.plan import DevicePlan, device_plan
-from dagdp.kernels.cuda.records import Arrays, Call, State
-from dagdp.kernels.cuda.schedule import Launch, Passes, launch_of, state_names
+from dagdp.kernels.cuda.records import Arrays, State
+from dagdp.kernels.cuda.schedule import Given, Launch, Passes, launch_of, state_names
 from dagdp.nn.autograd.device import accelerator, faults
 from dagdp.nn.autograd.device.terminals import internal_terminals
 from dagdp.omega import Omega
@@ -47,7 +47,6 @@ class Prepared(NamedTuple):
     """What calls of one form have in common."""
 
     launch: Launch
-    call: Call
     omega: Any  # `Omega.Data`
     state: tuple[str, ...]  # names of the arrays that the kernel keeps
 
@@ -105,29 +104,27 @@ class DeviceProblem(NamedTuple):
         starts, ends = (None, None) if end is None else internal_terminals(self.dag, end, theta.dim())
         real: Any = np.float64 if theta.dtype is torch.float64 else np.float32
         driver = accelerator.driver_of(device)
-        known = self._prepared(ready, passes, real, items, starts is not None, driver)
-        weights, stride = rows_of(theta, items, entries)
-        along, z_stride = (None, 0) if z is None else rows_of(z, items, entries)
-        call = known.call._replace(
-            theta_stride=np.int64(stride), z_stride=np.int64(z_stride), sign=real(-1.0 if self.minimize else 1.0)
-        )
+        weights, one_theta = rows_of(theta, items, entries)
+        along, one_z = (None, False) if z is None else rows_of(z, items, entries)
+        asked = Given(self.minimize, starts is not None, ends is not None, one_theta, one_z)
+        known = self._prepared(ready, passes, real, items, asked, driver)
         kept = theta.new_empty((len(known.state), items * ready.plan.nodes)).unbind(0)
         nothing = dict.fromkeys(State._fields)
         state = State(**{**nothing, **dict(zip(known.state, kept, strict=True))})
         arrays = outputs._replace(
             plan=ready.numbers, table=ready.table, theta=weights, z=along, starts=starts, ends=ends
         )
-        driver.launch(known.launch, known.omega, real, call, arrays, state, accelerator.stream_of(device))
+        launch = known.launch
+        driver.launch(launch, known.omega, real, launch.call, arrays, state, accelerator.stream_of(device))
 
     def _prepared(
-        self, ready: PlanOnDevice, passes: Passes, real: Any, items: int, starts: bool, driver: accelerator.Driver
+        self, ready: PlanOnDevice, passes: Passes, real: Any, items: int, asked: Given, driver: accelerator.Driver
     ) -> Prepared:
-        form = passes, real, items, starts, self.omega
+        form = passes, real, items, asked, self.omega
         known: Prepared | None = found(ready.calls, form)
         if known is None:
-            limit = driver.shared_limit
-            launch, call = launch_of(ready.plan, passes, real, items, starts=starts, shared_limit=limit)
-            known = Prepared(launch, call, self.omega.data(real), state_names(launch.variant, self.omega))
+            launch = launch_of(ready.plan, passes, real, items, asked, driver.shared_limit)
+            known = Prepared(launch, self.omega.data(real), state_names(launch.variant, self.omega))
             remember(ready.calls, form, known)
         return known
 
@@ -147,16 +144,15 @@ def plan_on(dag: CompiledDAG | CompiledBatch, device: torch.device) -> PlanOnDev
     return own[device]
 
 
-def rows_of(tensor: Tensor, items: int, entries: int) -> tuple[Tensor, int]:
-    """(a tensor in which each item's entries lie side by side, numbers from one item to the next).
+def rows_of(tensor: Tensor, items: int, entries: int) -> tuple[Tensor, bool]:
+    """(contiguous numbers [items, entries], False); or (numbers [entries], True) where all items share one row.
 
-    A tensor that is expanded over the batch stays so: its stride is 0. Others are copied only if one stride cannot
-    describe them.
+    A row that is expanded over the batch is not repeated in memory.
     """
     rows = tensor.detach().reshape(items, entries)
-    if entries > 1 and rows.stride(-1) != 1:
-        rows = rows.contiguous()
-    return rows, rows.stride(0) if items > 1 else 0
+    if items > 1 and rows.stride(0) == 0:
+        return rows[0].contiguous(), True
+    return rows.contiguous(), False
 
 
 def _outputs(

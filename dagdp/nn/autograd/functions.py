@@ -243,7 +243,7 @@ def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
     end = call.end
     if end is not None and end.dim() > len(call.batch):  # starts, too
         end = alpha.at_entrances(twin, end)
-    theta = alpha.with_own_weights(call.theta, end, problem, number, twin.child)
+    theta = alpha.with_own_weights(call.theta, end, problem, number, twin.heads(call.theta))
     own = torch.zeros_like(theta[..., call.theta.shape[-1] :])
     z = None if call.z is None else torch.cat([call.z, own], -1)
     return replace(call, problem=problem, theta=theta, z=z, end=end, alpha=number)
@@ -259,7 +259,8 @@ def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
 def _value(call: JoinedCall) -> Tensor:
     """DP_Ω(θ/γ) [*batch]; by the forward pass alone where no derivative can be taken."""
     if call.alpha is not None:
-        return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
+        heads = alpha.twin_of(call.dag).heads(call.theta)
+        return alpha.value(call.theta, call.end, call.problem, call.alpha, heads)
     if derivatives.differentiable(call.theta):
         return derivatives.value(call.theta, call.end, call.problem)[0]
     if operators.unobserved(call.theta, call.end):

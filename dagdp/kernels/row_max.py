@@ -32,8 +32,12 @@ from dagdp.kernels.recursion import (
 )
 from dagdp.lanes.exp_log import exp, log_of_mass
 from dagdp.lanes.operators import exponential, first_only
-from dagdp.lanes.rewrite import over_edges, point
+from dagdp.lanes.rewrite import point
 from dagdp.lanes.rows import splat
+
+def over_edges(f: Any) -> Any:
+    return f
+
 
 TERMS = 512  # terms of a partial sum: 1e6 small float32 terms, added one after another, lose 7e-4
 SPARE_STEPS = 64  # Newton's iterations beyond one for each edge, after which SquaredL2 has ended

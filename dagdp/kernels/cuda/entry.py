@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.cuda.backward import bar_at, fill, fill_readers, outgoing_of, parent_of, pull_levels, put_bar
-from dagdp.kernels.cuda.backward import weight_of_edge
+from dagdp.kernels.cuda.backward import (
+    bar_at,
+    fill,
+    fill_readers,
+    outgoing_of,
+    parent_of,
+    pull_levels,
+    put_bar,
+    weight_of_edge,
+)
 from dagdp.kernels.cuda.forward import visit_levels
 from dagdp.kernels.cuda.names import (
     BACKWARD,

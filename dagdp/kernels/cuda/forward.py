@@ -119,7 +119,7 @@ def solve_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: An
         found = exponential_total(omega, row, edges, m_hi, m_lo)
     else:
         found, kappa = newton(omega, row, edges)
-    turn, shift, kappa = finish_solution(omega, found, kappa, ZERO)
+    turn, shift, kappa = finish_solution(omega, found, kappa)
     own, gamma = ZERO, omega.gamma
     if FIRST:
         gamma = ZERO

@@ -49,6 +49,7 @@ READERS: bool = unbound("READERS")
 SHARED_RING: bool = unbound("SHARED_RING")
 WARP: bool = unbound("WARP")
 STARTS: bool = unbound("STARTS")
+WIDE: int = unbound("WIDE")
 KEEPS: bool = unbound("KEEPS")
 FIRST: bool = unbound("FIRST")  # the solver "first"
 EXPONENTIAL: bool = unbound("EXPONENTIAL")  # the closed form

@@ -76,6 +76,7 @@ def names_of(
         "GRAPHS_END": GRAPHS_END,
         "WRONG": WRONG,
         "TERMS": row_max.TERMS,
+        "SPARE_STEPS": row_max.SPARE_STEPS,
         "REAL": real,
         "REAL_TYPE": number,
         "ZERO": real(0.0),

@@ -32,22 +32,29 @@ class Passes(Enum):
     PATH = auto()  # and the value, under HardMax
 
 
+class Given(NamedTuple):
+    """What a call was given beside theta."""
+
+    minimize: bool = False
+    starts: bool = False  # each item has a start of its own
+    ends: bool = False  # each item has an end of its own
+    one_theta: bool = False  # all batch items share theta
+    one_z: bool = False
+
+
 class Launch(NamedTuple):
-    """A kernel and the shape of its grid."""
+    """A kernel, the numbers that it gets, and the shape of its grid."""
 
     variant: Variant
+    call: Call
     grid: int
     threads: int
     shared_bytes: int
 
 
-def launch_of(
-    plan: DevicePlan, passes: Passes, real: Any, batch: int, *, starts: bool = False, shared_limit: int
-) -> tuple[Launch, Call]:
-    """The launch, and the numbers that its kernel gets: `theta_stride` and `sign` are still those of scores.
+def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Given, shared_limit: int) -> Launch:
+    """The launch for `batch` items, each of which has all graphs of the plan.
 
-    batch : batch items, each of which has all graphs of the plan.
-    starts : whether each item has a start of its own.
     shared_limit : bytes of dynamic shared memory that a block may have on the device.
     """
     tangent, backward = passes in (Passes.SLOPE, Passes.HESSIAN), passes in (Passes.GRADIENT, Passes.HESSIAN)
@@ -66,23 +73,29 @@ def launch_of(
         readers=plan.readers and backward,
         shared_ring=shared,
         warp=warp,
-        starts=starts,
+        starts=given.starts,
     )
     warps = WARPS if warp else 1
     items = batch * plan.graphs
-    threads = WARPS * WARP_SIZE if warp else min(LARGEST_TEAM, -(-usual // WARP_SIZE) * WARP_SIZE)
     call = Call(
         items=np.int64(items),
         graphs=np.int64(plan.graphs),
         ring=np.int32(plan.ring),
         warps=np.int32(warps),
+        ended=np.int32(given.ends),
         nodes=np.int64(plan.nodes),
-        entries=np.int64(plan.edges if passes is Passes.WEIGHTS else plan.entries),
-        theta_stride=np.int64(plan.entries),
-        z_stride=np.int64(plan.entries),
-        sign=real(1.0),
+        entries=np.int64(results(plan, passes)),
+        theta_stride=np.int64(0 if given.one_theta else plan.entries),
+        z_stride=np.int64(0 if given.one_z else plan.entries),
+        sign=real(-1.0 if given.minimize else 1.0),
     )
-    return Launch(variant, -(-items // warps), threads, warps * bytes_ if shared else 0), call
+    threads = WARPS * WARP_SIZE if warp else min(LARGEST_TEAM, -(-usual // WARP_SIZE) * WARP_SIZE)
+    return Launch(variant, call, -(-items // warps), threads, warps * bytes_ if shared else 0)
+
+
+def results(plan: DevicePlan, passes: Passes) -> int:
+    """Numbers that a batch item gets beside its values: a gradient, local weights, or the edges of a path."""
+    return {Passes.WEIGHTS: plan.edges, Passes.PATH: plan.levels - 1}.get(passes, plan.entries)
 
 
 def state_names(variant: Variant, omega: Omega) -> tuple[str, ...]:

@@ -1,143 +1,29 @@
-"""Compiled kernels on disk: the folder, the key of a kernel, and the rules for a user's operator.
+"""Numba's caches of compiled kernels on disk: the key of a kernel, and the rules for a user's operator.
 
-Numba's own key covers one source file. The folder's name therefore has a digest of all kernel sources. That suffices
-for bundled operators and for the compiler's loops. For a user's operator Numba's key would name the class alone and
-miss an edit; `OperatorCache` goes by the content of the operator (fingerprint.py), and supplies the class when a
-kernel is read.
-
-A kernel is one file, which is written whole or not at all. A file that cannot be read is removed, and the kernel is
-compiled again. Files are run as code, so a folder into which other users may write is not used.
+Numba's own key covers one source file. The folder's name therefore has a digest of all kernel sources
+(cache_folder.py). That suffices for bundled operators and for the compiler's loops. For a user's operator Numba's key
+would name the class alone and miss an edit; `OperatorCache` goes by the content of the operator (fingerprint.py), and
+supplies the class when a kernel is read.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import logging
-import os
 import pickle
-import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 from numba.core import caching
 from numba.core.compiler import CompileResult
 from numba.core.serialize import NumbaPickler, dumps
 
-from dagdp.jit.bounds import CHECKED
+from dagdp.jit.cache_folder import alone, cache_directory, drop, package_of, warn_not_kept, why_there_is_none, write
 from dagdp.omega import storable
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where kernels are kept without locks
-    fcntl = None
-
 logger = logging.getLogger("dagdp")
-
-PACKAGE = Path(__file__).resolve().parents[1]
-FOLDERS = ("jit", "kernels", "lanes")  # with all folders in them
-TEXTS = ("omega.py", "compiled/index_arrays.py", "compiled/progressions.py")
-
-MEND = (
-    "They stay in memory, and every process compiles anew. Set DAGDP_CACHE_DIR to a folder that only you can write to"
-)
-_warned = threading.Event()  # one warning a process
-
-
-def cache_directory() -> Path | None:
-    """The folder of compiled kernels, or None where there is none. It need not be writable.
-
-    It lies in $DAGDP_CACHE_DIR, else $XDG_CACHE_HOME/dagdp, else ~/.cache/dagdp. Its name has a digest of the kernel
-    sources, since a cached caller holds the code of its callees. The key of a helper outside the kernels has a digest
-    of its own part of the package besides: an edit of the compiler leaves kernels valid.
-    """
-    return _found()[0]
-
-
-@functools.cache
-def _found() -> tuple[Path | None, str]:
-    """(the folder, "") or (None, the reason why there is none)."""
-    root = os.environ.get("DAGDP_CACHE_DIR")
-    if not root:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        if not os.path.isabs(base):
-            return None, f"in {base}/dagdp: that is not an absolute path"
-        root = os.path.join(base, "dagdp")
-    build = "-checked" if CHECKED else ""
-    folder = Path(root) / f"{sys.implementation.cache_tag}-{numba.__version__}-{_sources()}{build}"
-    try:
-        folder.parent.parent.mkdir(parents=True, exist_ok=True)
-        for path in (folder.parent, folder):
-            path.mkdir(mode=0o700, exist_ok=True)
-            if _open_to_others(path):
-                return None, f"in {path}: others can write there, and what lies there is run as code"
-    except OSError as error:
-        return None, f"in {root}: {error}"
-    return folder, ""
-
-
-def _sources(package: Path = PACKAGE) -> str:
-    """A digest of every file whose text is compiled into kernels, or decides how it is compiled."""
-    texts = [package / name for name in TEXTS]
-    return _digest([*texts, *(file for folder in FOLDERS for file in (package / folder).rglob("*.py"))])[:16]
-
-
-@functools.cache
-def _package_of(folder: Path) -> str:
-    """A digest of the sources of the part of dagdp in which a folder lies, or of the folder where that is elsewhere."""
-    inside = folder.relative_to(PACKAGE).parts if folder.is_relative_to(PACKAGE) else ()
-    return _digest((PACKAGE / inside[0]).rglob("*.py") if inside else folder.glob("*.py"))
-
-
-def _digest(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for source in sorted(files):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
-
-
-def _open_to_others(path: Path) -> bool:
-    """True where users other than this one and root may write. Windows has no such permission bits."""
-    if not hasattr(os, "getuid"):
-        return False
-    state = path.stat()
-    return bool(state.st_mode & 0o022) or state.st_uid not in (0, os.getuid())
-
-
-def _not_kept(why: str) -> None:
-    """Warn, once a process, that a kernel was compiled for this process alone. An import never warns."""
-    if not _warned.is_set():
-        _warned.set()
-        warnings.warn(f"compiled kernels cannot be kept {why}. {MEND}", stacklevel=2)
-
-
-def _keep(file: Path, content: bytes) -> None:
-    """Write a file through a temporary one, so that it appears whole or not at all."""
-    part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-    try:
-        try:
-            part.write_bytes(content)
-            os.replace(part, file)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        _not_kept(f"in {file.parent}: {error}")
-
-
-def _drop(file: Path, error: Exception) -> None:
-    """Remove a file that cannot be read, if that is permitted."""
-    logger.debug("%s cannot be read, and is compiled again: %s", file.name, error)
-    try:
-        file.unlink(missing_ok=True)
-    except OSError as refused:
-        logger.debug("%s cannot be removed: %s", file.name, refused)
 
 
 class _Locator(caching._CacheLocator):
@@ -147,7 +33,7 @@ class _Locator(caching._CacheLocator):
         self._folder = str(folder)
         self._line = str(function.__code__.co_firstlineno)
         # the folder's name covers the kernels; a helper elsewhere also calls functions of its own part of the package
-        self._source = _package_of(Path(function.__code__.co_filename).parent)
+        self._source = package_of(Path(function.__code__.co_filename).parent)
 
     def ensure_cache_path(self) -> None:
         """The folder exists. Permission to write shows at the first write."""
@@ -171,26 +57,6 @@ class _Implementation(caching.CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
 
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """A lock on `name` among processes and threads, where the system and the folder have locks.
-
-    The lock file is never removed: a waiting process has it open.
-    """
-    folder = cache_directory()
-    if folder is None or fcntl is None:
-        yield
-        return
-    with ExitStack() as held:
-        try:
-            file = held.enter_context(open(folder / f"{name}.lock", "w"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-            held.callback(fcntl.flock, file, fcntl.LOCK_UN)  # a forked child may keep the file open
-        except OSError as error:
-            logger.debug("%s is not locked: %s", name, error)
-        yield
-
-
 class _Files:
     """One file a kernel, instead of Numba's index and data files. The file holds its whole key, too."""
 
@@ -204,7 +70,7 @@ class _Files:
 
     def save(self, key: Any, data: Any) -> None:
         """Write a kernel."""
-        _keep(self.file(key), dumps((self._stamp, key, data)))
+        write(self.file(key), dumps((self._stamp, key, data)))
 
     def load(self, key: Any) -> Any:
         """The kernel with that key, or None. Unpickling may raise any exception."""
@@ -229,7 +95,7 @@ class _DiskCache(caching.FunctionCache):
         try:
             return super().load_overload(signature, target_context)
         except Exception as error:  # a truncated file, or another build's
-            _drop(self._cache_file.file(self._index_key(signature, target_context.codegen())), error)
+            drop(self._cache_file.file(self._index_key(signature, target_context.codegen())), error)
             return None
 
 
@@ -246,7 +112,7 @@ class _Nowhere(caching._Cache):
 
     def save_overload(self, signature: Any, result: Any) -> None:
         """Warn that the kernel is not kept."""
-        _not_kept(_found()[1])
+        warn_not_kept(why_there_is_none())
 
     def enable(self) -> None:
         """Do nothing."""
@@ -273,7 +139,7 @@ def compiled_by_one(dispatcher: Any) -> None:
 
     def compiled(signature: Any) -> Any:
         wanted = repr((dispatcher.py_func.__qualname__, str(signature)))
-        with _alone(hashlib.sha256(wanted.encode()).hexdigest()[:16]):
+        with alone(hashlib.sha256(wanted.encode()).hexdigest()[:16]):
             return compile_here(signature)
 
     dispatcher.compile = compiled
@@ -311,7 +177,7 @@ class OperatorCache(caching._Cache):
         try:
             return CompileResult._rebuild(target_context, *_Reader(io.BytesIO(content), data).load())
         except Exception as error:  # a truncated file, or another build's: unpickling may raise any exception
-            _drop(file, error)
+            drop(file, error)
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
@@ -319,12 +185,12 @@ class OperatorCache(caching._Cache):
         data = _data_of(signature)
         file = self._file(data, signature, result.target_context)
         if cache_directory() is None:
-            _not_kept(_found()[1])
+            warn_not_kept(why_there_is_none())
         if file is None or result.lifted or result.library.has_dynamic_globals:
             return
         written = io.BytesIO()
         _Writer(written, data).dump(result._reduce())
-        _keep(file, written.getvalue())
+        write(file, written.getvalue())
 
     def enable(self) -> None:
         """Do nothing."""

@@ -14,10 +14,13 @@ import pytest
 import torch
 
 import dagdp
+from cuda_interpreter import CUDA, Grid, Machine, RealMath
 from dagdp import array_kinds
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine import run
 from dagdp.engine.inputs import Options
+from dagdp.kernels.cuda.points import names_of, static_names, texts
+from dagdp.kernels.cuda.specialise import specialised
 from dagdp.nn.autograd.device import accelerator, faults, launches
 from dagdp.nn.autograd.operators import Problem
 
@@ -33,6 +36,27 @@ class Recorder:
     def launch(self, *arguments: Any) -> None:
         self.launches.append(arguments)
         self.inner.launch(*arguments)
+
+
+class InterpretedDriver:
+    """Runs the kernels' own text in Python, thread by thread, on the memory of the tensors. Slow: for tiny graphs."""
+
+    def launch(self, launch: Any, omega: Any, real: Any, call: Any, arrays: Any, state: Any, stream: int) -> None:
+        data, warp = type(omega), launch.variant.warp
+        names = names_of(data, real, real, CUDA, maths=RealMath(real)) | {"WARP_SIZE": 4}
+        kernel = specialised(texts(), names, static_names(launch.variant, data), "yield")["sweep"]
+        team = 4 if warp else 8
+        grid = Grid(launch.grid, team * int(call.warps), team, launch.shared_bytes, real)
+        records = [omega, call, arrays._make(map(memory_of, arrays)), state._make(map(memory_of, state))]
+        Machine(watched=False).launch(kernel, grid, records)
+
+
+def memory_of(tensor: torch.Tensor | None) -> Any:
+    """The numbers at the tensor's address, one after another."""
+    if tensor is None:
+        return None
+    assert tensor.is_contiguous()
+    return tensor.detach().reshape(-1).numpy()
 
 
 class HostDriver:
@@ -128,6 +152,17 @@ def flat_of(made: Any) -> Any:
 def device(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """CPU tensors count as tensors on a device; launches are answered by `HostDriver`, and recorded."""
     driver = Recorder(HostDriver())
+    return take_the_place(monkeypatch, driver)
+
+
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """As `device`, with the kernels' own text run by the interpreter."""
+    return take_the_place(monkeypatch, Recorder(InterpretedDriver()))
+
+
+def take_the_place(monkeypatch: pytest.MonkeyPatch, driver: Recorder) -> Recorder:
+    """Let CPU tensors count as tensors on a device, and the driver be that device's."""
     monkeypatch.setattr(array_kinds, "ACCELERATORS", frozenset({"cuda", "cpu"}))
     monkeypatch.setattr(array_kinds, "DLPACK_ACCELERATORS", frozenset({1, 2}))
     monkeypatch.setattr(accelerator, "driver_of", lambda device: driver)

@@ -33,10 +33,10 @@ class Learnable(nn.Module):
     gamma : tensor (), > 0, in the unit of the potentials. A Parameter is trained and saved. To keep gamma positive in
         training, parametrise it: `torch.nn.utils.parametrize`, or gamma=softplus(raw) in each call. A number of
         Python or NumPy is a constant.
-    alpha : for Tsallis, tensor (), 1 < alpha <= 2. Kernels need the number: the host waits for an alpha on a device.
-        alpha may be a Parameter while torch.func
+    alpha : for Tsallis, tensor (), 1 < alpha <= 2. Kernels need the number: alpha may be a Parameter while torch.func
         transforms a function of the potentials, but torch.func must not transform alpha, nor torch.compile trace it.
-        A number of Python or NumPy is a constant, and no derivative by it is prepared.
+        The host waits for an alpha on a device. A number of Python or NumPy is a constant, and no derivative by it is
+        prepared.
 
     Raises OmegaError where gamma or alpha is out of range, or the operator has no such parameter.
 

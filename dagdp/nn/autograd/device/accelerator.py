@@ -16,11 +16,13 @@ from torch import Tensor
 
 from dagdp.array_kinds import on_accelerator
 from dagdp.errors import InputError
-
-INSTALL = "pip install 'dagdp[cuda13]' (or dagdp[cuda12] for a driver of CUDA 12)"
+from dagdp.kernels.cuda.records import Arrays, Call, State
 
 #: Arrays of compiled graphs on devices, by the identity of the array: {id: (the array, {device: its copy})}.
 _constants: dict[int, tuple[weakref.ref[Any], dict[torch.device, Tensor]]] = {}
+
+
+_drivers: dict[torch.device, Driver] = {}
 
 
 class Driver(Protocol):
@@ -28,20 +30,22 @@ class Driver(Protocol):
 
     shared_limit: int  # bytes of dynamic shared memory that a block may have
 
-    def launch(self, launch: Any, omega: Any, real: type, call: Any, arrays: Any, state: Any, stream: int) -> None:
-        """Queue one kernel on the stream."""
+    def launch(
+        self, launch: Any, omega: Any, real: type, call: Call, arrays: Arrays, state: State, stream: int
+    ) -> None:
+        """Start one kernel on the stream."""
 
 
 def driver_of(device: torch.device) -> Driver:
-    """The driver of the device. Raises InputError where packages are missing, with the line that installs them."""
-    try:
-        from dagdp.kernels.cuda import launch
-    except ImportError as error:
-        raise InputError(
-            f"theta is on {device}, and {error.name or error} is not installed; expected the packages that compile and "
-            f"launch device kernels: {INSTALL}, or pass theta.cpu()"
-        ) from error
-    made: Driver = launch.driver_of(device)
+    """The driver of the device, made at the first call.
+
+    Raises InputError where packages are missing, with the line that installs them.
+    """
+    made = _drivers.get(device)
+    if made is None:
+        from dagdp.kernels.cuda.launch import DeviceDriver
+
+        made = _drivers.setdefault(device, DeviceDriver(device.index))
     return made
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.forms import found, remember
+from dagdp.errors import InputError
 from dagdp.kernels.cuda.plan import DevicePlan, device_plan
 from dagdp.kernels.cuda.records import Arrays, State
 from dagdp.kernels.cuda.schedule import Given, Launch, Passes, launch_of, state_names
@@ -123,6 +124,11 @@ class DeviceProblem(NamedTuple):
         form = passes, real, items, asked, self.omega
         known: Prepared | None = found(ready.calls, form)
         if known is None:
+            if accelerator.capturing():
+                raise InputError(
+                    f"a CUDA graph is captured, and {NAMES[passes]} was not computed for this graph, operator and "
+                    "batch before, so its kernel may not be loaded; expected the same call once before the capture"
+                )
             launch = launch_of(ready.plan, passes, real, items, asked, driver.shared_limit)
             known = Prepared(launch, self.omega.data(real), state_names(launch.variant, self.omega))
             remember(ready.calls, form, known)

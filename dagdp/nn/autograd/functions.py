@@ -31,6 +31,7 @@ from dagdp.engine.inputs import (
     refuse_start,
     terminal_shape,
 )
+from dagdp.kernels.cuda.schedule import Passes
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
 from dagdp.nn.autograd.by_numpy import all_plain, by_numpy, only_reverse_mode, without_derivatives
@@ -48,7 +49,7 @@ from dagdp.nn.autograd.tensors import (
     result_dtype,
     terminals,
 )
-from dagdp.omega import Omega
+from dagdp.omega import HardMax, Omega
 
 Graphs = CompiledDAG | CompiledBatch
 
@@ -148,6 +149,18 @@ def jvp_and_hvp(
     if derivatives.differentiable(call.theta, call.direction):
         slope = derivatives.slope(call.theta, call.direction, call.end, call.problem)
     return call.scalars(slope), call.hessian(change)
+
+
+def best_edges(dag: CompiledDAG, theta: Any, options: Options) -> tuple[Tensor, Tensor]:
+    """(scores [*batch], edges int32 [*batch, L]) of the best path of each item, by one launch on theta's device.
+
+    Edges have the user's numbers, from the end back, -1 behind the start; L is the longest path of the graph. Both are
+    constants to autograd.
+    """
+    with torch.no_grad():
+        call = _prepare(dag, theta, None, HardMax(), options)
+        made = call.problem.launch(Passes.PATH, call.theta.detach(), None, call.end)
+    return call.scalars(made.values), operators.asked_for(made.path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dagdp.array_kinds import is_foreign, on_accelerator, plain_array
+from dagdp.array_kinds import ACCELERATORS, is_foreign, on_accelerator, plain_array
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Shape
 from dagdp.errors import InputError
@@ -55,7 +55,7 @@ def beside(value: Any, label: str, like: Tensor) -> Tensor:
     return made.to(like.device, like.dtype if like.is_floating_point() else made.dtype)
 
 
-def whole_tensor(value: Any, label: str, device: torch.device) -> Tensor:
+def whole_tensor(value: Any, label: str, device: torch.device | str) -> Tensor:
     """An int64 tensor on the device. Raises InputError for values that are not integers."""
     tensor = on_device(real_tensor(value, label), label, device)
     if tensor.is_floating_point() or tensor.dtype is torch.bool:
@@ -68,6 +68,8 @@ def on_device(tensor: Tensor, label: str, device: torch.device | str) -> Tensor:
     """The tensor on the device. Raises InputError for a meta tensor, which has no numbers to move."""
     if tensor.is_meta and torch.device(device).type != "meta":
         raise InputError(f"{label} is on meta, where there are no numbers; expected a tensor on {device}")
+    if torch.device(device).type in ACCELERATORS and tensor.device.type == "cpu" and not torch.compiler.is_compiling():
+        return accelerator.sent(tensor.numpy(), torch.device(device), label)
     return tensor.to(device)
 
 
@@ -75,8 +77,7 @@ def _from_array(value: Any, label: str) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.tensor(np.asarray(value))
     if is_foreign(value):
-        made: Tensor = torch.from_dlpack(value)
-        return made
+        return accelerator.from_dlpack(value)
     array = plain_array(value, label)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         given = f"dtype {array.dtype}" if array.ndim else repr(value)

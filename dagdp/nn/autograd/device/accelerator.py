@@ -79,6 +79,12 @@ def checks_each_call() -> bool:
     return os.environ.get("DAGDP_CUDA_CHECK", "") not in ("", "0")
 
 
+def from_dlpack(array: Any) -> Tensor:
+    """A tensor on the memory of another library's device array."""
+    made: Tensor = torch.utils.dlpack.from_dlpack(array)
+    return made
+
+
 def sent(array: np.ndarray[Any, Any], device: torch.device, what: str) -> Tensor:
     """A NumPy array on the device: one copy on the current stream that the host does not wait for.
 

@@ -8,7 +8,7 @@ launch has a slot of its own, so a slot tells which call it was. Slots are read 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,21 @@ from dagdp.errors import InputError
 from dagdp.nn.autograd.device import accelerator
 
 SLOTS = 256  # launches that may be under way before a slot is used again
+BAD_NUMBERS = (
+    "NaN or +inf (-inf when minimising) among its potentials, an end that is no node on a path, or a sum that "
+    "overflowed"
+)
 CAPTURED = 0  # the slot of launches that a CUDA graph replays: they have none of their own
 
 _flags: dict[torch.device, Flags] = {}
+
+
+class Call(NamedTuple):
+    """The call to which a slot belongs."""
+
+    name: str
+    items: Shape  # the shape of its items
+    fault: str  # what is wrong with the item that the slot names
 
 
 class Flags:
@@ -30,15 +42,15 @@ class Flags:
     def __init__(self) -> None:
         self.slots = accelerator.pinned(torch.zeros(SLOTS, dtype=torch.int32))
         self.seen: np.ndarray[Any, Any] = self.slots.numpy()
-        self.calls: list[tuple[str, Shape]] = [("a call in a CUDA graph", ())] * SLOTS
+        self.calls: list[Call] = [Call("a call in a CUDA graph", (), BAD_NUMBERS)] * SLOTS
         self.turns = itertools.count()
 
-    def slot_for(self, call: str, items: Shape) -> Tensor:
-        """int32 [1], the slot of one launch. call, items : the call's name and the shape of its items, for an error."""
+    def slot_for(self, call: Call) -> Tensor:
+        """int32 [1], the slot of one launch: 0, or the number of a bad item, counted from 1."""
         if accelerator.capturing():
             return self.slots[CAPTURED : CAPTURED + 1]
         slot = 1 + next(self.turns) % (SLOTS - 1)
-        self.calls[slot] = call, items
+        self.calls[slot] = call
         return self.slots[slot : slot + 1]
 
     def raise_known(self) -> None:
@@ -46,16 +58,31 @@ class Flags:
         if not self.seen.any():
             return
         slot = int(np.flatnonzero(self.seen)[0])
-        item, (call, items) = int(self.seen[slot]) - 1, self.calls[slot]
+        item, call = int(self.seen[slot]) - 1, self.calls[slot]
         self.seen[:] = 0
-        place = ", ".join(str(int(k)) for k in np.unravel_index(item, items)) if items else ""
-        one = f"item {place}" if place else f"item {item}" if slot == CAPTURED else "the one item"
+        place = str(item) if slot == CAPTURED else _place_of(item, call.items)
         raise InputError(
-            f"{one} of an earlier call ({call}) has NaN or +inf (-inf when minimising) among its potentials, an end "
-            "that is no node on a path, or a sum that overflowed; its answer is NaN. Expected numbers below infinity "
-            "(above -inf when minimising), and ends of the graph. Set DAGDP_CUDA_CHECK=1, or call dagdp.cuda.check() "
-            "behind a call, to find the call that was given them"
+            f"{f'item {place}' if place else 'the one item'} of an earlier call ({call.name}) has {call.fault}; its "
+            "answer is NaN, and other items are right. dagdp.cuda.check() behind a call, or DAGDP_CUDA_CHECK=1 in the "
+            "environment, finds the call at once"
         )
+
+
+def _place_of(item: int, items: Shape) -> str:
+    return ", ".join(str(int(k)) for k in np.unravel_index(item, items)) if items else ""
+
+
+def report(wrong: Tensor, name: str, fault: str) -> None:
+    """Have the next call raise InputError if an item is wrong. The host does not wait.
+
+    wrong : bool [*batch] on a device. While a CUDA graph is captured nothing is told.
+    """
+    if accelerator.capturing() or not wrong.numel():
+        return
+    numbers = torch.arange(1, wrong.numel() + 1, device=wrong.device, dtype=torch.int32)
+    last = (wrong.reshape(-1) * numbers).amax().reshape(1)
+    slot = flags_of(wrong.device).slot_for(Call(name, tuple(wrong.shape), fault))
+    slot.copy_(last.to(torch.int32), non_blocking=True)
 
 
 def flags_of(device: torch.device) -> Flags:

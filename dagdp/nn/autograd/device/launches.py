@@ -86,7 +86,8 @@ class DeviceProblem(NamedTuple):
             ready = plan_on(self.dag, device)
             outputs, answers = _outputs(passes, self.dag, ready.plan, theta)
             if math.prod(batch) > 0:
-                slot = flags.slot_for(f"{NAMES[passes]} of {self.dag!r}", tuple(answers.values.shape))
+                name = f"{NAMES[passes]} of {self.dag!r}"
+                slot = flags.slot_for(faults.Call(name, tuple(answers.values.shape), faults.BAD_NUMBERS))
                 self._launch(ready, passes, (theta, z, end), outputs._replace(fault=slot))
                 if accelerator.checks_each_call() and not accelerator.capturing():
                     faults.check(device)

@@ -80,7 +80,8 @@ class _Cuda:
 
     def __init__(self) -> None:
         self.threadIdx, self.blockIdx, self.blockDim = (SimpleNamespace(x=0) for _ in range(3))
-        self.shared = SimpleNamespace(array=self._shared)
+        self.shared, self.local = SimpleNamespace(array=self._shared), SimpleNamespace(array=self._local)
+        self.machine: Any = None
         self.memory: Any = None
         self.real: Any = None
 
@@ -88,6 +89,9 @@ class _Cuda:
         if size != 0 or np.dtype(real) != np.dtype(self.real):
             raise NumberError(f"{_place()}: cuda.shared.array({size}, {real}); expected size 0 and {self.real}")
         return self.memory
+
+    def _local(self, size: int, real: Any) -> Any:
+        return self.machine.memory("local array", size, np.dtype(real).type)
 
 
 CUDA = _Cuda()  # one thread runs at a time
@@ -110,6 +114,9 @@ class Roles(NamedTuple):
     given: Collection[str] = ("fault",)  # has numbers already, and may be written
     outputs: Collection[str] = ()  # every element is written
     unordered: Collection[str] = ("fault",)  # any thread may write it at any time
+
+
+USUAL = Roles()
 
 
 class _Touch(NamedTuple):
@@ -202,9 +209,7 @@ class _Watched:
             return self.real(number)
         kind = f"{type(number).__name__} {number!r}"
         expected = "int32" if self.real is int else self.real.__name__
-        raise NumberError(
-            f"{_place()}: {self.name}[{i}] is given a {kind} by {self.machine.now}; expected {expected}"
-        )
+        raise NumberError(f"{_place()}: {self.name}[{i}] is given a {kind} by {self.machine.now}; expected {expected}")
 
     def unwritten(self) -> list[int]:
         return [i for i, last in enumerate(self.wrote) if last is None]
@@ -226,7 +231,7 @@ class Machine:
         self.now = _BEFORE
         self.accesses = self.barriers = self.stretches = 0
 
-    def launch(self, kernel: Callable[..., Any], grid: Grid, records: Sequence[Any], roles: Roles = Roles()) -> None:
+    def launch(self, kernel: Callable[..., Any], grid: Grid, records: Sequence[Any], roles: Roles = USUAL) -> None:
         """Run a kernel on NamedTuples of numbers and one-dimensional arrays, which are changed in place."""
         memory: list[tuple[np.ndarray, Any]] = []
         given = []
@@ -248,9 +253,11 @@ class Machine:
         """What threads see of an array."""
         if array.ndim != 1:
             raise ValueError(f"{name} has {array.ndim} axes; expected one")
-        integer = array.dtype.kind == "i"
-        real = int if integer else array.dtype.type
-        numbers = array.tolist() if integer and not self.numpy_integers else list(array.astype(np.int64, copy=False) if integer else array)
+        real = int if array.dtype.kind == "i" else array.dtype.type
+        if real is int:
+            numbers = list(array.astype(np.int64)) if self.numpy_integers else array.tolist()
+        else:
+            numbers = list(array)
         if not self.watched:
             return numbers
         if name in roles.inputs:
@@ -268,15 +275,15 @@ class Machine:
             if left and numbers.name in roles.outputs:
                 listed = ", ".join(map(str, left[:5])) + (", ..." if len(left) > 5 else "")
                 raise UnwrittenError(f"{numbers.name} has {len(left)} of {numbers.size} elements unwritten: {listed}")
-            written = np.ones(len(array), bool)
-            written[left] = False
-            array[written] = np.array(numbers.numbers, array.dtype)[written]
+            for i, last in enumerate(numbers.wrote):
+                if last is not None and last is not _BEFORE:
+                    array[i] = numbers.numbers[i]
 
     def _run(self, kernel: Callable[..., Any], grid: Grid, given: Sequence[Any]) -> None:
         count = grid.shared_bytes // np.dtype(grid.real).itemsize
         if grid.threads % grid.team:
             raise ValueError(f"{grid.threads} threads a block in teams of {grid.team}; expected a multiple")
-        shared = [self._shared(block, count, grid.real) for block in range(grid.blocks)]
+        shared = [self.memory(f"shared memory of block {block}", count, grid.real) for block in range(grid.blocks)]
         places = [(block, first) for block in range(grid.blocks) for first in range(0, grid.threads, grid.team)]
         live = [
             self._team(kernel, given, number, (block, range(first, first + grid.team)))
@@ -285,7 +292,7 @@ class Machine:
         blocks = [block for block, _ in places]
         order = list(range(len(live)))
         self.random.shuffle(order)
-        CUDA.real, CUDA.blockDim.x = grid.real, grid.threads
+        CUDA.machine, CUDA.real, CUDA.blockDim.x = self, grid.real, grid.threads
         while order:
             at = self.random.randrange(len(order)) if self.interleaved else -1
             number = order[at]
@@ -293,10 +300,9 @@ class Machine:
             if next(live[number], None) is None:
                 del order[at]
 
-    def _shared(self, block: int, count: int, real: Any) -> Any:
-        if not self.watched:
-            return [real(np.nan)] * count
-        return _Watched(f"shared memory of block {block}, ", [None] * count, real, self)
+    def memory(self, name: str, count: int, real: Any) -> Any:
+        """An array that no thread has written."""
+        return _Watched(name, [None] * count, real, self) if self.watched else [real(np.nan)] * count
 
     def _team(
         self, kernel: Callable[..., Any], given: Sequence[Any], number: int, seat: tuple[int, range]
@@ -335,7 +341,7 @@ class Machine:
 def _check_barrier(block: int, threads: range, came: dict[int, tuple[int, ...]]) -> None:
     """All threads of a team came to one barrier, by the same calls."""
     if len(came) < len(threads):
-        lines = " and ".join(f"{sorted({places[-1] for places in came.values()})}".strip("[]").split(", "))
+        lines = " and ".join(map(str, sorted({places[-1] for places in came.values()})))
         raise BarrierError(
             f"block {block}: threads {sorted(came)} wait at the barrier of line {lines}, and threads "
             f"{sorted(set(threads) - set(came))} have returned"

@@ -1,7 +1,8 @@
-"""The smallest CUDA schedule over the package's own recursion text: one thread a row, edges in a loop.
+"""The smallest CUDA schedule over the package's own text of a row: one thread a row, edges in a loop.
 
 Run as a script it solves rows on the device, or in the simulator under NUMBA_ENABLE_CUDASIM=1, and prints the
-largest difference from the float64 reference. It shows that operators and recursion need no second text on CUDA.
+largest difference from the float64 reference. It shows that operators, recursion and the row's solvers need no second
+text on CUDA.
 """
 
 from __future__ import annotations
@@ -10,55 +11,30 @@ import sys
 
 import numpy as np
 from numba import cuda
+from scalar_row import bound, rebound, row_of, solve, splat
 
-from dagdp.kernels.recursion import (
-    argument,
-    curvature,
-    difference,
-    energy,
-    enter,
-    exceeds,
-    flow,
-    join,
-    newton_step,
-    node_value,
-    rejoined,
-    relative_score,
-    weight,
-)
+from dagdp.kernels.recursion import argument, difference, flow, join, node_value, rejoined
+from dagdp.kernels.row_max import finish_solution, weight_at
+from dagdp.lanes.operators import first_only
 
 
 def solve_rows(omega, theta, parents, values, weights):
     """values[r] = max_Ω(theta[r] + parents[r]), weights[r] its gradient, the weights made anew from v and κ."""
     r = cuda.grid(1)
     if r < theta.shape[0]:
-        real = theta.dtype.type
-        zero = real(0)
-        rate = real(1) / omega.gamma
-        m_hi, m_lo = real(-np.inf), zero
-        for e in range(theta.shape[1]):
-            x_hi, x_lo = enter(theta[r, e], parents[r, e], zero)
-            if exceeds(x_hi, x_lo, m_hi, m_lo):
-                m_hi, m_lo = x_hi, x_lo
-        shift = omega.corner
-        for _ in range(100):
-            total, slope = zero, zero
-            for e in range(theta.shape[1]):
-                x_hi, x_lo = enter(theta[r, e], parents[r, e], zero)
-                y = relative_score(x_hi, x_lo, m_hi, m_lo, rate)
-                total += weight(omega, argument(omega, y, zero, shift))
-                slope += curvature(omega, y + shift)
-            shift -= newton_step(total, slope)
-        kappa = zero
-        for e in range(theta.shape[1]):
-            x_hi, x_lo = enter(theta[r, e], parents[r, e], zero)
-            kappa += energy(omega, relative_score(x_hi, x_lo, m_hi, m_lo, rate) + shift)
-        v_hi, v_lo = node_value(zero, m_hi, m_lo, -shift, kappa, omega.gamma)
+        depth = theta.shape[1]
+        row, m_hi, m_lo = row_of(omega, theta, parents, theta, r)
+        found, kappa = solve(omega, row, depth)
+        turn, shift, kappa = finish_solution(omega, found, kappa)
+        v_hi, v_lo = node_value(splat(theta, 0.0), m_hi, m_lo, -shift, kappa, omega.gamma)
         values[r] = v_hi
-        for e in range(theta.shape[1]):
-            hi, lo = join(*difference(parents[r, e], v_hi), theta[r, e])
-            y = rejoined(hi, lo, zero, v_lo, rate)
-            weights[r, e] = flow(weight(omega, argument(omega, y, zero, kappa)), real(1))
+        if first_only(omega):
+            kappa = turn
+        for d in range(depth):
+            hi, lo = join(*difference(parents[r, d], v_hi), theta[r, d])
+            y = rejoined(hi, lo, splat(theta, 0.0), v_lo, row.rate)
+            q, _ = weight_at(omega, argument(omega, y, splat(theta, d), kappa))
+            weights[r, d] = flow(q, splat(theta, 1.0))
 
 
 NO_DEVICE = 77  # exit status, the one by which test harnesses know a skip
@@ -66,14 +42,14 @@ NO_DEVICE = 77  # exit status, the one by which test harnesses know a skip
 
 def largest_error() -> float:
     """Largest error over operators and dtypes, each in its own units of precision."""
-    from cases import SMOOTH
+    from cases import OPERATORS
 
     from dagdp.reference import max_omega
 
     rng, worst = np.random.default_rng(0), 0.0
-    kernel = cuda.jit(solve_rows)
-    for omega in SMOOTH:
-        for dtype in (np.float32, np.float64):
+    for dtype in (np.float32, np.float64):
+        kernel = cuda.jit(rebound(solve_rows, dtype, {**globals(), **bound(dtype, wrap=cuda.jit(device=True))}))
+        for omega in OPERATORS:
             theta, parents = rng.normal(size=(2, 6, 4)).astype(dtype)
             theta[1, 2] = -np.inf
             values, weights = np.zeros(6, dtype), np.zeros((6, 4), dtype)

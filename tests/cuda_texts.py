@@ -27,7 +27,8 @@ def module_of(text: str, folder: Path) -> ModuleType:
 
 def functions_of(module: ModuleType) -> list[FunctionType]:
     """The functions that a module defines."""
-    return [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+    values = vars(module).values()
+    return [value for value in values if isinstance(value, FunctionType) and value.__module__ == module.__name__]
 
 
 def made(text: str, folder: Path, names: dict[str, Any] | None = None, barrier: Any = "block", **static: Any) -> Any:

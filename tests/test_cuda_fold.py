@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import pytest
 from cuda_texts import loaded, made
 
@@ -71,6 +73,19 @@ def test_a_call_is_not_dropped_for_its_truth_alone(tmp_path):
     text = "def f(x):\n    if act(x) and NO:\n        return 1\n    return 0\n"
     assert made(text, tmp_path, {"act": seen.append}, NO=False)["f"](3) == 0
     assert seen == [3]
+
+
+class Part(IntEnum):
+    FIRST = 0
+    LAST = 7
+
+
+def test_members_of_enumerations_are_integers(tmp_path):
+    text = "def f(x):\n    if Part.LAST > 7:\n        return missing\n    return (Part.LAST, x + 2 * Part.LAST)\n"
+    function = made(text, tmp_path, {"Part": Part})["f"]
+    assert function(1) == (7, 15) and type(function(1)[0]) is int and not loaded(function)
+    with pytest.raises(TypeError, match=r"text.py:2: f names Part.NEXT; expected one of .'FIRST', 'LAST'."):
+        made("def f(x):\n    return Part.NEXT\n", tmp_path, {"Part": Part})
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Decorators that make compiled code of Python functions, with all options for Numba.
 
-A *point* function is scalar text for any target (CPU lanes, CUDA threads, the simulator, plain Python), whose literals
-take the dtype of its arguments. A *kernel* is a CPU entry point: Python calls it without the GIL, and the disk keeps
-it. `inner` and `inlined` are for functions that only kernels call.
+*Point* and *looped* functions are scalar text for any target (CPU lanes, CUDA threads, the simulator, plain Python),
+whose literals take the dtype of their arguments (lanes/rewrite.py). A *kernel* is a CPU entry point: Python calls it
+without the GIL, and the disk keeps it. `inner` and `inlined` are for functions that only kernels call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ allocating = compiled_once(numba.njit(**_INNER))
 # Kernels only use arrays that their caller owns. Reference counts, at every slice, call and field access, took more
 # time than the work itself on narrow levels.
 inner = compiled_once(numba.njit(_nrt=False, **_INNER))
-inlined = compiled_once(numba.njit(_nrt=False, forceinline=True, **_INNER))
+INLINED_OPTIONS = {"_nrt": False, "forceinline": True, **_INNER}
+inlined = compiled_once(numba.njit(**INLINED_OPTIONS))
 
 
 class Kernel:

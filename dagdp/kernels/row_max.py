@@ -32,12 +32,8 @@ from dagdp.kernels.recursion import (
 )
 from dagdp.lanes.exp_log import exp, log_of_mass
 from dagdp.lanes.operators import exponential, first_only
-from dagdp.lanes.rewrite import point
+from dagdp.lanes.rewrite import looped, point
 from dagdp.lanes.rows import splat
-
-def over_edges(f: Any) -> Any:
-    return f
-
 
 TERMS = 512  # terms of a partial sum: 1e6 small float32 terms, added one after another, lose 7e-4
 SPARE_STEPS = 64  # Newton's iterations beyond one for each edge, after which SquaredL2 has ended
@@ -73,7 +69,7 @@ def epsilon(like: Any) -> Any:
     raise AssertionError("each target defines this accessor")
 
 
-@over_edges
+@looped
 def maximum(scores: Any, depth: int) -> Any:
     """m = max x, as (hi, lo)."""
     m_hi, m_lo = splat(scores, -math.inf), splat(scores, 0.0)
@@ -84,7 +80,7 @@ def maximum(scores: Any, depth: int) -> Any:
     return m_hi, m_lo
 
 
-@over_edges
+@looped
 def exponential_total(omega: Any, scores: Any, depth: int, m_hi: Any, m_lo: Any) -> Any:
     """Σ e^y of the closed form, y = (x - m)/γ; each e^y is kept."""
     rate = 1.0 / omega.gamma
@@ -101,7 +97,7 @@ def exponential_total(omega: Any, scores: Any, depth: int, m_hi: Any, m_lo: Any)
     return total
 
 
-@over_edges
+@looped
 def first_maximal(omega: Any, scores: Any, depth: int, m_hi: Any, m_lo: Any) -> Any:
     """The place of the first maximal edge, a real number, -1 for none; each x - m is kept."""
     chosen = splat(scores, -1.0)
@@ -113,7 +109,7 @@ def first_maximal(omega: Any, scores: Any, depth: int, m_hi: Any, m_lo: Any) -> 
     return chosen
 
 
-@over_edges
+@looped
 def newton_sums(omega: Any, row: Any, depth: int, shift: Any) -> Any:
     """(Σ q, Σ s) at the iterate shift = -(τ - m)/γ."""
     total, bend = splat(row, 0.0), splat(row, 0.0)
@@ -127,7 +123,7 @@ def newton_sums(omega: Any, row: Any, depth: int, shift: Any) -> Any:
     return total, bend
 
 
-@over_edges
+@looped
 def newton_update(omega: Any, row: Any, depth: int, shift: Any) -> Any:
     """One iteration of Newton's method: (the next iterate, the step that it leaves for the end, whether it moved).
 
@@ -142,7 +138,7 @@ def newton_update(omega: Any, row: Any, depth: int, shift: Any) -> Any:
     return shift - taken, step - taken, far
 
 
-@over_edges
+@looped
 def energies(omega: Any, row: Any, depth: int, shift: Any) -> Any:
     """κ = Σ ω*(y - a) for a = -shift."""
     kappa = splat(row, 0.0)
@@ -188,7 +184,7 @@ def weight_at(omega: Any, u: Any) -> Any:
     return weight(omega, u), curvature(omega, u)
 
 
-@over_edges
+@looped
 def row_weight(omega: Any, row: Any, d: int, turn: Any) -> Any:
     """(q, s) of the d-th edge; turn : the first result of `finish_solution`."""
     if exponential(omega):
@@ -197,7 +193,7 @@ def row_weight(omega: Any, row: Any, d: int, turn: Any) -> Any:
     return weight_at(omega, argument(omega, relative_at(row, d), splat(row, d), turn))
 
 
-@over_edges
+@looped
 def tangents(omega: Any, row: Any, depth: int, turn: Any, start: Any) -> Any:
     """(v̇, c): v̇ = start + Σ q ẋ (Algorithm 2, A1), and c, the mean of ẋ under s, which gives q̇ (A2)."""
     v_dot, bend, mass = start, splat(row, 0.0), splat(row, 0.0)

@@ -2,7 +2,8 @@
 
 A *point* function is plain scalar Python for any target: CUDA threads, the simulator, Python itself. A CPU kernel that
 calls it with lanes compiles a rewritten text, in which `a if test else b` evaluates both sides and selects lane by
-lane, and `math` names functions of lanes.
+lane, and `math` names functions of lanes. A *looped* text is scalar Python with loops whose length does not
+depend on lanes. It reads memory through accessors, functions that each target defines for its own records.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
@@ -19,19 +20,19 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from dagdp.jit.decorators import POINT_OPTIONS
+from dagdp.jit.decorators import INLINED_OPTIONS, POINT_OPTIONS
 from dagdp.jit.operator_errors import foreign
 from dagdp.lanes.rows import Lanes, select
 
 
-def narrow(function: Callable[..., Any], real: Any) -> FunctionType:
-    """`function` with its numeric literals as scalars of the type `real`.
+def narrow(function: Callable[..., Any], real: Any, literal: tuple[type, ...] = (int, float)) -> FunctionType:
+    """`function` with its literals of the types `literal` as scalars of the type `real`.
 
     Numba types a bare 0.5 as float64, which would widen every float32 expression around it.
     """
     assert isinstance(function, FunctionType)
     code: CodeType = function.__code__
-    literals = tuple(real(c) if type(c) in (int, float) else c for c in code.co_consts)
+    literals = tuple(real(c) if type(c) in literal else c for c in code.co_consts)
     made = FunctionType(
         code.replace(co_consts=literals),
         function.__globals__,
@@ -73,8 +74,10 @@ def real_of(*arguments: Any) -> Any:
 
 
 @functools.cache
-def on_lanes(function: Callable[..., Any], lane_math: Any = None) -> FunctionType:
+def on_lanes(function: Callable[..., Any], lane_math: Any = None, loops: bool = False) -> FunctionType:
     """`function` rewritten for lanes, with `lane_math` in place of the module `math` where given.
+
+    loops : the text is known to have no loop or `if` statement that depends on lanes. Otherwise it may have neither.
 
     Raises OSError or TypeError if the source is not found (typed at a prompt, for example), or if the function has a
     loop or an `if` statement on lanes.
@@ -84,7 +87,7 @@ def on_lanes(function: Callable[..., Any], lane_math: Any = None) -> FunctionTyp
     except SyntaxError:  # a lambda in the middle of something
         raise TypeError(f"{function!r} is not a def of expressions alone") from None
     definition = tree.body[0]
-    if not isinstance(definition, ast.FunctionDef) or any(map(_branches, ast.walk(definition))):
+    if not isinstance(definition, ast.FunctionDef) or (not loops and any(map(_branches, ast.walk(definition)))):
         raise TypeError(f"{function!r} is not a def of expressions alone")
     definition.decorator_list, definition.returns = [], None
     for argument in definition.args.args:
@@ -136,3 +139,40 @@ def point(function: Callable[..., Any]) -> Callable[..., Any]:
     typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     overload(function, strict=False, target="generic", jit_options=POINT_OPTIONS)(typer)
     return function
+
+
+def looped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare scalar text with loops: Python runs it as written, and a CPU kernel compiles it inline, for lanes.
+
+    Only literals with a decimal point are narrowed, since integers count.
+    """
+
+    def typer(*arguments: Any) -> FunctionType:
+        return narrow(on_lanes(function, loops=True), real_of(*leaves(arguments)), (float,))
+
+    typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    overload(function, strict=False, jit_options=INLINED_OPTIONS)(typer)
+    return function
+
+
+def accessor(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare that CPU kernels compile the decorated text where `function`, which has no text of its own, is called."""
+
+    def declared(text: Callable[..., Any]) -> Callable[..., Any]:
+        def typer(*_arguments: Any) -> Callable[..., Any]:
+            return text
+
+        typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        overload(function, strict=False, jit_options=INLINED_OPTIONS)(typer)
+        return text
+
+    return declared
+
+
+def leaves(kinds: Iterable[Any]) -> Iterator[Any]:
+    """Numba's types of the fields of records, and the types of their elements where fields are arrays."""
+    for kind in kinds:
+        if isinstance(kind, types.BaseTuple):
+            yield from leaves(kind)
+        else:
+            yield kind.dtype if isinstance(kind, types.Array) else kind

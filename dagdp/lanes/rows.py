@@ -198,14 +198,17 @@ def store(typing: Any, array: Any, at: Any, row: Any) -> Any:
 
 
 @intrinsic
-def splat(typing: Any, array: Any, number: Any) -> Any:
-    """A row of one number, of the array's dtype."""
-    row = Lanes(array.dtype)
+def splat(typing: Any, like: Any, number: Any) -> Any:
+    """A row of one number, of the dtype of an array, of a row, or of the array that is a record's first field."""
+    first = like
+    while isinstance(first, types.BaseTuple):
+        first = first[0]
+    row = Lanes(first.dtype)
 
     def generate(context: Any, builder: Any, sig: Any, given: Any) -> Any:
         return broadcast(builder, context.cast(builder, given[1], sig.args[1], row.dtype), row.count)
 
-    return row(array, number), generate
+    return row(like, number), generate
 
 
 @intrinsic

@@ -13,9 +13,9 @@ from dagdp.jit.decorators import inlined
 from dagdp.kernels.cpu.outgoing_runs import Chunk, quantity
 from dagdp.kernels.cpu.progressions import Progression, progression, term
 from dagdp.kernels.cpu.records import Adjoint, Block, Floats, Row, State, Workspace
-from dagdp.kernels.cpu.row_max import weight_at
 from dagdp.kernels.cpu.special.scaled import scaled_weight
 from dagdp.kernels.recursion import argument, difference, join, rejoined
+from dagdp.kernels.row_max import weight_at
 from dagdp.lanes.gather import gather, gather_pair
 from dagdp.lanes.operators import exponential, first_only
 from dagdp.lanes.prefetch import prefetch_row

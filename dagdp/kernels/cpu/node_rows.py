@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.jit.decorators import inlined
+from dagdp.kernels.cpu.edge_rows import Operand, Scores, Tangents
 from dagdp.kernels.cpu.memory import (
     FOUND,
     FOUND_KAPPA,
@@ -18,9 +19,10 @@ from dagdp.kernels.cpu.memory import (
     result_at,
 )
 from dagdp.kernels.cpu.records import Floats, Indices, Placement, Row, State, Target, Workspace
-from dagdp.kernels.cpu.row_max import Operand, finish_solution, improve, maximum, solve, tangents
 from dagdp.kernels.cpu.rows import store_lanes
+from dagdp.kernels.cpu.solvers import improve, solve
 from dagdp.kernels.recursion import enter, enter_second, node_value
+from dagdp.kernels.row_max import finish_solution, maximum, tangents
 from dagdp.lanes.operators import first_only
 from dagdp.lanes.rows import load, splat, store
 from dagdp.lanes.views import get, offset_view, view, width
@@ -62,7 +64,7 @@ def maximum_of_row(omega: Any, depth: int, placed: Placement, state: State, work
     xs = scores_of_row(depth, placed, work, r)
     if work.edge_potentials is not None:
         form_scores(depth, state, work, r, xs)
-    m_hi, m_lo = maximum(v_hi, v_lo, xs, depth)
+    m_hi, m_lo = maximum(Scores(v_hi, v_lo, xs, work.y), depth)
     store(results, result_at(results, r, MAXIMUM_HI), m_hi)
     store(results, result_at(results, r, MAXIMUM_LO), m_lo)
 
@@ -74,8 +76,8 @@ def solve_row(omega: Any, depth: int, placed: Placement, state: State, work: Wor
     results, row = work.row_results, width(v_hi)
     xs = scores_of_row(depth, placed, work, r)
     m_hi, m_lo = load(results, result_at(results, r, MAXIMUM_HI)), load(results, result_at(results, r, MAXIMUM_LO))
-    y = offset_view(work.y, r * depth * row)
-    found, kappa = solve(omega, v_hi, v_lo, xs, depth, m_hi, m_lo, y)
+    scores = Scores(v_hi, v_lo, xs, offset_view(work.y, r * depth * row))
+    found, kappa = solve(omega, scores, depth, m_hi, m_lo)
     store(results, result_at(results, r, FOUND), found)
     store(results, result_at(results, r, FOUND_KAPPA), kappa)
 
@@ -103,7 +105,7 @@ def store_value(omega: Any, target: Target, state: State, work: Workspace, r: in
     dtype = v_hi.dtype.type
     m_hi, m_lo = load(results, result_at(results, r, MAXIMUM_HI)), load(results, result_at(results, r, MAXIMUM_LO))
     found, kappa_i = load(results, result_at(results, r, FOUND)), load(results, result_at(results, r, FOUND_KAPPA))
-    turn, shift, kappa_i = finish_solution(omega, found, kappa_i, work.y)
+    turn, shift, kappa_i = finish_solution(omega, found, kappa_i)
     c_i = load(state.node_potentials, target.own_at) if state.node_potentials is not None else splat(v_hi, 0)
     hi, lo = node_value(c_i, m_hi, m_lo, -shift, kappa_i, dtype(0) if first_only(omega) else omega.gamma)
     store_lanes(v_hi, target.at, hi, target.count)
@@ -148,10 +150,10 @@ def finish_row(
         start = splat(state.v_hi, 0)
         if state.node_directions is not None:
             start = load(state.node_directions, target.own_at)
-        own_y, directions = offset_view(y, r * depth * row), directions_of_row(depth, work, r)
         parents = parents_tangent(depth, placed, state.v_dot, work, r)
         second = seconds_tangent(depth, state.v_dot, work, r)
-        slope, mean = tangents(omega, depth, own_y, turn, parents, second, directions, start)
+        own = Tangents(offset_view(y, r * depth * row), parents, second, directions_of_row(depth, work, r))
+        slope, mean = tangents(omega, own, depth, turn, start)
         store_lanes(state.v_dot, target.at, slope, target.count)
         if state.c is not None:
             store_lanes(state.c, target.at, mean, target.count)

@@ -15,6 +15,7 @@ from dagdp.kernels.cuda.names import (
     EDGE_BLOCKS,
     EXPONENTIAL,
     FIRST,
+    INFINITY,
     NODE_BLOCKS,
     ONE,
     PAIRS,
@@ -202,9 +203,9 @@ def fill_readers(work: Work, number: Any) -> None:
 
 def pull_node(omega: Any, work: Work, outgoing: Outgoing, node: Any, limit: Any) -> None:
     """ē of a node, and the results of its outgoing edges. Children from `limit` on were not visited: their ē is 0."""
-    bar = ONE if node == work.item.end else ZERO
-    bar_dot = ZERO
     parent = parent_of(work, node)
+    bar = ONE if node == work.item.end and parent.hi > -INFINITY else ZERO  # no path at all: every result is 0
+    bar_dot = ZERO
     for edge in range(listed(work, outgoing.ptr + node), listed(work, outgoing.ptr + node + 1)):
         child = listed(work, outgoing.child + edge)
         e, e_dot = ZERO, ZERO

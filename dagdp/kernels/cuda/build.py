@@ -21,6 +21,7 @@ from dagdp.kernels.cuda.cubins import Cubin, Key
 from dagdp.kernels.cuda.packages import compilers, how_to_install, imported
 from dagdp.kernels.cuda.parameters import parameters
 from dagdp.kernels.cuda.records import Arrays, Call, State
+from dagdp.kernels.cuda.schedule import LARGEST_TEAM
 from dagdp.kernels.cuda.specialise import Barrier, specialised
 
 Wrap = Callable[[FunctionType], Any]
@@ -36,6 +37,17 @@ class Text(NamedTuple):
     names: Callable[[Any, Wrap], dict[str, Any]]  # of numba.cuda and what compiles a function: what functions refer to
     static: dict[str, bool | int]
     barrier: Barrier
+
+
+def sweep_of(key: Key) -> Text:
+    """The text of `dagdp.kernels.cuda.entry.sweep` for an operator, a real type and a variant."""
+    from dagdp.kernels.cuda.points import names_of, static_names, texts
+
+    def names(cuda: Any, wrap: Wrap) -> dict[str, Any]:
+        return names_of(key.omega, key.real, key.real, cuda, wrap=wrap)
+
+    static = static_names(key.variant, key.omega)
+    return Text("sweep", texts(), names, static, "warp" if key.variant.warp else "block")
 
 
 def build(text: Text, key: Key) -> Cubin:
@@ -61,9 +73,8 @@ def to_ptx(text: Text, key: Key) -> str:
     kernel = made[text.kernel].py_func
     with _compiling, _no_device(key.capability):
         try:
-            ptx: str = cuda.compile(
-                kernel, _signature(key), cc=key.capability, device=False, abi="numba", output="ptx"
-            )[0]
+            options = {"cc": key.capability, "device": False, "abi": "numba", "output": "ptx"}
+            ptx: str = cuda.compile(kernel, _signature(key), launch_bounds=LARGEST_TEAM, **options)[0]
         except NumbaError as error:
             if key.omega.bundled:
                 raise

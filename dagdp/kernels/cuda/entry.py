@@ -33,7 +33,7 @@ from dagdp.kernels.cuda.names import (
     meet,
 )
 from dagdp.kernels.cuda.records import WRONG, Arrays, Call, Column, State
-from dagdp.kernels.cuda.work import Work, item_of, listed, number_of_item, place, tangent_of, value_at
+from dagdp.kernels.cuda.work import Work, batch_item, graph_of_item, item_of, listed, place, tangent_of, value_at
 
 
 def hand_back(work: Work) -> Any:
@@ -96,9 +96,8 @@ def mark_levels(work: Work, reached: Any) -> None:
             mark = ONE if node == work.item.end else ZERO
             for edge in range(listed(work, outgoing.ptr + node), listed(work, outgoing.ptr + node + 1)):
                 child = listed(work, outgoing.child + edge)
-                if child < limit:
-                    if bar_at(work, child) > ZERO:
-                        mark = ONE
+                if child < limit and bar_at(work, child) > ZERO:
+                    mark = ONE
             put_bar(work, node, mark, ZERO)
             node += work.item.team
         meet()
@@ -126,11 +125,11 @@ def write_weights(omega: Any, work: Work, sound: Any) -> None:
 
 def sweep(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
     """One item for each team of threads."""
-    number = number_of_item(call)
-    if number >= call.items:
+    batch, graph = batch_item(), graph_of_item()
+    if batch >= call.batch or graph >= call.graphs:
         return
     ring = cuda.shared.array(0, REAL_TYPE) if SHARED_RING else state.v_hi
-    work = Work(call, arrays, state, item_of(number, call, arrays), ring)
+    work = Work(call, arrays, state, item_of(batch, graph, call, arrays), ring)
     reached = visit_levels(omega, work)
     sound = hand_back(work)
     if DECODE:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
 from dagdp.kernels.cuda.text import KernelText
@@ -33,22 +34,26 @@ _COMPARE: dict[type, Callable[[Any, Any], bool]] = {
 _LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 
-def fold(text: KernelText, static: dict[str, bool | int]) -> None:
+Enumerations = Mapping[str, type[IntEnum]]
+
+
+def fold(text: KernelText, static: dict[str, bool | int], enumerations: Enumerations) -> None:
     """Replace static names by their values, in place.
 
     static : values of names, and of calls of names whatever the arguments are (`exponential(omega)`).
+    enumerations : classes by name, whose members (`Column.END`) are integers.
 
     Expressions of constants are evaluated, and statements that are never reached vanish. Raises TypeError where a text
-    assigns to a static name.
+    assigns to a static name, or names no member.
     """
-    _Fold(text, static).visit(text.tree)
+    _Fold(text, static, enumerations).visit(text.tree)
 
 
 class _Fold(ast.NodeTransformer):
     """Static names become constants, expressions of constants too, and statements that no variant reaches vanish."""
 
-    def __init__(self, text: KernelText, static: dict[str, bool | int]) -> None:
-        self.text, self.static = text, static
+    def __init__(self, text: KernelText, static: dict[str, bool | int], enumerations: Enumerations) -> None:
+        self.text, self.static, self.enumerations = text, static, enumerations
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         self.generic_visit(node.args)
@@ -142,6 +147,14 @@ class _Fold(ast.NodeTransformer):
         if isinstance(node.func, ast.Name) and node.func.id in self.static:
             return ast.copy_location(ast.Constant(self.static[node.func.id]), node)
         return self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        members = self.enumerations.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        if members is None:
+            return self.generic_visit(node)
+        if node.attr not in members.__members__:
+            self.text.refuse(node, f"names {members.__name__}.{node.attr}; expected one of {list(members.__members__)}")
+        return ast.copy_location(ast.Constant(int(members[node.attr])), node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id not in self.static:

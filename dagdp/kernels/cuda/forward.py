@@ -83,9 +83,8 @@ def link_at(row: Row, d: Any) -> Any:
 
 def tangent_at(row: Row, d: Any) -> Any:
     """ẋ of the d-th edge."""
-    if WIDE > 0:
-        if d >= row.depth:
-            return ZERO
+    if WIDE > 0 and d >= row.depth:
+        return ZERO
     return tangent_of_edge(row.work, row.incoming, row.first + d)
 
 

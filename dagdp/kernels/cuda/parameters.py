@@ -30,10 +30,10 @@ class Parameters(NamedTuple):
 def parameters(real: Scalar) -> Parameters:
     """The types for kernels that compute in `real`."""
     call = Call(
-        items=np.int64,
+        batch=np.int64,
         graphs=np.int64,
         ring=np.int32,
-        warps=np.int32,
+        ended=np.int32,
         nodes=np.int64,
         entries=np.int64,
         theta_stride=np.int64,
@@ -42,7 +42,7 @@ def parameters(real: Scalar) -> Parameters:
     )
     arrays = Arrays(
         plan=np.int32,
-        table=np.int64,
+        table=np.int32,
         starts=np.int32,
         ends=np.int32,
         theta=real,

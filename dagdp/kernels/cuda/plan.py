@@ -31,7 +31,7 @@ class DevicePlan(NamedTuple):
     """Index arrays of all graphs, and the facts by which a launch chooses its kernel."""
 
     plan: NDArray[np.int32]
-    table: Numbers  # [graphs, columns], see `Column`; graphs with most edges first, so that they are begun first
+    table: NDArray[np.int32]  # [graphs, columns], see `Column`; graphs with most edges first, so that they are begun first
     nodes: int  # of all graphs
     entries: int  # of theta: the joined potentials of all graphs
     edges: int  # the user's edges of all graphs, of which local weights have one each
@@ -286,7 +286,7 @@ def _made(union: Union) -> DevicePlan:
     work = np.diff(in_ptr[first_node])
     return DevicePlan(
         plan=np.concatenate(pieces).astype(np.int32) if pieces else np.zeros(0, np.int32),
-        table=np.ascontiguousarray(table[np.argsort(-work, kind="stable")]),
+        table=np.ascontiguousarray(table[np.argsort(-work, kind="stable")], np.int32),
         nodes=nodes,
         entries=union.total,
         edges=union.users,

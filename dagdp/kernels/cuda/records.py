@@ -34,12 +34,11 @@ class Variant(NamedTuple):
 
 
 class Call(NamedTuple):
-    """Numbers of a launch. `items` counts each graph of each batch item."""
+    """Numbers of a launch. An item is one graph of one batch item."""
 
-    items: Any  # int64
-    graphs: Any  # int64, rows of the table; item k is of graph k % graphs
+    batch: Any  # int64, batch items
+    graphs: Any  # int64, rows of the table
     ring: Any  # int32, numbers of one array in the ring
-    warps: Any  # int32, items of a block: 1, or its warps
     ended: Any  # int32, 1 where each item has an end of its own
     nodes: Any  # int64, nodes of all graphs: the state's stride from one batch item to the next
     entries: Any  # int64, the stride of the gradient, of local weights, or of paths
@@ -55,13 +54,13 @@ class Arrays(NamedTuple):
     """Arrays of a launch, one-dimensional and contiguous."""
 
     plan: Any  # int32, index arrays of all graphs: see `dagdp.kernels.cuda.plan`
-    table: Any  # int64, a row of `Column`s for each graph
-    starts: Any  # int32 [items] internal numbers, -1 for no path; None: paths begin at every start
-    ends: Any  # int32 [items] internal numbers, -1 for no path, -2 for the graph's end, WRONG; or None
+    table: Any  # int32, a row of `Column`s for each graph
+    starts: Any  # int32 [batch, graphs] internal numbers, -1 for no path; None: paths begin at every start
+    ends: Any  # int32 [batch, graphs] internal numbers, -1 for no path, GRAPHS_END, WRONG; or None
     theta: Any  # real [batch, entries], or [entries] where the stride is 0
     z: Any  # real, like theta; None without a direction
-    values: Any  # real [items]
-    slopes: Any  # real [items]; None without a direction
+    values: Any  # real [batch, graphs]
+    slopes: Any  # real [batch, graphs]; None without a direction
     gradient: Any  # real [batch, entries]; local weights: [batch, edges of all graphs]
     path: Any  # int32 [batch, edges of a longest path], user's edge numbers from the end back, then -1; only `decode`
     fault: Any  # int32 [1], in host memory: the last item with a bad number, counted from 1

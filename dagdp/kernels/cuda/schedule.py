@@ -16,8 +16,9 @@ from dagdp.kernels.cuda.records import Call, State, Variant
 from dagdp.omega import Omega
 
 WARP_SIZE = 32
-LARGEST_TEAM = 1024  # threads of a block, the limit of every device
-WARPS = 4  # items of a block, where an item has one warp
+LARGEST_TEAM = 512  # threads of a block: a kernel takes up to 103 registers, and a block has 65,536
+LARGEST_ROWS = 32768  # blocks along the second axis of a grid, half the limit of every device
+WARPS = 4  # batch items of a block, at most, where each has one warp
 NARROW = 32  # nodes: nine of ten levels are no wider in a graph whose items have one warp
 
 
@@ -47,7 +48,7 @@ class Launch(NamedTuple):
 
     variant: Variant
     call: Call
-    grid: int
+    grid: tuple[int, int, int]  # blocks: batch items (of one block each, or a warp each), graphs, more graphs
     threads: int
     shared_bytes: int
 
@@ -75,13 +76,12 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
         warp=warp,
         starts=given.starts,
     )
-    warps = WARPS if warp else 1
-    items = batch * plan.graphs
+    warps = min(WARPS, max(1, batch)) if warp else 1
+    rows = min(plan.graphs, LARGEST_ROWS)
     call = Call(
-        items=np.int64(items),
+        batch=np.int64(batch),
         graphs=np.int64(plan.graphs),
         ring=np.int32(plan.ring),
-        warps=np.int32(warps),
         ended=np.int32(given.ends),
         nodes=np.int64(plan.nodes),
         entries=np.int64(results(plan, passes)),
@@ -89,8 +89,9 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
         z_stride=np.int64(0 if given.one_z else plan.entries),
         sign=real(-1.0 if given.minimize else 1.0),
     )
-    threads = WARPS * WARP_SIZE if warp else min(LARGEST_TEAM, -(-usual // WARP_SIZE) * WARP_SIZE)
-    return Launch(variant, call, -(-items // warps), threads, warps * bytes_ if shared else 0)
+    threads = warps * WARP_SIZE if warp else min(LARGEST_TEAM, -(-usual // WARP_SIZE) * WARP_SIZE)
+    grid = (-(-batch // warps), rows, -(-plan.graphs // rows))
+    return Launch(variant, call, grid, threads, warps * bytes_ if shared else 0)
 
 
 def results(plan: DevicePlan, passes: Passes) -> int:

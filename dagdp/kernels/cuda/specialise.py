@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 import builtins
-import dis
 import math
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal, NoReturn
@@ -32,7 +32,7 @@ def specialised(
     """The functions made from these texts, {name: wrap(function)}.
 
     names : the namespace of the made functions, with REAL, np.float32 or np.float64. In a copy of it they find each
-        other, as `wrap` returns them.
+        other, as `wrap` returns them. Members of an IntEnum in it become integers.
     static : values of names, and of calls of names whatever the arguments are (`exponential(omega)`).
     barrier : what `meet()` becomes: cuda.syncthreads(), cuda.syncwarp(), or a yield of its place. Functions in which a
         barrier is reached are then generators, and calls of them `yield from`.
@@ -47,20 +47,21 @@ def specialised(
     texts = {function.__name__: read(function) for function in functions}
     if len(texts) < len(functions):
         raise TypeError(f"texts of the names {sorted(f.__name__ for f in functions)}; expected each name once")
+    enumerations = {name: one for name, one in names.items() if isinstance(one, type) and issubclass(one, IntEnum)}
     for text in texts.values():
-        fold(text, static)
+        fold(text, static, enumerations)
     meeting = _meeting(texts)
     space = {**names, "__name__": __name__}
-    made = {}
-    for name, text in texts.items():
+    uses = []
+    for text in texts.values():
         _Barriers(text, meeting, barrier).visit(text.tree)
-        _Narrow(text, space).visit(text.tree)
-        code = compile(ast.fix_missing_locations(ast.Module([text.tree], [])), text.filename, "exec")
-        exec(code, space)
-        made[name] = space[name]
-    for name, text in texts.items():
-        _check_names(made[name], text, space)
-    wrapped = {name: wrap(function) for name, function in made.items()}
+        narrow = _Narrow(text, space)
+        narrow.visit(text.tree)
+        uses.append((text, narrow.used))
+        exec(compile(ast.Module([text.tree], []), text.filename, "exec"), space)
+    for text, used in uses:
+        _check_names(text, used, space)
+    wrapped = {name: wrap(space[name]) for name in texts}
     space.update(wrapped)
     return wrapped
 
@@ -138,6 +139,11 @@ class _Narrow(ast.NodeTransformer):
 
     def __init__(self, text: KernelText, space: dict[str, Any]) -> None:
         self.text, self.space = text, space
+        self.used: list[ast.Name] = []
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        self.used.append(node)
+        return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, bool | int):
@@ -165,13 +171,9 @@ class _Narrow(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _check_names(function: FunctionType, text: KernelText, space: dict[str, Any]) -> None:
+def _check_names(text: KernelText, used: Sequence[ast.Name], space: dict[str, Any]) -> None:
     """Raise TypeError for a name that has no value, before a compiler meets it."""
-    for step in dis.get_instructions(function):
-        known = step.argval in space or hasattr(builtins, str(step.argval))
-        if step.opname == "LOAD_GLOBAL" and not known:
-            line = step.positions.lineno if step.positions else None
-            text.refuse(
-                ast.Pass(lineno=line) if line else text.tree,
-                f"uses the name {step.argval}, which is no variable of it; expected it in the namespace",
-            )
+    local = set(space[text.tree.name].__code__.co_varnames)
+    for node in used:
+        if node.id not in local and node.id not in space and not hasattr(builtins, node.id):
+            text.refuse(node, f"uses the name {node.id}, which is no variable of it; expected it in the namespace")

@@ -30,29 +30,36 @@ class KernelText(NamedTuple):
         raise TypeError(f"{self.place(node)}: {self.tree.name} {what}")
 
 
-@functools.cache
-def _source(function: FunctionType) -> tuple[str, str, int]:
-    """Source text, file, and number of the first line."""
-    lines, first = inspect.getsourcelines(function)
-    return textwrap.dedent("".join(lines)), function.__code__.co_filename, first
-
-
 def read(function: FunctionType) -> KernelText:
-    """The text of a function, without decorators, annotations and docstring."""
-    source, filename, first = _source(function)
-    tree = ast.parse(source).body[0]
-    if not isinstance(tree, ast.FunctionDef) or function.__closure__:
+    """The text of a function, without decorators, annotations and docstring; the caller may change the tree."""
+    source, filename = _checked(function)
+    return _plain(source, filename)
+
+
+@functools.cache
+def _checked(function: FunctionType) -> tuple[str, str]:
+    """(source text, file). Blank lines stand for those before the function, so that line numbers are the file's."""
+    lines, first = inspect.getsourcelines(function)
+    source, filename = "\n" * (first - 1) + textwrap.dedent("".join(lines)), function.__code__.co_filename
+    if not isinstance(ast.parse(source).body[0], ast.FunctionDef) or function.__closure__:
         raise TypeError(f"{function!r} was given as a kernel text; expected a def that refers to no variable around it")
-    ast.increment_lineno(tree, first - 1)
-    text = KernelText(tree, filename)
-    if tree.args.defaults or tree.args.kw_defaults or tree.args.vararg or tree.args.kwarg:
-        text.refuse(tree, "has defaults or a variable number of arguments; kernel texts have plain parameters")
+    text = _plain(source, filename)
+    given = text.tree.args
+    if given.defaults or given.kw_defaults or given.vararg or given.kwarg:
+        text.refuse(text.tree, "has defaults or a variable number of arguments; kernel texts have plain parameters")
+    for node in ast.walk(text.tree):
+        if node is not text.tree and isinstance(node, _FOREIGN):
+            text.refuse(node, f"contains {type(node).__name__}, which kernels do not have")
+    return source, filename
+
+
+def _plain(source: str, filename: str) -> KernelText:
+    """The tree without what only readers and type checkers need."""
+    tree = ast.parse(source).body[0]
+    assert isinstance(tree, ast.FunctionDef)
     tree.decorator_list, tree.returns = [], None
     for argument in (*tree.args.posonlyargs, *tree.args.args, *tree.args.kwonlyargs):
         argument.annotation = None
     if ast.get_docstring(tree) is not None:
         del tree.body[0]
-    for node in ast.walk(tree):
-        if node is not tree and isinstance(node, _FOREIGN):
-            text.refuse(node, f"contains {type(node).__name__}, which kernels do not have")
-    return text
+    return KernelText(tree, filename)

@@ -50,17 +50,21 @@ class Work(NamedTuple):
     ring: Any  # shared memory: v_hi, v_lo and v̇ of the last nodes, in the backward pass ē and ē̇; None without
 
 
-def number_of_item(call: Call) -> Any:
-    """The number of the item that this thread works on; `call.items` or more in the last block's idle warps."""
+def batch_item() -> Any:
+    """The batch item that this thread works on; in idle warps of the last blocks it is behind the last one."""
     if WARP:
-        return cuda.blockIdx.x * call.warps + cuda.threadIdx.x // WARP_SIZE
+        return cuda.blockIdx.x * (cuda.blockDim.x // WARP_SIZE) + cuda.threadIdx.x // WARP_SIZE
     return cuda.blockIdx.x
 
 
-def item_of(number: Any, call: Call, arrays: Arrays) -> Item:
-    """The item with that number."""
-    batch = number // call.graphs
-    row = (number - batch * call.graphs) * COLUMNS
+def graph_of_item() -> Any:
+    """The row of the table that this thread works on; in the last blocks it may be behind the last one."""
+    return cuda.blockIdx.y + cuda.blockIdx.z * cuda.gridDim.y
+
+
+def item_of(batch: Any, graph: Any, call: Call, arrays: Arrays) -> Item:
+    """One graph of one batch item."""
+    row = graph * COLUMNS
     output = batch * call.graphs + arrays.table[row + Column.OUTPUT]
     end = arrays.table[row + Column.END]
     if call.ended > 0:

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp.jit.decorators import Kernel, helper, inlined
-from dagdp.kernels.cpu.row_max import finish_solution, improve, maximum, row_weight, solve
+from dagdp.kernels.cpu.edge_rows import Scores
+from dagdp.kernels.cpu.solvers import improve, solve
 from dagdp.kernels.recursion import anchor, enter, enter_second, exceeds, node_value
+from dagdp.kernels.row_max import finish_solution, maximum, row_weight
 from dagdp.lanes.exp_log import log
 from dagdp.lanes.operators import first_only
 from dagdp.lanes.rows import load, select, splat, store
@@ -142,6 +144,7 @@ def _smoothed(omega, edges, table, begins, v, side, surprise, space):
     places, workspace = space.places, space.rows
     ptr, width = edges.ptr, places.shape[0] * ROW
     x_hi, x_lo, y = view(workspace, 0, width), view(workspace, width, width), view(workspace, 2 * width, width)
+    scores = Scores(x_hi, x_lo, places, y)
     row_results = view(workspace, 3 * width, 2 * ROW)
     inside = False
     for b in range(ROW):
@@ -159,12 +162,12 @@ def _smoothed(omega, edges, table, begins, v, side, surprise, space):
                 hi, lo = enter_row(edges, base + d, table, v, side)
                 store(x_hi, d * ROW, hi)
                 store(x_lo, d * ROW, lo)
-            m_hi, m_lo = maximum(x_hi, x_lo, places, depth)
-            found, energy = solve(omega, x_hi, x_lo, places, depth, anchor(m_hi), m_lo, y)
+            m_hi, m_lo = maximum(scores, depth)
+            found, energy = solve(omega, scores, depth, anchor(m_hi), m_lo)
             store(row_results, 0, found)
             store(row_results, ROW, energy)
             improve(omega, depth, 1, y, row_results, 2 * ROW)
-            turn, shift, energy = finish_solution(omega, load(row_results, 0), load(row_results, ROW), y)
+            turn, shift, energy = finish_solution(omega, load(row_results, 0), load(row_results, ROW))
             gamma = 0.0 if first_only(omega) else omega.gamma
             hi, lo = node_value(table_sum(edges.on_nodes, node, table), m_hi, m_lo, -shift, energy, gamma)
             store(v.hi, at, hi)
@@ -172,7 +175,7 @@ def _smoothed(omega, edges, table, begins, v, side, surprise, space):
             if surprise.shape[0] > 0:
                 total = splat(v.hi, 0)
                 for d in range(depth):
-                    q, _ = row_weight(omega, y, d, turn)
+                    q, _ = row_weight(omega, scores, d, turn)
                     before = load(surprise, np.int64(edges.parent[base + d]) * ROW)
                     if edges.second.shape[0] > 0 and edges.second[base + d] >= 0:
                         before = before + load(surprise, np.int64(edges.second[base + d]) * ROW)

@@ -26,15 +26,16 @@ from dagdp.kernels.cpu.cursor import (
     run_parents,
     with_depth,
 )
+from dagdp.kernels.cpu.edge_rows import Operand, Tangents
 from dagdp.kernels.cpu.memory import FOUND, MAXIMUM_HI, MAXIMUM_LO, PARENT_ROWS, address_list, most_rows, result_at
 from dagdp.kernels.cpu.node_rows import solve_rows
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.progressions import Progression, advance, term
 from dagdp.kernels.cpu.records import Adjoint, Block, Floats, Indices, Placement, Row, State, Workspace
-from dagdp.kernels.cpu.row_max import Operand, tangents
 from dagdp.kernels.cpu.rows import add_to
 from dagdp.kernels.cpu.special.scaled import highest, lowered, sum_of_scaled
 from dagdp.kernels.recursion import flow, flow_tangent, relative_score, weight_tangent
+from dagdp.kernels.row_max import tangents
 from dagdp.lanes.exp_log import exp, log_of_mass
 from dagdp.lanes.gather import gather, gather_pair, scatter_add
 from dagdp.lanes.rows import fenced, first_lanes, load, select, splat, store
@@ -46,7 +47,8 @@ def store_mean(
     omega: Any, depth: int, at: int, skip: int, parents: Indices, y: Floats, turn: Row, v_dot: Floats
 ) -> None:
     """Store c of the row at `at` over its v̇. The parents' v̇ lie at `parents`, plus `skip`."""
-    _, mean = tangents(omega, depth, y, turn, Operand(offset_view(v_dot, skip), parents), None, None, splat(y, 0))
+    row = Tangents(y, Operand(offset_view(v_dot, skip), parents), None, None)
+    _, mean = tangents(omega, row, depth, turn, splat(y, 0))
     store(v_dot, at, mean)
 
 

@@ -24,12 +24,13 @@ import numpy as np
 
 from dagdp.jit.decorators import inlined
 from dagdp.kernels.cpu.cursor import MOVES, Cursor, at_node, fan_in_at, rows_of_moves
+from dagdp.kernels.cpu.edge_rows import Operand, Tangents
 from dagdp.kernels.cpu.memory import LARGEST, PARENT_ROWS, address_list
 from dagdp.kernels.cpu.operands import next_rows
 from dagdp.kernels.cpu.records import Block, Floats, Indices, Placement, Row, State, Target, Workspace
-from dagdp.kernels.cpu.row_max import Operand, tangents
 from dagdp.kernels.cpu.rows import store_lanes
 from dagdp.kernels.recursion import anchor
+from dagdp.kernels.row_max import tangents
 from dagdp.lanes.exp_log import LOG2E_8, MAGIC_4, MAGIC_8, log_of_mass, two_to
 from dagdp.lanes.reductions import any_lane
 from dagdp.lanes.rows import add_exponent, first_lanes, fma, load, select, splat, split_exponent, store
@@ -161,8 +162,8 @@ def scaled_rows(
             start = splat(k, 0)
             if state.node_directions is not None:
                 start = load(state.node_directions, own.own_at)
-            parents = Operand(offset_view(state.v_dot, skip), at)
-            slope, _ = tangents(omega, depth, y, turn, parents, None, None, start)
+            own_tangents = Tangents(y, Operand(offset_view(state.v_dot, skip), at), None, None)
+            slope, _ = tangents(omega, own_tangents, depth, turn, start)
             store_lanes(state.v_dot, own.at, slope, own.count)
     store(results, LARGEST * row, size)
 

@@ -34,6 +34,7 @@ from dagdp.kernels.cpu.cursor import (
     stores_by_slots,
 )
 from dagdp.kernels.cpu.edge_ends import EdgeEnds, argument_of
+from dagdp.kernels.cpu.edge_rows import Kept
 from dagdp.kernels.cpu.graph_view import potential_array
 from dagdp.kernels.cpu.memory import FOUND, RUN_POSITIONS, address_list, result_at
 from dagdp.kernels.cpu.packing.edge_order import in_edge_order
@@ -42,15 +43,37 @@ from dagdp.kernels.cpu.packing.entries import first_entry
 from dagdp.kernels.cpu.packing.node_potentials import write_hoisted
 from dagdp.kernels.cpu.progressions import last_at_most, term
 from dagdp.kernels.cpu.records import Adjoint, Arrays, Block, Floats, Graph, Row, Source, State, Workspace
-from dagdp.kernels.cpu.row_max import stored_row, weight_at, weights_of_stored
 from dagdp.kernels.cpu.rows import add_to, fill, store_lanes
-from dagdp.kernels.recursion import flow, flow_tangent, weight_tangent
+from dagdp.kernels.recursion import argument, flow, flow_tangent, nonzero, weight_tangent, where_stored
+from dagdp.kernels.row_max import relative_at, row_weight, weight_at
 from dagdp.lanes.gather import gather, gather_present, scatter, scatter_add, scatter_present
+from dagdp.lanes.operators import exponential, first_only
 from dagdp.lanes.prefetch import FAR, prefetch_listed
 from dagdp.lanes.rows import load, splat, store
 from dagdp.lanes.views import get, offset_view, width
 
 ROWS_AHEAD = 3
+
+
+@inlined
+def stored_row(omega: Any, row: Kept, d: int, turn: Row) -> Row:
+    """The number to store for the weights of the d-th edges: the argument u of link; 0 stands for "no edge".
+
+    For the closed form and HardMax it is q itself. `weights_of_stored` decodes it.
+    """
+    if exponential(omega) or first_only(omega):
+        q, _ = row_weight(omega, row, d, turn)
+        return q
+    return nonzero(argument(omega, relative_at(row, d), splat(row, d), turn))
+
+
+@inlined
+def weights_of_stored(omega: Any, row: Row) -> Any:
+    """(q, s) of the edges for which `stored_row` stored `row`."""
+    if exponential(omega) or first_only(omega):
+        return row, row
+    q, s = weight_at(omega, row)
+    return where_stored(row, q), where_stored(row, s)
 
 
 @inlined
@@ -61,9 +84,9 @@ def store_row(omega: Any, incoming: Any, cursor: Cursor, n: int, work: Workspace
     """
     w, y, row = work.edge_potentials, work.y, width(work.edge_potentials)
     turn = load(work.row_results, result_at(work.row_results, r, FOUND))
-    own_y = offset_view(y, r * cursor.depth * row)
+    own = Kept(offset_view(y, r * cursor.depth * row))
     for d in range(cursor.depth):
-        stored = stored_row(omega, own_y, d, turn)
+        stored = stored_row(omega, own, d, turn)
         if n == 0:
             store(w, (get(incoming.edges, cursor.node) + d - cursor.edge) * row, stored)
         else:
@@ -78,11 +101,11 @@ def store_listed(
     """Store the weights of n nodes of one sample, whose rows gather their potentials, by slots or in the gradient."""
     w, y, row = work.edge_potentials, work.y, width(work.edge_potentials)
     turn = load(work.row_results, result_at(work.row_results, r, FOUND))
-    own_y = offset_view(y, r * cursor.depth * row)
+    own = Kept(offset_view(y, r * cursor.depth * row))
     k = get(incoming.potentials, 0)
     array, first = potential_array(arrays.gradient, k, w), first_entry(arrays.theta, k, block.first)
     for d in range(cursor.depth):
-        stored = stored_row(omega, own_y, d, turn)
+        stored = stored_row(omega, own, d, turn)
         e, left = edge_of_slot(incoming, cursor, d), nodes_in_slot(incoming, cursor, d)
         have = min(n, left)
         if work.stored.shape[0] > 0:

@@ -1,0 +1,124 @@
+"""The device kernels, run thread by thread, against the float64 reference: values, derivatives, weights, paths.
+
+Every launch is watched, so each is also a test of barriers, bounds and memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import GRAPHS, OPERATORS, combinations, one_of_each_solver, random_hypergraph, random_theta
+from cuda_interpreter import Machine
+from cuda_kernels import SHARED_LIMIT, Problem, solve
+
+from dagdp import HardMax, Negentropy, SquaredL2, compile, reference
+from dagdp.kernels.cuda.schedule import Passes
+
+ALL = {**GRAPHS, "hyperedges": lambda: random_hypergraph((3, 4, 3), 6)}
+BATCH = 3
+
+
+def joined(theta):
+    """[batch, entries] of one array or several."""
+    parts = theta.values() if isinstance(theta, dict) else [theta]
+    return np.concatenate([np.reshape(part, (BATCH, -1)) for part in parts], axis=1)
+
+
+def drawn(name, dtype, seed=0):
+    """(graph, compiled graph, theta, z)"""
+    graph, rng = ALL[name](), np.random.default_rng(seed)
+    theta, z = (random_theta(graph, rng, (BATCH,), dtype) for _ in range(2))
+    return graph, compile(graph), theta, z
+
+
+def close(found, expected, dtype):
+    tolerance = 3e-5 if dtype == "float32" else 1e-11
+    np.testing.assert_allclose(found, np.reshape(expected, np.shape(found)), rtol=0, atol=tolerance)
+
+
+def usual(omega, name, dtype, ring):
+    small = name in ("tied", "chain", "hyperedges", "grid", "two starts, two ends")
+    return small and one_of_each_solver(omega) and (dtype == "float32" or ring == "shared")
+
+
+@combinations(usual, omega=OPERATORS, name=ALL, dtype=["float32", "float64"], ring=["shared", "in the state"])
+def test_all_passes_equal_the_reference(omega, name, dtype, ring):
+    _, dag, theta, z = drawn(name, dtype)
+    problem = Problem(dag, joined(theta), omega, batch=BATCH)
+    limit = SHARED_LIMIT if ring == "shared" else 0
+    value, gradient = reference.dp_value_and_grad(dag, theta, omega)
+    for passes in (Passes.VALUE, Passes.GRADIENT):
+        found = solve(problem, passes, Machine(1), limit)
+        close(found.values, value, dtype)
+    close(found.gradient, joined(gradient), dtype)
+    slope, product = reference.dp_jvp_and_hvp(dag, theta, z, omega)
+    problem = problem._replace(z=joined(z))
+    for passes in (Passes.SLOPE, Passes.HESSIAN):
+        found = solve(problem, passes, Machine(2), limit)
+        close(found.values, value, dtype)
+        close(found.slopes, slope, dtype)
+    close(found.gradient, joined(product), dtype)
+    found = solve(problem._replace(z=None), Passes.WEIGHTS, Machine(3), limit)
+    close(found.gradient, reference.local_weights(dag, theta, omega), dtype)
+    assert found.fault == 0
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "hyperedges"])
+def test_a_best_path_has_the_value(name):
+    graph, dag, theta, _ = drawn(name, "float64")
+    found = solve(Problem(dag, joined(theta), HardMax(), batch=BATCH), Passes.PATH, Machine(1))
+    scores, (parents, children) = np.zeros((BATCH, graph.num_edges)), graph.edges()
+    for potential in graph.potentials():
+        entries = (theta if isinstance(theta, dict) else {potential.name: theta})[potential.name].reshape(BATCH, -1)
+        index = np.asarray(potential.index)
+        scores += np.where(index >= 0, entries[:, index], 0.0)
+    for item, row in enumerate(found.path):
+        edges = row[: np.argmin(np.append(row, -1))][::-1]
+        assert (row[len(edges) :] == -1).all()
+        assert found.values[item, 0] == pytest.approx(scores[item, edges].sum())
+        assert (children[edges[:-1]] == parents[edges[1:]]).all()
+
+
+@combinations(lambda omega, minimize: one_of_each_solver(omega) and minimize, omega=OPERATORS, minimize=[True, False])
+def test_forbidden_entries_and_costs(omega, minimize):
+    _, dag, theta, z = drawn("grid", "float64", 4)
+    theta[:, 1, 2] = np.inf if minimize else -np.inf
+    theta[1, 0, 0] = np.inf if minimize else -np.inf  # no path is left
+    problem = Problem(dag, joined(theta), omega, z=joined(z), batch=BATCH, minimize=minimize)
+    found = solve(problem, Passes.HESSIAN, Machine(1))
+    value = reference.dp_value(dag, theta, omega, minimize=minimize)
+    slope, product = reference.dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize)
+    close(found.values, value, "float64")
+    close(found.slopes, slope, "float64")
+    close(found.gradient, joined(product), "float64")
+    gradient = solve(problem._replace(z=None), Passes.GRADIENT, Machine(1)).gradient
+    close(gradient, joined(reference.dp_grad(dag, theta, omega, minimize=minimize)), "float64")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("passes", [Passes.GRADIENT, Passes.HESSIAN, Passes.WEIGHTS])
+@pytest.mark.parametrize("omega", [Negentropy(0.7), SquaredL2(0.5)], ids=["closed form", "Newton"])
+def test_a_bad_number_poisons_its_own_item(bad, passes, omega):
+    _, dag, theta, z = drawn("chain", "float32")
+    problem = Problem(dag, joined(theta), omega, batch=BATCH, z=joined(z) if passes is Passes.HESSIAN else None)
+    right = solve(problem, passes, Machine(1))
+    problem.theta[1, 4] = bad
+    found = solve(problem, passes, Machine(1))
+    assert found.fault == 2 and right.fault == 0
+    assert np.isnan(found.values[1]).all() and np.isnan(found.gradient[1]).all()
+    for item in (0, 2):
+        assert found.values[item].tobytes() == right.values[item].tobytes()
+        assert found.gradient[item].tobytes() == right.gradient[item].tobytes()
+
+
+@combinations(lambda omega: one_of_each_solver(omega), omega=OPERATORS)
+def test_bits_depend_on_nothing_but_the_item(omega):
+    """Neither on the order of threads, nor on the batch, nor on where the ring lies."""
+    _, dag, theta, z = drawn("grid", "float32")
+    problem = Problem(dag, joined(theta), omega, z=joined(z), batch=BATCH)
+    machines = [Machine(1), Machine(2, interleaved=True), Machine(3, watched=False), Machine(4, numpy_integers=True)]
+    found = [solve(problem, Passes.HESSIAN, machine) for machine in machines]
+    found.append(solve(problem, Passes.HESSIAN, Machine(1), shared_limit=0))
+    assert len({one.values.tobytes() + one.slopes.tobytes() + one.gradient.tobytes() for one in found}) == 1
+    alone = solve(problem._replace(theta=problem.theta[1], z=problem.z[1], batch=1), Passes.HESSIAN, Machine(1))
+    assert alone.gradient.tobytes() == found[0].gradient[1].tobytes()

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from cuda_interpreter import CUDA, INPUTS, Grid, Machine, RealMath, Roles
 
+from dagdp.kernels.cuda import schedule
 from dagdp.kernels.cuda.plan import DevicePlan, device_plan
 from dagdp.kernels.cuda.points import names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, State, Variant
@@ -43,7 +44,8 @@ def kernel_of(variant: Variant, data: type, real: Any) -> Any:
 def grid_of(launch: Launch, real: Any) -> Grid:
     """The launch with few threads: warps of WARP_SIZE, blocks of at most twice as many."""
     if launch.variant.warp:
-        return Grid(launch.grid, launch.threads // 32 * WARP_SIZE, WARP_SIZE, launch.shared_bytes, real)
+        threads = launch.threads // schedule.WARP_SIZE * WARP_SIZE
+        return Grid(launch.grid, threads, WARP_SIZE, launch.shared_bytes, real)
     threads = min(launch.threads, 2 * WARP_SIZE)
     return Grid(launch.grid, threads, threads, launch.shared_bytes, real)
 

@@ -1,6 +1,6 @@
 """Tensors on the CPU in the place of tensors on a device: the whole path from a tensor to a launch, without a device.
 
-`HostDriver` answers a launch by the bodies of `dagdp.engine.run`. It reads and writes the arrays of the launch only, so
+`HostDriver` answers a launch by `dagdp.reference`. It reads and writes the arrays of the launch only, so
 what it is given is what a kernel would be given.
 """
 
@@ -14,13 +14,9 @@ import pytest
 import torch
 
 import dagdp
-from cuda_interpreter import CUDA, Grid, Machine, RealMath
-from dagdp import array_kinds
+from cuda_kernels import InterpretedDriver
+from dagdp import array_kinds, reference
 from dagdp.compiled.dag import CompiledDAG
-from dagdp.engine import run
-from dagdp.engine.inputs import Options
-from dagdp.kernels.cuda.points import names_of, static_names, texts
-from dagdp.kernels.cuda.specialise import specialised
 from dagdp.nn.autograd.device import accelerator, faults, launches
 from dagdp.nn.autograd.operators import Problem
 
@@ -38,73 +34,61 @@ class Recorder:
         self.inner.launch(*arguments)
 
 
-class InterpretedDriver:
-    """Runs the kernels' own text in Python, thread by thread, on the memory of the tensors. Slow: for tiny graphs."""
-
-    def launch(self, launch: Any, omega: Any, real: Any, call: Any, arrays: Any, state: Any, stream: int) -> None:
-        data, warp = type(omega), launch.variant.warp
-        names = names_of(data, real, real, CUDA, maths=RealMath(real)) | {"WARP_SIZE": 4}
-        kernel = specialised(texts(), names, static_names(launch.variant, data), "yield")["sweep"]
-        team = 4 if warp else 8
-        grid = Grid(launch.grid, team * int(call.warps), team, launch.shared_bytes, real)
-        records = [omega, call, arrays._make(map(memory_of, arrays)), state._make(map(memory_of, state))]
-        Machine(watched=False).launch(kernel, grid, records)
-
-
-def memory_of(tensor: torch.Tensor | None) -> Any:
-    """The numbers at the tensor's address, one after another."""
-    if tensor is None:
-        return None
-    assert tensor.is_contiguous()
-    return tensor.detach().reshape(-1).numpy()
-
-
 class HostDriver:
-    """Values, gradients, slopes and paths by the CPU's kernels, item by item: a bad item answers NaN and sets the flag."""
+    """Answers of `dagdp.reference`, item by item: a bad item answers NaN and sets the flag."""
 
-    def launch(self, launch: Any, omega: Any, real: type, call: Any, arrays: Any, state: Any, stream: int) -> None:
-        dag = graph_of(arrays.table)
-        variant, graphs = launch.variant, int(call.graphs)
+    def launch(self, launch: Any, omega: Any, real: type, arrays: Any, state: Any, stream: int) -> None:
+        call, dag = launch.call, graph_of(arrays.table)
         operator = omega.omega(*(float(getattr(omega, name)) for name in omega.omega.__match_args__))
-        answer = np.nan
-        for k in range(int(call.items) // graphs):
-            theta = row_of(dag, arrays.theta, call.theta_stride, k)
-            z = row_of(dag, arrays.z, call.z_stride, k)
+        assert call.ended == (arrays.ends is not None) and launch.variant.starts == (arrays.starts is not None)
+        for k in range(int(call.batch)):
+            theta, z = (row_of(dag, *pair, k) for pair in ((arrays.theta, call.theta_stride), (arrays.z, call.z_stride)))
             start, end, bad = terminals_of(dag, arrays, k)
-            options = Options(minimize=float(call.sign) < 0, start=start, end=end)
+            options = {"minimize": float(call.sign) < 0, "start": start, "end": end}
             try:
                 if bad:
                     raise dagdp.InputError("a wrong end")
-                answers = self.answer(dag, variant, theta, z, operator, options, end == "nowhere")
+                answers = answers_of(dag, launch.variant, theta, z, operator, options)
             except dagdp.InputError:
-                answers = {name: answer for name in ("values", "slopes", "gradient")} | {"path": -1}
-                arrays.fault[0] = k * graphs + 1
-            for name, found in answers.items():
+                answers = dict.fromkeys(("values", "slopes", "gradient"), np.nan) | {"path": -1}
+                arrays.fault[0] = k * int(call.graphs) + 1
+            for name in ("values", "slopes", "gradient", "path"):
                 target = getattr(arrays, name)
                 if target is not None:
-                    flat = target.detach().reshape(int(call.items) // graphs, -1)
-                    flat[k] = torch.as_tensor(np.asarray(found)).to(flat.dtype)
-                    assert flat.data_ptr() == target.data_ptr()
+                    assert target.is_contiguous()
+                    rows = target.detach().view(int(call.batch), -1)
+                    rows[k] = torch.as_tensor(np.asarray(answers[name])).to(rows.dtype)
 
-    def answer(
-        self, dag: Any, variant: Any, theta: Any, z: Any, operator: Any, options: Options, nowhere: bool
-    ) -> dict[str, Any]:
-        if nowhere:
-            lost = np.inf if options.minimize else -np.inf
-            return {"values": lost, "slopes": 0.0, "gradient": 0.0, "path": -1}
-        if variant.decode:
-            best = dagdp.best_path(dag, theta, minimize=options.minimize, end=options.end)
-            row = np.full(dag.num_levels - 1, -1)
-            row[: best.edges.size] = best.edges[::-1]
-            return {"values": best.scores, "path": row}
+
+def answers_of(dag: Any, variant: Any, theta: Any, z: Any, omega: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """What a kernel writes for one item, by the names of `Arrays`."""
+    if options["end"] == "nowhere":
+        return {"values": np.inf if options["minimize"] else -np.inf, "slopes": 0.0, "gradient": 0.0, "path": -1}
+    if isinstance(dag, CompiledDAG):
+        made = {"values": reference.dp_value(dag, theta, omega, **options)}
         if variant.tangent:
-            slope, change = run.jvp_and_hvp(dag, theta, z, operator, options)
-            made = {"values": run.value(dag, theta, operator, options), "slopes": slope}
-            return made | ({"gradient": flat_of(change)} if variant.backward else {})
+            slope, change = reference.dp_jvp_and_hvp(dag, theta, z, omega, **options)
+            return made | {"slopes": slope, "gradient": flat_of(change)}
         if variant.backward:
-            value, path = run.value_and_grad(dag, theta, operator, options)
-            return {"values": value, "gradient": flat_of(path)}
-        return {"values": run.value(dag, theta, operator, options)}
+            made["gradient"] = flat_of(reference.dp_grad(dag, theta, omega, **options))
+        if variant.decode:
+            made["path"] = backwards(dag, reference.dp_grad(dag, theta, omega, **options))
+        return made
+    options = {"minimize": options["minimize"]}
+    made = {"values": dagdp.dp_value(dag, theta, omega, **options)}
+    if variant.tangent:
+        slope, change = dagdp.dp_jvp_and_hvp(dag, theta, z, omega, **options)
+        return made | {"slopes": slope, "gradient": flat_of(change)}
+    return made | {"gradient": flat_of(dagdp.dp_grad(dag, theta, omega, **options))}
+
+
+def backwards(dag: Any, path: Any) -> Any:
+    """The edges of a path from the end back, of a graph where each edge reads an entry of its own."""
+    taken = np.flatnonzero(path > 0.5)
+    order = taken[np.argsort(-dag.rank[dag.graph.edges()[1][taken]])]
+    row = np.full(dag.num_levels - 1, -1)
+    row[: order.size] = order
+    return row
 
 
 def graph_of(table: torch.Tensor) -> Any:

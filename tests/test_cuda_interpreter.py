@@ -105,7 +105,7 @@ def run(text, name, machine, *, folder=None, real=np.float32, warp=False, thread
     sizes, arrays = problem(name, items, warps, real)
     team = WARP_SIZE if warp else threads
     ring_bytes = warps * sizes.ring * np.dtype(real).itemsize if shared is None else shared
-    grid = Grid(-(-items // warps), team * warps, team, ring_bytes, real)
+    grid = Grid((-(-items // warps), 1, 1), team * warps, team, ring_bytes, real)
     machine.launch(kernel(text, folder, real, warp, **more), grid, [sizes, arrays], ROLES)
     edges = GRAPHS[name]
     dag = compile(Graph.from_edges(*np.transpose(edges), ends=[max(map(max, edges))]))
@@ -191,14 +191,16 @@ def test_a_ring_that_is_one_too_small(tmp_path, seed):
 
 
 def test_shared_memory_that_is_too_small():
-    with pytest.raises(BoundsError, match=r"cuda_sweep.py:\d+: shared memory of block \d\[\d+\] is .*, of 3,"):
+    with pytest.raises(
+        BoundsError, match=r"cuda_sweep.py:\d+: shared memory of block .*\[\d+\] is .*, of 3,"
+    ):
         run("", "grid", Machine(), shared=12)
 
 
 def test_a_barrier_of_warps_where_one_of_blocks_is_needed():
     """The item has a block of two warps, and they meet each by itself."""
     sizes, arrays = problem("grid", 1, 1, np.float32)
-    grid = Grid(1, 2 * WARP_SIZE, WARP_SIZE, 4 * sizes.ring, np.float32)
+    grid = Grid((1, 1, 1), 2 * WARP_SIZE, WARP_SIZE, 4 * sizes.ring, np.float32)
     with pytest.raises((RaceError, UnwrittenError)):
         Machine(2, interleaved=True).launch(kernel("", None, np.float32, False), grid, [sizes, arrays], ROLES)
 
@@ -211,14 +213,16 @@ def test_a_warp_without_an_item_returns():
 def test_an_integer_widens_a_float32(tmp_path):
     text = inspect.getsource(cuda_sweep).replace("flow = q *", "flow = (arrays.plan[0] + 1) * q *")
     run(text, "grid", Machine(), folder=tmp_path)  # Python's integers do not
-    with pytest.raises(NumberError, match=r"text.py:\d+: gradient\[\d+\] is given a float64 .*thread \d of block \d"):
+    with pytest.raises(NumberError, match=r"text.py:\d+: gradient\[\d+\] is given a float64 .*thread \d of block \(\d"):
         run(text, "grid", Machine(numpy_integers=True), folder=tmp_path)
 
 
 def test_blocks_never_share_what_one_writes(tmp_path):
     """One block after another, in one thread each: only the teams tell them apart."""
     text = inspect.getsource(cuda_sweep).replace("arrays.values[seat.item] = value", "arrays.values[0] = value")
-    with pytest.raises(RaceError, match=r"values\[0\] is written by thread 0 of block \d and was written by thread 0"):
+    with pytest.raises(
+        RaceError, match=r"values\[0\] is written by thread 0 of block .* was written by thread 0"
+    ):
         run(text, "chain", Machine(), folder=tmp_path, threads=1)
 
 
@@ -232,7 +236,7 @@ def test_reads_of_several_threads_are_no_race_and_a_write_among_them_is(tmp_path
         arrays.v[1 + cuda.threadIdx.x] = seen
     """
     functions = functions_of(module_of(text, tmp_path))
-    roles, grid = Roles(inputs=(), given=("v",)), Grid(1, 3, 3, 0, np.float32)
+    roles, grid = Roles(inputs=(), given=("v",)), Grid((1, 1, 1), 3, 3, 0, np.float32)
     for writer in (-1, 1):
         made = specialised(functions, {"REAL": np.float32, "cuda": CUDA, "WRITER": writer}, {}, "yield")["sweep"]
         for seed in range(6):

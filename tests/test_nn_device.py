@@ -10,7 +10,7 @@ from device import device as device  # fixtures
 from device import interpreted as interpreted
 
 import dagdp
-from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis
+from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis, reference
 from dagdp.nn.autograd.device import accelerator, faults, launches
 
 EDGES = [0, 0, 1, 1, 2], [1, 2, 2, 3, 3]
@@ -159,8 +159,8 @@ def test_a_row_that_the_batch_shares_is_not_repeated(device, dag, theta, z):
     products = dagdp.dp_hvp(dag, row, torch.tensor(z), SMOOTH)
     np.testing.assert_allclose(products, dagdp.dp_hvp(dag, theta[0], z, SMOOTH), atol=1e-12)
     for launched in device.launches:
-        assert launched[3].theta_stride == 0 and launched[4].theta.shape == (5,)
-    assert device.launches[1][3].z_stride == 5
+        assert launched[0].call.theta_stride == 0 and launched[3].theta.shape == (5,)
+    assert device.launches[1][0].call.z_stride == 5
 
 
 @pytest.mark.parametrize("axes", [(), (2,), (2, 3), (0,)])
@@ -300,7 +300,7 @@ def test_a_captured_launch_has_a_slot_of_its_own(device, dag, theta, monkeypatch
     dagdp.dp_value(dag, weights, SMOOTH)
     monkeypatch.setattr(accelerator, "capturing", lambda: True)
     dagdp.dp_value(dag, weights, SMOOTH)
-    one, captured = (launched[4].fault for launched in device.launches)
+    one, captured = (launched[3].fault for launched in device.launches)
     own = faults.flags_of(weights.device)
     assert captured.data_ptr() == own.slots.data_ptr() and one.data_ptr() == own.slots.data_ptr() + 4
     captured.fill_(2)  # as a replay would
@@ -312,9 +312,9 @@ def test_a_captured_launch_has_a_slot_of_its_own(device, dag, theta, monkeypatch
 def test_the_plan_is_sent_once_and_freed_with_its_graph(device, theta):
     dag = dagdp.compile(Graph.from_edges(*EDGES))
     dagdp.dp_value(dag, torch.tensor(theta), SMOOTH)
-    first = device.launches[-1][4].plan.data_ptr()
+    first = device.launches[-1][3].plan.data_ptr()
     dagdp.dp_grad(dag, torch.tensor(theta), SMOOTH)
-    assert device.launches[-1][4].plan.data_ptr() == first
+    assert device.launches[-1][3].plan.data_ptr() == first
     del dag
     assert not len(launches._ready)
 
@@ -324,7 +324,7 @@ def test_the_memory_of_a_launch(device, named, dag, theta):
     given = {"own": torch.zeros(2, 5), "tied": torch.zeros(2, 4)}
     assert (dagdp.dp_grad(named, given, SMOOTH)["tied"][:, 3] == 0).all()
     value = dagdp.dp_value(dag, torch.tensor(theta), SMOOTH)
-    arrays, state = device.launches[-1][4:6]
+    arrays, state = device.launches[-1][3:5]
     assert arrays.values.data_ptr() == value.data_ptr() and arrays.gradient is None and arrays.slopes is None
     assert [part is None for part in state] == [True] * len(state)
 
@@ -359,7 +359,7 @@ def test_a_batch_of_different_graphs(device):
     for k, (mine, other) in enumerate(zip(weights, dagdp.dp_grad(batch, theta, SMOOTH), strict=True)):
         np.testing.assert_allclose(mine.grad, other * (k + 1))
     (launched,) = device.launches
-    assert launched[3].graphs == 2 and launched[3].items == 4
+    assert launched[0].call.graphs == 2 and launched[0].call.batch == 2
 
 
 def test_a_potential_that_graphs_share(device):
@@ -378,5 +378,3 @@ def test_a_potential_that_graphs_share(device):
     np.testing.assert_allclose(found["emission"][1], expected["emission"][1])
 
 
-def test_linear_potentials(device):
-    from linear_cases import linear_graphs  # noqa: F401

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dagdp.array_kinds import on_accelerator
 from dagdp.errors import InputError
-from dagdp.kernels.cuda.records import Arrays, Call, State
+from dagdp.kernels.cuda.records import Arrays, State
+from dagdp.kernels.cuda.schedule import Launch
 
 #: Arrays of compiled graphs on devices, by the identity of the array: {id: (the array, {device: its copy})}.
 _constants: dict[int, tuple[weakref.ref[Any], dict[torch.device, Tensor]]] = {}
@@ -30,9 +31,7 @@ class Driver(Protocol):
 
     shared_limit: int  # bytes of dynamic shared memory that a block may have
 
-    def launch(
-        self, launch: Any, omega: Any, real: type, call: Call, arrays: Arrays, state: State, stream: int
-    ) -> None:
+    def launch(self, launch: Launch, omega: Any, real: type, arrays: Arrays, state: State, stream: int) -> None:
         """Start one kernel on the stream."""
 
 

@@ -116,8 +116,7 @@ class DeviceProblem(NamedTuple):
         arrays = outputs._replace(
             plan=ready.numbers, table=ready.table, theta=weights, z=along, starts=starts, ends=ends
         )
-        launch = known.launch
-        driver.launch(launch, known.omega, real, launch.call, arrays, state, accelerator.stream_of(device))
+        driver.launch(known.launch, known.omega, real, arrays, state, accelerator.stream_of(device))
 
     def _prepared(
         self, ready: PlanOnDevice, passes: Passes, real: Any, items: int, asked: Given, driver: accelerator.Driver

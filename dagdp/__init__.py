@@ -28,8 +28,8 @@ from dagdp.omega import Tsallis as Tsallis
 from dagdp.omega import register_along_axis as _register_along_axis
 
 if _TYPE_CHECKING:
-    from dagdp import graphs as graphs
     from dagdp import cuda as cuda
+    from dagdp import graphs as graphs
     from dagdp import nn as nn
     from dagdp import plot as plot
     from dagdp import reference as reference

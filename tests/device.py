@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cuda_kernels import InterpretedDriver
 
 import dagdp
-from cuda_kernels import InterpretedDriver
 from dagdp import array_kinds, reference
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.nn.autograd.device import accelerator, faults, launches
@@ -42,7 +42,9 @@ class HostDriver:
         operator = omega.omega(*(float(getattr(omega, name)) for name in omega.omega.__match_args__))
         assert call.ended == (arrays.ends is not None) and launch.variant.starts == (arrays.starts is not None)
         for k in range(int(call.batch)):
-            theta, z = (row_of(dag, *pair, k) for pair in ((arrays.theta, call.theta_stride), (arrays.z, call.z_stride)))
+            theta, z = (
+                row_of(dag, *pair, k) for pair in ((arrays.theta, call.theta_stride), (arrays.z, call.z_stride))
+            )
             start, end, bad = terminals_of(dag, arrays, k)
             options = {"minimize": float(call.sign) < 0, "start": start, "end": end}
             try:

@@ -44,8 +44,8 @@ def test_values_and_gradients_come_from_one_launch(device, dag, theta, omega):
     weights = torch.tensor(theta, requires_grad=True)
     value = dagdp.dp_value(dag, weights, omega)
     value.sum().backward()
-    np.testing.assert_allclose(value.detach(), dagdp.dp_value(dag, theta, omega))
-    np.testing.assert_allclose(weights.grad, dagdp.dp_grad(dag, theta, omega))
+    np.testing.assert_allclose(value.detach(), reference.dp_value(dag, theta, omega))
+    np.testing.assert_allclose(weights.grad, reference.dp_grad(dag, theta, omega))
     (launched,) = device.launches
     assert launched[0].variant.backward and not launched[0].variant.tangent
 
@@ -58,19 +58,21 @@ def test_the_kernels_own_text_answers(interpreted, dag, theta, z, omega, real):
     value = dagdp.dp_value(dag, weights, omega)
     value.sum().backward()
     slope, change = dagdp.dp_jvp_and_hvp(dag, weights.detach(), along, omega)
-    np.testing.assert_allclose(value.detach(), dagdp.dp_value(dag, theta, omega), **tolerance)
-    np.testing.assert_allclose(weights.grad, dagdp.dp_grad(dag, theta, omega), **tolerance)
-    np.testing.assert_allclose(slope, dagdp.dp_jvp(dag, theta, z, omega), **tolerance)
-    np.testing.assert_allclose(change, dagdp.dp_hvp(dag, theta, z, omega), **tolerance)
+    np.testing.assert_allclose(value.detach(), reference.dp_value(dag, theta, omega), **tolerance)
+    np.testing.assert_allclose(weights.grad, reference.dp_grad(dag, theta, omega), **tolerance)
+    np.testing.assert_allclose(slope, reference.dp_jvp(dag, theta, z, omega), **tolerance)
+    np.testing.assert_allclose(change, reference.dp_hvp(dag, theta, z, omega), **tolerance)
     with torch.no_grad():
-        np.testing.assert_allclose(dagdp.dp_value(dag, weights, omega), dagdp.dp_value(dag, theta, omega), **tolerance)
+        np.testing.assert_allclose(
+            dagdp.dp_value(dag, weights, omega), reference.dp_value(dag, theta, omega), **tolerance
+        )
 
 
 def test_the_kernels_own_text_finds_faults_and_ends(interpreted, dag, theta):
     weights = torch.tensor(theta)
     weights[1, 0] = torch.nan
     value = dagdp.dp_value(dag, weights, SMOOTH, end=torch.tensor([3, 3, 1]))
-    np.testing.assert_allclose(value[[0, 2]], dagdp.dp_value(dag, theta[[0, 2]], SMOOTH, end=[3, 1]))
+    np.testing.assert_allclose(value[[0, 2]], reference.dp_value(dag, theta[[0, 2]], SMOOTH, end=[3, 1]))
     assert value[1].isnan()
     with pytest.raises(InputError, match="item 1 of an earlier call"):
         dagdp.cuda.check()
@@ -102,7 +104,7 @@ def test_hessian_products_and_third_derivatives(device, dag, theta, z):
     weights, along = torch.tensor(theta, requires_grad=True), torch.tensor(z)
     (gradient,) = torch.autograd.grad(dagdp.dp_value(dag, weights, SMOOTH).sum(), weights, create_graph=True)
     (product,) = torch.autograd.grad((gradient * along).sum(), weights)
-    np.testing.assert_allclose(product, dagdp.dp_hvp(dag, theta, z, SMOOTH), atol=1e-12)
+    np.testing.assert_allclose(product, reference.dp_hvp(dag, theta, z, SMOOTH), atol=1e-12)
     with pytest.raises(dagdp.DagError, match="third derivative"):
         dagdp.dp_hvp(dag, weights, along, SMOOTH).sum().backward()
 
@@ -113,7 +115,7 @@ def test_a_second_backward_pass(device, dag, theta):
     value.backward(torch.tensor([1.0, 2.0, 3.0]).double(), retain_graph=True)
     first = weights.grad.clone()
     value.backward(torch.tensor([1.0, 2.0, 3.0]).double())
-    np.testing.assert_allclose(first, dagdp.dp_grad(dag, theta, SMOOTH) * [[1.0], [2.0], [3.0]])
+    np.testing.assert_allclose(first, reference.dp_grad(dag, theta, SMOOTH) * [[1.0], [2.0], [3.0]])
     np.testing.assert_allclose(weights.grad, 2 * first)
 
 
@@ -123,15 +125,15 @@ def test_transforms(device, dag, theta, z):
     def value(row):
         return dagdp.dp_value(dag, row, SMOOTH)
 
-    np.testing.assert_allclose(torch.func.vmap(value)(weights), dagdp.dp_value(dag, theta, SMOOTH))
-    np.testing.assert_allclose(torch.func.vmap(torch.func.grad(value))(weights), dagdp.dp_grad(dag, theta, SMOOTH))
+    np.testing.assert_allclose(torch.func.vmap(value)(weights), reference.dp_value(dag, theta, SMOOTH))
+    np.testing.assert_allclose(torch.func.vmap(torch.func.grad(value))(weights), reference.dp_grad(dag, theta, SMOOTH))
     _, slope = torch.func.jvp(value, (weights[0],), (along[0],))
-    np.testing.assert_allclose(slope, dagdp.dp_jvp(dag, theta[0], z[0], SMOOTH))
+    np.testing.assert_allclose(slope, reference.dp_jvp(dag, theta[0], z[0], SMOOTH))
     hessian = torch.func.hessian(value)(weights[0])
-    np.testing.assert_allclose(hessian @ along[0], dagdp.dp_hvp(dag, theta[0], z[0], SMOOTH), atol=1e-12)
+    np.testing.assert_allclose(hessian @ along[0], reference.dp_hvp(dag, theta[0], z[0], SMOOTH), atol=1e-12)
     ends = torch.tensor([3, 1, 2])
     over_ends = torch.func.vmap(lambda row, end: dagdp.dp_value(dag, row, SMOOTH, end=end))(weights, ends)
-    np.testing.assert_allclose(over_ends, dagdp.dp_value(dag, theta, SMOOTH, end=[3, 1, 2]))
+    np.testing.assert_allclose(over_ends, reference.dp_value(dag, theta, SMOOTH, end=[3, 1, 2]))
 
 
 def test_compiled_functions_call_the_operator(device, dag, theta):
@@ -155,9 +157,9 @@ def test_half_types_are_computed_in_float32(device, dag, theta, half):
 def test_a_row_that_the_batch_shares_is_not_repeated(device, dag, theta, z):
     row = torch.tensor(theta[0])
     value = dagdp.dp_value(dag, row, SMOOTH, end=torch.tensor([3, 1, 2]))
-    np.testing.assert_allclose(value, dagdp.dp_value(dag, theta[0], SMOOTH, end=[3, 1, 2]))
+    np.testing.assert_allclose(value, reference.dp_value(dag, theta[0], SMOOTH, end=[3, 1, 2]))
     products = dagdp.dp_hvp(dag, row, torch.tensor(z), SMOOTH)
-    np.testing.assert_allclose(products, dagdp.dp_hvp(dag, theta[0], z, SMOOTH), atol=1e-12)
+    np.testing.assert_allclose(products, reference.dp_hvp(dag, theta[0], z, SMOOTH), atol=1e-12)
     for launched in device.launches:
         assert launched[0].call.theta_stride == 0 and launched[3].theta.shape == (5,)
     assert device.launches[1][0].call.z_stride == 5
@@ -168,21 +170,21 @@ def test_batches_of_every_shape(device, dag, axes):
     theta = np.random.default_rng(2).normal(size=(*axes, 5))
     value, path = dagdp.dp_value_and_grad(dag, torch.tensor(theta), SMOOTH)
     assert value.shape == axes
-    np.testing.assert_allclose(value, dagdp.dp_value(dag, theta, SMOOTH))
-    np.testing.assert_allclose(path, dagdp.dp_grad(dag, theta, SMOOTH))
+    np.testing.assert_allclose(value, reference.dp_value(dag, theta, SMOOTH))
+    np.testing.assert_allclose(path, reference.dp_grad(dag, theta, SMOOTH))
 
 
 def test_tensors_that_are_not_contiguous(device, dag):
     wide = np.random.default_rng(3).normal(size=(5, 8))
     for mine, other in ((torch.tensor(wide).T, wide.T), (torch.tensor(wide)[:, 1:6], wide[:, 1:6])):
-        np.testing.assert_allclose(dagdp.dp_grad(dag, mine, SMOOTH), dagdp.dp_grad(dag, other, SMOOTH))
+        np.testing.assert_allclose(dagdp.dp_grad(dag, mine, SMOOTH), reference.dp_grad(dag, other, SMOOTH))
 
 
 def test_parameters_of_a_dict_are_shared_and_summed(device, named):
     own, tied = np.random.default_rng(4).normal(size=(3, 5)), np.random.default_rng(5).normal(size=4)
     given = {"own": torch.tensor(own, requires_grad=True), "tied": torch.tensor(tied, requires_grad=True)}
     dagdp.dp_value(named, given, SMOOTH).sum().backward()
-    expected = dagdp.dp_grad(named, {"own": own, "tied": tied}, SMOOTH)
+    expected = reference.dp_grad(named, {"own": own, "tied": tied}, SMOOTH)
     for name, block in given.items():
         np.testing.assert_allclose(block.grad, expected[name])
     assert len(device.launches) == 1
@@ -190,7 +192,7 @@ def test_parameters_of_a_dict_are_shared_and_summed(device, named):
 
 def test_ends_on_the_device_are_not_read_on_the_host(device, dag, theta, monkeypatch):
     ends = torch.tensor([1, 3, 2])
-    expected = dagdp.dp_value(dag, theta, SMOOTH, end=[1, 3, 2])
+    expected = reference.dp_value(dag, theta, SMOOTH, end=[1, 3, 2])
     monkeypatch.setattr(dagdp.CompiledDAG, "end_nodes", None)  # the check of ends on the host
     np.testing.assert_allclose(dagdp.dp_value(dag, torch.tensor(theta), SMOOTH, end=ends), expected)
 
@@ -228,12 +230,16 @@ def test_an_end_that_no_path_reaches(device):
         dagdp.dp_value(dag, torch.zeros(2, 2), SMOOTH, end=torch.tensor([2, 3]), on_infeasible="raise")
 
 
-@pytest.mark.parametrize("start", [np.array([0, 1, 4]), torch.tensor([0, 1, 4]), [0, 1, 4]], ids=["array", "tensor", "list"])
+@pytest.mark.parametrize(
+    "start", [np.array([0, 1, 4]), torch.tensor([0, 1, 4]), [0, 1, 4]], ids=["array", "tensor", "list"]
+)
 def test_starts(device, start):
     dag = dagdp.compile(Graph.from_edges([0, 1, 1, 2, 4], [1, 2, 3, 3, 3], starts=[0, 1, 4]))
     theta = np.random.default_rng(6).normal(size=(3, 5))
     for end in (None, 3, [3, 2, 4], torch.tensor([3, 2, 4]), torch.tensor([3, 1, 3])):
-        expected = dagdp.dp_value_and_grad(dag, theta, SMOOTH, start=[0, 1, 4], end=None if end is None else np.asarray(end))
+        expected = dagdp.dp_value_and_grad(
+            dag, theta, SMOOTH, start=[0, 1, 4], end=None if end is None else np.asarray(end)
+        )
         found = dagdp.dp_value_and_grad(dag, torch.tensor(theta), SMOOTH, start=start, end=end)
         for mine, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(mine, other)
@@ -247,7 +253,7 @@ def test_nodes_with_names(device):
         graph.add_edge(parent, child)
     dag = dagdp.compile(graph)
     theta = np.random.default_rng(7).normal(size=(2, 4))
-    expected = dagdp.dp_value(dag, theta, SMOOTH, end=["t", "a"])
+    expected = reference.dp_value(dag, theta, SMOOTH, end=["t", "a"])
     np.testing.assert_allclose(dagdp.dp_value(dag, torch.tensor(theta), SMOOTH, end=["t", "a"]), expected)
 
 
@@ -258,9 +264,9 @@ def test_a_bad_item_answers_nan_and_the_next_call_says_which(device, dag, theta)
     value = dagdp.dp_value(dag, weights, SMOOTH)
     value.sum().backward()
     assert value.isnan().tolist() == [False, False, True]
-    np.testing.assert_allclose(weights.grad[:2], dagdp.dp_grad(dag, theta[:2], SMOOTH))
+    np.testing.assert_allclose(weights.grad[:2], reference.dp_grad(dag, theta[:2], SMOOTH))
     assert weights.grad[2].isnan().all()
-    with pytest.raises(InputError, match="item 2 of an earlier call .*expected path of CompiledDAG.*has NaN"):
+    with pytest.raises(InputError, match=r"item 2 of an earlier call .*expected path of CompiledDAG.*has NaN"):
         dagdp.dp_value(dag, torch.tensor(theta), SMOOTH)
     dagdp.dp_value(dag, torch.tensor(theta), SMOOTH)  # it is told once
     dagdp.cuda.check()
@@ -334,7 +340,7 @@ def test_errors_of_shape_and_kind_come_at_once(device, dag):
         dagdp.dp_value(dag, torch.zeros(2, 4), SMOOTH)
     with pytest.raises(InputError, match="theta is on cpu and z is on meta; expected one device"):
         dagdp.dp_jvp(dag, torch.zeros(5), torch.zeros(5, device="meta"), SMOOTH)
-    with pytest.raises(InputError, match="float64"):
+    with pytest.raises(InputError, match="expected real numbers"):
         dagdp.dp_value(dag, torch.zeros(5, dtype=torch.complex64), SMOOTH)
     with pytest.raises(dagdp.OmegaError):
         dagdp.dp_value(dag, torch.zeros(5), SquaredL2(1e-60))
@@ -372,9 +378,10 @@ def test_a_potential_that_graphs_share(device):
         "emission": [rng.normal(size=(T, 2)) for T in (2, 3)],
         **{name: rng.normal(size=shape) for name, shape in (("transition", (2, 2)), ("start", 2), ("end", 2))},
     }
-    mine = {name: [torch.tensor(a) for a in own] if isinstance(own, list) else torch.tensor(own) for name, own in theta.items()}
+    mine = {
+        name: [torch.tensor(a) for a in own] if isinstance(own, list) else torch.tensor(own)
+        for name, own in theta.items()
+    }
     found, expected = (dagdp.dp_grad(batch, given, SMOOTH) for given in (mine, theta))
     np.testing.assert_allclose(found["transition"], expected["transition"])
     np.testing.assert_allclose(found["emission"][1], expected["emission"][1])
-
-

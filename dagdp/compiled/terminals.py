@@ -159,7 +159,7 @@ class TerminalNodes:
 
     @cached_property
     def end_table(self) -> NDArray[np.int32]:
-        """int32 [user's nodes + 3], the internal number of each node as an end: -1 where no path leads, WRONG if pruned.
+        """int32 [user's nodes + 3], the internal number of each node: -1 where no path leads, WRONG if pruned.
 
         The last three places are the answers to numbers that are no nodes, -2 and -1; -2 stands for the graph's end.
         """

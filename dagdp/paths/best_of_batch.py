@@ -49,7 +49,9 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
     else:
         scores = _scores(batch.plain, [weights_of_arrays(batch.linear, packed, np.float64)])
     if not all((weights < np.inf if not minimize else weights > -np.inf).all() for weights in scores.values()):
-        dp_value(batch, on_host(theta), HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
+        dp_value(
+            batch, on_host(theta), HardMax(), minimize=minimize, end=end
+        )  # names the entry in the user's own array
     ends = None if end is None else _numbers(batch.ending(end))
     value, marked = dp_value_and_grad(edges_of.plain, scores, HardMax(), minimize=minimize, end=ends)
     paths = _laid_out(edges_of, len(batch), value.shape, marked["edge"].reshape(-1, edges_of.owner.size) > 0.5)

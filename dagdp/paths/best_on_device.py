@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from dagdp.array_kinds import on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options

@@ -101,7 +101,7 @@ def sent(array: np.ndarray[Any, Any], device: torch.device, what: str) -> Tensor
 def constant(array: np.ndarray[Any, Any], device: torch.device, what: str) -> Tensor:
     """An array that a compiled graph keeps and nobody writes to, on the device: sent once, and freed with the array.
 
-    what : the name of the array in the error. Raises InputError where it is first needed while a CUDA graph is captured.
+    what : the name of the array in the error. Raises InputError where it is first needed in a capture of a CUDA graph.
     """
     key = id(array)
     known = _constants.get(key)

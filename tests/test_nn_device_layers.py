@@ -115,7 +115,7 @@ def test_tags_out_of_range_are_told_late(device):
     ):
         crf.value(emission)
     mask = torch.tensor([[True, True], [False, True]])
-    with pytest.raises(InputError, match="item 1 of an earlier call .*no run of True followed by False"):
+    with pytest.raises(InputError, match=r"item 1 of an earlier call .*no run of True followed by False"):
         crf.value(emission, mask=mask)
 
 

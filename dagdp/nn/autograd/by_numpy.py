@@ -38,7 +38,9 @@ def all_plain(dag: Any, *given: Any) -> bool:
     if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
         return False
     tensors = tensors_of(*given)
-    return operators.unobserved(*tensors) and not any(map(on_accelerator, tensors)) and not any(map(holds_foreign, given))
+    if any(map(on_accelerator, tensors)) or any(map(holds_foreign, given)):
+        return False
+    return operators.unobserved(*tensors)
 
 
 def only_reverse_mode() -> bool:

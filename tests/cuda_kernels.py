@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -50,10 +51,23 @@ def grid_of(launch: Launch, real: Any) -> Grid:
     return Grid(launch.grid, threads, threads, launch.shared_bytes, real)
 
 
+def with_blocks(launch: Launch) -> Launch:
+    """The launch with a block for each item, where it has a warp."""
+    if not launch.variant.warp:
+        return launch
+    warps, (_, y, z) = launch.threads // schedule.WARP_SIZE, launch.grid
+    return launch._replace(
+        variant=launch.variant._replace(warp=False),
+        grid=(int(launch.call.batch), y, z),
+        threads=schedule.WARP_SIZE,
+        shared_bytes=launch.shared_bytes // warps,
+    )
+
+
 class InterpretedDriver:
     """Launches on torch's CPU tensors, which share their memory with NumPy.
 
-    machine : how threads are run. The number of launches is counted.
+    machine : how threads are run; without, memory is not watched. The number of launches is counted.
     """
 
     def __init__(self, machine: Machine | None = None, shared_limit: int = SHARED_LIMIT) -> None:
@@ -64,14 +78,15 @@ class InterpretedDriver:
     def launch(self, launch: Launch, omega: Any, real: Any, arrays: Arrays, state: State, stream: int) -> None:
         """Run a kernel before this returns."""
         self.launches += 1
-        records = [
-            type(one)(*(None if a is None else a.detach().numpy().reshape(-1) for a in one)) for one in (arrays, state)
-        ]
+        records = [omega, launch.call, *(_in_numpy(record) for record in (arrays, state))]
         kernel = kernel_of(launch.variant, type(omega), real)
-        roles = Roles(
-            given=("fault", "gradient", "path") if launch.variant.weights else ("fault",), outputs=("values",)
-        )
-        self.machine.launch(kernel, grid_of(launch, real), [omega, launch.call, *records], roles)
+        # a gradient of which the kernel writes a part was filled by the caller; what is not written stays as it is
+        self.machine.launch(kernel, grid_of(launch, real), records, Roles(outputs=("values", "slopes")))
+
+
+def _in_numpy(record: Any) -> Any:
+    """The record with arrays that share the tensors' memory. Raises RuntimeError for a tensor with gaps."""
+    return type(record)(*(None if tensor is None else tensor.detach().view(-1).numpy() for tensor in record))
 
 
 class Results(NamedTuple):
@@ -103,9 +118,11 @@ def solve(
     machine: Machine | None = None,
     shared_limit: int = SHARED_LIMIT,
     kernel: Any = kernel_of,
+    form: Callable[[Launch], Launch] = lambda launch: launch,
 ) -> Results:
     """One launch; every number that a kernel must write is checked to be written.
 
+    form : of the launch, for example `with_blocks`.
     kernel : makes the kernel of (variant, data, real).
     """
     plan: DevicePlan = device_plan(problem.graphs)
@@ -117,7 +134,7 @@ def solve(
         one_theta=problem.theta.ndim == 1,
         one_z=problem.z is not None and problem.z.ndim == 1,
     )
-    launch = launch_of(plan, passes, real, batch, given, shared_limit)
+    launch = form(launch_of(plan, passes, real, batch, given, shared_limit))
     variant, items = launch.variant, batch * plan.graphs
     number = results(plan, passes)
     nan = functools.partial(np.full, fill_value=np.nan, dtype=real)

@@ -74,7 +74,7 @@ def answers_of(dag: Any, variant: Any, theta: Any, z: Any, omega: Any, options: 
         if variant.backward:
             made["gradient"] = flat_of(reference.dp_grad(dag, theta, omega, **options))
         if variant.decode:
-            made["path"] = backwards(dag, reference.dp_grad(dag, theta, omega, **options))
+            made["path"] = backwards(dag, dagdp.best_path(dag, theta, minimize=options["minimize"], end=options["end"]))
         return made
     options = {"minimize": options["minimize"]}
     made = {"values": dagdp.dp_value(dag, theta, omega, **options)}
@@ -85,11 +85,9 @@ def answers_of(dag: Any, variant: Any, theta: Any, z: Any, omega: Any, options: 
 
 
 def backwards(dag: Any, path: Any) -> Any:
-    """The edges of a path from the end back, of a graph where each edge reads an entry of its own."""
-    taken = np.flatnonzero(path > 0.5)
-    order = taken[np.argsort(-dag.rank[dag.graph.edges()[1][taken]])]
+    """The edges of a path from the end back, padded to the longest one."""
     row = np.full(dag.num_levels - 1, -1)
-    row[: order.size] = order
+    row[: path.edges.size] = path.edges[::-1]
     return row
 
 

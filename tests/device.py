@@ -154,6 +154,7 @@ def take_the_place(monkeypatch: pytest.MonkeyPatch, driver: Recorder) -> Recorde
     monkeypatch.setattr(accelerator, "device_guard", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(accelerator, "capturing", lambda: False)
     monkeypatch.setattr(accelerator, "synchronize", lambda device: None)
+    monkeypatch.setattr(accelerator, "settle", lambda device: None)
     monkeypatch.setattr(accelerator, "pinned", torch.clone)
     monkeypatch.setattr(faults, "_flags", {})
     monkeypatch.setattr(accelerator, "_constants", {})

@@ -14,6 +14,7 @@ from dagdp.array_kinds import ACCELERATORS, is_foreign, on_accelerator, plain_ar
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Shape
 from dagdp.errors import InputError
+from dagdp.kernels.cuda.records import GRAPHS_END
 from dagdp.nn.autograd.device import accelerator
 
 NUMPYS = (torch.float32, torch.float64)  # dtypes that NumPy bodies return without a cast
@@ -143,7 +144,8 @@ def numbers_beside(like: Tensor, dag: CompiledDAG, nodes: Any, what: str) -> Ten
         return _node_numbers(dag, nodes, what)
     if what == "end" and on_accelerator(nodes) and not dag.named:
         on_one_device([("theta", like), ("end", nodes)])
-        return whole_tensor(nodes, "end", like.device)
+        ends = whole_tensor(nodes, "end", like.device)
+        return ends.masked_fill(ends == GRAPHS_END, -1)  # as a user's number it is no node
     numbers = _node_numbers(dag, nodes, what)
     assert numbers is not None
     if torch.compiler.is_compiling():
@@ -175,7 +177,7 @@ def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tenso
     if starts is None:
         return None if ends is None else spread(ends, batch)
     begins = spread(starts, batch, "start")
-    return torch.stack([begins, torch.full_like(begins, -2) if ends is None else spread(ends, batch)], -1)
+    return torch.stack([begins, torch.full_like(begins, GRAPHS_END) if ends is None else spread(ends, batch)], -1)
 
 
 def _unwrapped(end: Any) -> Any:

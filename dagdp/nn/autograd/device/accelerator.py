@@ -53,6 +53,17 @@ def stream_of(device: torch.device) -> int:
     return int(torch.cuda.current_stream(device).cuda_stream)
 
 
+def settle(device: torch.device) -> None:
+    """Wait for the current stream, once for arrays that are sent once: calls on other streams read them, too."""
+    torch.cuda.current_stream(device).synchronize()
+
+
+def used_here(*tensors: Tensor) -> None:
+    """Tell torch's allocator that the current stream reads tensors that were made on another one."""
+    for tensor in tensors:
+        tensor.record_stream(torch.cuda.current_stream(tensor.device))
+
+
 def device_guard(device: torch.device) -> AbstractContextManager[Any]:
     """A context in which the device is torch's current one."""
     return torch.cuda.device(device)
@@ -109,7 +120,9 @@ def constant(array: np.ndarray[Any, Any], device: torch.device, what: str) -> Te
         known = _constants[key] = weakref.ref(array, lambda _: _constants.pop(key, None)), {}
     copies = known[1]
     if device not in copies:
-        copies[device] = sent(array, device, what)
+        made = sent(array, device, what)
+        settle(device)
+        copies[device] = made
     return copies[device]
 
 

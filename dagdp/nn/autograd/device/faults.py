@@ -93,7 +93,7 @@ def flags_of(device: torch.device) -> Flags:
                 f"a CUDA graph is captured on {device} before any call of dagdp there; make the same call once before "
                 "the capture"
             )
-        _flags[device] = Flags()
+        _flags.setdefault(device, Flags())
     return _flags[device]
 
 

@@ -42,6 +42,7 @@ class PlanOnDevice(NamedTuple):
     numbers: Tensor  # int32, the plan's index arrays
     table: Tensor  # int64 [graphs, columns]
     calls: dict[Any, Any]
+    stream: int  # on which they were made
 
 
 class Prepared(NamedTuple):
@@ -116,7 +117,10 @@ class DeviceProblem(NamedTuple):
         arrays = outputs._replace(
             plan=ready.numbers, table=ready.table, theta=weights, z=along, starts=starts, ends=ends
         )
-        driver.launch(known.launch, known.omega, real, arrays, state, accelerator.stream_of(device))
+        stream = accelerator.stream_of(device)
+        if stream != ready.stream:
+            accelerator.used_here(ready.numbers, ready.table)
+        driver.launch(known.launch, known.omega, real, arrays, state, stream)
 
     def _prepared(
         self, ready: PlanOnDevice, passes: Passes, real: Any, items: int, asked: Given, driver: accelerator.Driver
@@ -146,7 +150,8 @@ def plan_on(dag: CompiledDAG | CompiledBatch, device: torch.device) -> PlanOnDev
         numbers, table = (
             accelerator.sent(array, device, "the plan of the graph") for array in (plan.plan, plan.table.reshape(-1))
         )
-        own[device] = PlanOnDevice(plan, numbers, table, {})
+        accelerator.settle(device)
+        own[device] = PlanOnDevice(plan, numbers, table, {}, accelerator.stream_of(device))
     return own[device]
 
 

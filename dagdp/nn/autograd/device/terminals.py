@@ -7,10 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dagdp.compiled.terminals import WRONG
+from dagdp.kernels.cuda.records import GRAPHS_END, WRONG
 from dagdp.nn.autograd.device import accelerator
-
-GRAPHS_END = -2  # in place of an end: paths end where the graph ends
 
 
 def internal_terminals(dag: Any, end: Tensor, dimensions: int) -> tuple[Tensor | None, Tensor]:

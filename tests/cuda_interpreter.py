@@ -79,7 +79,8 @@ class _Cuda:
     """The names of numba.cuda that texts use, for the thread that runs now."""
 
     def __init__(self) -> None:
-        self.threadIdx, self.blockIdx, self.blockDim = (SimpleNamespace(x=0) for _ in range(3))
+        self.threadIdx, self.blockDim = SimpleNamespace(x=0), SimpleNamespace(x=0)
+        self.blockIdx, self.gridDim = SimpleNamespace(x=0, y=0, z=0), SimpleNamespace(x=0, y=0, z=0)
         self.shared, self.local = SimpleNamespace(array=self._shared), SimpleNamespace(array=self._local)
         self.machine: Any = None
         self.memory: Any = None
@@ -100,7 +101,7 @@ CUDA = _Cuda()  # one thread runs at a time
 class Grid(NamedTuple):
     """The shape of a launch."""
 
-    blocks: int
+    blocks: tuple[int, int, int]  # along x, y and z
     threads: int  # of a block
     team: int  # threads that a barrier joins: the block's, or a warp's
     shared_bytes: int  # of a block
@@ -124,7 +125,7 @@ class _Touch(NamedTuple):
 
     stretch: int  # no two stretches of the launch have one number
     team: int
-    thread: tuple[int, int] | None  # block, and number in the block; None for several threads
+    thread: tuple[tuple[int, int, int], int] | None  # block, and number in the block; None for several threads
 
     def __str__(self) -> str:
         return f"thread {self.thread[1]} of block {self.thread[0]}" if self.thread else "several threads"
@@ -182,7 +183,7 @@ class _Watched:
             elif old.team != now.team:
                 self.read[i] = _MANY
             else:
-                self.read[i] = now._replace(thread=None)
+                self.read[i] = _Touch(now.stretch, now.team, None)
         return self.numbers[i]
 
     def __setitem__(self, i: int, number: Any) -> None:
@@ -283,21 +284,23 @@ class Machine:
         count = grid.shared_bytes // np.dtype(grid.real).itemsize
         if grid.threads % grid.team:
             raise ValueError(f"{grid.threads} threads a block in teams of {grid.team}; expected a multiple")
-        shared = [self.memory(f"shared memory of block {block}", count, grid.real) for block in range(grid.blocks)]
-        places = [(block, first) for block in range(grid.blocks) for first in range(0, grid.threads, grid.team)]
+        blocks = [(x, y, z) for z, y, x in np.ndindex(*grid.blocks[::-1])]
+        shared = {block: self.memory(f"shared memory of block {block}", count, grid.real) for block in blocks}
+        places = [(block, first) for block in blocks for first in range(0, grid.threads, grid.team)]
         live = [
             self._team(kernel, given, number, (block, range(first, first + grid.team)))
             for number, (block, first) in enumerate(places)
         ]
-        blocks = [block for block, _ in places]
         order = list(range(len(live)))
         self.random.shuffle(order)
         CUDA.machine, CUDA.real, CUDA.blockDim.x = self, grid.real, grid.threads
+        CUDA.gridDim.x, CUDA.gridDim.y, CUDA.gridDim.z = grid.blocks
         while order:
             at = self.random.randrange(len(order)) if self.interleaved else -1
-            number = order[at]
-            CUDA.memory, CUDA.blockIdx.x = shared[blocks[number]], blocks[number]
-            if next(live[number], None) is None:
+            block, _ = places[order[at]]
+            CUDA.memory = shared[block]
+            CUDA.blockIdx.x, CUDA.blockIdx.y, CUDA.blockIdx.z = block
+            if next(live[order[at]], None) is None:
                 del order[at]
 
     def memory(self, name: str, count: int, real: Any) -> Any:
@@ -305,7 +308,7 @@ class Machine:
         return _Watched(name, [None] * count, real, self) if self.watched else [real(np.nan)] * count
 
     def _team(
-        self, kernel: Callable[..., Any], given: Sequence[Any], number: int, seat: tuple[int, range]
+        self, kernel: Callable[..., Any], given: Sequence[Any], number: int, seat: tuple[tuple[int, int, int], range]
     ) -> Iterator[bool]:
         """Run a team; yields True at each barrier."""
         block, threads = seat
@@ -338,7 +341,7 @@ class Machine:
             yield True
 
 
-def _check_barrier(block: int, threads: range, came: dict[int, tuple[int, ...]]) -> None:
+def _check_barrier(block: tuple[int, int, int], threads: range, came: dict[int, tuple[int, ...]]) -> None:
     """All threads of a team came to one barrier, by the same calls."""
     if len(came) < len(threads):
         lines = " and ".join(map(str, sorted({places[-1] for places in came.values()})))

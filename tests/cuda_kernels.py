@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 from cuda_interpreter import CUDA, INPUTS, Grid, Machine, RealMath, Roles
 
+from dagdp.kernels.cuda import schedule
 from dagdp.kernels.cuda.plan import DevicePlan, device_plan
 from dagdp.kernels.cuda.points import names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, State, Variant
@@ -43,9 +45,23 @@ def kernel_of(variant: Variant, data: type, real: Any) -> Any:
 def grid_of(launch: Launch, real: Any) -> Grid:
     """The launch with few threads: warps of WARP_SIZE, blocks of at most twice as many."""
     if launch.variant.warp:
-        return Grid(launch.grid, launch.threads // 32 * WARP_SIZE, WARP_SIZE, launch.shared_bytes, real)
+        threads = launch.threads // schedule.WARP_SIZE * WARP_SIZE
+        return Grid(launch.grid, threads, WARP_SIZE, launch.shared_bytes, real)
     threads = min(launch.threads, 2 * WARP_SIZE)
     return Grid(launch.grid, threads, threads, launch.shared_bytes, real)
+
+
+def with_blocks(launch: Launch) -> Launch:
+    """The launch with a block for each item, where it has a warp."""
+    if not launch.variant.warp:
+        return launch
+    warps, (_, y, z) = launch.threads // schedule.WARP_SIZE, launch.grid
+    return launch._replace(
+        variant=launch.variant._replace(warp=False),
+        grid=(int(launch.call.batch), y, z),
+        threads=schedule.WARP_SIZE,
+        shared_bytes=launch.shared_bytes // warps,
+    )
 
 
 class InterpretedDriver:
@@ -101,9 +117,11 @@ def solve(
     machine: Machine | None = None,
     shared_limit: int = SHARED_LIMIT,
     kernel: Any = kernel_of,
+    form: Callable[[Launch], Launch] = lambda launch: launch,
 ) -> Results:
     """One launch; every number that a kernel must write is checked to be written.
 
+    form : of the launch, for example `with_blocks`.
     kernel : makes the kernel of (variant, data, real).
     """
     plan: DevicePlan = device_plan(problem.graphs)
@@ -115,7 +133,7 @@ def solve(
         one_theta=problem.theta.ndim == 1,
         one_z=problem.z is not None and problem.z.ndim == 1,
     )
-    launch = launch_of(plan, passes, real, batch, given, shared_limit)
+    launch = form(launch_of(plan, passes, real, batch, given, shared_limit))
     variant, items = launch.variant, batch * plan.graphs
     number = results(plan, passes)
     nan = functools.partial(np.full, fill_value=np.nan, dtype=real)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from cases import GRAPHS, OPERATORS, combinations, one_of_each_solver, random_hypergraph, random_theta
 from cuda_interpreter import Machine
-from cuda_kernels import SHARED_LIMIT, Problem, solve
+from cuda_kernels import SHARED_LIMIT, Problem, solve, with_blocks
 
-from dagdp import HardMax, Negentropy, SquaredL2, compile, reference
+from dagdp import Graph, HardMax, Negentropy, SquaredL2, compile, reference
+from dagdp.compiler.batch import compile_batch
+from dagdp.graphs import dtw_grid
 from dagdp.kernels.cuda.schedule import Passes
 
 ALL = {**GRAPHS, "hyperedges": lambda: random_hypergraph((3, 4, 3), 6)}
@@ -22,6 +24,11 @@ def joined(theta):
     """[batch, entries] of one array or several."""
     parts = theta.values() if isinstance(theta, dict) else [theta]
     return np.concatenate([np.reshape(part, (BATCH, -1)) for part in parts], axis=1)
+
+
+def with_registers(launch):
+    """Scores of up to eight edges, the most that these graphs have, are kept."""
+    return launch._replace(variant=launch.variant._replace(wide=8))
 
 
 def drawn(name, dtype, seed=0):
@@ -122,3 +129,94 @@ def test_bits_depend_on_nothing_but_the_item(omega):
     assert len({one.values.tobytes() + one.slopes.tobytes() + one.gradient.tobytes() for one in found}) == 1
     alone = solve(problem._replace(theta=problem.theta[1], z=problem.z[1], batch=1), Passes.HESSIAN, Machine(1))
     assert alone.gradient.tobytes() == found[0].gradient[1].tobytes()
+
+
+def without_a_path() -> Graph:
+    return Graph.from_edges([0, 2], [1, 3], starts=[0], ends=[3])
+
+
+#: Graphs of one batch have potentials of one name.
+BATCHES = {
+    "edges": lambda: [
+        *(GRAPHS[name]() for name in ("parallel edges", "two starts, two ends", "one edge", "wide")),
+        without_a_path(),
+        GRAPHS["dead ends"](),
+    ],
+    "grids": lambda: [dtw_grid(4, 5), dtw_grid(2, 9), dtw_grid(7, 6, band=1)],
+}
+
+
+@combinations(
+    lambda omega, name, passes: one_of_each_solver(omega) and passes is not Passes.VALUE,
+    omega=OPERATORS,
+    name=BATCHES,
+    passes=[Passes.VALUE, Passes.GRADIENT, Passes.HESSIAN, Passes.WEIGHTS],
+)
+def test_a_batch_of_different_graphs(omega, name, passes):
+    """Every graph has the results that it has alone; one without a path has none."""
+    graphs = BATCHES[name]()
+    together, rng = compile_batch(graphs), np.random.default_rng(6)
+    offsets = together.layout.sections[0].offsets
+    theta, z = rng.normal(size=(2, BATCH, offsets[-1]))
+    found = solve(
+        Problem(together, theta, omega, z=z if passes is Passes.HESSIAN else None, batch=BATCH), passes, Machine(1)
+    )
+    edges = np.cumsum([0, *(graph.num_edges for graph in graphs)])
+    for g, graph in enumerate(graphs):
+        own = [part[:, offsets[g] : offsets[g + 1]].reshape(BATCH, *graph.potentials()[0].shape) for part in (theta, z)]
+        if name == "edges" and g == 4:
+            assert (found.values[:, g] == -np.inf).all()
+            continue
+        dag = compile(graph)
+        close(found.values[:, g], reference.dp_value(dag, own[0], omega), "float64")
+        if passes is Passes.WEIGHTS:
+            close(found.gradient[:, edges[g] : edges[g + 1]], reference.local_weights(dag, own[0], omega), "float64")
+        elif passes is Passes.GRADIENT:
+            expected = reference.dp_grad(dag, own[0], omega)
+            close(found.gradient[:, offsets[g] : offsets[g + 1]], expected, "float64")
+        elif passes is Passes.HESSIAN:
+            slope, product = reference.dp_jvp_and_hvp(dag, *own, omega)
+            close(found.slopes[:, g], slope, "float64")
+            close(found.gradient[:, offsets[g] : offsets[g + 1]], product, "float64")
+
+
+@combinations(lambda omega: one_of_each_solver(omega), omega=OPERATORS)
+def test_each_item_has_a_start_and_an_end_of_its_own(omega):
+    graph = Graph.from_edges([0, 1, 0, 2, 2, 3, 1, 4], [2, 2, 3, 3, 4, 4, 5, 5], starts=[0, 1], ends=[3, 4, 5])
+    dag, rng = compile(graph), np.random.default_rng(3)
+    theta, z = rng.normal(size=(2, 6, graph.num_edges))
+    start, end = [0, 1, 0, 1, 0, 1], [3, 4, 5, 5, 4, 3]
+    numbers = [np.asarray(one, np.int32) for one in dag.terminals(start, end, (6,))[:2]]
+    problem = Problem(dag, theta, omega, batch=6, starts=numbers[0], ends=numbers[1])
+    between = {"start": start, "end": end}
+    value, gradient = reference.dp_value_and_grad(dag, theta, omega, **between)
+    found = solve(problem, Passes.GRADIENT, Machine(1))
+    close(found.values, value, "float64")
+    close(found.gradient, gradient, "float64")
+    slope, product = reference.dp_jvp_and_hvp(dag, theta, z, omega, **between)
+    found = solve(problem._replace(z=z), Passes.HESSIAN, Machine(1))
+    close(found.slopes, slope, "float64")
+    close(found.gradient, product, "float64")
+    weights = solve(problem, Passes.WEIGHTS, Machine(1)).gradient
+    close(weights, reference.local_weights(dag, theta, omega, **between), "float64")
+
+
+@pytest.mark.parametrize("passes", [Passes.GRADIENT, Passes.HESSIAN])
+def test_one_theta_for_all_items(passes):
+    _, dag, theta, z = drawn("tied", "float64")
+    theta, z = joined(theta)[0], joined(z)
+    problem = Problem(dag, theta, Negentropy(0.7), batch=BATCH, z=z if passes is Passes.HESSIAN else None)
+    repeated = problem._replace(theta=np.tile(theta, (BATCH, 1)))
+    one, all_ = (solve(given, passes, Machine(1)) for given in (problem, repeated))
+    assert one.values.tobytes() == all_.values.tobytes() and one.gradient.tobytes() == all_.gradient.tobytes()
+
+
+@combinations(lambda omega, form: one_of_each_solver(omega), omega=OPERATORS, form=[with_blocks, with_registers])
+def test_forms_of_a_launch_have_equal_bits(omega, form):
+    """A block for each item in place of a warp; scores in registers in place of scores computed at each use."""
+    for name in ("tied", "hyperedges", "grid"):
+        _, dag, theta, z = drawn(name, "float32")
+        problem = Problem(dag, joined(theta), omega, z=joined(z), batch=BATCH)
+        usual, other = solve(problem, Passes.HESSIAN), solve(problem, Passes.HESSIAN, form=form)
+        for one, two in zip(usual, other, strict=True):
+            assert np.array_equal(one, two)

@@ -6,9 +6,11 @@ import inspect
 from itertools import pairwise
 from pathlib import Path
 
+import cuda_kernels
 import cuda_sweep
 import numpy as np
 import pytest
+from cases import combinations
 from cuda_interpreter import (
     CUDA,
     BarrierError,
@@ -23,10 +25,14 @@ from cuda_interpreter import (
     Roles,
     UnwrittenError,
 )
+from cuda_kernels import Problem, kernel_of, names, solve, with_blocks
 from cuda_sweep import Arrays, Sizes
 from cuda_texts import functions_of, module_of
 
 from dagdp import Graph, Negentropy, compile, reference
+from dagdp.kernels.cuda import backward, entry, forward, work
+from dagdp.kernels.cuda.points import static_names, texts
+from dagdp.kernels.cuda.schedule import Passes
 from dagdp.kernels.cuda.specialise import specialised
 
 WARP_SIZE = 4
@@ -90,13 +96,13 @@ def problem(name, items, warps, real):
     return Sizes(items, warps, nodes, len(edges), levels, ring), Arrays(np.array(plan, np.int32), theta, *empty)
 
 
-def kernel(text, folder, real, warp, **more):
+def small_kernel(text, folder, real, warp, **more):
     functions = functions_of(module_of(text, folder)) if folder else functions_of(cuda_sweep)
-    names = {
+    space = {
         **{"Seat": cuda_sweep.Seat, "cuda": CUDA, "math": RealMath(real), "WARP_SIZE": WARP_SIZE},
         **{"REAL": real, "REAL_TYPE": real, "ZERO": real(0), "ONE": real(1), "INFINITY": real(np.inf), "int": int},
     }
-    return specialised(functions, {**names, **more}, {"WARP": warp}, "yield")["sweep"]
+    return specialised(functions, {**space, **more}, {"WARP": warp}, "yield")["sweep"]
 
 
 def run(text, name, machine, *, folder=None, real=np.float32, warp=False, threads=8, items=3, shared=None, **more):
@@ -105,8 +111,8 @@ def run(text, name, machine, *, folder=None, real=np.float32, warp=False, thread
     sizes, arrays = problem(name, items, warps, real)
     team = WARP_SIZE if warp else threads
     ring_bytes = warps * sizes.ring * np.dtype(real).itemsize if shared is None else shared
-    grid = Grid(-(-items // warps), team * warps, team, ring_bytes, real)
-    machine.launch(kernel(text, folder, real, warp, **more), grid, [sizes, arrays], ROLES)
+    grid = Grid((-(-items // warps), 1, 1), team * warps, team, ring_bytes, real)
+    machine.launch(small_kernel(text, folder, real, warp, **more), grid, [sizes, arrays], ROLES)
     edges = GRAPHS[name]
     dag = compile(Graph.from_edges(*np.transpose(edges), ends=[max(map(max, edges))]))
     theta = arrays.theta.reshape(items, -1).astype(float)
@@ -114,10 +120,13 @@ def run(text, name, machine, *, folder=None, real=np.float32, warp=False, thread
     return arrays, value, gradient
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("real", [np.float32, np.float64])
-@pytest.mark.parametrize("warp", [False, True])
-@pytest.mark.parametrize("way", ["one by one", "interleaved", "numpy", "fast"])
+@combinations(
+    lambda real, way, **_: real is np.float32 or way == "interleaved",
+    name=GRAPHS,
+    real=[np.float32, np.float64],
+    warp=[False, True],
+    way=["one by one", "interleaved", "numpy", "fast"],
+)
 def test_a_text_that_is_right(name, real, warp, way):
     machine = Machine(5, watched=way != "fast", interleaved=way == "interleaved", numpy_integers=way == "numpy")
     arrays, value, gradient = run("", name, machine, real=real, warp=warp)
@@ -191,16 +200,16 @@ def test_a_ring_that_is_one_too_small(tmp_path, seed):
 
 
 def test_shared_memory_that_is_too_small():
-    with pytest.raises(BoundsError, match=r"cuda_sweep.py:\d+: shared memory of block \d\[\d+\] is .*, of 3,"):
+    with pytest.raises(BoundsError, match=r"cuda_sweep.py:\d+: shared memory of block .*\[\d+\] is .*, of 3,"):
         run("", "grid", Machine(), shared=12)
 
 
 def test_a_barrier_of_warps_where_one_of_blocks_is_needed():
     """The item has a block of two warps, and they meet each by itself."""
     sizes, arrays = problem("grid", 1, 1, np.float32)
-    grid = Grid(1, 2 * WARP_SIZE, WARP_SIZE, 4 * sizes.ring, np.float32)
+    grid = Grid((1, 1, 1), 2 * WARP_SIZE, WARP_SIZE, 4 * sizes.ring, np.float32)
     with pytest.raises((RaceError, UnwrittenError)):
-        Machine(2, interleaved=True).launch(kernel("", None, np.float32, False), grid, [sizes, arrays], ROLES)
+        Machine(2, interleaved=True).launch(small_kernel("", None, np.float32, False), grid, [sizes, arrays], ROLES)
 
 
 def test_a_warp_without_an_item_returns():
@@ -211,14 +220,14 @@ def test_a_warp_without_an_item_returns():
 def test_an_integer_widens_a_float32(tmp_path):
     text = inspect.getsource(cuda_sweep).replace("flow = q *", "flow = (arrays.plan[0] + 1) * q *")
     run(text, "grid", Machine(), folder=tmp_path)  # Python's integers do not
-    with pytest.raises(NumberError, match=r"text.py:\d+: gradient\[\d+\] is given a float64 .*thread \d of block \d"):
+    with pytest.raises(NumberError, match=r"text.py:\d+: gradient\[\d+\] is given a float64 .*thread \d of block \(\d"):
         run(text, "grid", Machine(numpy_integers=True), folder=tmp_path)
 
 
 def test_blocks_never_share_what_one_writes(tmp_path):
     """One block after another, in one thread each: only the teams tell them apart."""
     text = inspect.getsource(cuda_sweep).replace("arrays.values[seat.item] = value", "arrays.values[0] = value")
-    with pytest.raises(RaceError, match=r"values\[0\] is written by thread 0 of block \d and was written by thread 0"):
+    with pytest.raises(RaceError, match=r"values\[0\] is written by thread 0 of block .* was written by thread 0"):
         run(text, "chain", Machine(), folder=tmp_path, threads=1)
 
 
@@ -232,7 +241,7 @@ def test_reads_of_several_threads_are_no_race_and_a_write_among_them_is(tmp_path
         arrays.v[1 + cuda.threadIdx.x] = seen
     """
     functions = functions_of(module_of(text, tmp_path))
-    roles, grid = Roles(inputs=(), given=("v",)), Grid(1, 3, 3, 0, np.float32)
+    roles, grid = Roles(inputs=(), given=("v",)), Grid((1, 1, 1), 3, 3, 0, np.float32)
     for writer in (-1, 1):
         made = specialised(functions, {"REAL": np.float32, "cuda": CUDA, "WRITER": writer}, {}, "yield")["sweep"]
         for seed in range(6):
@@ -263,3 +272,79 @@ def test_places_name_the_text():
         run("", "chain", Machine(), shared=4)
     line = int(str(caught.value).split(":")[1])
     assert "ring[" in text[line - 1]
+
+
+#: Bugs in the package's own texts by name: module, text, what replaces it, and the errors that may tell of it.
+BUGS_OF_KERNELS = {
+    "no barrier between levels of the forward pass": (forward, "        meet()\n        level += 1\n",
+     "        level += 1\n", (RaceError, UnwrittenError)),
+    "no barrier behind the starts": (forward, "        node += work.item.team\n    meet()\n",
+     "        node += work.item.team\n", (RaceError, UnwrittenError)),
+    "no barrier between levels of the backward pass": (backward, "        meet()\n        level -= 1\n",
+     "        level -= 1\n", (RaceError,)),
+    "no barrier between the passes": (entry, "    if BACKWARD:\n        meet()\n", "    if BACKWARD:\n", (RaceError,)),
+    "a barrier that idle threads do not reach": (forward, "        meet()\n        level += 1\n",
+     "        if work.item.rank < last - listed(work, levels + level):\n            meet()\n        level += 1\n",
+     (BarrierError, UnwrittenError)),
+    "half a ring": (work, "node & (work.call.ring - 1)", "node & (work.call.ring // 2 - 1)", (RaceError,)),
+    "a ring that is one too large": (work, "(node & (work.call.ring - 1))", "node % (work.call.ring + 1)",
+     (BoundsError, RaceError)),
+    "a parent off by one": (work, "listed(work, incoming.parent + edge))\n    if EDGE",
+     "listed(work, incoming.parent + edge) + 1)\n    if EDGE", (RaceError, UnwrittenError)),
+    "a level that is left out": (forward, "    level = 1\n", "    level = 2\n", (UnwrittenError,)),
+    "an entry of the gradient that is not written": (backward,
+     "outgoing.edges)\n        if target >= 0:", "outgoing.edges)\n        if target > 0:", (UnwrittenError,)),
+    "gradients that overlap": (work, "        batch * call.entries,\n", "        0 * call.entries,\n", (RaceError,)),
+    "states that overlap": (work, "batch * call.nodes + arrays", "arrays", (RaceError,)),
+    "theta of the next item": (work, "        batch * call.theta_stride,\n",
+     "        (batch + 1) * call.theta_stride,\n", (BoundsError,)),
+    "a widened number": (backward, "bar += e\n", "bar += e * DOUBLE\n", (NumberError,)),
+    "a value that is not written": (work, "    if KEEPS:\n        work.state.v_hi",
+     "    if KEEPS and node > 1:\n        work.state.v_hi", (UnwrittenError,)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compiled_graphs():
+    return {name: compile(Graph.from_edges(*np.transpose(e), ends=[max(map(max, e))])) for name, e in GRAPHS.items()}
+
+
+def as_planned(launch):
+    """Small graphs have a warp for each item."""
+    assert launch.variant.warp
+    return launch
+
+
+def solved(dag, kernel=kernel_of, real=np.float32, form=with_blocks):
+    theta = np.random.default_rng(2).normal(size=(3, dag.graph.num_edges)).astype(real)
+    return solve(Problem(dag, theta, Negentropy(0.8), batch=3), Passes.GRADIENT, Machine(1), kernel=kernel, form=form)
+
+
+@combinations(
+    lambda bug, form: form is with_blocks or "barrier" in bug or "overlap" in bug,
+    bug=BUGS_OF_KERNELS,
+    form=[with_blocks, as_planned],
+)
+def test_bugs_planted_in_the_kernels_are_found(tmp_path, compiled_graphs, bug, form):
+    module, old, new, kinds = BUGS_OF_KERNELS[bug]
+    source = inspect.getsource(module)
+    assert source.count(old) == 1
+    planted = {text.__name__: text for text in functions_of(module_of(source.replace(old, new), tmp_path))}
+    changed = [planted.get(text.__name__, text) if text.__module__ == module.__name__ else text for text in texts()]
+
+    def kernel(variant, data, real):
+        space = {**names(data, real), "DOUBLE": np.float64(1.0)}
+        return specialised(changed, space, static_names(variant, data), "yield")["sweep"]
+
+    for dag in compiled_graphs.values():
+        solved(dag, form=form)
+    assert found_by(compiled_graphs, kinds, lambda name: solved(compiled_graphs[name], kernel, form=form))
+
+
+def test_a_kernel_of_blocks_with_barriers_of_warps(compiled_graphs, monkeypatch):
+    """The block has two warps, whose barriers do not join them."""
+    monkeypatch.setattr(
+        cuda_kernels, "grid_of", lambda launch, real: Grid(launch.grid, 8, 4, launch.shared_bytes, real)
+    )
+    with pytest.raises((RaceError, UnwrittenError)):
+        solved(compiled_graphs["random"])

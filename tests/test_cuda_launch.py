@@ -19,8 +19,8 @@ from dagdp.kernels.cuda.parameters import parameters, ptx_names
 from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import Launch
 
-CALL = Call(6, 2, 64, 4, 1, 10, 20, 20, 0, -1.0)
-LAUNCH = Launch(PLAIN, 3, 128, 2048)
+CALL = Call(*range(2, 1 + len(Call._fields)), -1.0)
+LAUNCH = Launch(PLAIN, CALL, 3, 128, 2048)
 
 
 class Tensor:
@@ -98,12 +98,12 @@ def driver_of(stub):
 @pytest.mark.parametrize("real", [np.float32, np.float64])
 def test_arguments_have_the_order_and_the_types_of_the_parameters(stub, real):
     omega = Negentropy(0.5).data(real)
-    driver_of(stub).launch(LAUNCH, omega, real, CALL, ARRAYS, STATE, 0)
+    driver_of(stub).launch(LAUNCH, omega, real, ARRAYS, STATE, 0)
     ((stream, configuration, kernel, *given),) = stub.launches
     assert stream == ("stream", 0) and kernel.name == "kernel for False"
     assert configuration == {"grid": 3, "block": 128, "shmem_size": 2048}
-    numbers, addresses = given[:12], given[12:]
-    assert numbers == [0.5, 1.0, 6, 2, 64, 4, 1, 10, 20, 20, 0, -1.0]
+    numbers, addresses = given[: 2 + len(CALL)], given[2 + len(CALL) :]
+    assert numbers == [0.5, 1.0, *CALL]
     assert [type(number) for number in numbers] == [real, real, *parameters(real).call]
     assert addresses == [1000, 1001, 0, 1003, 1004, 0, 1006, 1007, 1008, 1009, 1010, 0, 77, 0, 0, 0, 0, 0]
     assert {type(address) for address in addresses} == {int}
@@ -112,14 +112,14 @@ def test_arguments_have_the_order_and_the_types_of_the_parameters(stub, real):
 def test_a_kernel_is_loaded_once_and_a_stream_is_wrapped_once(stub):
     driver = driver_of(stub)
     for stream in (0, 5, 0, 5):
-        driver.launch(LAUNCH, Negentropy(0.5).data(np.float32), np.float32, CALL, ARRAYS, STATE, stream)
+        driver.launch(LAUNCH, Negentropy(0.5).data(np.float32), np.float32, ARRAYS, STATE, stream)
     assert len(stub.loads) == 1 and stub.streams == [0, 5] and len(stub.launches) == 4
     for omega, real, launch in (
         (HardMax(), np.float32, LAUNCH),
         (Negentropy(2.0), np.float64, LAUNCH),
         (Negentropy(2.0), np.float32, LAUNCH._replace(variant=PLAIN._replace(warp=True))),
     ):
-        driver.launch(launch, omega.data(real), real, CALL, ARRAYS, STATE, 0)
+        driver.launch(launch, omega.data(real), real, ARRAYS, STATE, 0)
     assert len(stub.loads) == 4
     assert [given[2].name for given in stub.launches[4:]] == ["kernel for False", "kernel for False", "kernel for True"]
 
@@ -129,7 +129,7 @@ def test_a_kernel_can_be_loaded_before_it_is_launched(stub):
     for _ in range(2):
         driver.load(Negentropy(0.5).data(np.float32), np.float32, PLAIN)
     assert len(stub.loads) == 1 and not stub.launches
-    driver.launch(LAUNCH, Negentropy(0.5).data(np.float32), np.float32, CALL, ARRAYS, STATE, 0)
+    driver.launch(LAUNCH, Negentropy(0.5).data(np.float32), np.float32, ARRAYS, STATE, 0)
     assert len(stub.loads) == 1
 
 
@@ -137,7 +137,7 @@ def test_more_shared_memory_is_permitted_once_a_size(stub):
     driver = driver_of(stub)
     for size in (2048, 48 << 10, 100_000, 60_000, 100_000, 232_448):
         launch = LAUNCH._replace(shared_bytes=size)
-        driver.launch(launch, Negentropy(0.5).data(np.float32), np.float32, CALL, ARRAYS, STATE, 0)
+        driver.launch(launch, Negentropy(0.5).data(np.float32), np.float32, ARRAYS, STATE, 0)
     assert [given[1] for given in stub.permitted] == [100_000, 232_448]
     assert stub.permitted[0] == ("dynamic", 100_000, "handle of kernel for False", ("device", 0))
     with pytest.raises(InputError, match=r"232449 bytes of shared memory; expected at most 232448"):
@@ -145,7 +145,6 @@ def test_more_shared_memory_is_permitted_once_a_size(stub):
             LAUNCH._replace(shared_bytes=232_449),
             Negentropy(0.5).data(np.float32),
             np.float32,
-            CALL,
             ARRAYS,
             STATE,
             0,
@@ -153,14 +152,14 @@ def test_more_shared_memory_is_permitted_once_a_size(stub):
     stub.status = 1
     with pytest.raises(RuntimeError, match="refused"):
         driver_of(stub).launch(
-            LAUNCH._replace(shared_bytes=100_000), HardMax().data(np.float32), np.float32, CALL, ARRAYS, STATE, 0
+            LAUNCH._replace(shared_bytes=100_000), HardMax().data(np.float32), np.float32, ARRAYS, STATE, 0
         )
 
 
 def test_a_kernel_of_other_parameters_is_never_launched(stub, monkeypatch):
     monkeypatch.setattr(launching, "build", lambda text, key: Cubin("kernel", ("f32", "u64"), b"code"))
     with pytest.raises(TypeError, match="kernel has the parameters"):
-        driver_of(stub).launch(LAUNCH, HardMax().data(np.float32), np.float32, CALL, ARRAYS, STATE, 0)
+        driver_of(stub).launch(LAUNCH, HardMax().data(np.float32), np.float32, ARRAYS, STATE, 0)
     assert not stub.loads and not stub.launches
 
 
@@ -194,7 +193,7 @@ def test_threads_that_launch_at_once_load_once(stub):
 
     def start():
         together.wait()
-        driver.launch(LAUNCH, HardMax().data(np.float32), np.float32, CALL, ARRAYS, STATE, 3)
+        driver.launch(LAUNCH, HardMax().data(np.float32), np.float32, ARRAYS, STATE, 3)
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
@@ -207,5 +206,5 @@ def test_threads_that_launch_at_once_load_once(stub):
 def test_keys_name_the_capability_of_the_device(stub, monkeypatch):
     seen = []
     monkeypatch.setattr(launching, "kept", lambda key, build: seen.append(key) or build())
-    driver_of(stub).launch(LAUNCH, Negentropy(1.0).data(np.float32), np.float32, CALL, ARRAYS, STATE, 0)
+    driver_of(stub).launch(LAUNCH, Negentropy(1.0).data(np.float32), np.float32, ARRAYS, STATE, 0)
     assert seen == [small_key()]

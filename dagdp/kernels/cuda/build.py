@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from dagdp.jit.operator_errors import not_compiled
 from dagdp.kernels.cuda.cubins import Cubin, Key
 from dagdp.kernels.cuda.packages import compilers, how_to_install, imported
 from dagdp.kernels.cuda.parameters import parameters
+from dagdp.kernels.cuda.points import names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import LARGEST_TEAM
 from dagdp.kernels.cuda.specialise import Barrier, specialised
@@ -41,8 +42,6 @@ class Text(NamedTuple):
 
 def sweep_of(key: Key) -> Text:
     """The text of `dagdp.kernels.cuda.entry.sweep` for an operator, a real type and a variant."""
-    from dagdp.kernels.cuda.points import names_of, static_names, texts
-
     def names(cuda: Any, wrap: Wrap) -> dict[str, Any]:
         return names_of(key.omega, key.real, key.real, cuda, wrap=wrap)
 
@@ -62,24 +61,22 @@ def build(text: Text, key: Key) -> Cubin:
 
 def to_ptx(text: Text, key: Key) -> str:
     """The PTX of a text."""
-    cuda = _numba_cuda()
-    from numba.core.errors import NumbaError
+    with _compiling, _numba_cuda(key.capability) as cuda:
+        from numba.core.errors import NumbaError
 
-    def device_function(function: FunctionType) -> Any:
-        return cuda.jit(device=True, forceinline=True)(function)
+        def device_function(function: FunctionType) -> Any:
+            return cuda.jit(device=True, forceinline=True)(function)
 
-    names = text.names(cuda, device_function)
-    made = specialised(text.functions, names, text.static, text.barrier, device_function)
-    kernel = made[text.kernel].py_func
-    with _compiling, _no_device(key.capability):
+        names = text.names(cuda, device_function)
+        made = specialised(text.functions, names, text.static, text.barrier, device_function)
+        options = {"cc": key.capability, "device": False, "abi": "numba", "output": "ptx"}
         try:
-            options = {"cc": key.capability, "device": False, "abi": "numba", "output": "ptx"}
-            ptx: str = cuda.compile(kernel, _signature(key), launch_bounds=LARGEST_TEAM, **options)[0]
+            ptx, _ = cuda.compile(made[text.kernel].py_func, _signature(key), launch_bounds=LARGEST_TEAM, **options)
         except NumbaError as error:
             if key.omega.bundled:
                 raise
             raise not_compiled(key.omega, error) from error
-    return ptx
+    return str(ptx)
 
 
 def declaration(ptx: str) -> tuple[str, tuple[str, ...]]:
@@ -123,32 +120,27 @@ def _signature(key: Key) -> Any:
     return types.void(operator, call, addresses(kinds.arrays), addresses(kinds.state))
 
 
-def _numba_cuda() -> Any:
-    """The module numba.cuda of the package numba-cuda, not the one of that name in Numba, which is out of date.
+@contextmanager
+def _numba_cuda(capability: tuple[int, int]) -> Iterator[Any]:
+    """The module numba.cuda of the package numba-cuda, while it finds what it asks for.
 
-    numba-cuda 0.30 registers np.row_stack at its import, and NumPy 2.5 has no such name. It has it during the import.
+    It asks the current device for its compute capability, for which it would make a context: memory of a device, and in
+    every process of a training that of the first one. So it is told. numba-cuda 0.30 also registers np.row_stack, some
+    of it at import and some when it first compiles; NumPy 2.5 has no such name, and is lent one.
     """
     if find_spec("numba_cuda") is None:
-        imported("numba_cuda")  # raises InputError
-    if hasattr(np, "row_stack"):
-        return imported("numba.cuda")
-    with _replaced(np, "row_stack", np.vstack):
-        return imported("numba.cuda")
-
-
-@contextmanager
-def _no_device(capability: tuple[int, int]) -> Iterator[None]:
-    """numba-cuda asks the current device for its compute capability, and makes a context on it. Here it is told.
-
-    A context of Numba's own would take memory of a device, and in every process of a training that of the first one.
-    """
+        imported("numba_cuda")  # raises InputError; Numba alone has a module numba.cuda, too, which is out of date
 
     def told() -> Any:
         return SimpleNamespace(compute_capability=capability)
 
-    compiler, dispatcher = imported("numba.cuda.compiler"), imported("numba.cuda.dispatcher")
-    with _replaced(compiler, "get_current_device", told), _replaced(dispatcher, "get_current_device", told):
-        yield
+    with ExitStack() as lent:
+        if not hasattr(np, "row_stack"):
+            lent.enter_context(_replaced(np, "row_stack", np.vstack))
+        cuda = imported("numba.cuda")
+        for module in ("compiler", "dispatcher"):
+            lent.enter_context(_replaced(imported(f"numba.cuda.{module}"), "get_current_device", told))
+        yield cuda
 
 
 @contextmanager

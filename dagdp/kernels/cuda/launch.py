@@ -16,6 +16,7 @@ from dagdp.kernels.cuda.cubins import Cubin, Key, kept
 from dagdp.kernels.cuda.packages import imported
 from dagdp.kernels.cuda.parameters import number_types, ptx_names
 from dagdp.kernels.cuda.records import Arrays, Call, State, Variant
+from dagdp.kernels.cuda.schedule import Launch
 
 USUAL_SHARED = 48 << 10  # bytes of dynamic shared memory of a block; a kernel must be permitted to have more
 OLDEST_OF_CUDA_13 = (7, 5)  # compute capability
@@ -66,12 +67,9 @@ class DeviceDriver:
         self._streams: dict[int, Any] = {}
         self._lock = threading.Lock()
 
-    def launch(
-        self, launch: Any, omega: Any, real: type, call: Call, arrays: Arrays, state: State, stream: int
-    ) -> None:
+    def launch(self, launch: Launch, omega: Any, real: type, arrays: Arrays, state: State, stream: int) -> None:
         """Start a kernel.
 
-        launch : a `dagdp.kernels.cuda.schedule.Launch`.
         omega : the operator's `Omega.Data`, of numbers of type `real`.
         arrays, state : tensors on the device, contiguous, or None.
         stream : the address of a stream of this device, as torch gives it; 0 is the default stream.
@@ -82,7 +80,7 @@ class DeviceDriver:
             self._permit(key, loaded, launch.shared_bytes)
         where = self._streams.get(stream) or self._streams.setdefault(stream, self._from_handle(stream))
         configuration = self._configuration(launch.grid, launch.threads, launch.shared_bytes)
-        self._start(where, configuration, loaded.kernel, *loaded.arguments(omega, call, arrays, state))
+        self._start(where, configuration, loaded.kernel, *loaded.arguments(omega, launch.call, arrays, state))
 
     def load(self, omega: Any, real: type, variant: Variant) -> None:
         """Compile and load a kernel before it is launched, as a CUDA graph needs it: its capture must not load one."""

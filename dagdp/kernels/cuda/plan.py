@@ -2,14 +2,12 @@
 
 A block of threads, or a warp, processes one graph of one batch item, whatever else is in the batch. So the plan lists
 each graph by itself: nodes level by level, incoming edges for the forward pass, outgoing edges for the backward pass,
-and the readers of entries that several edges read. A batch of graphs is compiled in merged form (compiler/batch.py),
-from which the graphs are taken apart again, all at once.
+and the readers of entries that several edges read.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.kernels.cuda.records import Column
+from dagdp.kernels.cuda.union import Union, union_of_batch, union_of_graph
 
 Numbers = NDArray[np.int64]
 LARGEST = 2**31 - 1  # of numbers in a plan, which are int32
@@ -31,7 +30,7 @@ class DevicePlan(NamedTuple):
     """Index arrays of all graphs, and the facts by which a launch chooses its kernel."""
 
     plan: NDArray[np.int32]
-    table: NDArray[np.int32]  # [graphs, columns], see `Column`; graphs with most edges first, so that they are begun first
+    table: NDArray[np.int32]  # [graphs, columns], see `Column`; graphs with most edges stand first and start first
     nodes: int  # of all graphs
     entries: int  # of theta: the joined potentials of all graphs
     edges: int  # the user's edges of all graphs, of which local weights have one each
@@ -50,23 +49,6 @@ class DevicePlan(NamedTuple):
         return len(self.table)
 
 
-class Union(NamedTuple):
-    """The graphs side by side. Nodes are sorted by (graph, level), and edges by level of the parent."""
-
-    graph: Numbers  # [nodes]
-    level: Numbers  # [nodes]
-    parents: Numbers  # [edges]
-    children: Numbers  # [edges]
-    slots: Numbers  # [edges] place among the edges into the child
-    seconds: Numbers | None  # [edges] second parent, -1 for none
-    edges: Numbers  # [edges] the user's number through all graphs, -1 for added edges
-    entries: list[Numbers]  # [potentials][edges] the entry of joined theta, -1 for none
-    on_nodes: list[bool]  # [potentials] whether all edges into a node read one entry
-    ends: Numbers  # [graphs] -1 where no path leads to the end
-    total: int  # entries of joined theta
-    users: int  # the user's edges of all graphs
-
-
 def device_plan(graphs: Any) -> DevicePlan:
     """The plan of a CompiledDAG, or of a CompiledBatch of different graphs, made at the first call.
 
@@ -76,203 +58,61 @@ def device_plan(graphs: Any) -> DevicePlan:
         known = _plans.get(graphs)
         if known is None:
             known = _plans[graphs] = _made(
-                _union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else _union_of_batch(graphs)
+                union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else union_of_batch(graphs)
             )
     return known
 
 
-def _union_of_graph(dag: CompiledDAG) -> Union:
-    """A graph alone."""
-    levels = dag.wiring.incoming.levels
-    sizes = dag.entry_counts
-    return Union(
-        graph=np.zeros(dag.num_nodes, np.int64),
-        level=np.repeat(np.arange(levels.size - 1), np.diff(levels)),
-        parents=dag.parents,
-        children=dag.children,
-        slots=dag.slots,
-        seconds=dag.seconds,
-        edges=dag.edges,
-        entries=_joined_entries(dag, dag.edges, (np.cumsum(sizes) - sizes).tolist()),
-        on_nodes=[k in dag.hoisted for k in range(len(dag.potentials))],
-        ends=np.array([dag.end]),
-        total=int(sizes.sum()),
-        users=dag.graph.num_edges,
-    )
-
-
-def _joined_entries(dag: CompiledDAG, edges: Numbers, first: Sequence[int]) -> list[Numbers]:
-    """[potentials][edges] the entry of joined theta that each edge reads, -1 for none.
-
-    first : [potentials] the place of each potential's first entry.
-    """
-    made = []
-    for potential, begin in zip(dag.graph.potentials(), first, strict=True):
-        index = np.asarray(potential.index)
-        own = np.where(edges >= 0, index[edges], -1)
-        made.append(np.where(own >= 0, own + begin, -1))
-    return made
-
-
-def _union_of_batch(batch: Any) -> Union:
-    """The graphs of a batch, taken out of its merged graphs.
-
-    A merged graph has nodes that belong to no graph: a joint end of all graphs, and a path that keeps it from being
-    empty. They and their edges are left out.
-    """
-    sections = batch.layout.sections
-    starts = np.cumsum([0, *(part.size for part in sections)])
-    counts = np.array([graph.num_edges for graph in batch.graphs])
-    before = np.cumsum([0, *counts])
-    parts: list[Union] = []
-    nodes = 0
-    for part in batch.merged:
-        dag = part.dag
-        origin = dag.origin.astype(np.int64)
-        owner = np.searchsorted(part.nodes, origin, side="right") - 1
-        owner[(origin < 0) | (origin >= part.nodes[-1])] = -1
-        if dag.entrances.size:
-            owner[dag.entrances[:, 1]] = np.searchsorted(part.nodes, dag.entrances[:, 0], side="right") - 1
-        levels = dag.wiring.incoming.levels
-        level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
-        kept = np.flatnonzero(owner >= 0)
-        kept = kept[np.argsort(owner[kept], kind="stable")]
-        number = np.full(dag.num_nodes + 1, -1)  # the last place serves -1, no second parent
-        number[kept] = np.arange(kept.size) + nodes
-        own = (number[dag.parents] >= 0) & (number[dag.children] >= 0)
-        edges, first = dag.edges[own], int(before[part.first])
-        known = (edges >= 0) & (edges < before[part.last] - first)
-        parts.append(
-            Union(
-                graph=owner[kept] + part.first,
-                level=level[kept],
-                parents=number[dag.parents[own]],
-                children=number[dag.children[own]],
-                slots=dag.slots[own],
-                seconds=None if dag.seconds is None else number[dag.seconds[own]],
-                edges=np.where(known, edges + first, -1),
-                entries=_joined_entries(
-                    dag,
-                    edges,
-                    [int(at + section.offsets[part.first]) for at, section in zip(starts, sections, strict=False)],
-                ),
-                on_nodes=[k in dag.hoisted for k in range(len(sections))],
-                ends=np.where(part.ends >= 0, number[part.ends], -1),
-                total=0,
-                users=0,
-            )
-        )
-        nodes += kept.size
-    seconds = None
-    if any(part.seconds is not None for part in parts):
-        seconds = np.concatenate(
-            [np.full(part.parents.size, -1) if part.seconds is None else part.seconds for part in parts]
-        )
-    return Union(
-        graph=np.concatenate([part.graph for part in parts]),
-        level=np.concatenate([part.level for part in parts]),
-        parents=np.concatenate([part.parents for part in parts]),
-        children=np.concatenate([part.children for part in parts]),
-        slots=np.concatenate([part.slots for part in parts]),
-        seconds=seconds,
-        edges=np.concatenate([part.edges for part in parts]),
-        entries=[np.concatenate([part.entries[k] for part in parts]) for k in range(len(sections))],
-        on_nodes=[all(part.on_nodes[k] for part in parts) for k in range(len(sections))],
-        ends=np.concatenate([part.ends for part in parts]),
-        total=int(starts[-1]),
-        users=int(before[-1]),
-    )
-
-
 def _made(union: Union) -> DevicePlan:
     """The plan: every array once for all graphs, and the table of where each graph's part begins."""
-    graphs, nodes = union.ends.size, union.graph.size
-    first_node = np.searchsorted(union.graph, np.arange(graphs + 1))
-    begins = first_node[union.graph]  # [nodes] the first node of each node's graph
-    parents, children = union.parents, union.children
-
-    bounds = _level_bounds(union)
-    in_ptr = np.cumsum([0, *np.bincount(children, minlength=nodes)])
-    place = in_ptr[children] + union.slots  # of each edge among the incoming ones
-    order = np.empty(place.size, np.int64)
-    order[place] = np.arange(place.size)
-
-    edge_entries = [own for own, hoisted in zip(union.entries, union.on_nodes, strict=True) if not hoisted]
-    node_entries = []
-    for own, hoisted in zip(union.entries, union.on_nodes, strict=True):
-        if hoisted:
-            of_nodes = np.full(nodes, -1)
-            of_nodes[children] = own
-            node_entries.append(of_nodes)
-
-    tail, out = (
-        parents,
-        np.arange(parents.size),
-    )  # of outgoing edges: the parent under which one is listed, and the edge
-    other = union.seconds
-    if union.seconds is not None:
-        pairs = np.flatnonzero(union.seconds >= 0)
-        tail, out = np.concatenate([parents, union.seconds[pairs]]), np.concatenate([out, pairs])
-        other = np.concatenate([union.seconds, parents[pairs]])
-    by_parent = np.argsort(tail, kind="stable")
-    listing = np.empty(
-        parents.size, np.int64
-    )  # of each edge, its place among the outgoing ones, under its first parent
-    ranked = np.empty(tail.size, np.int64)
-    ranked[by_parent] = np.arange(tail.size)
-    listing[:] = ranked[: parents.size]
-    out_ptr = np.cumsum([0, *np.bincount(tail, minlength=nodes)])
-    second_listing = by_parent >= parents.size
-
-    count = np.zeros(union.total, np.int64)
-    for own in (*edge_entries, *node_entries):
-        count += np.bincount(own[own >= 0], minlength=union.total)
-    readers = _readers(count, union, edge_entries, node_entries, listing, first_node)
-
-    def local(numbers: Numbers, base: Numbers) -> Numbers:
-        """Node numbers within their graph, -1 for none."""
-        return np.where(numbers >= 0, numbers - base, -1)
-
-    def once(entries: Numbers) -> Numbers:
-        """The entries that have one reader, otherwise -1."""
-        return np.where((entries >= 0) & (count[entries] == 1), entries, -1)
-
-    of_child = begins[children]
-    out_entries = [own[out[by_parent]] for own in edge_entries]
-    arrays: dict[Column, list[Numbers]] = {
+    bounds, reads, outgoing = _level_bounds(union), _reads(union), _outgoing(union)
+    in_ptr = _pointers(union.children, union.graph.size)
+    readers = _readers(union, reads, outgoing.listing, bounds.first_node)
+    arrays = {
         Column.LEVEL_PTR: [bounds.ptr],
-        Column.IN_PTR: [in_ptr],
-        Column.IN_PARENT: [local(parents, of_child)[order]],
-        Column.IN_SECOND: [] if union.seconds is None else [local(union.seconds, of_child)[order]],
-        Column.IN_ENTRY: [own[order] for own in edge_entries],
-        Column.NODE_ENTRY: node_entries,
-        Column.NODE_TARGET: [once(own) for own in node_entries],
-        Column.OUT_PTR: [out_ptr],
-        Column.OUT_CHILD: [local(children, of_child)[out[by_parent]]],
-        Column.OUT_SLOT: [union.slots[out[by_parent]]],
-        Column.OUT_OTHER: [] if other is None else [local(other[by_parent], of_child[out[by_parent]])],
-        Column.OUT_ENTRY: out_entries,
-        Column.OUT_TARGET: [np.where(second_listing, -1, once(own)) for own in out_entries],
-        Column.EDGE: [union.edges[order]],
+        **_incoming_arrays(union, reads, in_ptr, bounds.first_node),
+        **_outgoing_arrays(union, reads, outgoing, bounds.first_node),
         Column.READ_ENTRY: [readers.entry],
         Column.READ_PTR: [readers.ptr],
         Column.READER: [readers.reader],
         Column.READER_NODE: [readers.node],
     }
-    table = np.zeros((graphs, len(Column)), np.int64)
-    pieces: list[Numbers] = []
-    size = 0
+    places, size = {}, 0
     for column, own in arrays.items():
-        table[:, column] = size
-        pieces += own
+        places[column] = size
         size += sum(array.size for array in own)
     if size > LARGEST:
         raise InputError(
-            f"the graph has {parents.size} edges, and its plan for a CUDA device {size} numbers; expected at most "
-            f"{LARGEST}: split the graph, or take a smaller one"
+            f"the graph has {union.parents.size} edges, and its plan for a CUDA device {size} numbers; expected at "
+            f"most {LARGEST}: split the graph, or take a smaller one"
         )
+    return DevicePlan(
+        plan=np.concatenate([array for own in arrays.values() for array in own]).astype(np.int32),
+        table=_table(union, places, bounds, in_ptr, outgoing, readers),
+        nodes=union.graph.size,
+        entries=union.total,
+        edges=union.users,
+        levels=int(bounds.counts.max(initial=1)),
+        widths=bounds.widths,
+        edge_blocks=len(reads.of_edges),
+        node_blocks=len(reads.of_nodes),
+        pairs=union.seconds is not None,
+        readers=bool(readers.entry.size),
+        unread=bool((reads.count == 0).any()),
+        ring=_ring(union, bounds),
+    )
+
+
+def _table(
+    union: Union, places: dict[Column, int], bounds: LevelBounds, in_ptr: Numbers, outgoing: Outgoing, readers: Readers
+) -> NDArray[np.int32]:
+    """[graphs, columns] the counts and places of each graph, those with most edges first."""
+    graphs, first_node = union.ends.size, bounds.first_node
+    table = np.zeros((graphs, len(Column)), np.int64)
+    for column, place in places.items():
+        table[:, column] = place
     table[:, Column.NODES] = np.diff(first_node)
-    table[:, Column.EDGES], table[:, Column.OUT_EDGES] = parents.size, tail.size
+    table[:, Column.EDGES], table[:, Column.OUT_EDGES] = union.parents.size, outgoing.edge.size
     table[:, Column.LEVELS] = bounds.counts
     table[:, Column.END] = np.where(union.ends >= 0, union.ends - first_node[:-1], -1)
     table[:, Column.OUTPUT] = np.arange(graphs)
@@ -284,21 +124,102 @@ def _made(union: Union) -> DevicePlan:
     for column in (Column.READ_ENTRY, Column.READ_PTR):
         table[:, column] += readers.first[:-1]
     work = np.diff(in_ptr[first_node])
-    return DevicePlan(
-        plan=np.concatenate(pieces).astype(np.int32) if pieces else np.zeros(0, np.int32),
-        table=np.ascontiguousarray(table[np.argsort(-work, kind="stable")], np.int32),
-        nodes=nodes,
-        entries=union.total,
-        edges=union.users,
-        levels=int(bounds.counts.max(initial=1)),
-        widths=bounds.widths,
-        edge_blocks=len(edge_entries),
-        node_blocks=len(node_entries),
-        pairs=union.seconds is not None,
-        readers=bool(readers.entry.size),
-        unread=bool((count == 0).any()),
-        ring=_ring(union, bounds),
-    )
+    return np.ascontiguousarray(table[np.argsort(-work, kind="stable")], np.int32)
+
+
+def _pointers(keys: Numbers, size: int) -> Numbers:
+    """[size+1] where the edges of each node begin, if they are grouped by `keys`."""
+    return np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=size))])
+
+
+def _local(nodes: Numbers, first: Numbers) -> Numbers:
+    """Node numbers within their graph, -1 for none. first : the first node of each one's graph."""
+    return np.where(nodes >= 0, nodes - first, -1)
+
+
+class Reads(NamedTuple):
+    """The entries of joined theta that edges and nodes read, -1 for none."""
+
+    of_edges: list[Numbers]  # [edge blocks][edges]
+    of_nodes: list[Numbers]  # [node blocks][nodes]
+    count: Numbers  # [entries] readers of each
+
+    def once(self, entries: Numbers) -> Numbers:
+        """The entries that have one reader, otherwise -1."""
+        return np.where((entries >= 0) & (self.count[entries] == 1), entries, -1)
+
+
+def _reads(union: Union) -> Reads:
+    """Entries on edges; entries that all edges into a node read, on nodes."""
+    of_edges: list[Numbers] = []
+    of_nodes: list[Numbers] = []
+    count = np.zeros(union.total, np.int64)
+    for own, on_nodes in zip(union.entries, union.on_nodes, strict=True):
+        read = own
+        if on_nodes:
+            read = np.full(union.graph.size, -1)
+            read[union.children] = own
+        (of_nodes if on_nodes else of_edges).append(read)
+        count += np.bincount(read[read >= 0], minlength=union.total)
+    return Reads(of_edges, of_nodes, count)
+
+
+def _incoming_arrays(union: Union, reads: Reads, in_ptr: Numbers, first_node: Numbers) -> dict[Column, list[Numbers]]:
+    """The arrays of incoming edges, node by node, in the order of ties; and of hoisted entries."""
+    order = np.empty(union.children.size, np.int64)
+    order[in_ptr[union.children] + union.slots] = np.arange(order.size)
+    first = first_node[union.graph[union.children]]
+    return {
+        Column.IN_PTR: [in_ptr],
+        Column.IN_PARENT: [_local(union.parents, first)[order]],
+        Column.IN_SECOND: [] if union.seconds is None else [_local(union.seconds, first)[order]],
+        Column.IN_ENTRY: [own[order] for own in reads.of_edges],
+        Column.EDGE: [union.edges[order]],
+        Column.NODE_ENTRY: reads.of_nodes,
+        Column.NODE_TARGET: [reads.once(own) for own in reads.of_nodes],
+    }
+
+
+class Outgoing(NamedTuple):
+    """Edges by their parents; a hyperedge is listed under both."""
+
+    ptr: Numbers  # [nodes+1]
+    edge: Numbers  # [out edges] the edge
+    again: NDArray[np.bool_]  # [out edges] whether it is listed under its second parent
+    other: Numbers | None  # [out edges] the other parent, -1 for none; None without hyperedges
+    listing: Numbers  # [edges] the place of each edge under its first parent
+
+
+def _outgoing(union: Union) -> Outgoing:
+    """The outgoing edges of each node, sorted by its number."""
+    count = union.parents.size
+    parent, edge, other = union.parents, np.arange(count), union.seconds
+    if union.seconds is not None:
+        pairs = np.flatnonzero(union.seconds >= 0)
+        parent, edge = np.concatenate([parent, union.seconds[pairs]]), np.concatenate([edge, pairs])
+        other = np.concatenate([union.seconds, union.parents[pairs]])
+    order = np.argsort(parent, kind="stable")
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    ptr = _pointers(parent, union.graph.size)
+    return Outgoing(ptr, edge[order], order >= count, None if other is None else other[order], place[:count])
+
+
+def _outgoing_arrays(
+    union: Union, reads: Reads, outgoing: Outgoing, first_node: Numbers
+) -> dict[Column, list[Numbers]]:
+    """The arrays of outgoing edges."""
+    child = union.children[outgoing.edge]
+    first = first_node[union.graph[child]]
+    entries = [own[outgoing.edge] for own in reads.of_edges]
+    return {
+        Column.OUT_PTR: [outgoing.ptr],
+        Column.OUT_CHILD: [_local(child, first)],
+        Column.OUT_SLOT: [union.slots[outgoing.edge]],
+        Column.OUT_OTHER: [] if outgoing.other is None else [_local(outgoing.other, first)],
+        Column.OUT_ENTRY: entries,
+        Column.OUT_TARGET: [np.where(outgoing.again, -1, reads.once(own)) for own in entries],
+    }
 
 
 class LevelBounds(NamedTuple):
@@ -308,6 +229,7 @@ class LevelBounds(NamedTuple):
     first: Numbers  # [graphs] each graph's first place in `ptr`
     counts: Numbers  # [graphs] levels
     widths: Numbers  # [levels of all graphs]
+    first_node: Numbers  # [graphs+1]
     begin: Numbers  # [nodes] the first node of each node's level
     end: Numbers  # [nodes] the node behind the last one of each node's level
 
@@ -326,7 +248,7 @@ def _level_bounds(union: Union) -> LevelBounds:
     ptr[np.arange(starts.size) + owner] = starts - first_node[owner]
     ptr[first + counts] = np.diff(first_node)
     begin = np.repeat(starts, widths)
-    return LevelBounds(ptr, first, counts, widths, begin, begin + np.repeat(widths, widths))
+    return LevelBounds(ptr, first, counts, widths, first_node, begin, begin + np.repeat(widths, widths))
 
 
 class Readers(NamedTuple):
@@ -339,36 +261,25 @@ class Readers(NamedTuple):
     node: Numbers  # [readers]
 
 
-def _readers(
-    count: Numbers,
-    union: Union,
-    edge_entries: list[Numbers],
-    node_entries: list[Numbers],
-    listing: Numbers,
-    first_node: Numbers,
-) -> Readers:
-    """count : [entries] readers of each. listing : [edges] place among the outgoing edges."""
-    nodes, owner = np.arange(union.graph.size), union.graph
-    found = [(own, listing, union.parents) for own in edge_entries]
-    found += [(own, np.full(nodes.size, -1), nodes) for own in node_entries]
-    picked = [own >= 0 for own, _, _ in found]
-    several = [mask & (count[own] > 1) for mask, (own, _, _) in zip(picked, found, strict=True)]
+def _readers(union: Union, reads: Reads, listing: Numbers, first_node: Numbers) -> Readers:
+    """Entries with several readers, sorted by graph. listing : [edges] place among the outgoing edges."""
+    nodes = np.arange(union.graph.size)
+    found = [(own, listing, union.parents) for own in reads.of_edges]
+    found += [(own, np.full(nodes.size, -1), nodes) for own in reads.of_nodes]
+    several = [(own >= 0) & (reads.count[own] > 1) for own, _, _ in found]
     entry, reader, node = (
-        np.concatenate([given[part][mask] for mask, given in zip(several, found, strict=True)])
-        if found
-        else np.empty(0, np.int64)
-        for part in range(3)
+        np.concatenate([np.empty(0, np.int64), *(given[k][mask] for given, mask in zip(found, several, strict=True))])
+        for k in range(3)
     )
-    order = np.lexsort((entry, owner[node]))
+    order = np.lexsort((entry, union.graph[node]))
     entry, reader, node = entry[order], reader[order], node[order]
     heads = np.flatnonzero(np.diff(entry, prepend=-1))
-    first = np.searchsorted(owner[node[heads]], np.arange(union.ends.size + 1))
     return Readers(
         entry=entry[heads],
         ptr=np.append(heads, entry.size),
-        first=first,
+        first=np.searchsorted(union.graph[node[heads]], np.arange(union.ends.size + 1)),
         reader=reader,
-        node=node - first_node[owner[node]],
+        node=node - first_node[union.graph[node]],
     )
 
 

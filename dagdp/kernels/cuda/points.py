@@ -45,12 +45,12 @@ def epsilon(like: Any) -> Any:
 
 def texts() -> list[FunctionType]:
     """All texts of the kernel `dagdp.kernels.cuda.entry.sweep`; a later one replaces the accessor of the row."""
-    found: dict[str, FunctionType] = {}
+    found: dict[str, Any] = {}
     for module in (recursion, row_max, work, forward, backward, entry):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 found[name] = value
-    return [*({**found, **{text.__name__: text for text in (exp, log_of_mass, splat, epsilon)}}).values()]
+    return list({**found, **{text.__name__: text for text in (exp, log_of_mass, splat, epsilon)}}.values())
 
 
 def names_of(

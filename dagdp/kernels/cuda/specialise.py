@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from types import FunctionType
-from typing import Any, Literal, NoReturn
+from types import CodeType, FunctionType
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -44,26 +45,83 @@ def specialised(
     >>> made(None, np.float32(0.3), np.float32(2.0), np.float32(2.0))
     np.float32(0.0)
     """
-    texts = {function.__name__: read(function) for function in functions}
-    if len(texts) < len(functions):
+    folded = {function.__name__: _Folded.of(function, static, names) for function in functions}
+    if len(folded) < len(functions):
         raise TypeError(f"texts of the names {sorted(f.__name__ for f in functions)}; expected each name once")
-    enumerations = {name: one for name, one in names.items() if isinstance(one, type) and issubclass(one, IntEnum)}
-    for text in texts.values():
-        fold(text, static, enumerations)
-    meeting = _meeting(texts)
+    meeting = _meeting({name: _called_in(one) for name, one in folded.items()})
     space = {**names, "__name__": __name__}
-    uses = []
-    for text in texts.values():
-        _Barriers(text, meeting, barrier).visit(text.tree)
-        narrow = _Narrow(text, space)
-        narrow.visit(text.tree)
-        uses.append((text, narrow.used))
-        exec(compile(ast.Module([text.tree], []), text.filename, "exec"), space)
-    for text, used in uses:
-        _check_names(text, used, space)
-    wrapped = {name: wrap(space[name]) for name in texts}
+    compiled = {
+        name: _compiled(one, barrier, meeting & set(one.function.__code__.co_names)) for name, one in folded.items()
+    }
+    for one in compiled.values():
+        for name, literal in one.literals.items():
+            space[name] = _narrowed(one, literal, names["REAL"])
+        exec(one.code, space)
+    for name, one in compiled.items():
+        _check_names(one, space, set(space[name].__code__.co_varnames))
+    wrapped = {name: wrap(space[name]) for name in compiled}
     space.update(wrapped)
     return wrapped
+
+
+class _Folded(NamedTuple):
+    """A function and the values of the static names and enumerations in it: all on which its folded text depends."""
+
+    function: Any  # a FunctionType, which type checkers take for a method here
+    static: tuple[tuple[str, type, int], ...]  # with the type, since True == 1
+    enumerations: tuple[tuple[str, type[IntEnum]], ...]
+
+    @classmethod
+    def of(cls, function: FunctionType, static: dict[str, bool | int], names: dict[str, Any]) -> _Folded:
+        found = sorted({*function.__code__.co_names, *function.__code__.co_varnames})
+        known = [name for name in found if isinstance(names.get(name), type) and issubclass(names[name], IntEnum)]
+        return cls(
+            function,
+            tuple((name, type(static[name]), static[name]) for name in found if name in static),
+            tuple((name, names[name]) for name in known),
+        )
+
+    def text(self) -> KernelText:
+        """The folded text, which the caller may change."""
+        text = read(self.function)
+        fold(text, {name: value for name, _, value in self.static}, dict(self.enumerations))
+        return text
+
+
+class _Compiled(NamedTuple):
+    """A function for one kind of barrier and for every real type. Kernels of different variants share most of them."""
+
+    text: KernelText
+    code: CodeType
+    literals: dict[str, ast.Constant]
+    used: list[ast.Name]
+
+
+@functools.cache
+def _called_in(folded: _Folded) -> frozenset[str]:
+    """Names of the functions that a folded text calls."""
+    return frozenset(_called(node) for node in ast.walk(folded.text().tree))
+
+
+@functools.cache
+def _compiled(folded: _Folded, barrier: Barrier, meeting: frozenset[str]) -> _Compiled:
+    """meeting : functions named in this one in which a barrier is reached."""
+    text = folded.text()
+    _Barriers(text, meeting, barrier).visit(text.tree)
+    narrow = _Narrow(text)
+    narrow.visit(text.tree)
+    code = compile(ast.Module([text.tree], []), text.filename, "exec")
+    return _Compiled(text, code, narrow.literals, narrow.used)
+
+
+def _narrowed(one: _Compiled, literal: ast.Constant, real: Any) -> Any:
+    """A literal as a number of the real type."""
+    assert isinstance(literal.value, float)
+    with np.errstate(over="ignore", under="ignore"):
+        number = real(literal.value)
+    if math.isfinite(literal.value) and (not np.isfinite(number) or (number == 0) != (literal.value == 0)):
+        one.text.refuse(literal, f"has the number {literal.value}, which is outside the range of {real.__name__}")
+    return number
 
 
 def _called(node: ast.AST | None) -> str:
@@ -71,14 +129,13 @@ def _called(node: ast.AST | None) -> str:
     return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
 
 
-def _meeting(texts: dict[str, KernelText]) -> set[str]:
+def _meeting(calls: dict[str, frozenset[str]]) -> frozenset[str]:
     """Names of the functions in which a barrier is reached, directly or through another of them."""
-    calls = {name: {_called(node) for node in ast.walk(text.tree)} for name, text in texts.items()}
-    found: set[str] = {"meet"}
+    found = {"meet"}
     while True:
         more = {name for name, called in calls.items() if called & found} - found
         if not more:
-            return found - {"meet"}
+            return frozenset(found - {"meet"})
         found |= more
 
 
@@ -88,7 +145,7 @@ class _Barriers(ast.NodeTransformer):
     This holds for every kind of barrier, so that a text that compiles can be interpreted, too.
     """
 
-    def __init__(self, text: KernelText, meeting: set[str], barrier: Barrier) -> None:
+    def __init__(self, text: KernelText, meeting: frozenset[str], barrier: Barrier) -> None:
         self.text, self.meeting, self.barrier = text, meeting, barrier
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
@@ -135,10 +192,11 @@ class _Barriers(ast.NodeTransformer):
 
 
 class _Narrow(ast.NodeTransformer):
-    """A literal with a decimal point becomes a name of the space, whose value is of the kernel's real type."""
+    """A literal with a decimal point becomes a name, whose value is of the kernel's real type."""
 
-    def __init__(self, text: KernelText, space: dict[str, Any]) -> None:
-        self.text, self.space = text, space
+    def __init__(self, text: KernelText) -> None:
+        self.text = text
+        self.literals: dict[str, ast.Constant] = {}
         self.used: list[ast.Name] = []
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
@@ -151,11 +209,7 @@ class _Narrow(ast.NodeTransformer):
         if not isinstance(node.value, float):
             return node if node.value is None or self.is_place(node) else self._refuse(node)
         name = "real_" + repr(node.value).replace(".", "_").replace("-", "minus_").replace("+", "")
-        with np.errstate(over="ignore", under="ignore"):
-            number = self.space["REAL"](node.value)
-        if math.isfinite(node.value) and (not np.isfinite(number) or (number == 0) != (node.value == 0)):
-            self.text.refuse(node, f"has the number {node.value}, which is outside the range of {number.dtype}")
-        self.space[name] = number
+        self.literals[name] = node
         return ast.copy_location(ast.Name(name, ast.Load()), node)
 
     def is_place(self, node: ast.Constant) -> bool:
@@ -171,9 +225,8 @@ class _Narrow(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _check_names(text: KernelText, used: Sequence[ast.Name], space: dict[str, Any]) -> None:
+def _check_names(one: _Compiled, space: dict[str, Any], local: set[str]) -> None:
     """Raise TypeError for a name that has no value, before a compiler meets it."""
-    local = set(space[text.tree.name].__code__.co_varnames)
-    for node in used:
+    for node in one.used:
         if node.id not in local and node.id not in space and not hasattr(builtins, node.id):
-            text.refuse(node, f"uses the name {node.id}, which is no variable of it; expected it in the namespace")
+            one.text.refuse(node, f"uses the name {node.id}, which is no variable of it; expected it in the namespace")

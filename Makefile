@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Alone and by its exact pin, before anything that depends on it: where an index has a CPU build of that version, it is taken.
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-all suite exhaustive generic lint bench clean
+.PHONY: demo test test-all suite exhaustive generic cuda lint bench clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/quickstart.py
@@ -16,7 +16,7 @@ test: .venv/.test
 
 # What `make test` leaves out: every combination of operators, types and graphs, and its tests on graphs of which nothing
 # is proved. It finds the kernels of `make test` in the cache.
-test-all: exhaustive generic
+test-all: exhaustive generic cuda
 
 # Each worker takes files from one end: two that take tests in turn ask for the same kernel at once, and one waits.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -29,6 +29,11 @@ exhaustive: .venv/.test
 
 generic: .venv/.test
 	$(PYTEST) --generic
+
+# Compiles device kernels, and measures them. It needs no device and no torch, but 1 GB of compilers, which `make test` does
+# without: its environment skips these files.
+cuda: .venv-cuda/.test
+	.venv-cuda/bin/python -m pytest tests/test_cuda_build.py tests/test_cuda_cubins.py tests/test_cuda_launch.py
 
 lint: .venv/.test
 	$(BIN)/ruff check .
@@ -54,5 +59,10 @@ bench: .venv/.peers
 	$(PIP) -e ".[peers]"
 	touch $@
 
+.venv-cuda/.test: pyproject.toml
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[test-cuda]"
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-cuda build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -67,7 +67,7 @@ def with_blocks(launch: Launch) -> Launch:
 class InterpretedDriver:
     """Launches on torch's CPU tensors, which share their memory with NumPy.
 
-    machine : how threads are run. The number of launches is counted.
+    machine : how threads are run; without, memory is not watched. The number of launches is counted.
     """
 
     def __init__(self, machine: Machine | None = None, shared_limit: int = SHARED_LIMIT) -> None:
@@ -78,14 +78,15 @@ class InterpretedDriver:
     def launch(self, launch: Launch, omega: Any, real: Any, arrays: Arrays, state: State, stream: int) -> None:
         """Run a kernel before this returns."""
         self.launches += 1
-        records = [
-            type(one)(*(None if a is None else a.detach().numpy().reshape(-1) for a in one)) for one in (arrays, state)
-        ]
+        records = [omega, launch.call, *(_in_numpy(record) for record in (arrays, state))]
         kernel = kernel_of(launch.variant, type(omega), real)
-        roles = Roles(
-            given=("fault", "gradient", "path") if launch.variant.weights else ("fault",), outputs=("values",)
-        )
-        self.machine.launch(kernel, grid_of(launch, real), [omega, launch.call, *records], roles)
+        # a gradient of which the kernel writes a part was filled by the caller; what is not written stays as it is
+        self.machine.launch(kernel, grid_of(launch, real), records, Roles(outputs=("values", "slopes")))
+
+
+def _in_numpy(record: Any) -> Any:
+    """The record with arrays that share the tensors' memory. Raises RuntimeError for a tensor with gaps."""
+    return type(record)(*(None if tensor is None else tensor.detach().view(-1).numpy() for tensor in record))
 
 
 class Results(NamedTuple):

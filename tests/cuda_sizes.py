@@ -1,6 +1,6 @@
 """Registers and instructions of device kernels, for tests/test_cuda_build.py. Run as a script, writes cuda_sizes.json.
 
-No device and no disassembler is needed: cuobjdump knows registers and stack, and an instruction has 16 bytes of the
+No device is needed, nor a disassembler: cuobjdump knows registers and stack, and an instruction has 16 bytes of the
 section that holds the kernel.
 """
 
@@ -63,8 +63,8 @@ class Kernel(NamedTuple):
 
     @property
     def name(self) -> str:
-        operator = str(self.omega).replace("1.0", "").strip("()")
-        return f"{operator} {self.real.__name__} {self.variant} sm_{self.capability[0]}{self.capability[1]}"
+        operator = f"{type(self.omega).__name__} {getattr(self.omega, 'alpha', '')}".strip()
+        return f"{operator}, {self.real.__name__}, {self.variant}, sm_{self.capability[0]}{self.capability[1]}"
 
     def key(self) -> Key:
         """Its key."""

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import GRAPHS, OPERATORS, combinations, one_of_each_solver, random_hypergraph, random_theta
+from cases import GRAPHS, OPERATORS, combinations, one_of_each_solver, random_hypergraph, random_theta, wide
 from cuda_interpreter import Machine
-from cuda_kernels import SHARED_LIMIT, Problem, solve, with_blocks
+from cuda_kernels import SHARED_LIMIT, InterpretedDriver, Problem, solve, with_blocks
 
 from dagdp import Graph, HardMax, Negentropy, SquaredL2, compile, reference
 from dagdp.compiler.batch import compile_batch
-from dagdp.graphs import dtw_grid
-from dagdp.kernels.cuda.schedule import Passes
+from dagdp.graphs import dtw_grid, linear_chain
+from dagdp.kernels import row_max
+from dagdp.kernels.cuda.plan import device_plan
+from dagdp.kernels.cuda.records import Arrays, State
+from dagdp.kernels.cuda.schedule import Given, Passes, launch_of, state_names
 
 ALL = {**GRAPHS, "hyperedges": lambda: random_hypergraph((3, 4, 3), 6)}
 BATCH = 3
@@ -138,7 +141,8 @@ def without_a_path() -> Graph:
 #: Graphs of one batch have potentials of one name.
 BATCHES = {
     "edges": lambda: [
-        *(GRAPHS[name]() for name in ("parallel edges", "two starts, two ends", "one edge", "wide")),
+        *(GRAPHS[name]() for name in ("parallel edges", "two starts, two ends", "one edge")),
+        wide(12),
         without_a_path(),
         GRAPHS["dead ends"](),
     ],
@@ -220,3 +224,62 @@ def test_forms_of_a_launch_have_equal_bits(omega, form):
         usual, other = solve(problem, Passes.HESSIAN), solve(problem, Passes.HESSIAN, form=form)
         for one, two in zip(usual, other, strict=True):
             assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_the_interpreting_driver_takes_tensors(watched):
+    """As the torch layers call it, once from a driver and once from arrays."""
+    torch = pytest.importorskip("torch")
+    _, dag, theta, _ = drawn("chain", "float32")
+    omega, plan = Negentropy(0.7), device_plan(dag)
+    launch = launch_of(plan, Passes.GRADIENT, np.float32, BATCH, Given(), SHARED_LIMIT)
+    given = dict.fromkeys(Arrays._fields)
+    given |= {"plan": torch.from_numpy(plan.plan), "table": torch.from_numpy(plan.table)}
+    given |= {"theta": torch.from_numpy(joined(theta)), "fault": torch.zeros(1, dtype=torch.int32)}
+    given |= {"values": torch.empty(BATCH, 1), "gradient": torch.full((BATCH, plan.entries), torch.nan)}
+    kept = state_names(launch.variant, omega)
+    state = State(*(torch.empty(BATCH, plan.nodes) if name in kept else None for name in State._fields))
+    driver = InterpretedDriver(Machine(1, watched=watched))
+    driver.launch(launch, omega.data(np.float32), np.float32, Arrays(**given), state, 0)
+    expected = solve(Problem(dag, joined(theta), omega, batch=BATCH), Passes.GRADIENT)
+    assert driver.launches == 1
+    assert np.array_equal(given["values"].numpy(), expected.values)
+    assert np.array_equal(given["gradient"].numpy(), expected.gradient)
+    gaps = given | {"gradient": given["gradient"].T}
+    with pytest.raises(RuntimeError, match="view"):
+        driver.launch(launch, omega.data(np.float32), np.float32, Arrays(**gaps), state, 0)
+
+
+@combinations(lambda omega: one_of_each_solver(omega), omega=OPERATORS)
+def test_more_edges_into_a_node_than_a_partial_sum_has(omega):
+    count = 2 * row_max.TERMS + 3
+    graph = Graph.from_edges([0] * count + [1], [1] * count + [2])
+    theta, z = np.random.default_rng(1).normal(size=(2, 1, graph.num_edges)).astype(np.float32) * 2
+    dag = compile(graph)
+    found = solve(Problem(dag, theta, omega, z=z), Passes.HESSIAN, Machine(watched=False))
+    slope, product = reference.dp_jvp_and_hvp(dag, theta[0], z[0], omega)
+    close(found.values, reference.dp_value(dag, theta[0], omega), "float32")
+    close(found.slopes, slope, "float32")
+    close(found.gradient, product, "float32")
+
+
+def test_float32_along_a_thousand_nodes():
+    """A value is kept in two parts, so weights are those of exact differences."""
+    dag = compile(linear_chain(1000, 2))
+    rng = np.random.default_rng(2)
+    theta = np.concatenate([rng.normal(size=p.size) for p in dag.graph.potentials()]).astype(np.float32)[None]
+    found = solve(Problem(dag, theta, Negentropy(1.0)), Passes.GRADIENT, Machine(watched=False)).gradient[0]
+    exact = solve(Problem(dag, theta.astype(float), Negentropy(1.0)), Passes.GRADIENT, Machine(watched=False)).gradient
+    np.testing.assert_allclose(found, exact[0], rtol=1e-6, atol=3e-5)
+
+
+@combinations(lambda omega: one_of_each_solver(omega), omega=OPERATORS)
+def test_a_forbidden_hoisted_entry_forbids_all_edges_into_its_node(omega):
+    dag, theta = compile(dtw_grid(4, 5)), np.random.default_rng(5).normal(size=(BATCH, 4, 5))
+    theta[0, 2, 1] = theta[1, 3, 4] = -np.inf
+    problem = Problem(dag, joined(theta), omega, batch=BATCH)
+    weights = solve(problem, Passes.WEIGHTS).gradient
+    close(weights, reference.local_weights(dag, theta, omega), "float64")
+    if omega == HardMax():
+        found = solve(problem, Passes.PATH)
+        assert found.values[1, 0] == -np.inf and (found.path[1] == -1).all() and (found.path[0] >= 0).any()

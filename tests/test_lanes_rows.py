@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -15,10 +15,10 @@ from dagdp import Omega, SquaredL2
 from dagdp.jit.decorators import OPTIONS
 from dagdp.lanes.exp_log import LANE_MATH, ONE, TWO
 from dagdp.lanes.reductions import any_lane, sum_lanes, sum_lanes_of_four
-from dagdp.lanes.rewrite import narrow, on_lanes
-from dagdp.lanes.rows import fenced, first_lanes, first_lanes_or, fma, load, store
+from dagdp.lanes.rewrite import accessor, looped, narrow, on_lanes
+from dagdp.lanes.rows import fenced, first_lanes, first_lanes_or, fma, load, splat, store
 from dagdp.lanes.transpose import transpose_tile
-from dagdp.lanes.views import offset_view, rows_on_stack, view
+from dagdp.lanes.views import offset_view, rows_on_stack, view, width
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -208,3 +208,41 @@ def test_what_is_no_def_of_its_own_is_refused():
     }
     with pytest.raises(TypeError, match="is not a def of expressions alone"):
         on_lanes(given["link"])
+
+
+class Table(NamedTuple):
+    numbers: Any
+
+
+def number_at(table, d):
+    raise AssertionError("an accessor")
+
+
+@accessor(number_at)
+def _number_at(table, d):
+    return load(table.numbers, d * width(table.numbers))
+
+
+@looped
+def sum_of_sizes(table, count):
+    """Σ |x|, and 0.1 for each number that is 0."""
+    total = splat(table, 0.0)
+    for d in range(0, count, 1):
+        x = number_at(table, d)
+        size = x if x > 0.0 else -x
+        total = total + (size if x < 0.0 or x > 0.0 else 0.1)
+    return total
+
+
+@DTYPES
+def test_a_looped_text_reads_rows_through_an_accessor(dtype):
+    x = np.random.default_rng(3).normal(size=(5, 64 // np.dtype(dtype).itemsize)).astype(dtype)
+    x[2, 1::2] = 0.0
+    out = np.empty_like(x[0])
+
+    @numba.njit(**OPTIONS)
+    def run(x, out):
+        store(out, 0, sum_of_sizes(Table(x), 5))
+
+    run(x.reshape(-1), out)
+    np.testing.assert_allclose(out, np.where(x == 0.0, dtype(0.1), np.abs(x)).sum(0), rtol=4 * np.finfo(dtype).eps)

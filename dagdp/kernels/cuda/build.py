@@ -42,6 +42,7 @@ class Text(NamedTuple):
 
 def sweep_of(key: Key) -> Text:
     """The text of `dagdp.kernels.cuda.entry.sweep` for an operator, a real type and a variant."""
+
     def names(cuda: Any, wrap: Wrap) -> dict[str, Any]:
         return names_of(key.omega, key.real, key.real, cuda, wrap=wrap)
 

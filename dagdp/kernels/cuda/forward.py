@@ -129,7 +129,8 @@ def solve_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: An
     put_value(work, node, hi, lo)
     if FIRST:
         if BACKWARD or WEIGHTS or DECODE:
-            work.state.kappa[work.item.state + node] = found
+            # a hoisted entry of -inf forbids all edges into the node: none is chosen
+            work.state.kappa[work.item.state + node] = found if hi > -INFINITY else -ONE
     elif not EXPONENTIAL and (BACKWARD or WEIGHTS):
         work.state.kappa[work.item.state + node] = kappa
     if TANGENT:

@@ -23,8 +23,8 @@ settings.register_profile(
 )
 settings.load_profile("dagdp")
 
-# A script, which the collection of doctests would import: numba-cuda 0.30 warns at import under NumPy 2.5.
-collect_ignore = ["cuda_schedule.py"]
+# A script, which the collection of doctests would import, and with it Numba's CUDA.
+collect_ignore = ["cuda_simulated.py"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import subprocess
@@ -225,12 +226,24 @@ def test_a_dry_run_measures_the_constants(dry, bench_cuda):
     assert found["constants"]["dry"] and "barrier of a block of 512 threads" in said
 
 
+def test_the_idle_driver_takes_what_the_device_s_takes(bench_cuda):
+    """So that a launch of the dry run is one that the package's driver would take."""
+    from cuda_clock import Idle
+
+    from dagdp.kernels.cuda.launch import DeviceDriver
+
+    own, given = (list(inspect.signature(driver.launch).parameters) for driver in (Idle, DeviceDriver))
+    assert own == given
+
+
 def test_barriers_are_met_as_often_as_asked(bench_cuda):
-    """The text in the interpreter: every thread yields at every barrier."""
+    """The text as the interpreter runs it: a thread yields at each barrier."""
+    from cuda_barriers import barriers
+
     from dagdp.kernels.cuda.records import Call
     from dagdp.kernels.cuda.specialise import specialised
 
-    kernel = specialised([bench_cuda.barriers], {"REAL": np.float32}, {}, "yield")["barriers"]
+    kernel = specialised([barriers], {"REAL": np.float32}, {}, "yield")["barriers"]
     call = Call(*[0] * len(Call._fields))._replace(ring=7)
     assert len(list(kernel(None, call, None, None))) == 7
 

@@ -12,27 +12,24 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import inspect
 import json
+import math
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from cuda_barriers import barrier_text, barrier_variant
 from cuda_clock import REPEATS, WARM, Clock, DeviceClock, StillClock, Timing
 from cuda_problems import CASES, CannotError, Problem
 from harness import PAGE, Table, figure, origin, replaced
 from torch import Tensor
 
 import dagdp
-from dagdp.kernels.cuda.build import Text
-from dagdp.kernels.cuda.cubins import Key
-from dagdp.kernels.cuda.names import meet
-from dagdp.kernels.cuda.records import Arrays, Call, State, Variant
+from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import Launch
 
 TOLERANCE = 1e-3
@@ -58,47 +55,24 @@ class Options(NamedTuple):
 # ---- Constants of the device
 
 
-def barriers(omega: Any, call: Call, arrays: Arrays, state: State) -> None:
-    """A kernel text: threads of a team meet `call.ring` times, and do nothing else."""
-    k = 0
-    while k < call.ring:
-        meet()
-        k += 1
-
-
-def barrier_text(key: Key) -> Text:
-    """The text, for blocks or for warps."""
-
-    def names(cuda: Any, wrap: Any) -> dict[str, Any]:
-        return {"REAL": key.real, "cuda": cuda}
-
-    return Text("barriers", [barriers], names, {}, "warp" if key.variant.warp else "block")
-
-
-def barrier_variant(warp: bool) -> Variant:
-    """A variant that no graph has, with a number of the text: the cache of cubins finds no other kernel by it."""
-    marks = {"edge_blocks": -1, "node_blocks": zlib.crc32(inspect.getsource(barriers).encode())}
-    return Variant(**{**dict.fromkeys(Variant._fields, False), "wide": 0, "warp": warp, **marks})
-
-
 class Barriers(NamedTuple):
     """Launches of the kernel `barriers`: one block of some warps."""
 
     clock: Clock
     driver: Any
 
-    def launch(self, count: int, warps: int, warp: bool = False) -> None:
-        """Start a kernel in which threads meet `count` times."""
+    def starter(self, count: int, warps: int, warp: bool = False) -> Callable[[], None]:
+        """What starts a kernel in which threads meet `count` times; all else is prepared."""
         numbers = {**dict.fromkeys(Call._fields, np.int64(1)), "ring": np.int32(count), "ended": np.int32(0)}
         call = Call(**{**numbers, "sign": np.float32(1.0)})
         launch = Launch(barrier_variant(warp), call, (1, 1, 1), 32 * warps, 0)
         nothing = Arrays(*[None] * len(Arrays._fields)), State(*[None] * len(State._fields))
         omega = dagdp.Negentropy().data(np.float32)
-        self.driver.launch(launch, omega, np.float32, call, *nothing, self.clock.stream())
+        return lambda: self.driver.launch(launch, omega, np.float32, *nothing, self.clock.stream())
 
     def seconds(self, count: int, warps: int, warp: bool = False) -> float:
         """Of one barrier."""
-        many, none = (self.clock.time(lambda n=n: self.launch(n, warps, warp)).device for n in (count, 0))
+        many, none = (self.clock.time(self.starter(n, warps, warp)).device for n in (count, 0))
         return (many - none) / count
 
 
@@ -107,9 +81,11 @@ def constants(clock: Clock, options: Options) -> Iterator[dict[str, Any]]:
     many, size = (3, 1 << 10) if options.dry else (1000, 1 << 30)
     own = Barriers(clock, clock.driver(barrier_text))
 
+    start = own.starter(0, 1)
+
     def launches() -> None:
         for _ in range(many):
-            own.launch(0, 1)
+            start()
 
     empty = clock.time(launches)
     yield {"constant": "empty launch, device", "value": 1e6 * empty.device / many, "unit": "µs"}
@@ -161,7 +137,8 @@ def timed(
     try:
         call = problem.step(load())
         apart = difference(call(), want)
-        return {**milliseconds(clock.time(call)), "apart": apart}
+        found = {"apart": apart if math.isfinite(apart) else None, "differs": not apart <= TOLERANCE}
+        return {**milliseconds(clock.time(call)), **found}
     except CannotError as error:
         return {"failed": str(error)}
     except ImportError as error:
@@ -201,9 +178,9 @@ def rival_cells(row: dict[str, Any]) -> tuple[str, ...]:
     cells = [row["problem"], figure(row["ours"]["device_ms"])]
     for name in RIVALS:
         found = row.get(name, {"failed": "-"})
-        differs = " (differs)" if found.get("apart", 0.0) > TOLERANCE else ""
+        differs = " (differs)" if found.get("differs") else ""
         cells.append(found["failed"] if "failed" in found else f"{figure(found['device_ms'])}{differs}")
-    sound = [row[name]["device_ms"] for name in RIVALS if row.get(name, {}).get("apart", torch.inf) <= TOLERANCE]
+    sound = [row[name]["device_ms"] for name in RIVALS if row.get(name, {}).get("differs") is False]
     cells.append(f"{figure(min(sound) / row['ours']['device_ms'])}x" if sound else "-")
     return tuple(cells)
 

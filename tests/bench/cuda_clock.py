@@ -114,7 +114,7 @@ class Idle:
     def __init__(self) -> None:
         self.launches: list[Any] = []
 
-    def launch(self, launch: Any, *_given: Any) -> None:
+    def launch(self, launch: Any, omega: Any, real: type, arrays: Any, state: Any, stream: int) -> None:
         self.launches.append(launch)
 
 

@@ -76,7 +76,7 @@ class _Item:
     """
 
     def __init__(self, dag: CompiledDAG, theta: NDArray[Any], omega: Omega, end: int) -> None:
-        by_user = np.argsort(dag.edges, kind="stable")  # edges of number -1 all enter the extra end
+        by_user = np.lexsort((dag.slots, dag.edges))  # edges of number -1 enter the extra end in the order of ties
         second = np.full(dag.num_edges, -1) if dag.seconds is None else dag.seconds
         pairs = [[int(node) for node in (dag.parents[k], second[k]) if node >= 0] for k in range(dag.num_edges)]
         self.edges = [(int(dag.edges[k]), pairs[k], int(dag.children[k])) for k in by_user]

@@ -5,11 +5,16 @@ Every launch is watched, so each is also a test of barriers, bounds and memory.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from cases import GRAPHS, OPERATORS, combinations, one_of_each_solver, random_hypergraph, random_theta, wide
 from cuda_interpreter import Machine
 from cuda_kernels import SHARED_LIMIT, InterpretedDriver, Problem, solve, with_blocks
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from strategies import hyperproblems, problems
 
 from dagdp import Graph, HardMax, Negentropy, SquaredL2, compile, reference
 from dagdp.compiler.batch import compile_batch
@@ -283,3 +288,29 @@ def test_a_forbidden_hoisted_entry_forbids_all_edges_into_its_node(omega):
     if omega == HardMax():
         found = solve(problem, Passes.PATH)
         assert found.values[1, 0] == -np.inf and (found.path[1] == -1).all() and (found.path[0] >= 0).any()
+
+
+@settings(max_examples=25)
+@example(([(1, 4), (0, 2), (0, 3), (0, 1)], np.zeros(4)), HardMax(), False)  # several ends of equal value
+@given(st.one_of(problems(), hyperproblems()), st.sampled_from(OPERATORS), st.booleans())
+def test_random_graphs(problem, omega, minimize):
+    """Parallel edges, ties, forbidden edges, and hyperedges with equal parents."""
+    edges, weights = problem
+    graph = Graph()
+    for parents, child in edges:
+        pair = parents if isinstance(parents, tuple) else (parents,)
+        _ = graph.add_hyperedge(pair, child) if len(pair) == 2 else graph.add_edge(pair[0], child)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # several nodes without children are ends
+        dag = compile(graph)
+    theta = np.stack([weights, 0.5 * weights]) * (-1.0 if minimize else 1.0)
+    z = np.cos(np.arange(theta.size)).reshape(theta.shape)
+    posed = Problem(dag, theta, omega, z=z, batch=2, minimize=minimize)
+    found = solve(posed, Passes.HESSIAN, Machine(1))
+    value = reference.dp_value(dag, theta, omega, minimize=minimize)
+    slope, product = reference.dp_jvp_and_hvp(dag, theta, z, omega, minimize=minimize)
+    close(found.values, value, "float64")
+    close(found.slopes, slope, "float64")
+    close(found.gradient, product, "float64")
+    gradient = solve(posed._replace(z=None), Passes.GRADIENT, Machine(2)).gradient
+    close(gradient, reference.dp_grad(dag, theta, omega, minimize=minimize), "float64")

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from cuda_small_kernel import PLAIN, small_key
+from cuda_small_kernel import PLAIN, small_key, small_text
 
 from dagdp import HardMax, Negentropy
 from dagdp.errors import InputError
@@ -208,3 +208,35 @@ def test_keys_name_the_capability_of_the_device(stub, monkeypatch):
     monkeypatch.setattr(launching, "kept", lambda key, build: seen.append(key) or build())
     driver_of(stub).launch(LAUNCH, Negentropy(1.0).data(np.float32), np.float32, ARRAYS, STATE, 0)
     assert seen == [small_key()]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shared_bytes", [64 * 8, 100_000])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_kernel_runs_on_a_device(monkeypatch, dtype, shared_bytes):
+    """On a stream of its own, with more shared memory than a kernel usually has."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    monkeypatch.setattr(launching, "kept", lambda key, build: build())  # the package's kernel has this key, too
+    real, blocks, threads, batch = np.dtype(dtype).type, 2, 64, 100
+    theta = torch.randn(blocks * threads, dtype=getattr(torch, dtype), device="cuda")
+    order = torch.randperm(batch, device="cuda").to(torch.int32)
+    values, kept = torch.zeros_like(theta), torch.zeros_like(theta)
+    path = torch.zeros(blocks * threads, dtype=torch.int32, device="cuda")
+    numbers = {"batch": batch, "ring": 3, "theta_stride": threads, "sign": -1.0}
+    call = Call(**{name: numbers.get(name, 0) for name in Call._fields})
+    arrays = Arrays(*[None] * len(Arrays._fields))._replace(
+        plan=torch.arange(8, dtype=torch.int32, device="cuda"), table=order, theta=theta, values=values, path=path
+    )
+    state = State(*[None] * len(State._fields))._replace(v_hi=kept)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    driver = DeviceDriver(theta.device.index, small_text)
+    launch = Launch(PLAIN, call, (blocks, 1, 1), threads, shared_bytes)
+    driver.launch(launch, Negentropy(0.7).data(real), real, arrays, state, stream.cuda_stream)
+    stream.synchronize()
+    expected = -0.5 * torch.exp(theta / 0.7).view(-1, 2).flip(1).reshape(-1)[:batch]
+    torch.testing.assert_close(kept[:batch], expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(values[order.long()], 2.0 * expected, rtol=1e-5, atol=0)
+    assert path[:batch].unique().tolist() == [3] and not path[batch:].any()

@@ -180,8 +180,8 @@ def write_node(work: Work, outgoing: Outgoing, node: Any, number: Any) -> None:
 
 def fill(work: Work, outgoing: Outgoing, first: Any, number: Any) -> None:
     """Give all nodes from `first` on, and their outgoing edges, one result and ē = 0. No thread waits for another."""
-    node = first + work.item.rank
-    while node < place(work, Column.NODES):
+    node, nodes = first + work.item.rank, place(work, Column.NODES)
+    while node < nodes:
         for edge in range(listed(work, outgoing.ptr + node), listed(work, outgoing.ptr + node + 1)):
             write_edge(work, outgoing, edge, number)
         write_node(work, outgoing, node, number)
@@ -194,9 +194,9 @@ def fill(work: Work, outgoing: Outgoing, first: Any, number: Any) -> None:
 
 def fill_readers(work: Work, number: Any) -> None:
     """Give all entries with several readers one result."""
-    k = work.item.rank
-    while k < place(work, Column.MULTIPLE):
-        entry = listed(work, place(work, Column.READ_ENTRY) + k)
+    k, count, entries = work.item.rank, place(work, Column.MULTIPLE), place(work, Column.READ_ENTRY)
+    while k < count:
+        entry = listed(work, entries + k)
         work.arrays.gradient[work.item.gradient + entry] = number
         k += work.item.team
 
@@ -223,13 +223,12 @@ def pull_node(omega: Any, work: Work, outgoing: Outgoing, node: Any, limit: Any)
 
 def sum_readers(omega: Any, work: Work, outgoing: Outgoing) -> None:
     """The results of entries that several edges or nodes read."""
-    k = work.item.rank
-    ptr = place(work, Column.READ_PTR)
-    while k < place(work, Column.MULTIPLE):
+    k, count, entries = work.item.rank, place(work, Column.MULTIPLE), place(work, Column.READ_ENTRY)
+    ptr, edges, nodes = place(work, Column.READ_PTR), place(work, Column.READER), place(work, Column.READER_NODE)
+    while k < count:
         hi, lo = ZERO, ZERO
         for reader in range(listed(work, ptr + k), listed(work, ptr + k + 1)):
-            edge = listed(work, place(work, Column.READER) + reader)
-            node = listed(work, place(work, Column.READER_NODE) + reader)
+            edge, node = listed(work, edges + reader), listed(work, nodes + reader)
             at = work.item.state + node
             if edge >= 0:
                 at = work.item.state + listed(work, outgoing.child + edge)
@@ -237,8 +236,7 @@ def sum_readers(omega: Any, work: Work, outgoing: Outgoing) -> None:
             if edge >= 0 and (e != ZERO or e_dot != ZERO):
                 e, e_dot = flow_of_edge(omega, work, outgoing, parent_of(work, node), edge, e, e_dot)
             hi, lo = join(hi, lo, result(work, e, e_dot))
-        entry = listed(work, place(work, Column.READ_ENTRY) + k)
-        work.arrays.gradient[work.item.gradient + entry] = hi + lo
+        work.arrays.gradient[work.item.gradient + listed(work, entries + k)] = hi + lo
         k += work.item.team
 
 

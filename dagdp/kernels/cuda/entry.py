@@ -70,11 +70,12 @@ def follow_choices(work: Work) -> None:
     if work.item.rank == 0:
         node, k = work.item.end, work.item.gradient
         first = listed(work, place(work, Column.LEVEL_PTR) + 1)
+        ptr, parents, numbers = place(work, Column.IN_PTR), place(work, Column.IN_PARENT), place(work, Column.EDGE)
         while node >= first:
             slot = int(work.state.kappa[work.item.state + node])
-            edge = listed(work, place(work, Column.IN_PTR) + node) + slot
-            node = listed(work, place(work, Column.IN_PARENT) + edge) if slot >= 0 else -1
-            number = listed(work, place(work, Column.EDGE) + edge) if slot >= 0 else -1
+            edge = listed(work, ptr + node) + slot
+            node = listed(work, parents + edge) if slot >= 0 else -1
+            number = listed(work, numbers + edge) if slot >= 0 else -1
             if number >= 0:
                 work.arrays.path[k] = number
                 k += 1
@@ -84,8 +85,8 @@ def mark_levels(work: Work, reached: Any) -> None:
     """ē = 1 at every node from which a path leads to the item's end, 0 at all others."""
     outgoing, levels = outgoing_of(work), place(work, Column.LEVEL_PTR)
     limit = listed(work, levels + reached)
-    node = limit + work.item.rank
-    while node < place(work, Column.NODES):
+    node, nodes = limit + work.item.rank, place(work, Column.NODES)
+    while node < nodes:
         work.state.bar[work.item.state + node] = ZERO
         node += work.item.team
     level = reached - 1
@@ -106,14 +107,14 @@ def mark_levels(work: Work, reached: Any) -> None:
 
 def write_weights(omega: Any, work: Work, sound: Any) -> None:
     """q of every edge, each written by the thread of its first parent."""
-    outgoing = outgoing_of(work)
-    node = work.item.rank
-    while node < place(work, Column.NODES):
+    outgoing, ptr, parents = outgoing_of(work), place(work, Column.IN_PTR), place(work, Column.IN_PARENT)
+    node, nodes, numbers = work.item.rank, place(work, Column.NODES), place(work, Column.EDGE)
+    while node < nodes:
         for edge in range(listed(work, outgoing.ptr + node), listed(work, outgoing.ptr + node + 1)):
             child = listed(work, outgoing.child + edge)
-            place_in = listed(work, place(work, Column.IN_PTR) + child) + listed(work, outgoing.slot + edge)
-            number = listed(work, place(work, Column.EDGE) + place_in)
-            if number >= 0 and listed(work, place(work, Column.IN_PARENT) + place_in) == node:
+            at = listed(work, ptr + child) + listed(work, outgoing.slot + edge)
+            number = listed(work, numbers + at)
+            if number >= 0 and listed(work, parents + at) == node:
                 q = ZERO
                 if not sound:
                     q = INFINITY - INFINITY

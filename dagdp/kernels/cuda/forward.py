@@ -105,8 +105,10 @@ def row_of_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: A
     return Row(work, incoming, first, depth, ZERO, ZERO, ONE / omega.gamma, ZERO, ZERO)
 
 
-def solve_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: Any, node: Any) -> None:
+def solve_node(omega: Any, work: Work, incoming: Incoming, node: Any) -> None:
     """v of a node, and what later passes read of it."""
+    first = listed(work, incoming.ptr + node)
+    depth = listed(work, incoming.ptr + node + 1) - first
     row = row_of_node(omega, work, incoming, first, depth)
     edges = WIDE if WIDE > 0 else depth
     m_hi, m_lo = maximum(row, edges)
@@ -122,7 +124,7 @@ def solve_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: An
     own, gamma = ZERO, omega.gamma
     if FIRST:
         gamma = ZERO
-    at = place(work, Column.NODE_ENTRY) + node
+    at = incoming.node_entry + node
     if NODE_BLOCKS > 0:
         own = potential(work, at, work.call.nodes, NODE_BLOCKS)
     hi, lo = node_value(own, m_hi, m_lo, -shift, kappa, gamma)
@@ -155,20 +157,21 @@ def set_starts(work: Work) -> None:
 def visit_levels(omega: Any, work: Work) -> Any:
     """Visit the levels from 1 up to that of the item's end; returns the number of visited levels, 0 included."""
     set_starts(work)
-    levels, ptr = place(work, Column.LEVEL_PTR), place(work, Column.IN_PTR)
+    levels, count = place(work, Column.LEVEL_PTR), place(work, Column.LEVELS)
     incoming = Incoming(
+        place(work, Column.IN_PTR),
+        place(work, Column.NODE_ENTRY),
         place(work, Column.IN_PARENT),
         place(work, Column.IN_SECOND),
         place(work, Column.IN_ENTRY),
         place(work, Column.EDGES),
     )
     level = 1
-    while level < place(work, Column.LEVELS) and listed(work, levels + level) <= work.item.end:
+    while level < count and listed(work, levels + level) <= work.item.end:
         last = listed(work, levels + level + 1)
         node = listed(work, levels + level) + work.item.rank
         while node < last:
-            first = listed(work, ptr + node)
-            solve_node(omega, work, incoming, first, listed(work, ptr + node + 1) - first, node)
+            solve_node(omega, work, incoming, node)
             node += work.item.team
         meet()
         level += 1

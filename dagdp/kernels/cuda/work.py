@@ -179,6 +179,8 @@ def put_tangent(work: Work, node: Any, v_dot: Any) -> None:
 class Incoming(NamedTuple):
     """Places of the arrays of incoming edges, read from the table once."""
 
+    ptr: Any
+    node_entry: Any
     parent: Any
     second: Any
     entry: Any

@@ -28,6 +28,7 @@ from dagdp.omega import Tsallis as Tsallis
 from dagdp.omega import register_along_axis as _register_along_axis
 
 if _TYPE_CHECKING:
+    from dagdp import cuda as cuda
     from dagdp import graphs as graphs
     from dagdp import nn as nn
     from dagdp import plot as plot
@@ -118,7 +119,7 @@ __all__ = [
 
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
 _HOMES = {
-    "dagdp": ("graphs", "nn", "plot", "reference", "testing"),
+    "dagdp": ("cuda", "graphs", "nn", "plot", "reference", "testing"),
     "dagdp.compiler.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
     "dagdp.language.recurrence": ("recurrence",),

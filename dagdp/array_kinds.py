@@ -10,6 +10,11 @@ import numpy as np
 
 from dagdp.errors import DagError, InputError
 
+#: Types of torch devices on which device kernels run. Every decision for or against them asks `on_accelerator`.
+ACCELERATORS = frozenset({"cuda"})
+#: Types of devices in DLPack's numbering whose arrays go through torch: CUDA's memory, and CUDA's managed memory.
+DLPACK_ACCELERATORS = frozenset({2, 13})
+
 
 def is_tensor(value: Any) -> bool:
     """Whether the value is a torch tensor of any class. No value is, before torch is imported."""
@@ -20,6 +25,27 @@ def is_tensor(value: Any) -> bool:
 def holds_tensors(value: Any) -> bool:
     """Whether the value is a torch tensor, or a dict with a tensor among its values."""
     return is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(one) for one in value.values()))
+
+
+def on_accelerator(value: Any) -> bool:
+    """Whether the value is a tensor on a device that has kernels: they run there, and no number is read on the host."""
+    return is_tensor(value) and value.device.type in ACCELERATORS
+
+
+def is_foreign(value: Any) -> bool:
+    """Whether the value is a device array of another library than torch, such as CuPy's, that speaks DLPack."""
+    if type(value) is np.ndarray or is_tensor(value) or not hasattr(value, "__dlpack_device__"):
+        return False
+    return hasattr(value, "__dlpack__") and int(value.__dlpack_device__()[0]) in DLPACK_ACCELERATORS
+
+
+def holds_foreign(value: Any) -> bool:
+    """Whether the value is a device array of another library, or a dict or list with one among its values."""
+    if isinstance(value, Mapping):
+        return any(holds_foreign(one) for one in value.values())
+    if isinstance(value, list | tuple):
+        return any(holds_foreign(one) for one in value)
+    return is_foreign(value)
 
 
 def refuse_mask(value: Any, label: str, error: type[DagError] = InputError) -> None:

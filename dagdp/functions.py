@@ -3,7 +3,8 @@
 A front end has the functions value, grad, value_and_grad, jvp, hvp and jvp_and_hvp, each of (dag, theta[, z], omega,
 Options). There are four: `dagdp.engine.run` for NumPy arrays, `dagdp.engine.empty_batch` for a batch without graphs,
 `dagdp.nn.autograd.functions` for tensors, and `dagdp.nn.unrolled.functions` for backend="torch". For graphs with linear
-potentials, a `dagdp.engine.linear.LinearFrontEnd` makes edge weights of theta and runs one of them.
+potentials, a `dagdp.engine.linear.LinearFrontEnd` makes edge weights of theta and runs one of them. Device arrays of
+other libraries go through `dagdp.nn.autograd.device.foreign` to the front end for tensors.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.array_kinds import holds_tensors, is_tensor
+from dagdp.array_kinds import holds_foreign, holds_tensors, is_tensor
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.layout import leaves
 from dagdp.compiler.batch import CompiledBatch
@@ -52,6 +53,11 @@ def front_end_for(dag: Any, backend: str | None, *arrays: Any) -> Any:
     else:
         raise not_compiled(dag)
     if backend is None and not tensors:
+        for array in arrays:
+            if type(array) is not np.ndarray and holds_foreign(array):
+                from dagdp.nn.autograd.device.foreign import ForeignFrontEnd
+
+                return ForeignFrontEnd(front_end_of_tensors(dag))
         return run if dag.plain is None else numpy_front_end
     if backend is None:
         return front_end_of_tensors(dag)
@@ -106,7 +112,8 @@ def dp_value(
         *shape is the potential's shape, by default (edges,). *batch is the broadcast of the leading axes of theta,
         `start` and `end`. An array is expanded to the batch; a block of a dict without batch axes is a parameter,
         shared by the batch. float32 and float64 are computed in their own precision, float16 in float32, integers in
-        float64. Torch tensors give differentiable tensors: docs/pytorch.md.
+        float64. Torch tensors give differentiable tensors: docs/pytorch.md. Tensors on a CUDA device, and device arrays
+        that speak DLPack, such as CuPy's, are computed there and come back as they came: see `dagdp.cuda`.
     omega : the smoothed maximum; default `Negentropy(1.0)`. Its gamma has the unit of theta.
     minimize : True where theta are costs: min_Ω(x) = -max_Ω(-x), and the value is -DP_Ω(-θ). Default: as the graph was
         written, `graph.minimize` (a recurrence with `min`, `Graph(minimize=True)`); True and False decide.

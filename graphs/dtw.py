@@ -111,7 +111,8 @@ def dtw_path(
     """The least-cost alignment as index pairs (i, j): int64 [*batch, N_A + N_B - 1, 2], padded with rows of -1.
 
     Among equal costs the diagonal move is preferred to down (from i-1), and down to right (from j-1). A tensor where
-    theta is a tensor. Parameters and errors are those of `dtw_value`.
+    theta is a tensor: on a device the host waits for the cells and lays the pairs out. Parameters and errors are those
+    of `dtw_value`.
 
     >>> import numpy as np
     >>> dtw_path(np.array([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]])).tolist()
@@ -122,7 +123,7 @@ def dtw_path(
     path = dp_grad(grid.dag, grid.theta(theta), HardMax(), minimize=True, end=grid.end, **options)
     visited = grid.result(path) > 0.5
     *batch, N_A, N_B = visited.shape
-    flat = np.asarray(visited).reshape(-1, N_A * N_B)
+    flat = np.asarray(visited if isinstance(visited, np.ndarray) else visited.cpu()).reshape(-1, N_A * N_B)
     pairs = np.full((flat.shape[0], N_A + N_B - 1, 2), -1, np.int64)
     item, cell = np.nonzero(flat)  # row-major order is path order: both indices only grow along a path
     counts = np.bincount(item, minlength=flat.shape[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 import subprocess
 import sys
@@ -174,3 +176,120 @@ def test_a_worker_refuses_a_package_from_elsewhere(tmp_path):
     command = [sys.executable, str(BENCH / "ab.py"), "--worker", str(tmp_path), "--core", "0"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 1 and "dagdp was imported from" in done.stderr, done.stderr
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """CPU tensors count as tensors on a device, whose driver runs the kernels' own text: tests/device.py."""
+    device = pytest.importorskip("device")
+    from cuda_kernels import InterpretedDriver
+
+    return device.take_the_place(monkeypatch, device.Recorder(InterpretedDriver()))
+
+
+@pytest.fixture
+def bench_cuda(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(BENCH))
+    return pytest.importorskip("bench_cuda")
+
+
+@pytest.fixture
+def dry(bench_cuda, monkeypatch, tmp_path, capsys):
+    """Runs bench_cuda.py --dry with further words; returns its files by their parts, and what it printed."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["bench_cuda.py", "--dry", "--out", str(tmp_path), *words])
+        bench_cuda.main(None, "cuda")
+        return {file.stem: json.loads(file.read_text()) for file in tmp_path.glob("*.json")}, capsys.readouterr().out
+
+    return run
+
+
+def test_a_dry_run_launches_every_problem(interpreted, dry):
+    found, said = dry("--part", "ours", "--part", "rivals")
+    problems = [row["problem"] for row in found["ours"]["rows"]]
+    assert len(problems) == 7 and all(f"| {name} | " in said for name in problems)
+    assert all(row["device_ms"] == 1.0 and row["host_ms"] == 0.1 and row["bytes"] > 0 for row in found["ours"]["rows"])
+    compared = {row["problem"] for row in found["rivals"]["rows"]}
+    assert compared == {name for name in problems if not name.startswith("lattices")}
+    assert len(interpreted.launches) == 2 * len(problems) + 2 * len(compared)
+    assert all(launched[0].variant.backward for launched in interpreted.launches)
+    (native,) = (row["torch ctc_loss"] for row in found["rivals"]["rows"] if "torch ctc_loss" in row)
+    assert native["apart"] < 1e-5
+
+
+def test_a_dry_run_measures_the_constants(dry, bench_cuda):
+    found, said = dry("--part", "constants")
+    rows = found["constants"]["rows"]
+    assert len(rows) == 10 and {row["unit"] for row in rows} == {"µs", "ns", "GB/s"}
+    assert found["constants"]["dry"] and "barrier of a block of 512 threads" in said
+
+
+def test_the_idle_driver_takes_what_the_device_s_takes(bench_cuda):
+    """So that a launch of the dry run is one that the package's driver would take."""
+    from cuda_clock import Idle
+
+    from dagdp.kernels.cuda.launch import DeviceDriver
+
+    own, given = (list(inspect.signature(driver.launch).parameters) for driver in (Idle, DeviceDriver))
+    assert own == given
+
+
+def test_barriers_are_met_as_often_as_asked(bench_cuda):
+    """The text as the interpreter runs it: a thread yields at each barrier."""
+    from cuda_barriers import barriers
+
+    from dagdp.kernels.cuda.records import Call
+    from dagdp.kernels.cuda.specialise import specialised
+
+    kernel = specialised([barriers], {"REAL": np.float32}, {}, "yield")["barriers"]
+    call = Call(*[0] * len(Call._fields))._replace(ring=7)
+    assert len(list(kernel(None, call, None, None))) == 7
+
+
+def test_one_problem_can_be_chosen(interpreted, dry):
+    found, _ = dry("--part", "ours", "chain")
+    assert [row["problem"] for row in found["ours"]["rows"]] == ["chain of 10k steps, 8 states"]
+
+
+def test_a_rival_that_differs_or_fails_is_not_counted(bench_cuda):
+    torch = pytest.importorskip("torch")
+    leaf = torch.tensor([[1.0, 2.0]])
+    problem = bench_cuda.Problem([leaf], 1, lambda x: x.sum(-1))
+    want = problem.step(problem.ours)()
+    clock = bench_cuda.StillClock()
+
+    def load(values):
+        return lambda: values
+
+    def missing():
+        import no_such_package  # noqa: F401
+
+    def refused():
+        raise bench_cuda.CannotError("at most 1024")
+
+    timed = {
+        "Maghoumi": bench_cuda.timed(clock, problem, load(problem.ours), want),
+        "pysdtw": bench_cuda.timed(clock, problem, load(lambda x: 2.0 * x.sum(-1)), want),
+        "ddtw": bench_cuda.timed(clock, problem, load(lambda x: x.sum(-1) * torch.nan), want),
+        "pytorch-crf": bench_cuda.timed(clock, problem, missing, want),
+        "torch ctc_loss": bench_cuda.timed(clock, problem, refused, want),
+    }
+    cells = bench_cuda.rival_cells({"problem": "p", "ours": {"device_ms": 0.5}, **timed})
+    assert cells == ("p", "0.5", "1", "1 (differs)", "1 (differs)", "not installed", "at most 1024", "2x")
+
+
+def test_without_a_device_nothing_is_measured(bench_cuda, monkeypatch, tmp_path):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["bench_cuda.py", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="no CUDA device was found, and nothing was measured"):
+        bench_cuda.main(None, "cuda")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_a_whole_section_is_written(bench_cuda, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench_cuda.py", "--out", str(tmp_path), "--write", "--dry"])
+    with pytest.raises(SystemExit):
+        bench_cuda.main(None, "cuda")
+    assert "--write writes a whole section" in capsys.readouterr().err

@@ -175,3 +175,13 @@ def test_a_numpy_without_row_stack_is_left_as_it_was():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("True False\n", "")
+
+
+@pytest.mark.parametrize(("warp", "barrier"), [(False, "bar.sync"), (True, "bar.warp.sync")])
+def test_barriers_of_the_benchmark_are_not_optimised_away(warp, barrier, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "bench"))
+    from cuda_barriers import barrier_text, barrier_variant
+
+    key = small_key()._replace(variant=barrier_variant(warp))
+    ptx = to_ptx(barrier_text(key), key)
+    assert barrier in ptx and build(barrier_text(key), key).parameters == ptx_names(key.omega, key.real)

@@ -1,4 +1,4 @@
-"""docs/glossary.md and docs/pipeline.md: the files that they name exist, and what they print is printed."""
+"""The pages of docs: the files that they name exist, and what docs/pipeline.md and others print is printed."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def test_files_that_a_page_names_exist(page):
     folders = [ROOT / name for name in ("dagdp", "graphs", "docs", "tests", "examples")]
     files = [file.relative_to(ROOT).as_posix() for folder in folders for file in folder.rglob("*")]
     assert not {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)}
+
+
+def test_blocks_that_need_a_device_are_python():
+    """They begin with three backticks and "py", where blocks that tests run have "python"."""
+    blocks = re.findall(r"```py\n(.*?)```", (DOCS / "cuda.md").read_text(), flags=re.S)
+    assert len(blocks) == 3
+    for block in blocks:
+        compile(block, "cuda.md", "exec")
 
 
 @pytest.mark.parametrize("page", ["pipeline", "maths", "recurrences"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
+PAGES = ["README.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
 
 
 # Each page by itself, as a user would run it, by `make test-all`. A process imports torch and reads kernels for 5 to

@@ -28,7 +28,7 @@ LAYERS = (
     ("engine",),
     ("nn.autograd", "nn.unrolled"),
     ("functions",),
-    ("axis", "reference", "networkx_graphs", "language", "testing", "paths", "plot", "plot_checks"),
+    ("axis", "cuda", "reference", "networkx_graphs", "language", "testing", "paths", "plot", "plot_checks"),
     ("",),  # dagdp/__init__.py: the public names
     ("graphs",),
     ("nn",),

@@ -244,7 +244,7 @@ def test_a_second_derivative_through_a_compiled_graph_raises():
     dag = compile(GRAPHS["parallel edges"]())
     theta = torch.randn(5, requires_grad=True)
     (first,) = torch.autograd.grad(traced(lambda t: dp_value(dag, t))(theta), theta, create_graph=True)
-    with pytest.raises(RuntimeError, match="does not currently support double backward"):
+    with pytest.raises(RuntimeError, match=r"does not currently support double backward|does not require grad"):
         first.square().sum().backward()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dagdp.array_kinds import is_tensor
 from dagdp.compiled.index_arrays import Wiring
 from dagdp.compiled.lengths import ends_of_lengths
 from dagdp.describe.graph import Graph
@@ -18,6 +19,7 @@ from dagdp.errors import InputError
 Numbers = NDArray[np.int64]
 EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
 PRUNED, UNREACHED = -1, -2  # ranks of dead nodes: no path leads on to an end; no path leads there
+WRONG = -3  # in tables that device kernels read: a node where paths must not begin, or end
 
 
 class TerminalNodes:
@@ -155,6 +157,25 @@ class TerminalNodes:
         fan_out, fan_in = (np.bincount(nodes, minlength=self.rank.size) for nodes in self.graph.listed().arcs())
         return np.flatnonzero((fan_in == 0) & (fan_out > 0))
 
+    @cached_property
+    def end_table(self) -> NDArray[np.int32]:
+        """int32 [user's nodes + 3], the internal number of each node: -1 where no path leads, WRONG if pruned.
+
+        The last three places are the answers to numbers that are no nodes, -2 and -1; -2 stands for the graph's end.
+        """
+        own = np.where(self.rank == PRUNED, WRONG, np.where(self.rank == UNREACHED, -1, self.rank))
+        return np.concatenate([own, [WRONG, -2, WRONG]]).astype(np.int32)
+
+    @cached_property
+    def start_table(self) -> NDArray[np.int32]:
+        """int32 [user's nodes + 3], the internal number of each start, or of its entrance: -1 if it leads to no end.
+
+        WRONG for nodes that are no starts, and in the last three places, which are the answers to numbers of no nodes.
+        """
+        own = np.full(self.rank.size + 3, WRONG, np.int32)
+        own[self._own_starts] = self.start_nodes(self.end_names(self._own_starts), self._own_starts.shape)
+        return own
+
     def terminals(
         self, start: Any, end: Any, batch: tuple[int, ...]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], bool]:
@@ -170,6 +191,8 @@ class TerminalNodes:
         return starts, np.where(apart, np.int32(-1), ends), lost or bool(apart.any())
 
     def _user_numbers(self, nodes: Any, what: str = "end") -> Numbers:
+        if is_tensor(nodes):
+            nodes = nodes.numpy(force=True)
         if self.numbers is None:
             array = np.asarray(self.graph.cell_numbers(nodes))
             if array.dtype.kind not in "iu":

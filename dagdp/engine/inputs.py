@@ -264,7 +264,8 @@ def _as_array(value: Any, label: str) -> Array:
 def _batch_of(array: Any, potential: Potential, label: str, dag: CompiledDAG) -> Shape:
     shape = tuple(array.shape)
     keep = len(shape) - len(potential.shape)
-    if keep < 0 or shape[keep:] != potential.shape:
+    # axis by axis: torch.compile of torch 2.11 cannot compare a part of a traced shape with a tuple
+    if keep < 0 or any(given != own for given, own in zip(shape[keep:], potential.shape, strict=True)):
         meaning = f" (one entry for each of the {dag.graph.num_edges} edges)" if potential.name is None else ""
         raise InputError(f"{label} has shape {shape}; expected [*batch, {_dims(potential.shape)}]{meaning}")
     return shape[:keep]

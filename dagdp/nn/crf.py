@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 import dagdp
+from dagdp.array_kinds import on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options, broadcast
 from dagdp.errors import DerivativeError, InputError
 from dagdp.graphs import compiled_cache, linear_chain, padding
 from dagdp.nn.autograd import functions
-from dagdp.nn.autograd.learnable import Learnable, scaled, seen
-from dagdp.nn.autograd.tensors import as_tensor, on_one_device, whole_tensor
+from dagdp.nn.autograd.device import faults
+from dagdp.nn.autograd.learnable import Learnable, hidden, scaled, seen
+from dagdp.nn.autograd.tensors import as_tensor, on_device, on_one_device, whole_tensor
 from dagdp.nn.tagging import checked_legal, flags
 from dagdp.omega import HardMax, Omega
 
@@ -286,7 +288,7 @@ class LinearChainCRF(nn.Module):
         """Tags [*axes, T] from paths of the graph: node 1 + t S + s is state s at step t; the last node is an end."""
         T, S = given.sizes
         states = nn.functional.pad(paths.nodes[..., 1 : T + 1], (0, max(0, T + 1 - paths.nodes.shape[-1])), value=-1)
-        step = torch.arange(T)
+        step = torch.arange(T, device=states.device)
         return torch.where(step < paths.lengths.unsqueeze(-1) - 1, states - 1 - step * S, -1)
 
     def _checked(
@@ -312,8 +314,9 @@ class LinearChainCRF(nn.Module):
                 raise InputError("both lengths and mask were given; expected one of them: they say the same")
             counts, what = _counts(mask, T, device), "mask"
         elif lengths is not None:
-            counts, what = whole_tensor(lengths, "lengths", device), "lengths"
-            _out_of_range("lengths", counts, 1, T)
+            given = whole_tensor(lengths, "lengths", device if on_accelerator(lengths) else "cpu")
+            _out_of_range("lengths", given, 1, T)
+            counts, what = on_device(given, "lengths", device), "lengths"
         else:
             counts, what = None, ""
         if counts is not None:
@@ -363,7 +366,9 @@ def _counts(mask: Any, T: int, device: torch.device) -> Tensor:
     steps = flags(mask, "mask", device)
     _check_last("mask", steps, (T,), "True for each step of emission that counts")
     sound = steps[..., 0] & (steps[..., :-1] | ~steps[..., 1:]).all(-1)
-    values = seen(sound)
+    if on_accelerator(sound) and not hidden(sound):
+        faults.report(~sound, "a mask of a LinearChainCRF", "a mask that is no run of True followed by False")
+    values = None if on_accelerator(sound) else seen(sound)
     if values is not None and not values.all():
         place = (~values).nonzero()[0].tolist()
         raise InputError(
@@ -374,10 +379,17 @@ def _counts(mask: Any, T: int, device: torch.device) -> Tensor:
 
 
 def _out_of_range(what: str, numbers: Tensor, low: int, high: int) -> Tensor | None:
-    """None if all numbers are in the range, else InputError. Where numbers cannot be read: a mask of wrong numbers."""
-    values = seen(numbers)
+    """None if all numbers are in the range, else InputError. Where numbers cannot be read: a mask of wrong numbers.
+
+    Numbers on a device are not read here; wrong ones are reported, and the next call raises the error.
+    """
+    values = None if on_accelerator(numbers) else seen(numbers)
     if values is None:
-        return (numbers < low) | (numbers > high)
+        wrong = (numbers < low) | (numbers > high)
+        if on_accelerator(numbers) and not hidden(numbers):
+            items = wrong.any(-1) if what == "tags" else wrong
+            faults.report(items, "a method of LinearChainCRF", f"{what} that are not {low} to {high}")
+        return wrong
     wrong = (values < low) | (values > high)
     if wrong.any():
         place = wrong.nonzero()[0].tolist()

@@ -29,7 +29,7 @@ from dagdp.nn.autograd.learnable import Learnable
 from dagdp.nn.autograd.tensors import on_one_device, real_tensor
 from dagdp.nn.batch_losses import fitted_to_graphs, gap_of_batch
 from dagdp.nn.fitted import check_options, fitted
-from dagdp.nn.targets import Target
+from dagdp.nn.targets import Target, beside_block
 from dagdp.nn.walks import steps_and_states
 from dagdp.omega import HardMax, Negentropy, Omega
 
@@ -165,7 +165,7 @@ def fenchel_young_loss(
     unit = checked_options(omega.operator() if isinstance(omega, Learnable) else omega, None)
     gamma = omega.temperature() if isinstance(omega, Learnable) else unit.gamma
     corner = gamma * (unit.corner - unit.conjugate(unit.corner))  # type: ignore[attr-defined]
-    return reduced(gap + corner * torch.as_tensor(nodes, dtype=gap.dtype, device=gap.device), reduction)
+    return reduced(gap + corner * beside_block(np.asarray(nodes), gap).to(gap.dtype), reduction)
 
 
 def _nodes(dag: CompiledDAG, target: Target, end: Any) -> Any:

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import dagdp.nn.walks as walks
+from dagdp.array_kinds import on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.linear_map import SparseRows
 from dagdp.describe.linear_reads import LinearReads
 from dagdp.engine.inputs import batch_of, broadcast, checked, collect, end_shape
 from dagdp.errors import InputError
 from dagdp.functions import dp_grad
+from dagdp.nn.autograd.device import accelerator
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
 
@@ -232,8 +234,8 @@ class Target:
         own = self.over(broadcast([*fronts, ("target", self.batch)]))
         total = torch.zeros((), device=blocks[0].device)
         for block, rows, (entries, reads) in zip(blocks, own._rows(blocks), own._entries(), strict=True):
-            columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
-            factors = torch.as_tensor(reads, device=block.device)
+            columns = beside_block(np.maximum(entries, 0), block)
+            factors = beside_block(reads, block)
             read = torch.where(factors != 0, rows.gather(-1, columns), 0.0)
             read = read.to(torch.promote_types(read.dtype, torch.float32))
             total = total + (read if factors.dtype is torch.bool else read * factors.to(read.dtype)).sum(-1)
@@ -247,8 +249,8 @@ class Target:
         made = []
         for block, potential, (entries, reads) in zip(blocks, self.dag.potentials, self._entries(), strict=True):
             flat = block.new_zeros(*self.batch, potential.size)
-            columns = torch.as_tensor(np.maximum(entries, 0), device=block.device)
-            flat.scatter_add_(-1, columns, torch.as_tensor(reads, device=block.device).to(flat.dtype))
+            columns = beside_block(np.maximum(entries, 0), block)
+            flat.scatter_add_(-1, columns, beside_block(reads, block).to(flat.dtype))
             made.append(flat.reshape((*self.batch, *potential.shape)))
         return made
 
@@ -283,6 +285,13 @@ class Target:
             block.expand((*self.batch, *potential.shape)).reshape(*self.batch, potential.size)
             for block, potential in zip(blocks, self.dag.potentials, strict=True)
         ]
+
+
+def beside_block(array: NDArray[Any], block: Tensor) -> Tensor:
+    """An array of a target on the device of a block of theta; the host does not wait for the copy."""
+    if on_accelerator(block):
+        return accelerator.sent(array, block.device, "the target")
+    return torch.as_tensor(array, device=block.device)
 
 
 def _refuse_hyperedges(dag: CompiledDAG) -> None:

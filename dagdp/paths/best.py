@@ -9,6 +9,7 @@ from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.each_graph import for_each_graph
 from dagdp.engine.inputs import as_written
 from dagdp.paths.best_of_batch import best_paths
+from dagdp.paths.best_on_device import best_on_device, stays_on_device
 from dagdp.paths.derivations.ranked import best_tree
 from dagdp.paths.derivations.result import of_graphs
 from dagdp.paths.loops.sample_blocks import best_edges
@@ -29,6 +30,11 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | 
     `dp_value` rounds the potentials of each edge to float32 and goes on in about 48 bits: on a graph with one potential
     the two agree unless rounding falls between them, and differ by one unit in the last place then.
 
+    Tensors on a CUDA device stay there: one launch finds the paths, and the host does not wait. Scores are then those
+    of `dp_value` under HardMax, edges and nodes are padded to the longest path of the graph, and errors come late, as
+    for `dp_value`. Batches of different graphs, derivations and graphs with linear potentials are computed on the host,
+    which theta is moved to and the paths are moved from.
+
     theta, minimize, end : as in `dp_value`. Raises InputError as `dp_value` does.
 
     Example
@@ -40,6 +46,8 @@ def best_path(dag: CompiledDAG | CompiledBatch, theta: Any, *, minimize: bool | 
     (3.0, [0, 2], [0, 1, 2])
     """
     minimize = as_written(dag, minimize)
+    if isinstance(dag, CompiledDAG) and stays_on_device(dag, theta):
+        return best_on_device(dag, theta, minimize, end)
     if isinstance(dag, CompiledBatch) and not any(part.dag.has_hyperedges for part in dag.merged):
         return best_paths(dag, theta, minimize, end)
     return _best_path(dag, theta, minimize, end)

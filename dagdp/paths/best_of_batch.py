@@ -17,6 +17,7 @@ from dagdp.engine.linear import weights_of_arrays
 from dagdp.functions import dp_value, dp_value_and_grad
 from dagdp.omega import HardMax
 from dagdp.paths.request.array_functions import like, to_numpy
+from dagdp.paths.request.request import on_host
 from dagdp.paths.result import Paths, of_graphs
 
 
@@ -48,7 +49,9 @@ def best_paths(batch: CompiledBatch, theta: Any, minimize: bool, end: Any) -> Pa
     else:
         scores = _scores(batch.plain, [weights_of_arrays(batch.linear, packed, np.float64)])
     if not all((weights < np.inf if not minimize else weights > -np.inf).all() for weights in scores.values()):
-        dp_value(batch, theta, HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
+        dp_value(
+            batch, on_host(theta), HardMax(), minimize=minimize, end=end
+        )  # names the entry in the user's own array
     ends = None if end is None else _numbers(batch.ending(end))
     value, marked = dp_value_and_grad(edges_of.plain, scores, HardMax(), minimize=minimize, end=ends)
     paths = _laid_out(edges_of, len(batch), value.shape, marked["edge"].reshape(-1, edges_of.owner.size) > 0.5)

@@ -176,8 +176,8 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before[1])
 
 
-def provenance(load: tuple[float, float], turns: Turns) -> str:
-    """Where and when the figures come from."""
+def origin(load: tuple[float, float]) -> str:
+    """Where and when figures come from."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
@@ -186,8 +186,14 @@ def provenance(load: tuple[float, float], turns: Turns) -> str:
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     return (
         f"{time.strftime('%Y-%m-%d %H:%M')}, commit {commit}, {os.cpu_count()} cores of {model}{vector}, load "
-        f"{load[0]:.1f} before and {load[1]:.1f} after. Python {platform.python_version()}, {', '.join(installed())}. "
-        f"Medians of up to {turns.most} interleaved repetitions, at least {turns.least}"
+        f"{load[0]:.1f} before and {load[1]:.1f} after. Python {platform.python_version()}, {', '.join(installed())}."
+    )
+
+
+def provenance(load: tuple[float, float], turns: Turns) -> str:
+    """Where and when the figures come from, and how often calls were repeated."""
+    return (
+        f"{origin(load)} Medians of up to {turns.most} interleaved repetitions, at least {turns.least}"
         f"{f', each the median of {1e3 * turns.burst:.0f} ms of calls' if turns.burst else ''}."
     )
 

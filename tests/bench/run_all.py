@@ -3,6 +3,7 @@
 Usage: python tests/bench/run_all.py [--quick] [script ...]
 
 Rivals that are not installed are reported so: pip install -c constraints.txt -e ".[peers]" after torch.
+bench_cuda.py needs a CUDA device, and is run by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SCRIPTS = sorted(path.name for path in FOLDER.glob("bench_*.py"))
+SCRIPTS = sorted(path.name for path in FOLDER.glob("bench_*.py") if path.name != "bench_cuda.py")
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
@@ -30,6 +31,8 @@ from dagdp.describe.edge_arrays import parent_rows
 from dagdp.describe.graph import Graph
 from dagdp.errors import InputError
 from dagdp.nn.autograd import derivatives
+from dagdp.nn.autograd.device.accelerator import constant_beside
+from dagdp.nn.autograd.indexing import added, gathered
 from dagdp.nn.autograd.operators import Problem
 
 _twins: WeakKeyDictionary[CompiledDAG, Twin] = WeakKeyDictionary()
@@ -39,9 +42,21 @@ class Twin(NamedTuple):
     """A copy of a graph with one more potential, by which each edge has a separate weight."""
 
     dag: CompiledDAG
-    child: Tensor  # [edges] the child of each edge
-    entered: Tensor  # starts of the graph that other starts reach
-    entrances: Tensor  # the twin's start in front of each of them
+    nodes: int
+    children: NDArray[Any]  # int64 [edges] the child of each edge
+    entered: NDArray[Any]  # starts of the graph that other starts reach
+    entrances: NDArray[Any]  # the twin's start in front of each of them
+
+    def heads(self, like: Tensor) -> Heads:
+        """The children on the device of `like`."""
+        return Heads(constant_beside(like, self.children, "the twin of the graph"), self.nodes)
+
+
+class Heads(NamedTuple):
+    """The children of edges, by which flows are summed into visits of nodes."""
+
+    child: Tensor  # int64 [edges]
+    nodes: int
 
 
 def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
@@ -60,36 +75,35 @@ def twin_of(dag: CompiledDAG | CompiledBatch) -> Twin:
         parents = parent_rows(all_edges.parents, None if second is None else np.concatenate([second, nothing]))
         children, size = all_edges.children, all_edges.num_nodes
         graph = Graph.from_edges(parents, children, size, all_edges.starts, [all_edges.end], potentials)
-        numbers = (torch.from_numpy(nodes) for nodes in (children, all_edges.entered, all_edges.entrances))
-        _twins[dag] = Twin(build(graph), *numbers)
+        _twins[dag] = Twin(build(graph), size, children.astype(np.int64), all_edges.entered, all_edges.entrances)
     return _twins[dag]
 
 
 def at_entrances(twin: Twin, terminals: Tensor) -> Tensor:
     """(start, end) [*batch, 2] on the twin, from those on the graph."""
     starts, ends = terminals.unbind(-1)
-    for node, entrance in zip(twin.entered, twin.entrances, strict=True):
+    for node, entrance in zip(twin.entered.tolist(), twin.entrances.tolist(), strict=True):
         starts = torch.where(starts == node, entrance, starts)
     return torch.stack([starts, ends], -1)
 
 
-def penalty_slope(flow: Tensor, alpha: Tensor, child: Tensor) -> Tensor:
+def penalty_slope(flow: Tensor, alpha: Tensor, heads: Heads) -> Tensor:
     """P_α(e, α) [*batch], differentiable in flow [*batch, edges] and alpha; edges without flow add 0."""
-    visits = flow.new_zeros(*flow.shape[:-1], int(child.max()) + 1).index_add(-1, child, flow)[..., child]
+    visits = gathered(added(flow, heads.child, heads.nodes), heads.child)
     q = torch.where(flow > 0, flow, 1.0) / torch.where(flow > 0, visits, 1.0)
     power, scale = q ** (alpha - 1), alpha * (alpha - 1)
     r_alpha = power * q.log() / scale - (power - 1) * (2 * alpha - 1) / scale**2
     return (flow * r_alpha).sum(-1)
 
 
-def with_own_weights(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, child: Tensor) -> Tensor:
+def with_own_weights(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, heads: Heads) -> Tensor:
     """[*batch, n + edges]: theta, then zeros whose derivative by alpha is -P_eα for scores and P_eα for costs."""
     sign = -1.0 if problem.minimize else 1.0
-    nothing = theta.new_zeros(*theta.shape[:-1], child.numel())
+    nothing = theta.new_zeros(*theta.shape[:-1], heads.child.numel())
     with torch.no_grad():
         known = derivatives.value(torch.cat([theta, nothing], -1), end, problem)[1]
     flow, number = known[..., theta.shape[-1] :].detach(), alpha.detach()
-    turn = torch.func.grad(lambda flow: penalty_slope(flow, number, child).sum())(flow).detach()
+    turn = torch.func.grad(lambda flow: penalty_slope(flow, number, heads).sum())(flow).detach()
     return torch.cat([theta, -sign * turn * (alpha - alpha.detach())], -1)
 
 
@@ -124,12 +138,12 @@ class Known(torch.autograd.Function):
         return total if alpha_dot is None else total + by_alpha * alpha_dot
 
 
-def value(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, child: Tensor) -> Tensor:
+def value(theta: Tensor, end: Tensor | None, problem: Problem, alpha: Tensor, heads: Heads) -> Tensor:
     """DP_Ω(θ) [*batch] on the twin, twice differentiable in theta and alpha; theta from `with_own_weights`."""
     sign = -1.0 if problem.minimize else 1.0
     number, known = derivatives.value(theta, end, problem)
     path = derivatives.path(theta, known, end, problem)
-    n = theta.shape[-1] - child.numel()
-    by_alpha = -sign * penalty_slope(path[..., n:], alpha, child)
+    n = theta.shape[-1] - heads.child.numel()
+    by_alpha = -sign * penalty_slope(path[..., n:], alpha, heads)
     by_theta = torch.cat([path[..., :n], torch.zeros_like(path[..., n:])], -1)
     return Known.apply(number.detach(), theta, by_theta, alpha, by_alpha)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dagdp.compiled.layout import Form, Kind, Layout, Numbers
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.errors import InputError
+from dagdp.nn.autograd.device.accelerator import constant_beside
+from dagdp.nn.autograd.indexing import added, gathered
 
 
 class Packed(NamedTuple):
@@ -69,9 +70,8 @@ def _named(layout: Layout, arrays: list[Tensor]) -> Any:
 
 
 def _gather(array: Tensor, places: Numbers) -> Tensor:
-    return array.index_select(-1, torch.from_numpy(np.asarray(places)))
+    return gathered(array, constant_beside(array, places, "the places of a shared potential"))
 
 
 def _scatter(array: Tensor, places: Numbers, size: int) -> Tensor:
-    whole = array.new_zeros((*array.shape[:-1], size))
-    return whole.index_add(-1, torch.from_numpy(np.asarray(places)), array)
+    return added(array, constant_beside(array, places, "the places of a shared potential"), size)

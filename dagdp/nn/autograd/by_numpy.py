@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from dagdp.array_kinds import holds_foreign, on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.inputs import Options, checked, collect
@@ -29,13 +30,17 @@ def tensors_of(*given: Any) -> list[Tensor]:
 
 
 def all_plain(dag: Any, *given: Any) -> bool:
-    """True where all tensors are plain, one graph is given and no tracer is active (see `operators.unobserved`).
+    """True where all tensors are plain and on the CPU, one graph is given and no tracer is active.
 
-    Blocks may then stay separate, and shared blocks single, if no derivative but that of reverse mode can be taken.
+    See `operators.unobserved`. Blocks may then stay separate, and shared blocks single, if no derivative but that of
+    reverse mode can be taken.
     """
     if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
         return False
-    return operators.unobserved(*tensors_of(*given))
+    tensors = tensors_of(*given)
+    if any(map(on_accelerator, tensors)) or any(map(holds_foreign, given)):
+        return False
+    return operators.unobserved(*tensors)
 
 
 def only_reverse_mode() -> bool:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from dagdp.array_kinds import on_accelerator
 from dagdp.errors import DerivativeError
 from dagdp.nn.autograd import operators
 from dagdp.nn.autograd.operators import Problem
@@ -35,6 +36,8 @@ def value(theta: Tensor, end: Tensor | None, problem: Problem) -> tuple[Tensor, 
     """(DP_Ω(θ), differentiable; E as a constant)."""
     if _traced():
         return operators.gradient_op(theta, end, *problem.arguments)
+    if _plain_on_device(theta, end):
+        return problem.gradient(theta, end)
     return Value.apply(theta, end, problem)
 
 
@@ -49,6 +52,8 @@ def slope(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> Ten
     """<E, Z>, differentiable in both."""
     if _traced():
         return operators.slope_op(theta, z, end, *problem.arguments)
+    if _plain_on_device(theta, z, end):
+        return problem.slope(theta, z, end)
     return Slope.apply(theta, z, end, problem)
 
 
@@ -56,6 +61,8 @@ def bend(theta: Tensor, z: Tensor, end: Tensor | None, problem: Problem) -> tupl
     """(<E, Z> as a constant; ∇²DP_Ω(θ) Z, differentiable in z)."""
     if _traced():
         return operators.bend_op(theta, z, end, *problem.arguments)
+    if _plain_on_device(theta, z, end):
+        return problem.bend(theta, z, end)
     return Bend.apply(theta, z, end, problem)
 
 
@@ -68,6 +75,15 @@ def differentiable(*tensors: Tensor) -> bool:
     # a tensor that vmap or another transform wraps does not show whether the wrapped one requires a gradient
     hidden = torch._C._functorch.is_functorch_wrapped_tensor
     return any(hidden(tensor) or forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)
+
+
+def _plain_on_device(*tensors: Tensor | None) -> bool:
+    """Whether plain tensors on a device have no derivative, and the call needs no autograd around it.
+
+    Such tensors on the CPU never come here: `dagdp.nn.autograd.by_numpy` serves them.
+    """
+    given = [tensor for tensor in tensors if tensor is not None]
+    return on_accelerator(given[0]) and not differentiable(*given) and operators.unobserved(*given)
 
 
 def _traced() -> bool:
@@ -148,7 +164,7 @@ class Value(torch.autograd.Function):
             known = value(theta, end, ctx.problem)[1]
         elif ctx.private and not torch.is_grad_enabled() and operators.unobserved(g, known):
             ctx.left.clear()
-            ones = (g.numpy(force=True) == 1.0).all()
+            ones = not on_accelerator(g) and (g.numpy(force=True) == 1.0).all()  # a look at g would wait for a device
             return scaled_in_place(known, None if ones else ctx.problem.spread(g)), *ctx.nothing
         return _weighted(g, path(theta, known, end, ctx.problem), ctx.problem), *ctx.nothing
 

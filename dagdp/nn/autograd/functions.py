@@ -4,7 +4,7 @@ The potentials of an item are joined into one tensor [*batch, n], and blocks tha
 item needs an E of its own, since each has its own upstream gradient. Torch does the broadcasting, casting and joining,
 so autograd sums and casts the gradients. Three cases need no joined tensor: numbers without derivatives
 (by_numpy.py), reverse mode through blocks that the batch shares (shared_blocks.py), and a batch of graphs, whose
-weights come joined (batches.py).
+weights come joined (batches.py). Tensors on a device are always joined, there.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from dagdp.engine.inputs import (
     refuse_start,
     terminal_shape,
 )
+from dagdp.kernels.cuda.schedule import Passes
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
 from dagdp.nn.autograd.by_numpy import all_plain, by_numpy, only_reverse_mode, without_derivatives
@@ -40,16 +41,15 @@ from dagdp.nn.autograd.shared_blocks import path_of_shared, some_shared, value_a
 from dagdp.nn.autograd.tensor_call import Gradient, TensorCall, given_direction, refuse_unreached
 from dagdp.nn.autograd.tensors import (
     as_tensor,
-    end_numbers,
     floating,
     joined,
+    numbers_beside,
     on_one_device,
     over_batch,
     result_dtype,
-    start_numbers,
     terminals,
 )
-from dagdp.omega import Omega
+from dagdp.omega import HardMax, Omega
 
 Graphs = CompiledDAG | CompiledBatch
 
@@ -151,6 +151,18 @@ def jvp_and_hvp(
     return call.scalars(slope), call.hessian(change)
 
 
+def best_edges(dag: CompiledDAG, theta: Any, options: Options) -> tuple[Tensor, Tensor]:
+    """(scores [*batch], edges int32 [*batch, L]) of the best path of each item, by one launch on theta's device.
+
+    Edges have the user's numbers, from the end back, -1 behind the start; L is the longest path of the graph. Both are
+    constants to autograd.
+    """
+    with torch.no_grad():
+        call = _prepare(dag, theta, None, HardMax(), options)
+        made = call.problem.launch(Passes.PATH, call.theta.detach(), None, call.end)
+    return call.scalars(made.values), operators.asked_for(made.path)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JoinedCall(TensorCall):
     """One checked call by compiled kernels: potentials joined in one tensor, and how results are split again."""
@@ -202,7 +214,7 @@ def _prepare(dag: Any, theta: Any, z: Any, omega: Omega | Learnable | None, opti
     keyed, blocks, batches = collect(dag, theta, "theta", as_tensor)
     _, z_blocks, z_batches = (False, [], []) if z is None else collect(dag, z, "z", as_tensor)
     on_one_device(_labelled(dag, ("theta", keyed, blocks), ("z", keyed, z_blocks)))
-    begins, numbers = start_numbers(dag, start), end_numbers(dag, end)
+    begins, numbers = (numbers_beside(blocks[0], dag, *given) for given in ((start, "start"), (end, "end")))
     batch = batch_of(batches, z_batches, terminal_shape(begins, numbers, dag))
     parameters = keyed if packed_graphs is None else packed_graphs.parameters
     blocks, batches = over_batch(dag, parameters, blocks, batches, batch)
@@ -244,7 +256,7 @@ def _at(call: JoinedCall, omega: Learnable) -> JoinedCall:
     end = call.end
     if end is not None and end.dim() > len(call.batch):  # starts, too
         end = alpha.at_entrances(twin, end)
-    theta = alpha.with_own_weights(call.theta, end, problem, number, twin.child)
+    theta = alpha.with_own_weights(call.theta, end, problem, number, twin.heads(call.theta))
     own = torch.zeros_like(theta[..., call.theta.shape[-1] :])
     z = None if call.z is None else torch.cat([call.z, own], -1)
     return replace(call, problem=problem, theta=theta, z=z, end=end, alpha=number)
@@ -260,7 +272,8 @@ def _shares(dag: Any, theta: Any, omega: Any, options: Options) -> bool:
 def _value(call: JoinedCall) -> Tensor:
     """DP_Ω(θ/γ) [*batch]; by the forward pass alone where no derivative can be taken."""
     if call.alpha is not None:
-        return alpha.value(call.theta, call.end, call.problem, call.alpha, alpha.twin_of(call.dag).child)
+        heads = alpha.twin_of(call.dag).heads(call.theta)
+        return alpha.value(call.theta, call.end, call.problem, call.alpha, heads)
     if derivatives.differentiable(call.theta):
         return derivatives.value(call.theta, call.end, call.problem)[0]
     if operators.unobserved(call.theta, call.end):

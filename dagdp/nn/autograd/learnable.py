@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dagdp.array_kinds import on_accelerator
 from dagdp.errors import InputError, OmegaError
 from dagdp.nn.autograd.tensors import as_tensor
 from dagdp.omega import Omega, Tsallis, along_axis
@@ -34,7 +35,8 @@ class Learnable(nn.Module):
         Python or NumPy is a constant.
     alpha : for Tsallis, tensor (), 1 < alpha <= 2. Kernels need the number: alpha may be a Parameter while torch.func
         transforms a function of the potentials, but torch.func must not transform alpha, nor torch.compile trace it.
-        A number of Python or NumPy is a constant, and no derivative by it is prepared.
+        The host waits for an alpha on a device. A number of Python or NumPy is a constant, and no derivative by it is
+        prepared.
 
     Raises OmegaError where gamma or alpha is out of range, or the operator has no such parameter.
 
@@ -82,8 +84,13 @@ class Learnable(nn.Module):
         return self
 
     def temperature(self) -> Tensor:
-        """gamma. Raises OmegaError unless it is positive; inside torch.compile and torch.func that is not checked."""
+        """gamma. Raises OmegaError unless it is positive; inside torch.compile and torch.func that is not checked.
+
+        On a device the host does not look at it: a wrong one becomes NaN, a bad number to the kernel.
+        """
         gamma = self.gamma
+        if on_accelerator(gamma) and not hidden(gamma):
+            return torch.where((gamma > 0) & torch.isfinite(gamma), gamma, torch.nan)
         if not hidden(gamma) and not gamma.is_meta and not (gamma > 0 and torch.isfinite(gamma)):
             raise OmegaError(f"gamma is {gamma.item()}; expected a finite gamma > 0: parametrise it, as by softplus")
         return gamma

@@ -18,40 +18,41 @@ from dagdp.compiled.linear_map import EntryMap, LinearMap
 from dagdp.engine.linear import Arrays, LinearFrontEnd
 from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.batches import kind_of_tensors
+from dagdp.nn.autograd.indexing import added, gathered
 from dagdp.nn.autograd.learnable import seen
 from dagdp.nn.autograd.operators import constant_when_traced
 from dagdp.nn.autograd.tensors import as_tensor, floating, result_dtype
 
 #: (edge, entry, coefficient) of each read
 Triples = tuple[Tensor, Tensor, Tensor]
-_made: WeakKeyDictionary[EntryMap, Triples] = WeakKeyDictionary()
+_made: WeakKeyDictionary[EntryMap, dict[torch.device, Triples]] = WeakKeyDictionary()
 
 
 @constant_when_traced
-def triples_of(own: EntryMap) -> Triples:
-    """The reads of a potential as tensors on the CPU, made once a graph."""
-    if own not in _made:
+def triples_of(own: EntryMap, device: torch.device) -> Triples:
+    """The reads of a potential as tensors on a device, made once a graph and device."""
+    made = _made.setdefault(own, {})
+    if device not in made:
         ptr, column, coefficient = own.by_edge
         edge = np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
-        _made[own] = torch.from_numpy(edge), torch.from_numpy(column.astype(np.int64)), torch.tensor(coefficient)
-    return _made[own]
+        arrays = torch.from_numpy(edge), torch.from_numpy(column.astype(np.int64)), torch.tensor(coefficient)
+        made[device] = tuple(array.to(device) for array in arrays)  # type: ignore[assignment]
+    return made[device]
 
 
 def _weights(linear: LinearMap, blocks: list[Tensor], real: torch.dtype, threads: int | None) -> Tensor:
     """[*batch, edges] the sum of coefficient x entry that each edge reads; blocks [K] of [*own, entries]."""
     parts = []
     for own, block in zip(linear.potentials, blocks, strict=True):
-        edge, entry, coefficient = (index.to(block.device) for index in triples_of(own))
-        read = block.double().index_select(-1, entry) * coefficient
-        parts.append(read.new_zeros((*block.shape[:-1], linear.edges)).index_add(-1, edge, read))
+        edge, entry, coefficient = triples_of(own, block.device)
+        parts.append(added(gathered(block.double(), entry) * coefficient, edge, linear.edges))
     return functools.reduce(torch.add, parts).to(real)
 
 
 def _sums(own: EntryMap, flows: Tensor, threads: int | None) -> Tensor:
     """[*batch, entries] the sum of coefficient x flow over the edges that read each entry; flows [*batch, edges]."""
-    edge, entry, coefficient = (index.to(flows.device) for index in triples_of(own))
-    read = flows.double().index_select(-1, edge) * coefficient
-    return read.new_zeros((*flows.shape[:-1], own.entries)).index_add(-1, entry, read)
+    edge, entry, coefficient = triples_of(own, flows.device)
+    return added(gathered(flows.double(), edge) * coefficient, entry, own.entries)
 
 
 def _real_type(blocks: list[Tensor]) -> torch.dtype:

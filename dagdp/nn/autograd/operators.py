@@ -2,7 +2,8 @@
 
 An operator takes tensors, numbers and strings. So a compiled graph is passed as its serial number, and a smoothed
 maximum as the name of its class and its fields. The potentials of an item are joined along the last axis: theta is
-[*batch, n]. The operators run the bodies of `dagdp.engine.run` on NumPy views of the tensors.
+[*batch, n]. The operators run the bodies of `dagdp.engine.run` on NumPy views of the tensors, and for tensors on a
+device the kernels of `dagdp.nn.autograd.device`.
 
 Operators have no derivatives here: `dagdp.nn.autograd.derivatives` registers them, and only that module calls the
 operators. An operator that is called alone under forward mode raises DerivativeError, where torch would take its
@@ -22,11 +23,16 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from dagdp.array_kinds import on_accelerator
 from dagdp.compiled.dag import CompiledDAG, living
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine import run
 from dagdp.engine.inputs import Options
 from dagdp.errors import DerivativeError, OmegaError
+from dagdp.kernels.cuda.schedule import Passes
+from dagdp.nn.autograd.device import accelerator
+from dagdp.nn.autograd.device.launches import Answers, DeviceProblem
+from dagdp.nn.autograd.indexing import added, gathered
 from dagdp.omega import Omega
 
 TRANSFORMED = (
@@ -86,36 +92,55 @@ class Problem:
             self.dag, *arrays, self.omega, Options(self.minimize, start, stop, "value", self.threads or None)
         )
 
+    def launch(self, passes: Passes, theta: Tensor, z: Tensor | None, end: Tensor | None) -> Answers:
+        """The results of one launch on theta's device."""
+        _refuse_tangents([theta] if z is None else [theta, z])
+        return DeviceProblem(self.dag, self.omega, self.minimize).run(passes, theta, z, end)
+
     def value(self, theta: Tensor, end: Tensor | None) -> Tensor:
         """DP_Ω(θ) [*batch], from the forward pass alone."""
+        if on_accelerator(theta):
+            return self.launch(Passes.VALUE, theta, None, end).values
         return _scalars(self.call(run.value, end, theta))
 
     def gradient(self, theta: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
         """DP_Ω(θ) [*batch] and E [*batch, n]."""
+        if on_accelerator(theta):
+            made = self.launch(Passes.GRADIENT, theta, None, end)
+            return made.values, asked_for(made.gradient)
         value, path = self.call(run.value_and_grad, end, theta)
         return _scalars(value), self.join(path, theta)
 
     def slope(self, theta: Tensor, z: Tensor, end: Tensor | None) -> Tensor:
         """<E, Z> [*batch]."""
+        if on_accelerator(theta):
+            return asked_for(self.launch(Passes.SLOPE, theta, z, end).slopes)
         return _scalars(self.call(run.jvp, end, theta, z))
 
     def bend(self, theta: Tensor, z: Tensor, end: Tensor | None) -> tuple[Tensor, Tensor]:
         """<E, Z> [*batch] and ∇²DP_Ω(θ) Z [*batch, n]."""
+        if on_accelerator(theta):
+            made = self.launch(Passes.HESSIAN, theta, z, end)
+            return asked_for(made.slopes), asked_for(made.gradient)
         slope, change = self.call(run.jvp_and_hvp, end, theta, z)
         return _scalars(slope), self.join(change, theta)
 
     def spread(self, scalars: Tensor) -> Tensor:
         """Numbers of values as factors of entries [*batch, n]: [*batch, 1], or for a batch of graphs [*batch, n]."""
         if isinstance(self.dag, CompiledBatch):
-            return scalars.index_select(-1, torch.from_numpy(self.dag.owner))
+            return gathered(scalars, self._owner(scalars))
         return scalars.unsqueeze(-1)
 
     def total(self, rows: Tensor) -> Tensor:
         """[*batch, n] summed over the entries of each value: [*batch], or for a batch of graphs [*batch, graphs]."""
         if isinstance(self.dag, CompiledBatch):
-            nothing = rows.new_zeros((*rows.shape[:-1], len(self.dag)))
-            return nothing.index_add(-1, torch.from_numpy(self.dag.owner), rows)
+            return added(rows, self._owner(rows), len(self.dag))
         return rows.sum(-1)
+
+    def _owner(self, like: Tensor) -> Tensor:
+        """The graph of each entry of a batch of graphs, on the device of `like`."""
+        assert isinstance(self.dag, CompiledBatch)
+        return accelerator.constant_beside(like, self.dag.owner, "the table of graphs")
 
     def split(self, flat: np.ndarray[Any, Any]) -> Any:
         """[*batch, n] as the user's form: an array [*batch, *shape], or a dict of arrays."""
@@ -180,7 +205,7 @@ def unobserved(*tensors: Tensor | None) -> bool:
     """
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() or torch._C._get_tracing_state():
         return False
-    return all(t is None or (type(t) in PLAIN and _keys(t) == PLAIN_KEYS) for t in tensors)
+    return all(t is None or (type(t) in PLAIN and (_keys(t) in PLAIN_KEYS or _plain_on_device(t))) for t in tensors)
 
 
 def _keys(tensor: Tensor) -> int:
@@ -189,7 +214,23 @@ def _keys(tensor: Tensor) -> int:
     return keys
 
 
-PLAIN_KEYS = _keys(torch.empty(0, device="cpu"))
+PLAIN_KEYS = {_keys(torch.empty(0, device="cpu"))}
+
+
+def _plain_on_device(tensor: Tensor) -> bool:
+    """Whether the keys are those of plain tensors on the tensor's device, learnt from the first tensor there."""
+    if not on_accelerator(tensor):
+        return False
+    with torch.inference_mode(False):
+        own = _keys(torch.empty(0, device=tensor.device))
+    PLAIN_KEYS.add(own)
+    return _keys(tensor) == own
+
+
+def asked_for(made: Tensor | None) -> Tensor:
+    """A result that the pass computes."""
+    assert made is not None
+    return made
 
 
 def copied(path: Tensor) -> Tensor:
@@ -201,7 +242,7 @@ def _scalars(values: Any) -> Tensor:
     return torch.from_numpy(np.asarray(values))
 
 
-@torch.library.custom_op("dagdp::value", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("dagdp::value", mutates_args=(), device_types=("cpu", "cuda"))
 def value_op(
     theta: Tensor, end: Tensor | None, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int
 ) -> Tensor:
@@ -209,7 +250,7 @@ def value_op(
     return Problem.of(dag, omega, parameters, minimize, threads).value(theta, end)
 
 
-@torch.library.custom_op("dagdp::gradient", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("dagdp::gradient", mutates_args=(), device_types=("cpu", "cuda"))
 def gradient_op(
     theta: Tensor, end: Tensor | None, dag: int, omega: str, parameters: Sequence[float], minimize: bool, threads: int
 ) -> tuple[Tensor, Tensor]:
@@ -232,7 +273,7 @@ def path_op(
     return copied(path)
 
 
-@torch.library.custom_op("dagdp::slope", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("dagdp::slope", mutates_args=(), device_types=("cpu", "cuda"))
 def slope_op(
     theta: Tensor,
     z: Tensor,
@@ -247,7 +288,7 @@ def slope_op(
     return Problem.of(dag, omega, parameters, minimize, threads).slope(theta, z, end)
 
 
-@torch.library.custom_op("dagdp::bend", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("dagdp::bend", mutates_args=(), device_types=("cpu", "cuda"))
 def bend_op(
     theta: Tensor,
     z: Tensor,

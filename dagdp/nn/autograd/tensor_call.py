@@ -48,7 +48,7 @@ class TensorCall:
 
 
 def refuse_unreached(values: Tensor, minimize: bool) -> None:
-    """Raise InputError that names the items without a path.
+    """Raise InputError that names the items without a path. The host waits for values on a device.
 
     values : [*batch], -inf for an item without a path, +inf when minimising.
     """
@@ -58,7 +58,7 @@ def refuse_unreached(values: Tensor, minimize: bool) -> None:
             "on_infeasible='raise' looks at values, which are out of sight under torch.compile and in forward mode; "
             "expected 'value' there: look for infinite values outside"
         )
-    refuse_infeasible(numbers.numpy(), -1.0 if minimize else 1.0)
+    refuse_infeasible(numbers.numpy(force=True), -1.0 if minimize else 1.0)
 
 
 def given_direction(z: Any) -> Any:

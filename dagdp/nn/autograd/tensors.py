@@ -10,27 +10,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dagdp.array_kinds import plain_array
+from dagdp.array_kinds import ACCELERATORS, is_foreign, on_accelerator, plain_array
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Shape
 from dagdp.errors import InputError
+from dagdp.kernels.cuda.records import GRAPHS_END
+from dagdp.nn.autograd.device import accelerator
 
 NUMPYS = (torch.float32, torch.float64)  # dtypes that NumPy bodies return without a cast
 
 
 def as_tensor(value: Any, label: str) -> Tensor:
-    """A dense tensor of real numbers on the CPU (or meta) from a tensor, array or list. Raises InputError."""
+    """A dense tensor of real numbers on the CPU, a CUDA device (or meta), from a tensor, array or list.
+
+    Raises InputError.
+    """
     tensor = real_tensor(value, label)
-    if tensor.device.type not in ("cpu", "meta"):
+    if tensor.device.type not in ("cpu", "meta") and not on_accelerator(tensor):
         raise InputError(
-            f"{label} is on {tensor.device}; the compiled kernels run on the CPU: pass {label}.cpu(), which gradients "
-            "follow back, or call dp_* with backend='torch'"
+            f"{label} is on {tensor.device}; the compiled kernels run on the CPU and on CUDA devices: pass "
+            f"{label}.cpu(), which gradients follow back, or call dp_* with backend='torch'"
         )
     return tensor
 
 
 def real_tensor(value: Any, label: str) -> Tensor:
-    """A dense tensor of real numbers on any device; arrays and lists are copied. Raises InputError."""
+    """A dense tensor of real numbers on any device; arrays and lists are copied. Raises InputError.
+
+    A device array of another library becomes a tensor on its memory.
+    """
     tensor = value if isinstance(value, Tensor) else _from_array(value, label)
     if tensor.is_complex() or tensor.layout is not torch.strided or tensor.is_nested:
         raise InputError(
@@ -48,7 +56,7 @@ def beside(value: Any, label: str, like: Tensor) -> Tensor:
     return made.to(like.device, like.dtype if like.is_floating_point() else made.dtype)
 
 
-def whole_tensor(value: Any, label: str, device: torch.device) -> Tensor:
+def whole_tensor(value: Any, label: str, device: torch.device | str) -> Tensor:
     """An int64 tensor on the device. Raises InputError for values that are not integers."""
     tensor = on_device(real_tensor(value, label), label, device)
     if tensor.is_floating_point() or tensor.dtype is torch.bool:
@@ -61,12 +69,16 @@ def on_device(tensor: Tensor, label: str, device: torch.device | str) -> Tensor:
     """The tensor on the device. Raises InputError for a meta tensor, which has no numbers to move."""
     if tensor.is_meta and torch.device(device).type != "meta":
         raise InputError(f"{label} is on meta, where there are no numbers; expected a tensor on {device}")
+    if torch.device(device).type in ACCELERATORS and tensor.device.type == "cpu" and not torch.compiler.is_compiling():
+        return accelerator.sent(tensor.numpy(), torch.device(device), label)
     return tensor.to(device)
 
 
 def _from_array(value: Any, label: str) -> Tensor:
     if torch.compiler.is_compiling():
         return torch.tensor(np.asarray(value))
+    if is_foreign(value):
+        return accelerator.from_dlpack(value)
     array = plain_array(value, label)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         given = f"dtype {array.dtype}" if array.ndim else repr(value)
@@ -113,13 +125,34 @@ def joined(dag: CompiledDAG, blocks: list[Tensor], batch: Shape, real: torch.dty
 
 
 def end_numbers(dag: CompiledDAG, end: Any) -> Tensor | None:
-    """Node numbers, int64 () or [*batch]. The kernels' call checks that paths can end there."""
+    """Node numbers on the CPU, int64 () or [*batch]. The kernels' call checks that paths can end there."""
     return _node_numbers(dag, end, "end")
 
 
 def start_numbers(dag: CompiledDAG, start: Any) -> Tensor | None:
-    """Node numbers, int64 () or [*batch]. The kernels' call checks that paths can begin there."""
+    """Node numbers on the CPU, int64 () or [*batch]. The kernels' call checks that paths can begin there."""
     return _node_numbers(dag, start, "start")
+
+
+def numbers_beside(like: Tensor, dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
+    """Node numbers, int64 () or [*batch], where kernels for `like` read them: on its device.
+
+    what : "start" or "end". Numbers of ends that are on the device stay there, and the kernel finds wrong ones. All
+    others are checked on the host; starts on the device are moved there, and the host waits for them.
+    """
+    if nodes is None or not on_accelerator(like):
+        return _node_numbers(dag, nodes, what)
+    if what == "end" and on_accelerator(nodes) and not dag.named:
+        on_one_device([("theta", like), ("end", nodes)])
+        ends = whole_tensor(nodes, "end", like.device)
+        return ends.masked_fill(ends == GRAPHS_END, -1)  # as a user's number it is no node
+    numbers = _node_numbers(dag, nodes, what)
+    assert numbers is not None
+    if torch.compiler.is_compiling():
+        return numbers.to(like.device)
+    names, shape = dag.end_names(numbers.numpy(force=True)), tuple(numbers.shape)
+    dag.end_nodes(names, shape) if what == "end" else dag.start_nodes(names, shape)
+    return accelerator.sent(numbers.numpy(force=True), like.device, f"{what}=")
 
 
 def _node_numbers(dag: CompiledDAG, nodes: Any, what: str) -> Tensor | None:
@@ -144,7 +177,7 @@ def terminals(starts: Tensor | None, ends: Tensor | None, batch: Shape) -> Tenso
     if starts is None:
         return None if ends is None else spread(ends, batch)
     begins = spread(starts, batch, "start")
-    return torch.stack([begins, torch.full_like(begins, -2) if ends is None else spread(ends, batch)], -1)
+    return torch.stack([begins, torch.full_like(begins, GRAPHS_END) if ends is None else spread(ends, batch)], -1)
 
 
 def _unwrapped(end: Any) -> Any:

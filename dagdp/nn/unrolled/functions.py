@@ -138,4 +138,4 @@ class UnrolledCall(TensorCall):
     def check_reached(self, values: Tensor) -> None:
         """Raise InputError for items without a path, if on_infeasible is "raise"."""
         if self.refuse:
-            refuse_unreached(values.cpu(), self.minimize)
+            refuse_unreached(values, self.minimize)

@@ -83,6 +83,11 @@ class EdgeGraph:
         return self.own.num_levels - 1
 
     @functools.cached_property
+    def is_start(self) -> NDArray[np.bool_]:
+        """[user's nodes] whether paths may begin at the node."""
+        return np.isin(np.arange(self.users), self.own.starts)
+
+    @functools.cached_property
     def incoming(self) -> IncomingEdges:
         """The edges into each node."""
         is_start = np.zeros(self.nodes, np.bool_)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dagdp.array_kinds import is_tensor
+from dagdp.array_kinds import is_tensor, on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import as_written, batch_of, checked, collect, end_shape
 from dagdp.engine.linear import LinearTheta, numpy_front_end
@@ -181,7 +181,7 @@ def make_request(dag: Any, theta: Any, minimize: bool | None, end: Any) -> Reque
     end = to_numpy(end) if is_tensor(end) else end
     batch = batch_of(batches, [], end_shape(end, dag))
     if not all(_in_range(array, minimize) for array in arrays):  # no error if no path reads the entry
-        dp_value(dag, theta, HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
+        dp_value(dag, on_host(theta), HardMax(), minimize=minimize, end=end)  # names the entry in the user's own array
     where = None
     if end is not None:
         dag.end_nodes(end, batch)  # raises for a node that is no end
@@ -189,6 +189,15 @@ def make_request(dag: Any, theta: Any, minimize: bool | None, end: Any) -> Reque
     run = dag if dag.plain is None else dag.plain
     flat = [a.reshape(*own, p.size) for a, own, p in zip(arrays, batches, run.potentials, strict=True)]
     return Request(run, tuple(flat), batch, where, -1.0 if minimize else 1.0, dtype)
+
+
+def on_host(theta: Any) -> Any:
+    """theta with tensors on devices moved to the host, where faults are found at once."""
+    if isinstance(theta, Mapping):
+        return {name: on_host(block) for name, block in theta.items()}
+    if isinstance(theta, list | tuple):
+        return [on_host(block) for block in theta]
+    return to_numpy(theta) if on_accelerator(theta) else theta
 
 
 def _edge_weights(dag: CompiledDAG, theta: Any, tensors: bool) -> tuple[list[Any], list[Shape], Any]:

@@ -1,0 +1,64 @@
+"""CUDA devices: whether kernels can run on one, and a check for bad numbers that a kernel met.
+
+Tensors on a CUDA device are computed there, by every function and layer that takes tensors; device arrays of CuPy, JAX
+and others that speak DLPack go through torch. Shapes, dtypes and devices are checked at once. Numbers are not: the host
+does not wait for a device. The item that has NaN or +inf among its potentials (-inf when minimising), or an end that is
+no node on a path, answers NaN, and other items are untouched. The next call on the device, or `check`, raises the
+error. With DAGDP_CUDA_CHECK=1 in the environment each call waits for the device and raises its own errors.
+
+A CUDA graph may capture a call after the same call was made once, which sends the graph's plan to the device and loads
+its kernel. `end=` and lengths are then tensors on the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagdp.errors import InputError
+from dagdp.kernels.cuda.packages import imported
+
+
+def is_available() -> bool:
+    """Whether tensors on a CUDA device can be computed: torch sees a device, and the packages are installed.
+
+    The packages are those of `pip install "dagdp[cuda13]"`.
+
+    >>> is_available() in (True, False)
+    True
+    """
+    try:
+        import torch
+    except ImportError:
+        return False
+    if not torch.cuda.is_available():
+        return False
+    try:
+        imported("cuda.core")
+    except InputError:
+        return False
+    return True
+
+
+def check(device: Any = None) -> None:
+    """Wait for the device, and raise InputError for a bad number that an earlier call met there.
+
+    device : a `torch.device`, its name or its number; default: all devices on which calls were made.
+
+    The error names the item and what was computed. It is raised once.
+
+    >>> check()
+    """
+    try:
+        import torch
+    except ImportError:
+        return  # no tensor was computed
+    from dagdp.nn.autograd.device import faults
+
+    if device is None:
+        chosen = faults.devices()
+    else:
+        chosen = [torch.device("cuda", device) if isinstance(device, int) else torch.device(device)]
+        if chosen[0].index is None and chosen[0].type == "cuda":
+            chosen = [torch.device("cuda", torch.cuda.current_device())]
+    for one in chosen:
+        faults.check(one)

@@ -54,7 +54,7 @@ def grid_of(launch: Launch, real: Any) -> Grid:
     if launch.variant.warp:
         threads = launch.threads // schedule.WARP_SIZE * warp
         return Grid(launch.grid, threads, warp, launch.shared_bytes, real)
-    threads = min(launch.threads, max(2 * WARP_SIZE, launch.variant.tied))
+    threads = min(launch.threads, max(2 * WARP_SIZE, launch.variant.tied * launch.variant.parts))
     return Grid(launch.grid, threads, threads, launch.shared_bytes, real)
 
 

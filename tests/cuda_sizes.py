@@ -41,9 +41,10 @@ _VALUE = Variant(
 _GRADIENT = _VALUE._replace(backward=True)
 
 
-def _chain(tied: int) -> Variant:
+def _chain(tied: int, parts: int = 1) -> Variant:
     """The gradient of a chain as `graphs.linear_chain` makes one."""
-    return _GRADIENT._replace(edge_blocks=2, node_blocks=2, readers=True, warp=tied <= WARP_SIZE, tied=tied)
+    warp = parts == 1 and tied <= WARP_SIZE
+    return _GRADIENT._replace(edge_blocks=2, node_blocks=2, readers=True, warp=warp, tied=tied, parts=parts)
 
 
 VARIANTS = {
@@ -57,7 +58,10 @@ VARIANTS = {
     "all kinds of potentials": _GRADIENT._replace(edge_blocks=2, node_blocks=2, readers=True, starts=True),
     "hyperedges": _GRADIENT._replace(pairs=True),
     "path": _VALUE._replace(decode=True),
-    **{f"chain of {tied} states": _chain(tied) for tied in (16, 32, 64)},
+    "chain of 32 states": _chain(32),
+    "chain of 64 states": _chain(64),
+    "chain of 128 states": _chain(128, 2),
+    "chain of 64 states, 4 threads each": _chain(64, 4),
 }
 OPERATORS: tuple[Omega, ...] = (HardMax(), Negentropy(1.0), SquaredL2(1.0), Tsallis(1.5), Tsallis(1.3))
 
@@ -87,11 +91,11 @@ def kernels() -> list[Kernel]:
     found += [
         Kernel(HardMax() if variant == "path" else Negentropy(1.0), np.float32, variant, (9, 0))
         for variant in VARIANTS
-        if variant not in ("gradient", "chain of 16 states")
+        if variant not in ("gradient", "chain of 64 states, 4 threads each")
     ]
     found += [Kernel(Tsallis(1.3), real, "hessian", (9, 0)) for real in (np.float32, np.float64)]
     found += [Kernel(Negentropy(1.0), np.float32, variant, (8, 0)) for variant in ("gradient", "warp")]
-    found.append(Kernel(Negentropy(1.0), np.float64, "chain of 16 states", (9, 0)))
+    found.append(Kernel(Negentropy(1.0), np.float64, "chain of 64 states, 4 threads each", (9, 0)))
     return [*found, Kernel(Tsallis(1.3), np.float64, "hessian", (8, 0))]
 
 

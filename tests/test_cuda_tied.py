@@ -16,9 +16,9 @@ from dagdp import Negentropy, SquaredL2, compile, reference
 from dagdp.graphs import linear_chain
 from dagdp.kernels.cuda.plan import device_plan
 from dagdp.kernels.cuda.points import entry_name, static_names, texts
-from dagdp.kernels.cuda.schedule import LARGEST_TIED, Given, Passes, launch_of
+from dagdp.kernels.cuda.schedule import Given, Passes, launch_of
 from dagdp.kernels.cuda.specialise import specialised
-from dagdp.kernels.cuda.tied import backward, forward
+from dagdp.kernels.cuda.tied import backward, forward, matrix
 
 OMEGA = Negentropy(0.7)
 LOSSES = {"float32": 2e-5, "float64": 1e-11}
@@ -43,6 +43,11 @@ def kernel_with(*changed):
 ALONE = kernel_with(solve_item)  # a kernel that leaves no item to the generic text
 
 
+def as_planned(launch):
+    """The launch itself."""
+    return launch
+
+
 class Case(NamedTuple):
     """A chain, and potentials of a batch."""
 
@@ -65,7 +70,7 @@ class Case(NamedTuple):
         value, gradient = reference.dp_value_and_grad(self.dag, self.theta, omega, minimize=minimize, **more)
         return value, np.concatenate([np.reshape(gradient[name], (self.batch, -1)) for name in self.theta], axis=1)
 
-    def check(self, kernel=ALONE, loss=None, machine=None, form=lambda launch: launch, **more):
+    def check(self, kernel=ALONE, loss=None, machine=None, form=as_planned, **more):
         """Value, and value and gradient, equal the reference."""
         problem = self.problem(**more)
         minimize = problem.minimize
@@ -108,6 +113,30 @@ def test_more_states_than_a_warp_has_threads():
     launch = launch_of(plan, Passes.GRADIENT, np.float32, 1, Given(closed_form=True), SHARED_LIMIT)
     assert (launch.variant.tied, launch.variant.warp, launch.threads) == (64, False, 64)
     case.check()
+
+
+def in_two_parts(launch):
+    """Two threads for each state."""
+    made = with_blocks(launch)
+    return made._replace(variant=made.variant._replace(parts=2), threads=2 * made.variant.tied)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_several_threads_for_each_state(dtype):
+    drawn(45, 6, True, dtype).check(form=in_two_parts)
+
+
+@pytest.mark.parametrize(
+    ("S", "dtype", "tied", "parts"),
+    [(17, "float64", 32, 2), pytest.param(65, "float32", 128, 2, marks=pytest.mark.exhaustive)],
+)
+def test_more_states_than_a_thread_has_registers(S, dtype, tied, parts):
+    case = drawn(4, S, dtype=dtype, batch=1)
+    plan, real = device_plan(case.dag), np.dtype(dtype).type
+    launch = launch_of(plan, Passes.GRADIENT, real, 1, Given(closed_form=True), SHARED_LIMIT)
+    assert (launch.variant.tied, launch.variant.parts, launch.variant.warp) == (tied, parts, False)
+    assert launch.threads == tied * parts
+    case.check(machine=Machine(watched=S < 20))
 
 
 def test_a_block_for_each_item():
@@ -274,8 +303,7 @@ def test_other_kernels_are_taken_where_this_one_does_not_fit():
     assert tied_states(Passes.GRADIENT, starts=True) == 0
     assert tied_states(Passes.GRADIENT, limit=1000) == 0
     assert tied_states(Passes.GRADIENT, states=0) == 0
-    for real in (np.float32, np.float64):
-        most = LARGEST_TIED[np.dtype(real).itemsize]
+    for real, most in ((np.float32, 128), (np.float64, 64)):
         assert (tied_states(Passes.VALUE, real, most), tied_states(Passes.VALUE, real, most + 1)) == (most, 0)
 
 
@@ -297,6 +325,8 @@ BUGS = {
     "a row that is not filled": (forward,
         "if rank < TIED:\n                work.ring[row_at(work, side) + rank] = weight",
         "if rank < chain.states:\n                work.ring[row_at(work, side) + rank] = weight", (UnwrittenError,)),
+    "no barrier between the parts of a row": (
+        matrix, "work.item.rank] = mass\n    meet()\n", "work.item.rank] = mass\n", (RaceError, UnwrittenError)),
 }  # fmt: skip
 
 
@@ -307,5 +337,6 @@ def test_planted_bugs_are_found(tmp_path, bug):
     assert source.count(old) == 1
     changed = functions_of(module_of(source.replace(old, new), tmp_path))
     case = drawn(40, 5, True, "float32")
+    form = in_two_parts if module is matrix else as_planned
     with pytest.raises(kinds):
-        solve(case.problem(), Passes.GRADIENT, Machine(1), kernel=kernel_with(solve_item, *changed))
+        solve(case.problem(), Passes.GRADIENT, Machine(1), kernel=kernel_with(solve_item, *changed), form=form)

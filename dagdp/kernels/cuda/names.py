@@ -51,6 +51,7 @@ WARP: bool = unbound("WARP")
 STARTS: bool = unbound("STARTS")
 WIDE: int = unbound("WIDE")
 TIED: int = unbound("TIED")
+PARTS: int = unbound("PARTS")
 KEEPS: bool = unbound("KEEPS")
 FIRST: bool = unbound("FIRST")  # the solver "first"
 EXPONENTIAL: bool = unbound("EXPONENTIAL")  # the closed form

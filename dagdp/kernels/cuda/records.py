@@ -27,6 +27,7 @@ class Variant(NamedTuple):
     starts: bool  # each item has a start of its own
     wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
     tied: int = 0  # states of a step of a chain, rounded up, for the kernel of `tied`; 0: the usual kernel
+    parts: int = 1  # threads of a state in that kernel; each has a part of the state's row of the matrix
 
     @property
     def keeps(self) -> bool:

@@ -19,7 +19,8 @@ WARP_SIZE = 32
 LARGEST_TEAM = 512  # threads of a block: a kernel takes up to 103 registers, and a block has 65,536
 LARGEST_ROWS = 32768  # blocks along the second axis of a grid, half the limit of every device
 WARPS = 4  # batch items of a block, at most, where each has one warp
-LARGEST_TIED = {4: 64, 8: 16}  # states whose rows of a matrix stay in registers, by the bytes of a number
+LARGEST_ROW = {4: 64, 8: 16}  # elements of a matrix that a thread keeps in registers, by the bytes of a number
+LARGEST_CHAIN = 256  # threads of a chain's item, so that each may have 255 registers
 NARROW = 32  # nodes: nine of ten levels are no wider in a graph whose items have one warp
 
 
@@ -100,24 +101,25 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
 
 
 def _for_chain(launch: Launch, states: int, real: Any, shared_limit: int) -> Launch:
-    """The launch of a chain, with a thread for each state; the launch itself where that is not possible."""
+    """The launch of a chain, with a thread or several for each state; the launch itself where that is not possible."""
     size = np.dtype(real).itemsize
-    if not 0 < states <= LARGEST_TIED[size]:
-        return launch
     tied = max(8, 1 << (states - 1).bit_length())
-    numbers = 2 * tied + WARP_SIZE * (tied + 2)  # see `tied/matrix.py`
+    parts = max(1, tied // LARGEST_ROW[size])
+    if states == 0 or tied * parts > LARGEST_CHAIN:
+        return launch
+    numbers = 2 * tied + WARP_SIZE * (tied + 2) + (2 * tied * parts if parts > 1 else 0)  # see `tied/matrix.py`
     ring = max(int(launch.call.ring), 1 << ((numbers + 1) // 2 - 1).bit_length())
-    warp, batch = tied <= WARP_SIZE, int(launch.call.batch)
+    warp, batch = parts == 1 and tied <= WARP_SIZE, int(launch.call.batch)
     warps = min(WARPS, max(1, batch)) if warp else 1
     bytes_ = warps * 2 * ring * size
     if bytes_ > shared_limit:
         return launch
     _, rows, more = launch.grid
     return Launch(
-        variant=launch.variant._replace(tied=tied, warp=warp, shared_ring=True),
+        variant=launch.variant._replace(tied=tied, parts=parts, warp=warp, shared_ring=True),
         call=launch.call._replace(ring=np.int32(ring)),
         grid=(-(-batch // warps), rows, more),
-        threads=warps * WARP_SIZE if warp else tied,
+        threads=warps * WARP_SIZE if warp else tied * parts,
         shared_bytes=bytes_,
     )
 
@@ -128,7 +130,9 @@ def launch_bounds(variant: Variant) -> tuple[int, ...]:
     A thread of a chain's kernel has a row of the matrix in registers. Told nothing of blocks, a compiler took fewer
     registers than that, for more blocks at a time.
     """
-    return (WARPS * WARP_SIZE, 1) if variant.tied else (LARGEST_TEAM,)
+    if variant.tied:
+        return max(WARPS * WARP_SIZE, variant.tied * variant.parts), 1
+    return (LARGEST_TEAM,)
 
 
 def results(plan: DevicePlan, passes: Passes) -> int:

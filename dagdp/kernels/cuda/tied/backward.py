@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from dagdp.kernels.cuda.chain import ChainFact
-from dagdp.kernels.cuda.names import EDGE_BLOCKS, NODE_BLOCKS, ONE, REAL_TYPE, TIED, WARP_SIZE, ZERO, cuda, meet
+from dagdp.kernels.cuda.names import EDGE_BLOCKS, NODE_BLOCKS, ONE, PARTS, REAL_TYPE, TIED, WARP_SIZE, ZERO, cuda, meet
 from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.tied.matrix import Chain, band_of, load_weights, row_at, sum_of
+from dagdp.kernels.cuda.tied.matrix import Chain, band_of, load_weights, row_at, sum_of, sums_of_parts
 from dagdp.kernels.cuda.work import Work, listed, place
 
 
@@ -54,29 +54,32 @@ def balanced(work: Work, chain: Chain, bar: Any) -> Any:
 
 
 def column_of(work: Work, chain: Chain) -> Any:
-    """(the place of the first element of the thread's column in the gradient, the stride).
+    """(the place of the first of the thread's elements in the gradient, the stride, their number).
 
-    The stride is read anew. Otherwise a compiler keeps the places of all elements in registers during the steps.
+    All is made of numbers that are read anew. Otherwise a compiler keeps the places of all elements in registers, and
+    whether they exist, during the steps.
     """
-    stride = listed(work, place(work, Column.CHAIN) + ChainFact.ROW)
-    return work.item.gradient + chain.matrix + chain.state * chain.column, stride
+    at = place(work, Column.CHAIN)
+    stride, states = listed(work, at + ChainFact.ROW), listed(work, at + ChainFact.STATES)
+    first = work.item.gradient + chain.matrix + chain.state * chain.column + chain.begin * stride
+    return first, stride, states - chain.begin if chain.present else 0
 
 
 def add_gradient(work: Work, chain: Chain, weights: Any, sums: Any) -> None:
     """Make of the sums of some steps the matrix' gradient of these steps and those above."""
-    first, stride = column_of(work, chain)
-    for i in range(TIED):
+    first, stride, count = column_of(work, chain)
+    for i in range(TIED // PARTS):
         flow = weights[i] * sums[i] if weights[i] > ZERO else ZERO
-        if i < chain.states and work.item.rank < chain.states:
+        if i < count:
             flow += work.arrays.gradient[first + i * stride]
         sums[i] = flow
 
 
 def put_gradient(work: Work, chain: Chain, sums: Any) -> None:
     """Write the matrix' gradient, and set the sums to 0. All elements were read before, so that no read waits here."""
-    first, stride = column_of(work, chain)
-    for i in range(TIED):
-        if i < chain.states and work.item.rank < chain.states:
+    first, stride, count = column_of(work, chain)
+    for i in range(TIED // PARTS):
+        if i < count:
             work.arrays.gradient[first + i * stride] = sums[i]
         sums[i] = ZERO
 
@@ -87,13 +90,13 @@ def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
     The sums of the matrix' gradient go to the gradient after every 2 * WARP_SIZE steps, which keeps them exact enough.
     """
     rank = work.item.rank
-    weights, sums = cuda.local.array(TIED, REAL_TYPE), cuda.local.array(TIED, REAL_TYPE)
+    weights, sums = cuda.local.array(TIED // PARTS, REAL_TYPE), cuda.local.array(TIED // PARTS, REAL_TYPE)
     load_weights(weights, omega, work, chain, top, chain.matrix + chain.state * chain.column, chain.row)
     step, side = chain.steps - 1, 0
     mass, weight = ONE, ONE
     if step >= 0:
         mass, weight = work.state.v_lo[state_at(work, chain, step)], work.state.v_hi[state_at(work, chain, step - 1)]
-    for i in range(TIED):
+    for i in range(TIED // PARTS):
         sums[i] = ZERO
     while step >= 0:
         last = step - 2 * WARP_SIZE if step >= 2 * WARP_SIZE else -1
@@ -110,15 +113,16 @@ def descend(omega: Any, work: Work, chain: Chain, top: Any, bar: Any) -> Any:
                 work.state.v_hi[state_at(work, chain, soon - 1)],
             )
             meet()
-            row = row_at(work, side)
+            row = row_at(work, side + chain.begin)
             total, next_total = ZERO, ZERO
-            for i in range(0, TIED, 2):
+            for i in range(0, TIED // PARTS, 2):
                 x, y = work.ring[row + i], work.ring[row + i + 1]
                 total += weights[i] * x
                 next_total += weights[i + 1] * y
                 sums[i] += weight * x
                 sums[i + 1] += weight * y
-            bar = weight * (total + next_total) if rank < chain.states else ZERO
+            total, _ = sums_of_parts(work, chain, total + next_total, ZERO)
+            bar = weight * total if chain.present else ZERO
             mass, weight = next_mass, next_weight
             side = TIED - side
         add_gradient(work, chain, weights, sums)

@@ -15,6 +15,7 @@ from dagdp.kernels.cuda.names import (
     LEAST,
     NODE_BLOCKS,
     ONE,
+    PARTS,
     REAL,
     REAL_TYPE,
     TIED,
@@ -34,6 +35,7 @@ from dagdp.kernels.cuda.tied.matrix import (
     product,
     row_at,
     sum_of,
+    sums_of_parts,
 )
 from dagdp.kernels.cuda.work import Work, listed, place, potential, read_potential
 from dagdp.kernels.recursion import anchor, join, two_sum
@@ -62,7 +64,7 @@ def put_first_states(omega: Any, work: Work, chain: Chain, floor: Any) -> Climbe
     meet()
     peak = largest(work, chain, band_of(work))
     weight, sound = ZERO, ONE
-    if rank < chain.states and peak - peak == ZERO and hi > -INFINITY:  # otherwise all weights are 0, no path
+    if chain.present and peak - peak == ZERO and hi > -INFINITY:  # otherwise all weights are 0, no path
         weight = exp(((hi - peak) + lo) * (ONE / omega.gamma))
         sound = INFINITY - INFINITY if weight < floor else ONE
     if rank < TIED:
@@ -90,17 +92,17 @@ def load_band(work: Work, chain: Chain, step: Any, count: Any) -> None:
 def climb(omega: Any, work: Work, chain: Chain, peak: Peak) -> Climbed:
     """All steps up to the item's end."""
     rank, rate = work.item.rank, ONE / omega.gamma
-    weights = cuda.local.array(TIED, REAL_TYPE)
+    weights = cuda.local.array(TIED // PARTS, REAL_TYPE)
     load_weights(weights, omega, work, chain, peak.top, chain.matrix + chain.state * chain.row, chain.column)
     weight, sound, hi, lo = put_first_states(omega, work, chain, peak.floor)
-    lane = rank if rank < TIED else TIED - 1
     lifts, side, step = ZERO, 0, 0
     while step < chain.steps:
         count = chain.steps - step if chain.steps - step < WARP_SIZE else WARP_SIZE
         load_band(work, chain, step, count)
         for k in range(count):
-            own, highest = work.ring[band_of(work) + k * (TIED + 1) + lane], work.ring[peaks_of(work) + k]
-            mass, whole = product(weights, work, row_at(work, side))
+            own, highest = work.ring[band_of(work) + k * (TIED + 1) + chain.lane], work.ring[peaks_of(work) + k]
+            mass, whole = product(weights, work, row_at(work, side + chain.begin))
+            mass, whole = sums_of_parts(work, chain, mass, whole)
             lift = ONE
             if whole > 4096.0:
                 lift, lifts = 1.0 / 4096.0, lifts - ONE
@@ -133,7 +135,7 @@ def reach_end(omega: Any, work: Work, chain: Chain, climbed: Climbed) -> Any:
     meet()
     highest = anchor(largest(work, chain, at))
     share = climbed.weight * climbed.sound * exp((x - highest) * (ONE / omega.gamma))
-    share = share if rank < chain.states else ZERO
+    share = share if chain.present else ZERO
     if rank < TIED:
         work.ring[at + TIED + rank] = share
     meet()

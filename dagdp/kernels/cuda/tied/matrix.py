@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from dagdp.kernels.cuda.chain import ChainFact
-from dagdp.kernels.cuda.names import INFINITY, LEAST, ONE, TIED, TINY, WARP_SIZE, ZERO, meet
+from dagdp.kernels.cuda.names import INFINITY, LEAST, ONE, PARTS, TIED, TINY, WARP_SIZE, ZERO, meet
 from dagdp.kernels.cuda.records import Column
 from dagdp.kernels.cuda.work import Work, listed, place, read_potential
 from dagdp.lanes.exp_log import exp
@@ -29,6 +29,9 @@ class Chain(NamedTuple):
     row: Any
     column: Any
     state: Any  # the thread's; threads without one watch the last
+    lane: Any  # its place in a row of shared memory
+    begin: Any  # the first of the thread's elements of a row or column of the matrix
+    present: Any  # whether the thread has a state
 
 
 class Peak(NamedTuple):
@@ -48,6 +51,8 @@ def chain_of(work: Work) -> Chain:
         step = (work.item.end - node) // width
         if step == listed(work, at + ChainFact.STEPS) or work.item.end - node - step * width >= states:
             steps = step
+    part = work.item.rank // TIED if PARTS > 1 else 0
+    own = work.item.rank - part * TIED
     return Chain(
         states,
         steps,
@@ -60,19 +65,23 @@ def chain_of(work: Work) -> Chain:
         listed(work, at + ChainFact.MATRIX),
         listed(work, at + ChainFact.ROW),
         listed(work, at + ChainFact.COLUMN),
-        work.item.rank if work.item.rank < states else states - 1,
+        own if own < states else states - 1,
+        own if own < TIED else TIED - 1,
+        part * (TIED // PARTS),
+        own < states,
     )
 
 
-# ---- Shared memory of an item: two rows of weights, a band of own entries, and the largest entry of each step of it
+# ---- Shared memory of an item: two rows of weights, a band of own entries, the largest entry of each step of it, parts
 
 
-def row_at(work: Work, side: Any) -> Any:
-    """The place of a row, side being 0 or TIED.
+def row_at(work: Work, at: Any) -> Any:
+    """A place in shared memory, a multiple of 4 numbers; the first row begins at 0, the second at TIED.
 
-    A compiler sees by the mask that the place is no negative index, of which it would take care at each access.
+    A compiler sees by the mask that the place is no negative index, which would cost a test at each access, and that
+    four numbers may be loaded at once.
     """
-    return (work.item.ring + side) & 65532
+    return (work.item.ring + at) & 65532
 
 
 def band_of(work: Work) -> Any:
@@ -86,15 +95,30 @@ def peaks_of(work: Work) -> Any:
 
 
 def product(weights: Any, work: Work, at: Any) -> Any:
-    """(Σ w_j x_j, Σ x_j) of a row of shared memory."""
+    """(Σ w_j x_j, Σ x_j) of the thread's part of a row of shared memory, which begins at `at`."""
     total, next_total, mass, next_mass = ZERO, ZERO, ZERO, ZERO
-    for j in range(0, TIED, 2):
+    for j in range(0, TIED // PARTS, 2):
         x, y = work.ring[at + j], work.ring[at + j + 1]
         total += weights[j] * x
         next_total += weights[j + 1] * y
         mass += x
         next_mass += y
     return total + next_total, mass + next_mass
+
+
+def sums_of_parts(work: Work, chain: Chain, total: Any, mass: Any) -> Any:
+    """The sums of two numbers over the threads of a state."""
+    if PARTS == 1:
+        return total, mass
+    at = peaks_of(work) + WARP_SIZE
+    work.ring[at + work.item.rank] = total
+    work.ring[at + PARTS * TIED + work.item.rank] = mass
+    meet()
+    total, mass = ZERO, ZERO
+    for k in range(PARTS):
+        total += work.ring[at + k * TIED + chain.lane]
+        mass += work.ring[at + (PARTS + k) * TIED + chain.lane]
+    return total, mass
 
 
 def largest(work: Work, chain: Chain, at: Any) -> Any:
@@ -139,10 +163,11 @@ def survey(omega: Any, work: Work, chain: Chain) -> Peak:
 
 
 def load_weights(weights: Any, omega: Any, work: Work, chain: Chain, top: Any, first: Any, stride: Any) -> None:
-    """exp((M - top)/γ) of a row or column, 0 behind the last state."""
-    rate = ONE / omega.gamma
-    for j in range(TIED):
+    """exp((M - top)/γ) of the thread's part of a row or column, 0 behind the last state."""
+    rate, count = ONE / omega.gamma, chain.states - chain.begin if chain.present else 0
+    first += chain.begin * stride
+    for j in range(TIED // PARTS):
         weight = ZERO
-        if j < chain.states and work.item.rank < chain.states:
+        if j < count:
             weight = exp((read_potential(work, first + j * stride) - top) * rate)
         weights[j] = weight

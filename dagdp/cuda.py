@@ -12,10 +12,39 @@ its kernel. `end=` and lengths are then tensors on the device.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from dagdp.array_kinds import is_foreign
 from dagdp.errors import InputError
 from dagdp.kernels.cuda.packages import imported
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def through_torch(function: F) -> F:
+    """Decorator: a function of tensors that takes device arrays of other libraries, such as CuPy's, too.
+
+    If the first argument is such an array, all of them become tensors on their memory, and tensors among the results
+    become arrays of the first one's library. Results have no derivatives then. Other calls are unchanged.
+
+    >>> import numpy as np
+    >>> through_torch(np.add)(1.0, 2.0)
+    np.float64(3.0)
+    """
+
+    @functools.wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        first = given[0] if given else next(iter(named.values()), None)
+        if not is_foreign(first):
+            return function(*given, **named)
+        from dagdp.nn.autograd.device.foreign import as_tensors, handed_back, importer_of
+
+        options = {name: as_tensors(value) for name, value in named.items()}
+        return handed_back(function(*map(as_tensors, given), **options), importer_of(first))
+
+    return called  # type: ignore[return-value]
 
 
 def is_available() -> bool:

@@ -9,12 +9,12 @@ other libraries go through `dagdp.nn.autograd.device.foreign` to the front end f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dagdp.array_kinds import holds_foreign, holds_tensors, is_tensor
+from dagdp.array_kinds import holds_foreign, holds_tensors, is_tensor, on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiled.layout import leaves
 from dagdp.compiler.batch import CompiledBatch
@@ -311,7 +311,7 @@ def local_weights(
     start: Any = None,
     end: Any = None,
     threads: int | None = None,
-) -> NDArray[Any]:
+) -> Any:
     """q, the local weight of every edge: array [*batch, edges] in the user's edge order, in [0, 1].
 
     q_e = ∂max_Ω/∂x_e at the edge's child: the probability that the random walk, standing at the child, goes back over
@@ -320,8 +320,9 @@ def local_weights(
     forbidden edges, and at nodes that only forbidden edges reach. The choice between several ends belongs to no edge
     and is not reported.
 
-    Parameters and errors are those of `dp_value`. theta must be NumPy arrays: q has no derivative here, and a tensor
-    raises InputError. `path_log_prob` has a derivative. A batch of graphs gives a list of arrays [*batch, edges].
+    Parameters and errors are those of `dp_value`. q has no derivative here, and `path_log_prob` has one. So theta must
+    be NumPy arrays, or tensors on a CUDA device that require no gradient; other tensors raise InputError. A batch of
+    graphs gives a list of arrays [*batch, edges].
 
     Example
     -------
@@ -330,10 +331,13 @@ def local_weights(
     >>> local_weights(dag, [1.0, 2.5, 2.0], dagdp.SquaredL2(1.0)).tolist()
     [1.0, 0.5, 0.5]
     """
-    if holds_tensors(theta):
-        raise InputError(
-            "theta is a tensor, and local_weights has no derivative; pass theta.detach().cpu().numpy(), or take "
-            "dp_grad or path_log_prob, which have one"
-        )
     front_end = numpy_front_end if _is_linear(dag) else run
+    if holds_tensors(theta):
+        arrays = theta.values() if isinstance(theta, Mapping) else [theta]
+        if not any(map(on_accelerator, arrays)):
+            raise InputError(
+                "theta is a tensor, and local_weights has no derivative; pass theta.detach().numpy(), or take dp_grad "
+                "or path_log_prob, which have one"
+            )
+        front_end = front_end_of_tensors(dag)
     return front_end.local_weights(dag, theta, omega, Options(as_written(dag, minimize), start, end, "value", threads))

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
+from dagdp.cuda import through_torch
 from dagdp.graphs.alignment_grid import dtw_grid
 from dagdp.graphs.compiled_cache import compiled
 from dagdp.graphs.padding import cut, ends_in, may_pad, padded, sizes
 from dagdp.graphs.ragged_band import RaggedBand, ragged_band
 
 
+@through_torch
 def dtw_value(
     theta: Any,
     omega: Omega | None = None,
@@ -47,6 +49,7 @@ def dtw_value(
     return dp_value(grid.dag, grid.theta(theta), omega, minimize=True, end=grid.end, **options)
 
 
+@through_torch
 def dtw_grad(
     theta: Any,
     omega: Omega | None = None,
@@ -73,6 +76,7 @@ def dtw_grad(
     return grid.result(path)
 
 
+@through_torch
 def dtw_hvp(
     theta: Any,
     z: Any,
@@ -99,6 +103,7 @@ def dtw_hvp(
     return grid.result(dp_hvp(grid.dag, weights, direction, omega, minimize=True, end=grid.end, **options))
 
 
+@through_torch
 def dtw_path(
     theta: Any,
     *,

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
+from dagdp.cuda import through_torch
 from dagdp.graphs.chains import trellis
 from dagdp.graphs.compiled_cache import compiled
 from dagdp.graphs.padding import cut, ends_in, may_pad, padded, sizes
 
 
+@through_torch
 def viterbi_value(
     theta: Any,
     omega: Omega | None = None,
@@ -43,6 +45,7 @@ def viterbi_value(
     return dp_value(dag, theta, omega, end=end, **options)
 
 
+@through_torch
 def viterbi_grad(
     theta: Any,
     omega: Omega | None = None,
@@ -68,6 +71,7 @@ def viterbi_grad(
     return cut(dp_grad(dag, theta, omega, end=end, **options), own)
 
 
+@through_torch
 def viterbi_marginals(
     theta: Any,
     omega: Omega | None = None,
@@ -90,6 +94,7 @@ def viterbi_marginals(
     return viterbi_grad(theta, omega, lengths=lengths, initial=initial, **options).sum(-1)
 
 
+@through_torch
 def viterbi_hvp(
     theta: Any,
     z: Any,
@@ -116,6 +121,7 @@ def viterbi_hvp(
     return cut(dp_hvp(dag, theta, z, omega, end=end, **options), own)
 
 
+@through_torch
 def viterbi_decode(
     theta: Any,
     *,

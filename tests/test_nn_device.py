@@ -68,6 +68,16 @@ def test_the_kernels_own_text_answers(interpreted, dag, theta, z, omega, real):
         )
 
 
+def test_local_weights_stay_on_the_device(interpreted, dag, theta):
+    """They are constants: a tensor that requires a gradient is refused."""
+    given = torch.tensor(theta)
+    q = dagdp.local_weights(dag, given, Negentropy(0.7))
+    assert q.dtype is given.dtype and len(interpreted.launches) == 1
+    np.testing.assert_allclose(q.numpy(), dagdp.reference.local_weights(dag, theta, Negentropy(0.7)), atol=1e-5)
+    with pytest.raises(InputError, match=r"local_weights has no derivative; pass theta\.detach\(\), or"):
+        dagdp.local_weights(dag, given.requires_grad_(), Negentropy(0.7))
+
+
 def test_the_kernels_own_text_finds_faults_and_ends(interpreted, dag, theta):
     weights = torch.tensor(theta)
     weights[1, 0] = torch.nan

@@ -13,7 +13,7 @@ from linear_cases import linear, random_theta
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis, reference
-from dagdp.graphs import dtw_path, dtw_value, linear_chain, trellis, viterbi_grad, viterbi_value
+from dagdp.graphs import dtw_path, dtw_value, linear_chain, trellis, viterbi_grad, viterbi_hvp, viterbi_value
 from dagdp.nn import DTW, DPGrad, DPValue, Learnable, LinearChainCRF, Target, Viterbi
 from dagdp.nn.autograd.device import faults
 
@@ -273,3 +273,19 @@ def test_arrays_of_other_libraries_come_back_as_they_came(device, monkeypatch, t
     assert [type(own) for own in both] == [kind, kind]
     layer = DPValue(dagdp.compile(Graph.from_edges(*EDGES)), SMOOTH)
     assert isinstance(layer(FakeArray(torch.tensor(theta))), torch.Tensor)
+
+
+def test_shortcuts_take_arrays_of_other_libraries(device, monkeypatch):
+    library = types.ModuleType("fakelib")
+    library.from_dlpack = FakeArray
+    monkeypatch.setitem(sys.modules, "fakelib", library)
+    monkeypatch.setattr(FakeArray, "__module__", "fakelib.core")
+    rng = np.random.default_rng(2)
+    costs, scores, z = rng.random((2, 3, 4)), rng.random((2, 3, 2, 2)), rng.random((2, 3, 2, 2))
+    lengths = (np.array([3, 2]), np.array([4, 3]))
+    found = dtw_value(FakeArray(torch.tensor(costs)), SMOOTH, lengths=lengths)
+    assert type(found) is FakeArray
+    np.testing.assert_allclose(found.tensor, dtw_value(costs, SMOOTH, lengths=lengths))
+    product = viterbi_hvp(FakeArray(torch.tensor(scores)), FakeArray(torch.tensor(z)), omega=SMOOTH)
+    assert type(product) is FakeArray
+    np.testing.assert_allclose(product.tensor, viterbi_hvp(scores, z, SMOOTH), atol=1e-12)

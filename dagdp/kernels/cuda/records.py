@@ -10,6 +10,9 @@ from __future__ import annotations
 from enum import IntEnum, auto
 from typing import Any, NamedTuple
 
+from dagdp.compiled.terminals import GRAPHS_END as GRAPHS_END
+from dagdp.compiled.terminals import WRONG as WRONG
+
 
 class Variant(NamedTuple):
     """What a kernel is compiled for. The names in capitals of the kernel texts are these fields."""
@@ -47,9 +50,6 @@ class Call(NamedTuple):
     theta_stride: Any  # int64, theta's stride; 0 where all batch items share theta
     z_stride: Any  # int64
     sign: Any  # of the kernel's real type, by which theta is multiplied: -1 where costs are minimised
-
-
-GRAPHS_END, WRONG = -2, -3  # in `Arrays.ends`: the end that the graph has; a node that is no end, found on the device
 
 
 class Arrays(NamedTuple):

@@ -31,6 +31,7 @@ from dagdp.engine.inputs import (
     refuse_start,
     terminal_shape,
 )
+from dagdp.errors import InputError
 from dagdp.kernels.cuda.schedule import Passes
 from dagdp.nn.autograd import alpha, derivatives, operators
 from dagdp.nn.autograd.batches import Packed, packed
@@ -161,6 +162,20 @@ def best_edges(dag: CompiledDAG, theta: Any, options: Options) -> tuple[Tensor, 
         call = _prepare(dag, theta, None, HardMax(), options)
         made = call.problem.launch(Passes.PATH, call.theta.detach(), None, call.end)
     return call.scalars(made.values), operators.asked_for(made.path)
+
+
+def local_weights(dag: CompiledDAG, theta: Any, omega: Omega | None, options: Options) -> Tensor:
+    """q of every edge, [*batch, edges], by one launch on theta's device. See `dagdp.local_weights`.
+
+    Raises InputError where theta requires a gradient: q has no derivative.
+    """
+    call = _prepare(dag, theta, None, omega, options)
+    if derivatives.differentiable(call.theta):
+        raise InputError(
+            "theta requires a gradient, and local_weights has no derivative; pass theta.detach(), or take dp_grad or "
+            "path_log_prob, which have one"
+        )
+    return call.scalars(operators.asked_for(call.problem.launch(Passes.WEIGHTS, call.theta, None, call.end).gradient))
 
 
 @dataclass(frozen=True, kw_only=True)

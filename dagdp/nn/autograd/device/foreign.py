@@ -54,7 +54,7 @@ class ForeignFrontEnd:
         first = next(leaf for values in given for leaf in _leaves(values) if is_foreign(leaf))
         tensors = [as_tensors(values) for values in given]
         options = options._replace(start=as_tensors(options.start), end=as_tensors(options.end))
-        return _handed_back(getattr(self.inner, name)(dag, *tensors, omega, options), importer_of(first))
+        return handed_back(getattr(self.inner, name)(dag, *tensors, omega, options), importer_of(first))
 
 
 def as_tensors(values: Any) -> Any:
@@ -72,11 +72,12 @@ def importer_of(array: Any) -> Callable[[Tensor], Any] | None:
     return getattr(sys.modules.get(HOMES.get(library, library)), "from_dlpack", None)
 
 
-def _handed_back(made: Any, importer: Callable[[Tensor], Any] | None) -> Any:
+def handed_back(made: Any, importer: Callable[[Tensor], Any] | None) -> Any:
+    """Tensors, also in dicts and lists, as arrays of the library; tensors where it has no from_dlpack."""
     if isinstance(made, dict):
-        return {name: _handed_back(value, importer) for name, value in made.items()}
+        return {name: handed_back(value, importer) for name, value in made.items()}
     if isinstance(made, list | tuple):
-        return type(made)(_handed_back(value, importer) for value in made)
+        return type(made)(handed_back(value, importer) for value in made)
     return made if importer is None else importer(made.detach())
 
 

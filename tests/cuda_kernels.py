@@ -13,7 +13,7 @@ from cuda_interpreter import CUDA, INPUTS, Grid, Machine, RealMath, Roles
 
 from dagdp.kernels.cuda import schedule
 from dagdp.kernels.cuda.plan import DevicePlan, device_plan
-from dagdp.kernels.cuda.points import names_of, static_names, texts
+from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, State, Variant
 from dagdp.kernels.cuda.schedule import Given, Launch, Passes, launch_of, results, state_names
 from dagdp.kernels.cuda.specialise import specialised
@@ -33,13 +33,14 @@ def names(data: type, real: Any) -> dict[str, Any]:
         return FunctionType(function.__code__, space, function.__name__, function.__defaults__, function.__closure__)
 
     found = names_of(data, real, real, CUDA, maths=maths, wrap=with_maths)
-    return {**found, "WARP_SIZE": WARP_SIZE}
+    band = {"BAND": WARP_SIZE, "BAND_BITS": WARP_SIZE.bit_length() - 1}  # no wider than a warp, which copies whole rows
+    return {**found, "WARP_SIZE": WARP_SIZE, **band}
 
 
 @functools.cache
 def kernel_of(variant: Variant, data: type, real: Any) -> Any:
-    """The package's kernel `sweep` for the interpreter."""
-    return specialised(texts(), names(data, real), static_names(variant, data), "yield")["sweep"]
+    """The package's kernel for the interpreter."""
+    return specialised(texts(), names(data, real), static_names(variant, data), "yield")[entry_name(variant)]
 
 
 def grid_of(launch: Launch, real: Any) -> Grid:

@@ -38,6 +38,8 @@ _VALUE = Variant(
     starts=False,
 )
 _GRADIENT = _VALUE._replace(backward=True)
+_MOVES = 0x819192  # of dtw_grid: (2 levels, 1 row), (1 level, 1 row), (1 level, no row)
+_DIAGONALS = _GRADIENT._replace(edge_blocks=0, node_blocks=1, wide=3, moves=_MOVES, staged=True)
 VARIANTS = {
     "value": _VALUE,
     "gradient": _GRADIENT,
@@ -49,6 +51,9 @@ VARIANTS = {
     "all kinds of potentials": _GRADIENT._replace(edge_blocks=2, node_blocks=2, readers=True, starts=True),
     "hyperedges": _GRADIENT._replace(pairs=True),
     "path": _VALUE._replace(decode=True),
+    "four scores in registers": _GRADIENT._replace(wide=4),
+    "diagonals": _DIAGONALS._replace(staged=False),
+    "diagonals in bands": _DIAGONALS,
 }
 OPERATORS: tuple[Omega, ...] = (HardMax(), Negentropy(1.0), SquaredL2(1.0), Tsallis(1.5), Tsallis(1.3))
 
@@ -80,8 +85,12 @@ def kernels() -> list[Kernel]:
         for variant in VARIANTS
         if variant != "gradient"
     ]
+    found += [
+        Kernel(omega, np.float32, "diagonals in bands", (9, 0)) for omega in OPERATORS if omega != Negentropy(1.0)
+    ]
+    found += [Kernel(Tsallis(1.3), np.float64, "diagonals in bands", (9, 0))]
     found += [Kernel(Tsallis(1.3), real, "hessian", (9, 0)) for real in (np.float32, np.float64)]
-    found += [Kernel(Negentropy(1.0), np.float32, variant, (8, 0)) for variant in ("gradient", "warp")]
+    found += [Kernel(Negentropy(1.0), np.float32, variant, (8, 0)) for variant in ("gradient", "warp", "diagonals")]
     return [*found, Kernel(Tsallis(1.3), np.float64, "hessian", (8, 0))]
 
 

@@ -20,7 +20,7 @@ from dagdp.jit.operator_errors import not_compiled
 from dagdp.kernels.cuda.cubins import Cubin, Key
 from dagdp.kernels.cuda.packages import compilers, how_to_install, imported
 from dagdp.kernels.cuda.parameters import parameters
-from dagdp.kernels.cuda.points import names_of, static_names, texts
+from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import LARGEST_TEAM
 from dagdp.kernels.cuda.specialise import Barrier, specialised
@@ -41,13 +41,13 @@ class Text(NamedTuple):
 
 
 def sweep_of(key: Key) -> Text:
-    """The text of `dagdp.kernels.cuda.entry.sweep` for an operator, a real type and a variant."""
+    """The text of the kernel for an operator, a real type and a variant."""
 
     def names(cuda: Any, wrap: Wrap) -> dict[str, Any]:
         return names_of(key.omega, key.real, key.real, cuda, wrap=wrap)
 
     static = static_names(key.variant, key.omega)
-    return Text("sweep", texts(), names, static, "warp" if key.variant.warp else "block")
+    return Text(entry_name(key.variant), texts(), names, static, "warp" if key.variant.warp else "block")
 
 
 def build(text: Text, key: Key) -> Cubin:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
+from dagdp.kernels.cuda.diagonal_plan import Diagonals, with_diagonals
 from dagdp.kernels.cuda.records import Column
 from dagdp.kernels.cuda.union import Union, union_of_batch, union_of_graph
 
@@ -42,6 +43,8 @@ class DevicePlan(NamedTuple):
     readers: bool  # several edges or nodes read one entry
     unread: bool  # no edge reads some entry, whose gradient no kernel writes
     ring: int  # nodes from which values must be at hand while a level is processed, rounded up to a power of two
+    most_parents: int  # the largest number of edges into a node
+    diagonals: Diagonals | None = None  # of an alignment grid
 
     @property
     def graphs(self) -> int:
@@ -57,9 +60,8 @@ def device_plan(graphs: Any) -> DevicePlan:
     with _making:
         known = _plans.get(graphs)
         if known is None:
-            known = _plans[graphs] = _made(
-                union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else union_of_batch(graphs)
-            )
+            union = union_of_graph(graphs) if isinstance(graphs, CompiledDAG) else union_of_batch(graphs)
+            known = _plans[graphs] = with_diagonals(_made(union))
     return known
 
 
@@ -100,6 +102,7 @@ def _made(union: Union) -> DevicePlan:
         readers=bool(readers.entry.size),
         unread=bool((reads.count == 0).any()),
         ring=_ring(union, bounds),
+        most_parents=int(np.diff(in_ptr).max(initial=0)),
     )
 
 

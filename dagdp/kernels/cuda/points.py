@@ -14,13 +14,36 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import recursion, row_max
-from dagdp.kernels.cuda import backward, entry, forward, work
+from dagdp.kernels.cuda import (
+    backward,
+    diagonal_bands,
+    diagonal_cells,
+    diagonal_plan,
+    diagonals,
+    entry,
+    forward,
+    work,
+)
 from dagdp.kernels.cuda.names import EPSILON, REAL, static_values
 from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, WRONG, Arrays, Call, Column, State, Variant
 from dagdp.kernels.cuda.schedule import WARP_SIZE
 from dagdp.lanes.rewrite import with_helpers
 
-RECORDS = (Arrays, Call, State, backward.Outgoing, backward.Parent, forward.Row, work.Incoming, work.Item, work.Work)
+RECORDS = (
+    Arrays,
+    Call,
+    State,
+    backward.Outgoing,
+    backward.Parent,
+    diagonal_cells.Frame,
+    diagonal_cells.Level,
+    diagonal_bands.Strip,
+    forward.Row,
+    forward.Solution,
+    work.Incoming,
+    work.Item,
+    work.Work,
+)
 
 
 def exp(x: Any) -> Any:
@@ -44,13 +67,18 @@ def epsilon(like: Any) -> Any:
 
 
 def texts() -> list[FunctionType]:
-    """All texts of the kernel `dagdp.kernels.cuda.entry.sweep`; a later one replaces the accessor of the row."""
+    """All texts of the kernels, see `entry_name`; a later one replaces the accessor of the row."""
     found: dict[str, Any] = {}
-    for module in (recursion, row_max, work, forward, backward, entry):
+    for module in (recursion, row_max, work, forward, backward, entry, diagonal_cells, diagonal_bands, diagonals):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 found[name] = value
     return list({**found, **{text.__name__: text for text in (exp, log_of_mass, splat, epsilon)}}.values())
+
+
+def entry_name(variant: Variant) -> str:
+    """The text that is the kernel of a variant."""
+    return "sweep_diagonals" if variant.moves else "sweep"
 
 
 def names_of(
@@ -73,12 +101,22 @@ def names_of(
         **operator,
         "Column": Column,
         "COLUMNS": COLUMNS,
+        "Header": diagonal_plan.Header,
+        "Line": diagonal_plan.Line,
+        "LINES": diagonal_plan.LINES,
+        "LINE_NUMBERS": diagonal_plan.LINE_NUMBERS,
+        "BAND": diagonal_plan.BAND,
+        "BAND_BITS": diagonal_plan.BAND_BITS,
+        "FENCE": diagonal_plan.FENCE,
+        "HELD": diagonal_bands.HELD,
         "GRAPHS_END": GRAPHS_END,
         "WRONG": WRONG,
         "TERMS": row_max.TERMS,
         "SPARE_STEPS": row_max.SPARE_STEPS,
         "REAL": real,
         "REAL_TYPE": number,
+        "INTEGER": np.int32,
+        "NATURAL": np.uint32,
         "ZERO": real(0.0),
         "ONE": real(1.0),
         "INFINITY": real(np.inf),

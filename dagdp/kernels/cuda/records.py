@@ -10,9 +10,6 @@ from __future__ import annotations
 from enum import IntEnum, auto
 from typing import Any, NamedTuple
 
-from dagdp.compiled.terminals import GRAPHS_END as GRAPHS_END
-from dagdp.compiled.terminals import WRONG as WRONG
-
 
 class Variant(NamedTuple):
     """What a kernel is compiled for. The names in capitals of the kernel texts are these fields."""
@@ -29,6 +26,8 @@ class Variant(NamedTuple):
     warp: bool  # an item for each warp, instead of one for each block
     starts: bool  # each item has a start of its own
     wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
+    moves: int = 0  # the edges into a cell of an alignment grid, see `diagonal_plan.Diagonals`; 0: any graph
+    staged: bool = False  # with moves: potentials and results pass through shared memory, in bands of levels
 
     @property
     def keeps(self) -> bool:
@@ -41,13 +40,16 @@ class Call(NamedTuple):
 
     batch: Any  # int64, batch items
     graphs: Any  # int64, rows of the table
-    ring: Any  # int32, numbers of one array in the ring
+    ring: Any  # int32, numbers of one array in the ring; with `moves` half of an item's numbers in shared memory
     ended: Any  # int32, 1 where each item has an end of its own
     nodes: Any  # int64, nodes of all graphs: the state's stride from one batch item to the next
     entries: Any  # int64, the stride of the gradient, of local weights, or of paths
     theta_stride: Any  # int64, theta's stride; 0 where all batch items share theta
     z_stride: Any  # int64
     sign: Any  # of the kernel's real type, by which theta is multiplied: -1 where costs are minimised
+
+
+GRAPHS_END, WRONG = -2, -3  # in `Arrays.ends`: the end that the graph has; a node that is no end, found on the device
 
 
 class Arrays(NamedTuple):
@@ -111,6 +113,7 @@ class Column(IntEnum):
     READ_PTR = auto()  # [multiple+1] first reader of each
     READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
     READER_NODE = auto()  # [readers] the edge's parent, or that node
+    DIAGONALS = auto()  # see `dagdp.kernels.cuda.diagonal_plan`; only of a graph that has diagonals
 
 
 COLUMNS = len(Column)

@@ -33,7 +33,8 @@ def names(data: type, real: Any, warp_size: int = WARP_SIZE) -> dict[str, Any]:
         return FunctionType(function.__code__, space, function.__name__, function.__defaults__, function.__closure__)
 
     found = names_of(data, real, real, CUDA, maths=maths, wrap=with_maths)
-    return {**found, "WARP_SIZE": warp_size}
+    band = {"BAND": WARP_SIZE, "BAND_BITS": WARP_SIZE.bit_length() - 1}  # no wider than a warp, which copies whole rows
+    return {**found, "WARP_SIZE": warp_size, **band}
 
 
 def warp_size(variant: Variant) -> int:

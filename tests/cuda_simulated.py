@@ -15,7 +15,7 @@ from numba import cuda
 import dagdp
 from dagdp.graphs import dtw_grid, linear_chain
 from dagdp.kernels.cuda.plan import device_plan
-from dagdp.kernels.cuda.points import names_of, static_names, texts
+from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
 from dagdp.kernels.cuda.records import Arrays, State
 from dagdp.kernels.cuda.schedule import Given, Passes, launch_of, state_names
 from dagdp.kernels.cuda.specialise import specialised
@@ -31,6 +31,7 @@ def solved(dag, theta, omega, passes):
     variant = launch.variant._replace(warp=False)
     data = omega.data(real)
     names = names_of(type(data), real, np.dtype(real), cuda, wrap=cuda.jit(device=True))
+    names |= {"BAND": THREADS, "BAND_BITS": THREADS.bit_length() - 1}
     made = specialised(texts(), names, static_names(variant, type(data)), "block", lambda text: text)
     nothing = np.zeros(1, real)
     arrays = Arrays(
@@ -48,8 +49,7 @@ def solved(dag, theta, omega, passes):
     )
     kept = state_names(variant, omega)
     state = State(*(np.full(batch * plan.nodes, np.nan, real) if name in kept else nothing for name in State._fields))
-    shared = 2 * plan.ring * np.dtype(real).itemsize
-    cuda.jit(made["sweep"])[batch, THREADS, 0, shared](data, launch.call, arrays, state)
+    cuda.jit(made[entry_name(variant)])[batch, THREADS, 0, launch.shared_bytes](data, launch.call, arrays, state)
     return arrays.values, arrays.gradient.reshape(batch, entries)
 
 

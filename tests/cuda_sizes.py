@@ -39,6 +39,8 @@ _VALUE = Variant(
     starts=False,
 )
 _GRADIENT = _VALUE._replace(backward=True)
+_MOVES = 0x819192  # of dtw_grid: (2 levels, 1 row), (1 level, 1 row), (1 level, no row)
+_DIAGONALS = _GRADIENT._replace(edge_blocks=0, node_blocks=1, wide=3, moves=_MOVES, staged=True)
 
 
 def _chain(tied: int, parts: int = 1) -> Variant:
@@ -62,6 +64,9 @@ VARIANTS = {
     "chain of 64 states": _chain(64),
     "chain of 128 states": _chain(128, 2),
     "chain of 64 states, 4 threads each": _chain(64, 4),
+    "four scores in registers": _GRADIENT._replace(wide=4),
+    "diagonals": _DIAGONALS._replace(staged=False),
+    "diagonals in bands": _DIAGONALS,
 }
 OPERATORS: tuple[Omega, ...] = (HardMax(), Negentropy(1.0), SquaredL2(1.0), Tsallis(1.5), Tsallis(1.3))
 
@@ -93,8 +98,12 @@ def kernels() -> list[Kernel]:
         for variant in VARIANTS
         if variant not in ("gradient", "chain of 64 states, 4 threads each")
     ]
+    found += [
+        Kernel(omega, np.float32, "diagonals in bands", (9, 0)) for omega in OPERATORS if omega != Negentropy(1.0)
+    ]
+    found += [Kernel(Tsallis(1.3), np.float64, "diagonals in bands", (9, 0))]
     found += [Kernel(Tsallis(1.3), real, "hessian", (9, 0)) for real in (np.float32, np.float64)]
-    found += [Kernel(Negentropy(1.0), np.float32, variant, (8, 0)) for variant in ("gradient", "warp")]
+    found += [Kernel(Negentropy(1.0), np.float32, variant, (8, 0)) for variant in ("gradient", "warp", "diagonals")]
     found.append(Kernel(Negentropy(1.0), np.float64, "chain of 64 states, 4 threads each", (9, 0)))
     return [*found, Kernel(Tsallis(1.3), np.float64, "hessian", (8, 0))]
 

@@ -19,7 +19,7 @@ import pytest
 if find_spec("numba_cuda") is None:
     pytest.skip("numba-cuda is not installed here; `make cuda` runs these tests where it is", allow_module_level=True)
 
-from cuda_sizes import RECORDED, kernels, size
+from cuda_sizes import RECORDED, Kernel, kernels, size
 from cuda_small_kernel import small_key, small_text
 
 from dagdp import Negentropy, Omega
@@ -51,6 +51,14 @@ def test_a_kernel_spills_nothing_and_stays_as_large_as_it_was(kernel):
     recorded = json.loads(RECORDED.read_text())[kernel.name]
     assert found.registers <= recorded["registers"] + 8, "python tests/cuda_sizes.py records new sizes"
     assert found.instructions <= 1.15 * recorded["instructions"] + 50
+
+
+@pytest.mark.parametrize("variant", ["four scores in registers", "diagonals", "diagonals in bands"])
+def test_scores_in_registers_are_those_of_the_ring(variant):
+    """Both parts of each are read. NVVM drops what is written to an array of a function that has returned."""
+    key = Kernel(Negentropy(1.0), np.float32, variant, (9, 0)).key()
+    forward = to_ptx(sweep_of(key), key).split("bar.sync")[1:3]
+    assert max(part.count("ld.shared.f32") for part in forward) >= 2 * key.variant.wide
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0), (9, 0), (12, 0)])

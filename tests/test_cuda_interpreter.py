@@ -285,7 +285,7 @@ BUGS_OF_KERNELS = {
     "no barrier between the passes": (entry, "    if BACKWARD:\n        meet()\n", "    if BACKWARD:\n", (RaceError,)),
     "a barrier that idle threads do not reach": (forward, "        meet()\n        level += 1\n",
      "        if work.item.rank < last - listed(work, levels + level):\n            meet()\n        level += 1\n",
-     (BarrierError, UnwrittenError)),
+     (BarrierError, RaceError, UnwrittenError)),
     "half a ring": (work, "node & (work.call.ring - 1)", "node & (work.call.ring // 2 - 1)", (RaceError,)),
     "a ring that is one too large": (work, "(node & (work.call.ring - 1))", "node % (work.call.ring + 1)",
      (BoundsError, RaceError)),

@@ -19,7 +19,9 @@ def test_a_text_as_it_stands_does_not_run(use):
 def test_static_values_cover_every_static_name():
     variant = Variant(True, True, False, False, 1, 2, False, False, True, False, False)
     static = names.static_values(variant, "exponential")
-    bound = {"REAL", "REAL_TYPE", "ZERO", "ONE", "INFINITY", "EPSILON", "TINY", "LEAST", "WARP_SIZE"}
+    bound = {"REAL", "REAL_TYPE", "INTEGER", "NATURAL", "ZERO", "ONE", "INFINITY", "EPSILON", "TINY", "LEAST"} | {
+        "WARP_SIZE"
+    }
     assert {name for name in vars(names) if name.isupper()} - bound == {name for name in static if name.isupper()}
     assert static["TANGENT"] is True and static["NODE_BLOCKS"] == 2 and static["KEEPS"] is True
     assert static["EXPONENTIAL"] is static["exponential"] is True and static["FIRST"] is static["first_only"] is False

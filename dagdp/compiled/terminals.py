@@ -19,8 +19,7 @@ from dagdp.errors import InputError
 Numbers = NDArray[np.int64]
 EVERY_START = np.empty(0, np.int32)  # instead of a start for each item: paths begin at any start
 PRUNED, UNREACHED = -1, -2  # ranks of dead nodes: no path leads on to an end; no path leads there
-# Instead of an end, for device kernels: the end that the graph has; a node where paths must not begin, or end.
-GRAPHS_END, WRONG = -2, -3
+WRONG = -3  # in tables that device kernels read: a node where paths must not begin, or end
 
 
 class TerminalNodes:
@@ -165,7 +164,7 @@ class TerminalNodes:
         The last three places are the answers to numbers that are no nodes, -2 and -1; -2 stands for the graph's end.
         """
         own = np.where(self.rank == PRUNED, WRONG, np.where(self.rank == UNREACHED, -1, self.rank))
-        return np.concatenate([own, [WRONG, GRAPHS_END, WRONG]]).astype(np.int32)
+        return np.concatenate([own, [WRONG, -2, WRONG]]).astype(np.int32)
 
     @cached_property
     def start_table(self) -> NDArray[np.int32]:

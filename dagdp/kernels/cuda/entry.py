@@ -47,6 +47,11 @@ def hand_back(work: Work) -> Any:
         hi, _ = value_at(work, work.item.end)
         if TANGENT:
             slope = tangent_of(work, work.item.end)
+    return tell(work, hi, slope)
+
+
+def tell(work: Work, hi: Any, slope: Any) -> Any:
+    """Write a value and a slope; returns whether they are sound."""
     slope = slope if hi > -INFINITY else ZERO
     sound = hi < INFINITY and slope - slope == ZERO and work.item.end != WRONG
     if work.item.rank == 0:

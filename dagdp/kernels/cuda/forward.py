@@ -92,27 +92,35 @@ def keep(row: Row, d: Any, number: Any) -> None:
     """Nothing: the CPU keeps e^y of the d-th edge here."""
 
 
-def row_of_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: Any) -> Row:
-    """The row of a node without its maximum. In registers, scores behind the last edge are -inf: no edge."""
-    if WIDE > 0:
-        kept_hi, kept_lo = cuda.local.array(WIDE, REAL_TYPE), cuda.local.array(WIDE, REAL_TYPE)
-        for d in range(WIDE):
-            hi, lo = -INFINITY, ZERO
-            if d < depth:
-                hi, lo = score_of_edge(work, incoming, first + d)
-            kept_hi[d], kept_lo[d] = hi, lo
-        return Row(work, incoming, first, depth, ZERO, ZERO, ONE / omega.gamma, kept_hi, kept_lo)
-    return Row(work, incoming, first, depth, ZERO, ZERO, ONE / omega.gamma, ZERO, ZERO)
+def row_of_node(omega: Any, work: Work, incoming: Incoming, first: Any, depth: Any, kept: Any) -> Row:
+    """The row of a node without its maximum. In registers, scores behind the last edge are -inf: no edge.
+
+    kept : two arrays of the caller's, for the scores. An array of this function's own would end with it: a compiler
+        may then drop what was written.
+    """
+    kept_hi, kept_lo = kept
+    for d in range(WIDE):
+        hi, lo = -INFINITY, ZERO
+        if d < depth:
+            hi, lo = score_of_edge(work, incoming, first + d)
+        kept_hi[d], kept_lo[d] = hi, lo
+    return Row(work, incoming, first, depth, ZERO, ZERO, ONE / omega.gamma, kept_hi, kept_lo)
 
 
-def solve_node(omega: Any, work: Work, incoming: Incoming, node: Any) -> None:
-    """v of a node, and what later passes read of it."""
-    first = listed(work, incoming.ptr + node)
-    depth = listed(work, incoming.ptr + node + 1) - first
-    row = row_of_node(omega, work, incoming, first, depth)
-    edges = WIDE if WIDE > 0 else depth
+class Solution(NamedTuple):
+    """max_Ω of a row."""
+
+    row: Row  # with its maximum
+    found: Any  # under HardMax the chosen edge
+    turn: Any  # see `finish_solution`
+    shift: Any
+    kappa: Any
+
+
+def solve_row(omega: Any, row: Row, edges: Any) -> Solution:
+    """max_Ω of the edges of a row that has no maximum yet."""
     m_hi, m_lo = maximum(row, edges)
-    row = Row(work, incoming, first, depth, m_hi, m_lo, row.rate, row.kept_hi, row.kept_lo)
+    row = Row(row.work, row.incoming, row.first, row.depth, m_hi, m_lo, row.rate, row.kept_hi, row.kept_lo)
     found, kappa = ZERO, ZERO
     if FIRST:
         found = first_maximal(omega, row, edges, m_hi, m_lo)
@@ -121,23 +129,33 @@ def solve_node(omega: Any, work: Work, incoming: Incoming, node: Any) -> None:
     else:
         found, kappa = newton(omega, row, edges)
     turn, shift, kappa = finish_solution(omega, found, kappa)
+    return Solution(row, found, turn, shift, kappa)
+
+
+def solve_node(omega: Any, work: Work, incoming: Incoming, node: Any) -> None:
+    """v of a node, and what later passes read of it."""
+    first = listed(work, incoming.ptr + node)
+    depth = listed(work, incoming.ptr + node + 1) - first
+    edges = WIDE if WIDE > 0 else depth
+    kept = (cuda.local.array(WIDE, REAL_TYPE), cuda.local.array(WIDE, REAL_TYPE)) if WIDE > 0 else (ZERO, ZERO)
+    solved = solve_row(omega, row_of_node(omega, work, incoming, first, depth, kept), edges)
     own, gamma = ZERO, omega.gamma
     if FIRST:
         gamma = ZERO
     at = incoming.node_entry + node
     if NODE_BLOCKS > 0:
         own = potential(work, at, work.call.nodes, NODE_BLOCKS)
-    hi, lo = node_value(own, m_hi, m_lo, -shift, kappa, gamma)
+    hi, lo = node_value(own, solved.row.m_hi, solved.row.m_lo, -solved.shift, solved.kappa, gamma)
     put_value(work, node, hi, lo)
     if FIRST:
         if BACKWARD or WEIGHTS or DECODE:
             # a hoisted entry of -inf forbids all edges into the node: none is chosen
-            work.state.kappa[work.item.state + node] = found if hi > -INFINITY else -ONE
+            work.state.kappa[work.item.state + node] = solved.found if hi > -INFINITY else -ONE
     elif not EXPONENTIAL and (BACKWARD or WEIGHTS):
-        work.state.kappa[work.item.state + node] = kappa
+        work.state.kappa[work.item.state + node] = solved.kappa
     if TANGENT:
         begin = direction(work, at, work.call.nodes, NODE_BLOCKS) if NODE_BLOCKS > 0 else ZERO
-        v_dot, mean = tangents(omega, row, edges, turn, begin)
+        v_dot, mean = tangents(omega, solved.row, edges, solved.turn, begin)
         put_tangent(work, node, v_dot)
         if BACKWARD:
             work.state.mean[work.item.state + node] = mean

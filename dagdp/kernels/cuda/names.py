@@ -52,6 +52,8 @@ STARTS: bool = unbound("STARTS")
 WIDE: int = unbound("WIDE")
 TIED: int = unbound("TIED")
 PARTS: int = unbound("PARTS")
+MOVES: int = unbound("MOVES")
+STAGED: bool = unbound("STAGED")
 KEEPS: bool = unbound("KEEPS")
 FIRST: bool = unbound("FIRST")  # the solver "first"
 EXPONENTIAL: bool = unbound("EXPONENTIAL")  # the closed form
@@ -59,6 +61,8 @@ EXPONENTIAL: bool = unbound("EXPONENTIAL")  # the closed form
 # What the namespace of a text gives.
 REAL: Any = unbound("REAL")  # np.float32 or np.float64
 REAL_TYPE: Any = unbound("REAL_TYPE")  # the type of numbers in shared memory
+INTEGER: Any = unbound("INTEGER")  # np.int32: Numba widens every sum to 64 bits, of which a thread has half as many
+NATURAL: Any = unbound("NATURAL")  # np.uint32: Numba takes a signed index from the array's end if it is negative
 ZERO: Any = unbound("ZERO")
 ONE: Any = unbound("ONE")
 INFINITY: Any = unbound("INFINITY")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
 from dagdp.kernels.cuda.chain import with_chain
+from dagdp.kernels.cuda.diagonal_plan import Diagonals, with_diagonals
 from dagdp.kernels.cuda.records import Column
 from dagdp.kernels.cuda.union import Union, union_of_batch, union_of_graph
 
@@ -43,7 +44,9 @@ class DevicePlan(NamedTuple):
     readers: bool  # several edges or nodes read one entry
     unread: bool  # no edge reads some entry, whose gradient no kernel writes
     ring: int  # nodes from which values must be at hand while a level is processed, rounded up to a power of two
+    most_parents: int  # the largest number of edges into a node
     states: int = 0  # of each step of a chain; 0 if the graph is none, see `dagdp.kernels.cuda.chain`
+    diagonals: Diagonals | None = None  # of an alignment grid
 
     @property
     def graphs(self) -> int:
@@ -60,7 +63,7 @@ def device_plan(graphs: Any) -> DevicePlan:
         known = _plans.get(graphs)
         if known is None:
             if isinstance(graphs, CompiledDAG):
-                known = with_chain(_made(union_of_graph(graphs)), graphs.wiring.tied)
+                known = with_diagonals(with_chain(_made(union_of_graph(graphs)), graphs.wiring.tied))
             else:
                 known = _made(union_of_batch(graphs))
             _plans[graphs] = known
@@ -104,6 +107,7 @@ def _made(union: Union) -> DevicePlan:
         readers=bool(readers.entry.size),
         unread=bool((reads.count == 0).any()),
         ring=_ring(union, bounds),
+        most_parents=int(np.diff(in_ptr).max(initial=0)),
     )
 
 

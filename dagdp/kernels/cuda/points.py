@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import recursion, row_max
-from dagdp.kernels.cuda import backward, entry, forward, work
+from dagdp.kernels.cuda import (
+    backward,
+    diagonal_bands,
+    diagonal_cells,
+    diagonal_plan,
+    diagonals,
+    entry,
+    forward,
+    work,
+)
 from dagdp.kernels.cuda.chain import ChainFact
 from dagdp.kernels.cuda.names import EPSILON, REAL, static_values
 from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, WRONG, Arrays, Call, Column, State, Variant
@@ -25,9 +34,24 @@ from dagdp.kernels.cuda.tied import forward as tied_forward
 from dagdp.kernels.cuda.tied import matrix as tied_matrix
 from dagdp.lanes.rewrite import with_helpers
 
-RECORDS = (Arrays, Call, State, backward.Outgoing, backward.Parent, forward.Row, work.Incoming, work.Item, work.Work)
+RECORDS = (
+    Arrays,
+    Call,
+    State,
+    backward.Outgoing,
+    backward.Parent,
+    diagonal_cells.Frame,
+    diagonal_cells.Level,
+    diagonal_bands.Strip,
+    forward.Row,
+    forward.Solution,
+    work.Incoming,
+    work.Item,
+    work.Work,
+)
 RECORDS_OF_CHAINS = (tied_matrix.Chain, tied_matrix.Peak, tied_forward.Climbed)
 TEXTS_OF_CHAINS = (tied_matrix, tied_forward, tied_backward, tied_entry)
+TEXTS_OF_GRIDS = (diagonal_cells, diagonal_bands, diagonals)
 
 
 def exp(x: Any) -> Any:
@@ -51,9 +75,9 @@ def epsilon(like: Any) -> Any:
 
 
 def texts() -> list[FunctionType]:
-    """The texts of all kernels; a later one replaces the accessor of the row."""
+    """The texts of all kernels, see `entry_name`; a later one replaces the accessor of the row."""
     found: dict[str, Any] = {}
-    for module in (recursion, row_max, work, forward, backward, entry, *TEXTS_OF_CHAINS):
+    for module in (recursion, row_max, work, forward, backward, entry, *TEXTS_OF_CHAINS, *TEXTS_OF_GRIDS):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 found[name] = value
@@ -62,7 +86,9 @@ def texts() -> list[FunctionType]:
 
 def entry_name(variant: Variant) -> str:
     """The text that is the kernel of a variant."""
-    return "sweep_tied" if variant.tied else "sweep"
+    if variant.tied:
+        return "sweep_tied"
+    return "sweep_diagonals" if variant.moves else "sweep"
 
 
 def names_of(
@@ -86,12 +112,22 @@ def names_of(
         "Column": Column,
         "ChainFact": ChainFact,
         "COLUMNS": COLUMNS,
+        "Header": diagonal_plan.Header,
+        "Line": diagonal_plan.Line,
+        "LINES": diagonal_plan.LINES,
+        "LINE_NUMBERS": diagonal_plan.LINE_NUMBERS,
+        "BAND": diagonal_plan.BAND,
+        "BAND_BITS": diagonal_plan.BAND_BITS,
+        "FENCE": diagonal_plan.FENCE,
+        "HELD": diagonal_bands.HELD,
         "GRAPHS_END": GRAPHS_END,
         "WRONG": WRONG,
         "TERMS": row_max.TERMS,
         "SPARE_STEPS": row_max.SPARE_STEPS,
         "REAL": real,
         "REAL_TYPE": number,
+        "INTEGER": np.int32,
+        "NATURAL": np.uint32,
         "ZERO": real(0.0),
         "ONE": real(1.0),
         "INFINITY": real(np.inf),

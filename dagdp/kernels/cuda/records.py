@@ -10,9 +10,6 @@ from __future__ import annotations
 from enum import IntEnum, auto
 from typing import Any, NamedTuple
 
-from dagdp.compiled.terminals import GRAPHS_END as GRAPHS_END
-from dagdp.compiled.terminals import WRONG as WRONG
-
 
 class Variant(NamedTuple):
     """What a kernel is compiled for. The names in capitals of the kernel texts are these fields."""
@@ -31,6 +28,8 @@ class Variant(NamedTuple):
     wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
     tied: int = 0  # states of a step of a chain, rounded up, for the kernel of `tied`; 0: the usual kernel
     parts: int = 1  # threads of a state in that kernel; each has a part of the state's row of the matrix
+    moves: int = 0  # the edges into a cell of an alignment grid, see `diagonal_plan.Diagonals`; 0: any graph
+    staged: bool = False  # with moves: potentials and results pass through shared memory, in bands of levels
 
     @property
     def keeps(self) -> bool:
@@ -43,13 +42,16 @@ class Call(NamedTuple):
 
     batch: Any  # int64, batch items
     graphs: Any  # int64, rows of the table
-    ring: Any  # int32, numbers of one array in the ring
+    ring: Any  # int32, numbers of one array in the ring; with `moves` half of an item's numbers in shared memory
     ended: Any  # int32, 1 where each item has an end of its own
     nodes: Any  # int64, nodes of all graphs: the state's stride from one batch item to the next
     entries: Any  # int64, the stride of the gradient, of local weights, or of paths
     theta_stride: Any  # int64, theta's stride; 0 where all batch items share theta
     z_stride: Any  # int64
     sign: Any  # of the kernel's real type, by which theta is multiplied: -1 where costs are minimised
+
+
+GRAPHS_END, WRONG = -2, -3  # in `Arrays.ends`: the end that the graph has; a node that is no end, found on the device
 
 
 class Arrays(NamedTuple):
@@ -114,6 +116,7 @@ class Column(IntEnum):
     READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
     READER_NODE = auto()  # [readers] the edge's parent, or that node
     CHAIN = auto()  # [chain facts] of a chain, see `dagdp.kernels.cuda.chain`
+    DIAGONALS = auto()  # see `dagdp.kernels.cuda.diagonal_plan`; only of a graph that has diagonals
 
 
 COLUMNS = len(Column)

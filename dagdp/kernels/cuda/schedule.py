@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dagdp.kernels.cuda.diagonal_plan import BAND, LINES
 from dagdp.kernels.cuda.plan import DevicePlan
-from dagdp.kernels.cuda.records import Call, State, Variant
+from dagdp.kernels.cuda.records import Call, Column, State, Variant
 from dagdp.omega import Omega
 
 WARP_SIZE = 32
+WIDE_SIZES = (2, 4, 8)  # scores of a node in registers
 LARGEST_TEAM = 512  # threads of a block: a kernel takes up to 103 registers, and a block has 65,536
 LARGEST_ROWS = 32768  # blocks along the second axis of a grid, half the limit of every device
 WARPS = 4  # batch items of a block, at most, where each has one warp
@@ -62,8 +64,10 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
     shared_limit : bytes of dynamic shared memory that a block may have on the device.
     """
     tangent, backward = passes in (Passes.SLOPE, Passes.HESSIAN), passes in (Passes.GRADIENT, Passes.HESSIAN)
-    bytes_ = (3 if tangent else 2) * plan.ring * np.dtype(real).itemsize
+    width = np.dtype(real).itemsize
     usual = int(np.quantile(plan.widths, 0.9, method="higher"))
+    form = _diagonal_form(plan, passes, given, shared_limit // width)
+    bytes_ = width * (form.numbers or (3 if tangent else 2) * plan.ring)
     warp = usual <= NARROW and WARPS * bytes_ <= shared_limit
     shared = warp or bytes_ <= shared_limit
     variant = Variant(
@@ -78,13 +82,16 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
         shared_ring=shared,
         warp=warp,
         starts=given.starts,
+        wide=form.depth or (0 if tangent else _wide(plan)),
+        moves=form.moves,
+        staged=form.staged,
     )
     warps = min(WARPS, max(1, batch)) if warp else 1
     rows = min(plan.graphs, LARGEST_ROWS)
     call = Call(
         batch=np.int64(batch),
         graphs=np.int64(plan.graphs),
-        ring=np.int32(plan.ring),
+        ring=np.int32(form.numbers // 2 or plan.ring),
         ended=np.int32(given.ends),
         nodes=np.int64(plan.nodes),
         entries=np.int64(results(plan, passes)),
@@ -133,6 +140,44 @@ def launch_bounds(variant: Variant) -> tuple[int, ...]:
     if variant.tied:
         return max(WARPS * WARP_SIZE, variant.tied * variant.parts), 1
     return (LARGEST_TEAM,)
+
+
+class DiagonalForm(NamedTuple):
+    """How `dagdp.kernels.cuda.diagonals` serves a call; all 0 where it does not."""
+
+    numbers: int = 0  # of an item in shared memory, an even number
+    depth: int = 0
+    moves: int = 0
+    staged: bool = False
+
+
+def _diagonal_form(plan: DevicePlan, passes: Passes, given: Given, limit: int) -> DiagonalForm:
+    """limit : numbers that shared memory holds."""
+    found = plan.diagonals
+    if found is None or passes not in (Passes.VALUE, Passes.GRADIENT) or given.starts:
+        return DiagonalForm()
+    ring = (4 if passes is Passes.GRADIENT else 2) * LINES * found.stride
+    tile = (found.band_rows * (BAND + 1) + 1) // 2 * 2
+    staged = found.level_step == 1 and ring + tile <= limit
+    if not staged and ring > limit:
+        return DiagonalForm()
+    return DiagonalForm(ring + (tile if staged else 0), found.depth, found.moves, staged)
+
+
+def _wide(plan: DevicePlan) -> int:
+    """The number of scores that a kernel keeps in registers, at least the fan-in of every node; 0 where that is large.
+
+    Fewer sizes are fewer kernels. A kernel processes as many scores at every node, so at least half of them must be
+    edges. For sm_90 and float32, the kernel of values and gradients has 1168 instructions with four scores in registers
+    and 1592 without under HardMax, 1248 and 1768 with a closed form, 1208 and 2088 under SquaredL2; it takes 52 to 55
+    registers and 59 to 72. The scores of an operator with powers, as Tsallis 1.3, lie on a stack of 32 bytes: Newton's
+    iterations read them there, and do not compute them anew.
+    """
+    for size in WIDE_SIZES:
+        if plan.most_parents <= size:
+            edges = int(plan.table[0, Column.EDGES])
+            return size if 2 * edges >= size * plan.nodes else 0
+    return 0
 
 
 def results(plan: DevicePlan, passes: Passes) -> int:

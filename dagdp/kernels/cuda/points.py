@@ -80,6 +80,7 @@ def texts() -> list[FunctionType]:
     for module in (recursion, row_max, work, forward, backward, entry, *TEXTS_OF_CHAINS, *TEXTS_OF_GRIDS):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+                assert name not in found or found[name].__module__ == row_max.__name__, f"two texts are named {name}"
                 found[name] = value
     return list({**found, **{text.__name__: text for text in (exp, log_of_mass, splat, epsilon)}}.values())
 

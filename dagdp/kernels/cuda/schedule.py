@@ -123,7 +123,7 @@ def _for_chain(launch: Launch, states: int, real: Any, shared_limit: int) -> Lau
         return launch
     _, rows, more = launch.grid
     return Launch(
-        variant=launch.variant._replace(tied=tied, parts=parts, warp=warp, shared_ring=True),
+        variant=launch.variant._replace(tied=tied, parts=parts, warp=warp, shared_ring=True, wide=0),
         call=launch.call._replace(ring=np.int32(ring)),
         grid=(-(-batch // warps), rows, more),
         threads=warps * WARP_SIZE if warp else tied * parts,

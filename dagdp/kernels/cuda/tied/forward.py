@@ -75,7 +75,7 @@ def put_first_states(omega: Any, work: Work, chain: Chain, floor: Any) -> Climbe
     return Climbed(weight, sound, anchor(peak), ZERO)
 
 
-def load_band(work: Work, chain: Chain, step: Any, count: Any) -> None:
+def load_steps(work: Work, chain: Chain, step: Any, count: Any) -> None:
     """Own entries of the next `count` steps, and the largest of each step."""
     at, rank = band_of(work), work.item.rank
     own = chain.own + step * chain.own_step + chain.state * chain.own_state
@@ -98,7 +98,7 @@ def climb(omega: Any, work: Work, chain: Chain, peak: Peak) -> Climbed:
     lifts, side, step = ZERO, 0, 0
     while step < chain.steps:
         count = chain.steps - step if chain.steps - step < WARP_SIZE else WARP_SIZE
-        load_band(work, chain, step, count)
+        load_steps(work, chain, step, count)
         for k in range(count):
             own, highest = work.ring[band_of(work) + k * (TIED + 1) + chain.lane], work.ring[peaks_of(work) + k]
             mass, whole = product(weights, work, row_at(work, side + chain.begin))

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from dagdp.array_kinds import is_foreign
 from dagdp.errors import InputError
-from dagdp.kernels.cuda.packages import imported
+from dagdp.kernels.cuda.compilation.packages import imported
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,11 +12,11 @@ import numpy as np
 from cuda_interpreter import CUDA, INPUTS, Grid, Machine, RealMath, Roles
 
 from dagdp.kernels.cuda import schedule
-from dagdp.kernels.cuda.plan import DevicePlan, device_plan
-from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
+from dagdp.kernels.cuda.compilation.points import entry_name, names_of, static_names, texts
+from dagdp.kernels.cuda.compilation.specialise import specialised
+from dagdp.kernels.cuda.plan.device_plan import DevicePlan, device_plan
 from dagdp.kernels.cuda.records import Arrays, State, Variant
 from dagdp.kernels.cuda.schedule import Given, Launch, Passes, launch_of, results, state_names
-from dagdp.kernels.cuda.specialise import specialised
 
 WARP_SIZE = 4  # threads of a warp; of a block of threads, twice as many
 SHARED_LIMIT = 1 << 20  # bytes of shared memory of a block

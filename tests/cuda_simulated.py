@@ -14,11 +14,11 @@ from numba import cuda
 
 import dagdp
 from dagdp.graphs import dtw_grid, linear_chain
-from dagdp.kernels.cuda.plan import device_plan
-from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
+from dagdp.kernels.cuda.compilation.points import entry_name, names_of, static_names, texts
+from dagdp.kernels.cuda.compilation.specialise import specialised
+from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.records import Arrays, State
 from dagdp.kernels.cuda.schedule import Given, Passes, launch_of, state_names
-from dagdp.kernels.cuda.specialise import specialised
 
 SHARED_LIMIT = 48 << 10
 THREADS = 8  # of a block; the simulator makes a thread of the operating system for each

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dagdp import HardMax, Negentropy, Omega, SquaredL2, Tsallis
-from dagdp.kernels.cuda.build import build, sweep_of
-from dagdp.kernels.cuda.cubins import Cubin, Key
+from dagdp.kernels.cuda.compilation.build import build, sweep_of
+from dagdp.kernels.cuda.compilation.cubins import Cubin, Key
 from dagdp.kernels.cuda.records import Variant
 from dagdp.kernels.cuda.schedule import WARP_SIZE
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dagdp import Negentropy
-from dagdp.kernels.cuda.build import Text
-from dagdp.kernels.cuda.cubins import Key
-from dagdp.kernels.cuda.names import REAL_TYPE, TANGENT, cuda, meet
+from dagdp.kernels.cuda.compilation.build import Text
+from dagdp.kernels.cuda.compilation.cubins import Key
 from dagdp.kernels.cuda.records import Arrays, Call, State, Variant
+from dagdp.kernels.cuda.texts.names import REAL_TYPE, TANGENT, cuda, meet
 
 PLAIN = Variant(
     tangent=False,

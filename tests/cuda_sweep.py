@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.names import INFINITY, ONE, REAL_TYPE, WARP, WARP_SIZE, ZERO, cuda, meet
+from dagdp.kernels.cuda.texts.names import INFINITY, ONE, REAL_TYPE, WARP, WARP_SIZE, ZERO, cuda, meet
 
 
 class Sizes(NamedTuple):

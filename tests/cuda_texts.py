@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dagdp.kernels.cuda.specialise import specialised
+from dagdp.kernels.cuda.compilation.specialise import specialised
 
 
 def module_of(text: str, folder: Path) -> ModuleType:

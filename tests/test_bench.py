@@ -240,8 +240,8 @@ def test_barriers_are_met_as_often_as_asked(bench_cuda):
     """The text as the interpreter runs it: a thread yields at each barrier."""
     from cuda_barriers import barriers
 
+    from dagdp.kernels.cuda.compilation.specialise import specialised
     from dagdp.kernels.cuda.records import Call
-    from dagdp.kernels.cuda.specialise import specialised
 
     kernel = specialised([barriers], {"REAL": np.float32}, {}, "yield")["barriers"]
     call = Call(*[0] * len(Call._fields))._replace(ring=7)

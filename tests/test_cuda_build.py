@@ -24,11 +24,11 @@ from cuda_small_kernel import small_key, small_text
 
 from dagdp import Negentropy, Omega
 from dagdp.errors import InputError, OmegaError
-from dagdp.kernels.cuda import build as building
-from dagdp.kernels.cuda.build import build, declaration, link, sweep_of, to_ptx
-from dagdp.kernels.cuda.cubins import Cubin
+from dagdp.kernels.cuda.compilation import build as building
+from dagdp.kernels.cuda.compilation.build import build, declaration, link, sweep_of, to_ptx
+from dagdp.kernels.cuda.compilation.cubins import Cubin
+from dagdp.kernels.cuda.compilation.parameters import number_types, ptx_names
 from dagdp.kernels.cuda.launch import _Loaded
-from dagdp.kernels.cuda.parameters import number_types, ptx_names
 from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import launch_bounds
 
@@ -172,7 +172,7 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 vars(np).pop("row_stack", None)
 from cuda_small_kernel import small_key, small_text
-from dagdp.kernels.cuda.build import build
+from dagdp.kernels.cuda.compilation.build import build
 print(len(build(small_text(small_key()), small_key()).code) > 0, hasattr(np, "row_stack"))
 """
 

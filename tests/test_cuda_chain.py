@@ -9,8 +9,8 @@ from cases import GRAPHS
 import dagdp
 from dagdp import Graph, compile
 from dagdp.graphs import linear_chain, trellis
-from dagdp.kernels.cuda.chain import ChainFact
-from dagdp.kernels.cuda.plan import device_plan
+from dagdp.kernels.cuda.plan.chain import ChainFact
+from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.records import Column
 
 T, S = 6, 4

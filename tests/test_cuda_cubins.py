@@ -15,8 +15,8 @@ from cuda_small_kernel import PLAIN, small_key
 
 from dagdp import HardMax, Negentropy, Omega
 from dagdp.jit import cache_folder
-from dagdp.kernels.cuda import cubins
-from dagdp.kernels.cuda.cubins import Cubin
+from dagdp.kernels.cuda.compilation import cubins
+from dagdp.kernels.cuda.compilation.cubins import Cubin
 
 MADE = Cubin("kernel", ("f32", "u64"), b"a line\nand \x00 another" * 100)
 HALF = 0.5
@@ -243,8 +243,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 sys.path.insert(0, sys.argv[1])
 from cuda_small_kernel import small_key, small_text
-from dagdp.kernels.cuda.build import build
-from dagdp.kernels.cuda.cubins import kept
+from dagdp.kernels.cuda.compilation.build import build
+from dagdp.kernels.cuda.compilation.cubins import kept
 print(kept(small_key(), lambda: build(small_text(small_key()), small_key())).name)
 """
 

@@ -9,8 +9,8 @@ from grid_cases import DIAGONAL, DOWN, RIGHT, written_grid
 
 from dagdp import Graph, compile
 from dagdp.graphs import dtw_grid
-from dagdp.kernels.cuda.diagonal_plan import BAND, FENCE, LINE_NUMBERS, LINES, Header, Line
-from dagdp.kernels.cuda.plan import device_plan
+from dagdp.kernels.cuda.plan.device_plan import device_plan
+from dagdp.kernels.cuda.plan.diagonals import BAND, FENCE, LINE_NUMBERS, LINES, Header, Line
 from dagdp.kernels.cuda.records import Column
 
 GRIDS = {

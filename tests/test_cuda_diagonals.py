@@ -16,12 +16,14 @@ from grid_cases import DIAGONAL, DOWN, RIGHT, written_grid
 
 from dagdp import HardMax, Negentropy, SquaredL2, compile, reference
 from dagdp.graphs import dtw_grid
-from dagdp.kernels.cuda import diagonal_bands, diagonal_cells, diagonals
-from dagdp.kernels.cuda.diagonal_plan import BAND, LINES
-from dagdp.kernels.cuda.plan import device_plan
-from dagdp.kernels.cuda.points import entry_name, static_names, texts
+from dagdp.kernels.cuda.compilation.points import entry_name, static_names, texts
+from dagdp.kernels.cuda.compilation.specialise import specialised
+from dagdp.kernels.cuda.plan.device_plan import device_plan
+from dagdp.kernels.cuda.plan.diagonals import BAND, LINES
 from dagdp.kernels.cuda.schedule import Given, Passes, launch_of
-from dagdp.kernels.cuda.specialise import specialised
+from dagdp.kernels.cuda.texts.diagonals import bands as diagonal_bands
+from dagdp.kernels.cuda.texts.diagonals import cells as diagonal_cells
+from dagdp.kernels.cuda.texts.diagonals import entry as diagonals
 
 BATCH = 3
 GRIDS = {

@@ -20,7 +20,7 @@ from dagdp import Graph, HardMax, Negentropy, SquaredL2, compile, reference
 from dagdp.compiler.batch import compile_batch
 from dagdp.graphs import dtw_grid, linear_chain
 from dagdp.kernels import row_max
-from dagdp.kernels.cuda.plan import device_plan
+from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.records import Arrays, State
 from dagdp.kernels.cuda.schedule import Given, Passes, launch_of, state_names
 

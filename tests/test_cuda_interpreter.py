@@ -30,10 +30,10 @@ from cuda_sweep import Arrays, Sizes
 from cuda_texts import functions_of, module_of
 
 from dagdp import Graph, Negentropy, compile, reference
-from dagdp.kernels.cuda import backward, entry, forward, work
-from dagdp.kernels.cuda.points import static_names, texts
+from dagdp.kernels.cuda.compilation.points import static_names, texts
+from dagdp.kernels.cuda.compilation.specialise import specialised
 from dagdp.kernels.cuda.schedule import Passes
-from dagdp.kernels.cuda.specialise import specialised
+from dagdp.kernels.cuda.texts import backward, entry, forward, work
 
 WARP_SIZE = 4
 ROLES = Roles(outputs=("values", "gradient"))

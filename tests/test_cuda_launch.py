@@ -13,9 +13,9 @@ from cuda_small_kernel import PLAIN, small_key, small_text
 from dagdp import HardMax, Negentropy
 from dagdp.errors import InputError
 from dagdp.kernels.cuda import launch as launching
-from dagdp.kernels.cuda.cubins import Cubin
+from dagdp.kernels.cuda.compilation.cubins import Cubin
+from dagdp.kernels.cuda.compilation.parameters import parameters, ptx_names
 from dagdp.kernels.cuda.launch import DeviceDriver
-from dagdp.kernels.cuda.parameters import parameters, ptx_names
 from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import Launch
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dagdp.kernels.cuda import names
 from dagdp.kernels.cuda.records import Variant
+from dagdp.kernels.cuda.texts import names
 
 
 @pytest.mark.parametrize("use", [bool, int, range, lambda x: x + 1, lambda x: x > 0, lambda x: x(), lambda x: x.field])

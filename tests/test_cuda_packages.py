@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from dagdp.errors import InputError
-from dagdp.kernels.cuda import packages
+from dagdp.kernels.cuda.compilation import packages
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from dagdp import Negentropy, Tsallis
 from dagdp.kernels.cuda import records
-from dagdp.kernels.cuda.parameters import number_types, parameters, ptx_names
+from dagdp.kernels.cuda.compilation.parameters import number_types, parameters, ptx_names
 
 WRITTEN = {"int32": np.int32, "int64": np.int64}
 

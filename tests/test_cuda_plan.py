@@ -10,7 +10,7 @@ from cases import GRAPHS, random_hypergraph
 
 import dagdp
 from dagdp.graphs import dtw_grid, trellis
-from dagdp.kernels.cuda.plan import device_plan
+from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.records import COLUMNS, Column
 
 ALL = {**GRAPHS, "hyperedges": lambda: random_hypergraph((3, 4, 3), 6)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cuda_texts import functions_of, made, module_of
 
-from dagdp.kernels.cuda.specialise import specialised
+from dagdp.kernels.cuda.compilation.specialise import specialised
 
 
 @pytest.mark.parametrize("real", [np.float32, np.float64])
@@ -29,7 +29,7 @@ def test_integers_stay_integers_and_no_float_is_left(tmp_path):
 
 TWO_LEVELS = """
 from __future__ import annotations
-from dagdp.kernels.cuda.names import cuda, meet
+from dagdp.kernels.cuda.texts.names import cuda, meet
 
 def leaf(x: int) -> int:
     '''A leaf.'''

@@ -14,11 +14,11 @@ from cuda_texts import functions_of, module_of
 
 from dagdp import Negentropy, SquaredL2, compile, reference
 from dagdp.graphs import linear_chain
-from dagdp.kernels.cuda.plan import device_plan
-from dagdp.kernels.cuda.points import entry_name, static_names, texts
+from dagdp.kernels.cuda.compilation.points import entry_name, static_names, texts
+from dagdp.kernels.cuda.compilation.specialise import specialised
+from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.schedule import Given, Passes, launch_of
-from dagdp.kernels.cuda.specialise import specialised
-from dagdp.kernels.cuda.tied import backward, forward, matrix
+from dagdp.kernels.cuda.texts.tied import backward, forward, matrix
 
 OMEGA = Negentropy(0.7)
 LOSSES = {"float32": 2e-5, "float64": 1e-11}

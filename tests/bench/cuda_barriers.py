@@ -6,10 +6,10 @@ import inspect
 import zlib
 from typing import Any
 
-from dagdp.kernels.cuda.build import Text
-from dagdp.kernels.cuda.cubins import Key
-from dagdp.kernels.cuda.names import meet
+from dagdp.kernels.cuda.compilation.build import Text
+from dagdp.kernels.cuda.compilation.cubins import Key
 from dagdp.kernels.cuda.records import Arrays, Call, State, Variant
+from dagdp.kernels.cuda.texts.names import meet
 
 
 def barriers(omega: Any, call: Call, arrays: Arrays, state: State) -> None:

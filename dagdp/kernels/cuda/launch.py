@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from dagdp.errors import InputError
-from dagdp.kernels.cuda.build import Text, build, sweep_of
-from dagdp.kernels.cuda.cubins import Cubin, Key, kept
-from dagdp.kernels.cuda.packages import imported
-from dagdp.kernels.cuda.parameters import number_types, ptx_names
+from dagdp.kernels.cuda.compilation.build import Text, build, sweep_of
+from dagdp.kernels.cuda.compilation.cubins import Cubin, Key, kept
+from dagdp.kernels.cuda.compilation.packages import imported
+from dagdp.kernels.cuda.compilation.parameters import number_types, ptx_names
 from dagdp.kernels.cuda.records import Arrays, Call, State, Variant
 from dagdp.kernels.cuda.schedule import Launch
 

@@ -28,7 +28,7 @@ class Variant(NamedTuple):
     wide: int = 0  # scores of a node's edges are kept in registers: at most so many; 0: they are computed at each use
     tied: int = 0  # states of a step of a chain, rounded up, for the kernel of `tied`; 0: the usual kernel
     parts: int = 1  # threads of a state in that kernel; each has a part of the state's row of the matrix
-    moves: int = 0  # the edges into a cell of an alignment grid, see `diagonal_plan.Diagonals`; 0: any graph
+    moves: int = 0  # the edges into a cell of an alignment grid, see `plan/diagonals.py`; 0: any graph
     staged: bool = False  # with moves: potentials and results pass through shared memory, in bands of levels
 
     @property
@@ -57,7 +57,7 @@ GRAPHS_END, WRONG = -2, -3  # in `Arrays.ends`: the end that the graph has; a no
 class Arrays(NamedTuple):
     """Arrays of a launch, one-dimensional and contiguous."""
 
-    plan: Any  # int32, index arrays of all graphs: see `dagdp.kernels.cuda.plan`
+    plan: Any  # int32, index arrays of all graphs: see `dagdp.kernels.cuda.plan.device_plan`
     table: Any  # int32, a row of `Column`s for each graph
     starts: Any  # int32 [batch, graphs] internal numbers, -1 for no path; None: paths begin at every start
     ends: Any  # int32 [batch, graphs] internal numbers, -1 for no path, GRAPHS_END, WRONG; or None
@@ -115,8 +115,8 @@ class Column(IntEnum):
     READ_PTR = auto()  # [multiple+1] first reader of each
     READER = auto()  # [readers] an out edge, or -1 for the hoisted entry of a node
     READER_NODE = auto()  # [readers] the edge's parent, or that node
-    CHAIN = auto()  # [chain facts] of a chain, see `dagdp.kernels.cuda.chain`
-    DIAGONALS = auto()  # see `dagdp.kernels.cuda.diagonal_plan`; only of a graph that has diagonals
+    CHAIN = auto()  # [chain facts] of a chain, see `dagdp.kernels.cuda.plan.chain`
+    DIAGONALS = auto()  # see `dagdp.kernels.cuda.plan.diagonals`; only of a graph that has diagonals
 
 
 COLUMNS = len(Column)

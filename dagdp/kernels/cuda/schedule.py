@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dagdp.kernels.cuda.diagonal_plan import BAND, LINES
-from dagdp.kernels.cuda.plan import DevicePlan
+from dagdp.kernels.cuda.plan.device_plan import DevicePlan
+from dagdp.kernels.cuda.plan.diagonals import BAND, LINES
 from dagdp.kernels.cuda.records import Call, Column, State, Variant
 from dagdp.omega import Omega
 
@@ -143,7 +143,7 @@ def launch_bounds(variant: Variant) -> tuple[int, ...]:
 
 
 class DiagonalForm(NamedTuple):
-    """How `dagdp.kernels.cuda.diagonals` serves a call; all 0 where it does not."""
+    """How `dagdp.kernels.cuda.texts.diagonals.entry` serves a call; all 0 where it does not."""
 
     numbers: int = 0  # of an item in shared memory, an even number
     depth: int = 0

@@ -18,7 +18,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.forms import found, remember
 from dagdp.errors import InputError
-from dagdp.kernels.cuda.plan import DevicePlan, device_plan
+from dagdp.kernels.cuda.plan.device_plan import DevicePlan, device_plan
 from dagdp.kernels.cuda.records import Arrays, State
 from dagdp.kernels.cuda.schedule import Given, Launch, Passes, launch_of, state_names
 from dagdp.nn.autograd.device import accelerator, faults

@@ -1,6 +1,6 @@
 """The weights of all states up to the item's end, and its value.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.names import (
+from dagdp.kernels.cuda.records import Column
+from dagdp.kernels.cuda.texts.names import (
     BACKWARD,
     EDGE_BLOCKS,
     INFINITY,
@@ -24,8 +25,7 @@ from dagdp.kernels.cuda.names import (
     cuda,
     meet,
 )
-from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.tied.matrix import (
+from dagdp.kernels.cuda.texts.tied.matrix import (
     Chain,
     Peak,
     band_of,
@@ -37,7 +37,7 @@ from dagdp.kernels.cuda.tied.matrix import (
     sum_of,
     sums_of_parts,
 )
-from dagdp.kernels.cuda.work import Work, listed, place, potential, read_potential
+from dagdp.kernels.cuda.texts.work import Work, listed, place, potential, read_potential
 from dagdp.kernels.recursion import anchor, join, two_sum
 from dagdp.lanes.exp_log import exp
 

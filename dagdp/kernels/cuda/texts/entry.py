@@ -1,13 +1,14 @@
 """The kernel of every pass: an item's forward pass, its value, and what the variant asks for besides.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.cuda.backward import (
+from dagdp.kernels.cuda.records import WRONG, Arrays, Call, Column, State
+from dagdp.kernels.cuda.texts.backward import (
     bar_at,
     fill,
     fill_readers,
@@ -17,8 +18,8 @@ from dagdp.kernels.cuda.backward import (
     put_bar,
     weight_of_edge,
 )
-from dagdp.kernels.cuda.forward import visit_levels
-from dagdp.kernels.cuda.names import (
+from dagdp.kernels.cuda.texts.forward import visit_levels
+from dagdp.kernels.cuda.texts.names import (
     BACKWARD,
     DECODE,
     INFINITY,
@@ -32,8 +33,7 @@ from dagdp.kernels.cuda.names import (
     cuda,
     meet,
 )
-from dagdp.kernels.cuda.records import WRONG, Arrays, Call, Column, State
-from dagdp.kernels.cuda.work import Work, batch_item, graph_of_item, item_of, listed, place, tangent_of, value_at
+from dagdp.kernels.cuda.texts.work import Work, batch_item, graph_of_item, item_of, listed, place, tangent_of, value_at
 
 
 def hand_back(work: Work) -> Any:

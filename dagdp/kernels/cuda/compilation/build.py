@@ -17,13 +17,13 @@ import numpy as np
 
 from dagdp.errors import InputError
 from dagdp.jit.operator_errors import not_compiled
-from dagdp.kernels.cuda.cubins import Cubin, Key
-from dagdp.kernels.cuda.packages import compilers, how_to_install, imported
-from dagdp.kernels.cuda.parameters import parameters
-from dagdp.kernels.cuda.points import entry_name, names_of, static_names, texts
+from dagdp.kernels.cuda.compilation.cubins import Cubin, Key
+from dagdp.kernels.cuda.compilation.packages import compilers, how_to_install, imported
+from dagdp.kernels.cuda.compilation.parameters import parameters
+from dagdp.kernels.cuda.compilation.points import entry_name, names_of, static_names, texts
+from dagdp.kernels.cuda.compilation.specialise import Barrier, specialised
 from dagdp.kernels.cuda.records import Arrays, Call, State
 from dagdp.kernels.cuda.schedule import launch_bounds
-from dagdp.kernels.cuda.specialise import Barrier, specialised
 
 Wrap = Callable[[FunctionType], Any]
 
@@ -31,7 +31,7 @@ _compiling = threading.Lock()  # numba-cuda's functions are replaced meanwhile
 
 
 class Text(NamedTuple):
-    """The plain Python of one kernel; see `dagdp.kernels.cuda.specialise`."""
+    """The plain Python of one kernel; see `dagdp.kernels.cuda.compilation.specialise`."""
 
     kernel: str  # the name of the function that is launched
     functions: Sequence[FunctionType]

@@ -4,17 +4,17 @@ A diagonal of a matrix has one number in each row. A warp would read and write 3
 level would wait for them. So a kernel that is staged copies bands of levels row by row into a tile of shared memory.
 A cell of the backward pass leaves its result in the tile, where its potential was, and bands go back row by row.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.diagonal_cells import Frame, Level, entry_of, level_of
-from dagdp.kernels.cuda.diagonal_plan import BAND, BAND_BITS, LINES
-from dagdp.kernels.cuda.names import BACKWARD, INFINITY, INTEGER, NATURAL, REAL_TYPE, STAGED, ZERO, cuda
-from dagdp.kernels.cuda.work import Work, read_potential
+from dagdp.kernels.cuda.plan.diagonals import BAND, BAND_BITS, LINES
+from dagdp.kernels.cuda.texts.diagonals.cells import Frame, Level, entry_of, level_of
+from dagdp.kernels.cuda.texts.names import BACKWARD, INFINITY, INTEGER, NATURAL, REAL_TYPE, STAGED, ZERO, cuda
+from dagdp.kernels.cuda.texts.work import Work, read_potential
 
 HELD = 4  # numbers of a tile that a thread reads from memory before it waits for the first one
 

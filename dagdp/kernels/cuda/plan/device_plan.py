@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.errors import InputError
-from dagdp.kernels.cuda.chain import with_chain
-from dagdp.kernels.cuda.diagonal_plan import Diagonals, with_diagonals
+from dagdp.kernels.cuda.plan.chain import with_chain
+from dagdp.kernels.cuda.plan.diagonals import Diagonals, with_diagonals
+from dagdp.kernels.cuda.plan.union import Union, union_of_batch, union_of_graph
 from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.union import Union, union_of_batch, union_of_graph
 
 Numbers = NDArray[np.int64]
 LARGEST = 2**31 - 1  # of numbers in a plan, which are int32
@@ -45,7 +45,7 @@ class DevicePlan(NamedTuple):
     unread: bool  # no edge reads some entry, whose gradient no kernel writes
     ring: int  # nodes from which values must be at hand while a level is processed, rounded up to a power of two
     most_parents: int  # the largest number of edges into a node
-    states: int = 0  # of each step of a chain; 0 if the graph is none, see `dagdp.kernels.cuda.chain`
+    states: int = 0  # of each step of a chain; 0 if the graph is none, see `dagdp.kernels.cuda.plan.chain`
     diagonals: Diagonals | None = None  # of an alignment grid
 
     @property

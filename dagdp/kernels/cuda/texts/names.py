@@ -1,4 +1,4 @@
-"""Names that kernel texts use, and that `dagdp.kernels.cuda.specialise` binds.
+"""Names that kernel texts use, and that `dagdp.kernels.cuda.compilation.specialise` binds.
 
 A text imports them from here, so that type checkers and readers know them. They have no values here: a text that runs
 as it stands raises TypeError at the first one.

@@ -14,44 +14,26 @@ from typing import Any
 import numpy as np
 
 from dagdp.kernels import recursion, row_max
-from dagdp.kernels.cuda import (
-    backward,
-    diagonal_bands,
-    diagonal_cells,
-    diagonal_plan,
-    diagonals,
-    entry,
-    forward,
-    work,
-)
-from dagdp.kernels.cuda.chain import ChainFact
-from dagdp.kernels.cuda.names import EPSILON, REAL, static_values
-from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, WRONG, Arrays, Call, Column, State, Variant
+from dagdp.kernels.cuda import records
+from dagdp.kernels.cuda.plan import diagonals
+from dagdp.kernels.cuda.plan.chain import ChainFact
+from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, WRONG, Column, Variant
 from dagdp.kernels.cuda.schedule import WARP_SIZE
-from dagdp.kernels.cuda.tied import backward as tied_backward
-from dagdp.kernels.cuda.tied import entry as tied_entry
-from dagdp.kernels.cuda.tied import forward as tied_forward
-from dagdp.kernels.cuda.tied import matrix as tied_matrix
+from dagdp.kernels.cuda.texts import backward, entry, forward, work
+from dagdp.kernels.cuda.texts.diagonals import bands as diagonal_bands
+from dagdp.kernels.cuda.texts.diagonals import cells as diagonal_cells
+from dagdp.kernels.cuda.texts.diagonals import entry as diagonal_entry
+from dagdp.kernels.cuda.texts.names import EPSILON, REAL, static_values
+from dagdp.kernels.cuda.texts.tied import backward as tied_backward
+from dagdp.kernels.cuda.texts.tied import entry as tied_entry
+from dagdp.kernels.cuda.texts.tied import forward as tied_forward
+from dagdp.kernels.cuda.texts.tied import matrix as tied_matrix
 from dagdp.lanes.rewrite import with_helpers
 
-RECORDS = (
-    Arrays,
-    Call,
-    State,
-    backward.Outgoing,
-    backward.Parent,
-    diagonal_cells.Frame,
-    diagonal_cells.Level,
-    diagonal_bands.Strip,
-    forward.Row,
-    forward.Solution,
-    work.Incoming,
-    work.Item,
-    work.Work,
-)
-RECORDS_OF_CHAINS = (tied_matrix.Chain, tied_matrix.Peak, tied_forward.Climbed)
-TEXTS_OF_CHAINS = (tied_matrix, tied_forward, tied_backward, tied_entry)
-TEXTS_OF_GRIDS = (diagonal_cells, diagonal_bands, diagonals)
+GENERIC = (recursion, row_max, work, forward, backward, entry)
+CHAINS = (tied_matrix, tied_forward, tied_backward, tied_entry)
+GRIDS = (diagonal_cells, diagonal_bands, diagonal_entry)
+TEXTS = (*GENERIC, *CHAINS, *GRIDS)
 
 
 def exp(x: Any) -> Any:
@@ -77,7 +59,7 @@ def epsilon(like: Any) -> Any:
 def texts() -> list[FunctionType]:
     """The texts of all kernels, see `entry_name`; a later one replaces the accessor of the row."""
     found: dict[str, Any] = {}
-    for module in (recursion, row_max, work, forward, backward, entry, *TEXTS_OF_CHAINS, *TEXTS_OF_GRIDS):
+    for module in TEXTS:
         for name, value in vars(module).items():
             if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 assert name not in found or found[name].__module__ == row_max.__name__, f"two texts are named {name}"
@@ -108,18 +90,18 @@ def names_of(
         method = with_helpers(getattr(data, name), real, wrap)
         operator[name] = wrap(_with_maths(method, maths))
     return {
-        **{record.__name__: record for record in (*RECORDS, *RECORDS_OF_CHAINS)},
+        **_records(),
         **operator,
         "Column": Column,
         "ChainFact": ChainFact,
         "COLUMNS": COLUMNS,
-        "Header": diagonal_plan.Header,
-        "Line": diagonal_plan.Line,
-        "LINES": diagonal_plan.LINES,
-        "LINE_NUMBERS": diagonal_plan.LINE_NUMBERS,
-        "BAND": diagonal_plan.BAND,
-        "BAND_BITS": diagonal_plan.BAND_BITS,
-        "FENCE": diagonal_plan.FENCE,
+        "Header": diagonals.Header,
+        "Line": diagonals.Line,
+        "LINES": diagonals.LINES,
+        "LINE_NUMBERS": diagonals.LINE_NUMBERS,
+        "BAND": diagonals.BAND,
+        "BAND_BITS": diagonals.BAND_BITS,
+        "FENCE": diagonals.FENCE,
         "HELD": diagonal_bands.HELD,
         "GRAPHS_END": GRAPHS_END,
         "WRONG": WRONG,
@@ -138,6 +120,16 @@ def names_of(
         "WARP_SIZE": WARP_SIZE,
         "math": maths,
         "cuda": cuda,
+    }
+
+
+def _records() -> dict[str, type]:
+    """The records that texts read and make."""
+    return {
+        name: value
+        for module in (records, *TEXTS)
+        for name, value in vars(module).items()
+        if isinstance(value, type) and hasattr(value, "_fields") and value.__module__ == module.__name__
     }
 
 

@@ -1,19 +1,21 @@
 """The kernel of alignment grids: values, or values and gradients, without index arrays.
 
 Places of parents, children and entries are computed from a cell's level and row, see
-`dagdp.kernels.cuda.diagonal_plan`. The ring has a line for each of the last levels, and beside a level's cells a fence:
-numbers of cells that are not there, -inf in the forward pass and ē = 0 in the backward pass. A cell's scores lie in
-registers. In the backward pass a cell leaves c - v in the ring, so that each parent reads what it needs there.
+`dagdp.kernels.cuda.plan.diagonals`. The ring has a line for each of the last levels, and beside a level's cells a
+fence: numbers of cells that are not there, -inf in the forward pass and ē = 0 in the backward pass. A cell's scores lie
+in registers. In the backward pass a cell leaves c - v in the ring, so that each parent reads what it needs there.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.cuda.diagonal_bands import load_band, put_result, store_band, theta_of_cell
-from dagdp.kernels.cuda.diagonal_cells import (
+from dagdp.kernels.cuda.plan.diagonals import BAND, LINES
+from dagdp.kernels.cuda.records import Arrays, Call, State
+from dagdp.kernels.cuda.texts.diagonals.bands import load_band, put_result, store_band, theta_of_cell
+from dagdp.kernels.cuda.texts.diagonals.cells import (
     Frame,
     Level,
     cell_of,
@@ -27,10 +29,9 @@ from dagdp.kernels.cuda.diagonal_cells import (
     rows_of_move,
     set_fence,
 )
-from dagdp.kernels.cuda.diagonal_plan import BAND, LINES
-from dagdp.kernels.cuda.entry import tell
-from dagdp.kernels.cuda.forward import Row, solve_row
-from dagdp.kernels.cuda.names import (
+from dagdp.kernels.cuda.texts.entry import tell
+from dagdp.kernels.cuda.texts.forward import Row, solve_row
+from dagdp.kernels.cuda.texts.names import (
     BACKWARD,
     EXPONENTIAL,
     FIRST,
@@ -46,8 +47,7 @@ from dagdp.kernels.cuda.names import (
     cuda,
     meet,
 )
-from dagdp.kernels.cuda.records import Arrays, Call, State
-from dagdp.kernels.cuda.work import Work, batch_item, item_of
+from dagdp.kernels.cuda.texts.work import Work, batch_item, item_of
 from dagdp.kernels.recursion import argument, difference, flow, join, node_value, rejoined
 from dagdp.kernels.row_max import weight_at
 
@@ -66,7 +66,7 @@ def put_cell(work: Work, frame: Frame, level: Level, row: Any, value: Any) -> No
 def row_of_cell(omega: Any, work: Work, frame: Frame, level: Level, row: Any, kept: Any) -> Row:
     """The scores of the edges into a cell, without their maximum; -inf for moves that the cell does not have.
 
-    kept : see `dagdp.kernels.cuda.forward.row_of_node`.
+    kept : see `dagdp.kernels.cuda.texts.forward.row_of_node`.
     """
     kept_hi, kept_lo = kept
     for d in range(WIDE):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dagdp.kernels.cuda.records import Column
 
 if TYPE_CHECKING:
-    from dagdp.kernels.cuda.plan import DevicePlan
+    from dagdp.kernels.cuda.plan.device_plan import DevicePlan
 
 Numbers = NDArray[np.int64]
 

@@ -1,16 +1,16 @@
 """A chain as its kernel sees it: the matrix, a thread's row or column of it, and the item's shared memory.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.chain import ChainFact
-from dagdp.kernels.cuda.names import INFINITY, LEAST, ONE, PARTS, TIED, TINY, WARP_SIZE, ZERO, meet
+from dagdp.kernels.cuda.plan.chain import ChainFact
 from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.work import Work, listed, place, read_potential
+from dagdp.kernels.cuda.texts.names import INFINITY, LEAST, ONE, PARTS, TIED, TINY, WARP_SIZE, ZERO, meet
+from dagdp.kernels.cuda.texts.work import Work, listed, place, read_potential
 from dagdp.lanes.exp_log import exp
 
 

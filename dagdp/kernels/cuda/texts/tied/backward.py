@@ -1,17 +1,28 @@
 """The flows through all states, and the gradient.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.cuda.chain import ChainFact
-from dagdp.kernels.cuda.names import EDGE_BLOCKS, NODE_BLOCKS, ONE, PARTS, REAL_TYPE, TIED, WARP_SIZE, ZERO, cuda, meet
+from dagdp.kernels.cuda.plan.chain import ChainFact
 from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.tied.matrix import Chain, band_of, load_weights, row_at, sum_of, sums_of_parts
-from dagdp.kernels.cuda.work import Work, listed, place
+from dagdp.kernels.cuda.texts.names import (
+    EDGE_BLOCKS,
+    NODE_BLOCKS,
+    ONE,
+    PARTS,
+    REAL_TYPE,
+    TIED,
+    WARP_SIZE,
+    ZERO,
+    cuda,
+    meet,
+)
+from dagdp.kernels.cuda.texts.tied.matrix import Chain, band_of, load_weights, row_at, sum_of, sums_of_parts
+from dagdp.kernels.cuda.texts.work import Work, listed, place
 
 
 def write_entries(work: Work, at: Any, stride: Any, blocks: int, flow: Any) -> None:

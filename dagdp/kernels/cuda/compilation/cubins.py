@@ -25,7 +25,7 @@ from dagdp.jit.cache_folder import (
     why_there_is_none,
     write,
 )
-from dagdp.kernels.cuda.packages import compilers
+from dagdp.kernels.cuda.compilation.packages import compilers
 from dagdp.kernels.cuda.records import Variant
 from dagdp.omega import storable
 

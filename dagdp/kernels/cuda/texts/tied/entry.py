@@ -1,19 +1,19 @@
 """The kernel of chains: an item that weights cannot hold is left to the generic text.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dagdp.kernels.cuda.entry import solve_item
-from dagdp.kernels.cuda.names import BACKWARD, REAL_TYPE, ZERO, cuda, meet
 from dagdp.kernels.cuda.records import Arrays, Call, State
-from dagdp.kernels.cuda.tied.backward import descend, write_outer_flows
-from dagdp.kernels.cuda.tied.forward import climb, reach_end
-from dagdp.kernels.cuda.tied.matrix import chain_of, survey
-from dagdp.kernels.cuda.work import Work, batch_item, graph_of_item, item_of
+from dagdp.kernels.cuda.texts.entry import solve_item
+from dagdp.kernels.cuda.texts.names import BACKWARD, REAL_TYPE, ZERO, cuda, meet
+from dagdp.kernels.cuda.texts.tied.backward import descend, write_outer_flows
+from dagdp.kernels.cuda.texts.tied.forward import climb, reach_end
+from dagdp.kernels.cuda.texts.tied.matrix import chain_of, survey
+from dagdp.kernels.cuda.texts.work import Work, batch_item, graph_of_item, item_of
 
 
 def clear(work: Work) -> None:

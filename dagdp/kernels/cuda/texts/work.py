@@ -1,13 +1,14 @@
 """The work of one item: its place in every array, its potentials, and the values of its nodes.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.names import (
+from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, Arrays, Call, Column, State
+from dagdp.kernels.cuda.texts.names import (
     EDGE_BLOCKS,
     INFINITY,
     KEEPS,
@@ -20,7 +21,6 @@ from dagdp.kernels.cuda.names import (
     ZERO,
     cuda,
 )
-from dagdp.kernels.cuda.records import COLUMNS, GRAPHS_END, Arrays, Call, Column, State
 from dagdp.kernels.recursion import enter, enter_second
 
 

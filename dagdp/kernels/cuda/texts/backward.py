@@ -4,14 +4,15 @@ Each number is written by one thread, and summed in a fixed order, so no atomic 
 equal bits on every run. An entry that several edges read is summed behind the pass: by one thread, in the order of the
 plan, from weights that are computed anew.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.names import (
+from dagdp.kernels.cuda.records import Column
+from dagdp.kernels.cuda.texts.names import (
     EDGE_BLOCKS,
     EXPONENTIAL,
     FIRST,
@@ -27,8 +28,7 @@ from dagdp.kernels.cuda.names import (
     ZERO,
     meet,
 )
-from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.work import Work, direction, listed, place, place_in_ring, potential
+from dagdp.kernels.cuda.texts.work import Work, direction, listed, place, place_in_ring, potential
 from dagdp.kernels.recursion import (
     argument,
     difference,

@@ -1,6 +1,6 @@
 """Makes the functions of one kernel from the texts of all: static names are folded, barriers chosen, literals narrowed.
 
-A text is plain Python, see `dagdp.kernels.cuda.names`. A made function keeps the file and line numbers of its text.
+A text is plain Python, see `dagdp.kernels.cuda.texts.names`. A made function keeps file and line numbers of its text.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
-from dagdp.kernels.cuda.fold import fold
-from dagdp.kernels.cuda.text import KernelText, read
+from dagdp.kernels.cuda.compilation.fold import fold
+from dagdp.kernels.cuda.compilation.text import KernelText, read
 
 Barrier = Literal["block", "warp", "yield"]
 

@@ -1,4 +1,4 @@
-"""Items of a chain under the closed form, without logarithms: see `dagdp.kernels.cuda.chain` for what a chain is.
+"""Items of a chain under the closed form, without logarithms: see `dagdp.kernels.cuda.plan.chain` for what a chain is.
 
 With the matrix A = exp((M - top)/γ), which each thread keeps in registers, and weights a of the states of a step,
 

@@ -1,16 +1,16 @@
-"""Levels, rows and places of an alignment grid, computed from the numbers of `dagdp.kernels.cuda.diagonal_plan`.
+"""Levels, rows and places of an alignment grid, computed from the numbers of `dagdp.kernels.cuda.plan.diagonals`.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.diagonal_plan import FENCE, LINE_NUMBERS, LINES, Header, Line
-from dagdp.kernels.cuda.names import INTEGER, MOVES, NATURAL, ZERO
+from dagdp.kernels.cuda.plan.diagonals import FENCE, LINE_NUMBERS, LINES, Header, Line
 from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.work import Work, listed, place
+from dagdp.kernels.cuda.texts.names import INTEGER, MOVES, NATURAL, ZERO
+from dagdp.kernels.cuda.texts.work import Work, listed, place
 
 
 class Frame(NamedTuple):

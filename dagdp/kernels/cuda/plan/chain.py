@@ -18,7 +18,7 @@ from dagdp.kernels.cuda.records import Column
 
 if TYPE_CHECKING:
     from dagdp.compiled.index_arrays import Tied
-    from dagdp.kernels.cuda.plan import DevicePlan
+    from dagdp.kernels.cuda.plan.device_plan import DevicePlan
 
 Numbers = NDArray[Any]
 FIRST_STEP = 2  # the level of the first step: level 0 is the start, level 1 the first states

@@ -1,13 +1,14 @@
 """The forward pass of one item: v of every node up to the item's end, level by level, and v̇ where there is a direction.
 
-All functions here are kernel texts, see `dagdp.kernels.cuda.names`.
+All functions here are kernel texts, see `dagdp.kernels.cuda.texts.names`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from dagdp.kernels.cuda.names import (
+from dagdp.kernels.cuda.records import Column
+from dagdp.kernels.cuda.texts.names import (
     BACKWARD,
     DECODE,
     EXPONENTIAL,
@@ -24,8 +25,7 @@ from dagdp.kernels.cuda.names import (
     cuda,
     meet,
 )
-from dagdp.kernels.cuda.records import Column
-from dagdp.kernels.cuda.work import (
+from dagdp.kernels.cuda.texts.work import (
     Incoming,
     Work,
     direction,

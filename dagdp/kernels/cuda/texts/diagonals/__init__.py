@@ -1,0 +1,1 @@
+"""Items of an alignment grid: levels are diagonals, whose cells' parents lie at constant distances."""

@@ -260,7 +260,8 @@ def test_a_process_that_finds_the_cubin_imports_no_compiler(tmp_path):
     assert "numba_cuda was imported" in missing.stderr, "the blocker works"
     wrote = python(
         READER.replace("sys.meta_path", "[]").replace(
-            "build(small_text(small_key()), small_key())", "__import__('dagdp').kernels.cuda.cubins.Cubin('k', (), b'')"
+            "build(small_text(small_key()), small_key())",
+            "__import__('dagdp').kernels.cuda.compilation.cubins.Cubin('k', (), b'')",
         )
     )
     assert wrote.stdout == "k\n", wrote.stderr

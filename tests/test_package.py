@@ -20,7 +20,7 @@ import pytest
 import dagdp
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {"graphs", "nn", "plot", "reference", "testing"}
+MODULES = {"cuda", "graphs", "nn", "plot", "reference", "testing"}
 GRAPHS = {
     f"dagdp/graphs/{name}.py"
     for name in (

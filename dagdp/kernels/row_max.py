@@ -151,7 +151,7 @@ def energies(omega: Any, row: Any, depth: int, shift: Any) -> Any:
 
 
 def newton(omega: Any, row: Any, depth: int) -> Any:
-    """(-(τ - m)/γ, κ) of one node. On the CPU several rows of nodes iterate together (cpu/solvers.py)."""
+    """(-(τ - m)/γ, κ) of one node. On the CPU several rows of nodes iterate together (cpu/node_rows.py)."""
     shift, rest = splat(row, omega.corner), splat(row, 0.0)
     for _ in range(depth + SPARE_STEPS):
         shift, rest, far = newton_update(omega, row, depth, shift)

@@ -83,7 +83,7 @@ class DeviceDriver:
         self._start(where, configuration, loaded.kernel, *loaded.arguments(omega, launch.call, arrays, state))
 
     def load(self, omega: Any, real: type, variant: Variant) -> None:
-        """Compile and load a kernel before it is launched, as a CUDA graph needs it: its capture must not load one."""
+        """Compile and load a kernel before a launch. The capture of a CUDA graph must not load kernels."""
         self._load((type(omega), real, variant))
 
     def _load(self, key: _KernelKey) -> _Loaded:

@@ -17,7 +17,7 @@ import numpy as np
 
 from dagdp.jit.decorators import Kernel, helper, inlined
 from dagdp.kernels.cpu.edge_rows import Scores
-from dagdp.kernels.cpu.solvers import improve, solve
+from dagdp.kernels.cpu.node_rows import improve, solve
 from dagdp.kernels.recursion import anchor, enter, enter_second, exceeds, node_value
 from dagdp.kernels.row_max import finish_solution, maximum, row_weight
 from dagdp.lanes.exp_log import log

@@ -125,11 +125,12 @@ def _signature(key: Key) -> Any:
 
 @contextmanager
 def _numba_cuda(capability: tuple[int, int]) -> Iterator[Any]:
-    """The module numba.cuda of the package numba-cuda, while it finds what it asks for.
+    """The module numba.cuda of the package numba-cuda, with two replacements for the time of a compilation.
 
-    It asks the current device for its compute capability, for which it would make a context: memory of a device, and in
-    every process of a training that of the first one. So it is told. numba-cuda 0.30 also registers np.row_stack, some
-    of it at import and some when it first compiles; NumPy 2.5 has no such name, and is lent one.
+    numba-cuda asks the current device for the compute capability, and would make a context to ask: memory of a device,
+    in every process of a training the first device's. So a replacement answers. numba-cuda 0.30 also registers
+    np.row_stack, partly at import and partly at the first compilation; NumPy 2.5 has no function of this name, and is
+    lent a replacement.
     """
     if find_spec("numba_cuda") is None:
         imported("numba_cuda")  # raises InputError; Numba alone has a module numba.cuda, too, which is out of date

@@ -70,7 +70,7 @@ class Key(NamedTuple):
 
 
 def kept(key: Key, build: Callable[[], Cubin]) -> Cubin:
-    """The cubin of that key from memory, else from disk, else from `build`: called once, whoever asks at that time."""
+    """The cubin of a key from memory, else from disk, else from `build`, called once for all threads and processes."""
     text = key.text()
     with _lock:
         if text not in _kept:
@@ -106,7 +106,7 @@ def _content(text: str, cubin: Cubin) -> bytes:
 
 
 def _read(file: Path, text: str) -> Cubin | None:
-    """The cubin in a file, or None: there is no such file, or it is broken, and then removed."""
+    """The cubin in a file; None without the file. A broken file is removed."""
     try:
         line, _, code = file.read_bytes().partition(b"\n")
     except OSError as error:

@@ -188,7 +188,7 @@ def _evaluated(node: ast.expr, operands: list[ast.expr], operation: Callable[...
 
 
 def _joined(node: ast.BoolOp, values: list[ast.expr], truth: bool) -> ast.expr:
-    """`and`, `or` of these values, without those that decide nothing.
+    """`and`, `or` of values, without values that decide nothing.
 
     truth : only the truth of the result matters. Otherwise `x and True` must not become x.
     """

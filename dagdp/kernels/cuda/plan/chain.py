@@ -52,7 +52,7 @@ class _Levels(NamedTuple):
 
 
 def with_chain(plan: DevicePlan, tied: Tied) -> DevicePlan:
-    """The plan of one graph with what kernels know of its chain; the plan itself if it is none."""
+    """The plan of a graph with the facts of a chain; the plan itself if the graph is no chain."""
     facts = _facts(_levels(plan), tied)
     if facts is None:
         return plan

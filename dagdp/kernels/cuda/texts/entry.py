@@ -37,7 +37,7 @@ from dagdp.kernels.cuda.texts.work import Work, batch_item, graph_of_item, item_
 
 
 def hand_back(work: Work) -> Any:
-    """Write the item's value, and its slope; returns whether the numbers that it read were sound.
+    """Write the item's value and slope; returns whether the numbers on the item's paths were sound.
 
     An entry that is NaN or an infinity of the wrong sign reaches the end as +inf, as does a sum that overflows. Then
     the item's results are NaN, and the host is told.

@@ -51,14 +51,14 @@ class Work(NamedTuple):
 
 
 def batch_item() -> Any:
-    """The batch item that this thread works on; in idle warps of the last blocks it is behind the last one."""
+    """The batch item of this thread; in idle warps of the last blocks behind the last item."""
     if WARP:
         return cuda.blockIdx.x * (cuda.blockDim.x // WARP_SIZE) + cuda.threadIdx.x // WARP_SIZE
     return cuda.blockIdx.x
 
 
 def graph_of_item() -> Any:
-    """The row of the table that this thread works on; in the last blocks it may be behind the last one."""
+    """The row of the table for this thread; in the last blocks perhaps behind the last row."""
     return cuda.blockIdx.y + cuda.blockIdx.z * cuda.gridDim.y
 
 

@@ -59,7 +59,7 @@ def settle(device: torch.device) -> None:
 
 
 def used_here(*tensors: Tensor) -> None:
-    """Tell torch's allocator that the current stream reads tensors that were made on another one."""
+    """Tell torch's allocator that the current stream reads tensors of another stream."""
     for tensor in tensors:
         tensor.record_stream(torch.cuda.current_stream(tensor.device))
 

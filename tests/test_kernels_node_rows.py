@@ -8,7 +8,7 @@ from cases import IDS, OPERATORS
 from kernel_texts import compiled
 
 from dagdp.kernels.cpu.edge_rows import Operand, Scores, Tangents
-from dagdp.kernels.cpu.solvers import improve, solve
+from dagdp.kernels.cpu.node_rows import improve, solve
 from dagdp.kernels.cpu.special.stored_weights import stored_row, weights_of_stored
 from dagdp.kernels.recursion import anchor, node_value
 from dagdp.kernels.row_max import finish_solution, maximum, row_weight, tangents

@@ -41,6 +41,8 @@ def is_foreign(value: Any) -> bool:
 
 def holds_foreign(value: Any) -> bool:
     """Whether the value is a device array of another library, or a dict or list with one among its values."""
+    if value is None or type(value) is np.ndarray or is_tensor(value):  # nearly all values
+        return False
     if isinstance(value, Mapping):
         return any(holds_foreign(one) for one in value.values())
     if isinstance(value, list | tuple):

@@ -141,7 +141,7 @@ def solve(
         ends=problem.ends is not None,
         one_theta=problem.theta.ndim == 1,
         one_z=problem.z is not None and problem.z.ndim == 1,
-        closed_form=problem.omega.solver == "exponential",
+        solver=problem.omega.solver,
     )
     launch = form(launch_of(plan, passes, real, batch, given, shared_limit))
     variant, items = launch.variant, batch * plan.graphs

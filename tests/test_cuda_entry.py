@@ -237,7 +237,7 @@ def test_the_interpreting_driver_takes_tensors(watched):
     torch = pytest.importorskip("torch")
     _, dag, theta, _ = drawn("chain", "float32")
     omega, plan = Negentropy(0.7), device_plan(dag)
-    launch = launch_of(plan, Passes.GRADIENT, np.float32, BATCH, Given(closed_form=True), SHARED_LIMIT)
+    launch = launch_of(plan, Passes.GRADIENT, np.float32, BATCH, Given(solver="exponential"), SHARED_LIMIT)
     given = dict.fromkeys(Arrays._fields)
     given |= {"plan": torch.from_numpy(plan.plan), "table": torch.from_numpy(plan.table)}
     given |= {"theta": torch.from_numpy(joined(theta)), "fault": torch.zeros(1, dtype=torch.int32)}

@@ -110,7 +110,7 @@ def test_chains_equal_the_reference(T, S, ragged, dtype):
 def test_more_states_than_a_warp_has_threads():
     case = drawn(4, 33, dtype="float32", batch=1)
     plan = device_plan(case.dag)
-    launch = launch_of(plan, Passes.GRADIENT, np.float32, 1, Given(closed_form=True), SHARED_LIMIT)
+    launch = launch_of(plan, Passes.GRADIENT, np.float32, 1, Given(solver="exponential"), SHARED_LIMIT)
     assert (launch.variant.tied, launch.variant.warp, launch.threads) == (64, False, 64)
     case.check()
 
@@ -133,7 +133,7 @@ def test_several_threads_for_each_state(dtype):
 def test_more_states_than_a_thread_has_registers(S, dtype, tied, parts):
     case = drawn(4, S, dtype=dtype, batch=1)
     plan, real = device_plan(case.dag), np.dtype(dtype).type
-    launch = launch_of(plan, Passes.GRADIENT, real, 1, Given(closed_form=True), SHARED_LIMIT)
+    launch = launch_of(plan, Passes.GRADIENT, real, 1, Given(solver="exponential"), SHARED_LIMIT)
     assert (launch.variant.tied, launch.variant.parts, launch.variant.warp) == (tied, parts, False)
     assert launch.threads == tied * parts
     case.check(machine=Machine(watched=S < 20))
@@ -291,7 +291,7 @@ def test_other_kernels_are_taken_where_this_one_does_not_fit():
 
     def tied_states(passes, real=np.float32, states=plan.states, limit=SHARED_LIMIT, **given):
         chosen = launch_of(
-            plan._replace(states=states), passes, real, 7, Given(**{"closed_form": True, **given}), limit
+            plan._replace(states=states), passes, real, 7, Given(**{"solver": "exponential", **given}), limit
         )
         return chosen.variant.tied
 
@@ -299,7 +299,7 @@ def test_other_kernels_are_taken_where_this_one_does_not_fit():
     assert tied_states(Passes.GRADIENT, states=17) == 32
     for passes in (Passes.SLOPE, Passes.HESSIAN, Passes.WEIGHTS):
         assert tied_states(passes) == 0
-    assert tied_states(Passes.GRADIENT, closed_form=OMEGA.solver == SquaredL2(1.0).solver) == 0
+    assert tied_states(Passes.GRADIENT, solver=SquaredL2(1.0).solver) == 0
     assert tied_states(Passes.GRADIENT, starts=True) == 0
     assert tied_states(Passes.GRADIENT, limit=1000) == 0
     assert tied_states(Passes.GRADIENT, states=0) == 0

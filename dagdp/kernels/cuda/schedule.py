@@ -45,7 +45,7 @@ class Given(NamedTuple):
     ends: bool = False  # each item has an end of its own
     one_theta: bool = False  # all batch items share theta
     one_z: bool = False
-    closed_form: bool = False  # the operator has it; chains then take a kernel of their own
+    solver: str = "newton"  # of the operator
 
 
 class Launch(NamedTuple):
@@ -82,7 +82,7 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
         shared_ring=shared,
         warp=warp,
         starts=given.starts,
-        wide=form.depth or (0 if tangent else _wide(plan)),
+        wide=form.depth or (0 if tangent or given.solver == "newton" else _wide(plan)),
         moves=form.moves,
         staged=form.staged,
     )
@@ -102,7 +102,7 @@ def launch_of(plan: DevicePlan, passes: Passes, real: Any, batch: int, given: Gi
     threads = warps * WARP_SIZE if warp else min(LARGEST_TEAM, -(-usual // WARP_SIZE) * WARP_SIZE)
     grid = (-(-batch // warps), rows, -(-plan.graphs // rows))
     launch = Launch(variant, call, grid, threads, warps * bytes_ if shared else 0)
-    if given.closed_form and not given.starts and passes in (Passes.VALUE, Passes.GRADIENT):
+    if given.solver == "exponential" and not given.starts and passes in (Passes.VALUE, Passes.GRADIENT):
         return _for_chain(launch, plan.states, real, shared_limit)
     return launch
 
@@ -169,9 +169,8 @@ def _wide(plan: DevicePlan) -> int:
 
     Fewer sizes are fewer kernels. A kernel processes as many scores at every node, so at least half of them must be
     edges. For sm_90 and float32, the kernel of values and gradients has 1168 instructions with four scores in registers
-    and 1592 without under HardMax, 1248 and 1768 with a closed form, 1208 and 2088 under SquaredL2; it takes 52 to 55
-    registers and 59 to 72. The scores of an operator with powers, as Tsallis 1.3, lie on a stack of 32 bytes: Newton's
-    iterations read them there, and do not compute them anew.
+    and 1592 without under HardMax, 1248 and 1768 with a closed form. For operators that Newton's method solves, scores
+    are computed anew: with powers, as of Tsallis 1.3, the iterations are not unrolled, and scores lie on a stack.
     """
     for size in WIDE_SIZES:
         if plan.most_parents <= size:

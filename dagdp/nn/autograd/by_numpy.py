@@ -38,9 +38,9 @@ def all_plain(dag: Any, *given: Any) -> bool:
     if torch.compiler.is_compiling() or isinstance(dag, CompiledBatch):
         return False
     tensors = tensors_of(*given)
-    if any(map(on_accelerator, tensors)) or any(map(holds_foreign, given)):
+    if not operators.unobserved(*tensors) or any(map(holds_foreign, given)):
         return False
-    return operators.unobserved(*tensors)
+    return not any(map(on_accelerator, tensors))
 
 
 def only_reverse_mode() -> bool:

@@ -109,8 +109,7 @@ class DeviceProblem(NamedTuple):
         driver = accelerator.driver_of(device)
         weights, one_theta = rows_of(theta, items, entries)
         along, one_z = (None, False) if z is None else rows_of(z, items, entries)
-        closed_form = self.omega.solver == "exponential"
-        asked = Given(self.minimize, starts is not None, ends is not None, one_theta, one_z, closed_form)
+        asked = Given(self.minimize, starts is not None, ends is not None, one_theta, one_z, self.omega.solver)
         known = self._prepared(ready, passes, real, items, asked, driver)
         kept = theta.new_empty((len(known.state), items * ready.plan.nodes)).unbind(0)
         nothing = dict.fromkeys(State._fields)

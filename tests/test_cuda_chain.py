@@ -13,6 +13,8 @@ from dagdp.kernels.cuda.plan.chain import ChainFact
 from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.records import Column
 
+pytestmark = pytest.mark.specialised  # of graphs of which nothing is proved, no kernel of this kind is taken
+
 T, S = 6, 4
 SIZES = {"t": T, "i": S, "j": S}
 

@@ -13,6 +13,8 @@ from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.plan.diagonals import BAND, FENCE, LINE_NUMBERS, LINES, Header, Line
 from dagdp.kernels.cuda.records import Column
 
+pytestmark = pytest.mark.specialised  # of graphs of which nothing is proved, no kernel of this kind is taken
+
 GRIDS = {
     **{f"{n} x {m}": lambda n=n, m=m: dtw_grid(n, m) for n, m in [(1, 2), (5, 1), (2, 2), (2, 3), (3, 2), (9, 7)]},
     "far from square": lambda: dtw_grid(40, 3),

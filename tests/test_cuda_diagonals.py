@@ -25,6 +25,8 @@ from dagdp.kernels.cuda.texts.diagonals import bands as diagonal_bands
 from dagdp.kernels.cuda.texts.diagonals import cells as diagonal_cells
 from dagdp.kernels.cuda.texts.diagonals import entry as diagonals
 
+pytestmark = pytest.mark.specialised  # of graphs of which nothing is proved, no kernel of this kind is taken
+
 BATCH = 3
 GRIDS = {
     **{f"{n} x {m}": lambda n=n, m=m: dtw_grid(n, m) for n, m in [(1, 2), (6, 1), (1, 6), (2, 2), (3, 5), (20, 13)]},

@@ -20,6 +20,8 @@ from dagdp.kernels.cuda.plan.device_plan import device_plan
 from dagdp.kernels.cuda.schedule import Given, Passes, launch_of
 from dagdp.kernels.cuda.texts.tied import backward, forward, matrix
 
+pytestmark = pytest.mark.specialised  # of graphs of which nothing is proved, no kernel of this kind is taken
+
 OMEGA = Negentropy(0.7)
 LOSSES = {"float32": 2e-5, "float64": 1e-11}
 

@@ -36,7 +36,7 @@ def test_snippets_run(pages, tmp_path):
             pytest.importorskip("torch")
         blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
         assert blocks
-        scripts.append(tmp_path / f"{Path(page).stem}.py")
+        scripts.append(tmp_path / f"page_{Path(page).stem}.py")  # a cuda.py would hide the package of that name
         scripts[-1].write_text("\n".join(blocks))
     command = [sys.executable, "-c", RUN, *map(str, scripts)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -1,7 +1,8 @@
 """CUDA devices: whether kernels can run on one, and a check for bad numbers that a kernel met.
 
-Tensors on a CUDA device are computed there, by every function and layer that takes tensors; device arrays of CuPy, JAX
-and others that speak DLPack go through torch. Shapes, dtypes and devices are checked at once. Numbers are not: the host
+Tensors on a CUDA device are computed there by the `dp_*` functions, shortcuts, layers and losses. Most questions about
+paths are answered on the host: docs/cuda.md has the table. Device arrays of CuPy, JAX and others that speak DLPack go
+through torch. Shapes, dtypes and devices are checked at once. Numbers are not: the host
 does not wait for a device. The item that has NaN or +inf among its potentials (-inf when minimising), or an end that is
 no node on a path, answers NaN, and other items are untouched. The next call on the device, or `check`, raises the
 error. With DAGDP_CUDA_CHECK=1 in the environment each call waits for the device and raises its own errors.

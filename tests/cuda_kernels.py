@@ -32,9 +32,9 @@ def names(data: type, real: Any, warp_size: int = WARP_SIZE) -> dict[str, Any]:
         space = {name: maths if value is math else value for name, value in function.__globals__.items()}
         return FunctionType(function.__code__, space, function.__name__, function.__defaults__, function.__closure__)
 
-    found = names_of(data, real, real, CUDA, maths=maths, wrap=with_maths)
+    found = names_of(data, real, real, CUDA, wrap=with_maths)
     band = {"BAND": WARP_SIZE, "BAND_BITS": WARP_SIZE.bit_length() - 1}  # no wider than a warp, which copies whole rows
-    return {**found, "WARP_SIZE": warp_size, **band}
+    return {**found, "math": maths, "WARP_SIZE": warp_size, **band}
 
 
 def warp_size(variant: Variant) -> int:

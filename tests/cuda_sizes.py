@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from cuda_small_kernel import PLAIN
 
 from dagdp import HardMax, Negentropy, Omega, SquaredL2, Tsallis
 from dagdp.kernels.cuda.compilation.build import build, sweep_of
@@ -25,19 +26,7 @@ from dagdp.kernels.cuda.schedule import WARP_SIZE
 RECORDED = Path(__file__).with_name("cuda_sizes.json")
 INSTRUCTION = 16  # bytes, on every device since compute capability 7.0
 
-_VALUE = Variant(
-    tangent=False,
-    backward=False,
-    weights=False,
-    decode=False,
-    edge_blocks=1,
-    node_blocks=0,
-    pairs=False,
-    readers=False,
-    shared_ring=True,
-    warp=False,
-    starts=False,
-)
+_VALUE = PLAIN._replace(backward=False)
 _GRADIENT = _VALUE._replace(backward=True)
 _MOVES = 0x819192  # of dtw_grid: (2 levels, 1 row), (1 level, 1 row), (1 level, no row)
 _DIAGONALS = _GRADIENT._replace(edge_blocks=0, node_blocks=1, wide=3, moves=_MOVES, staged=True)

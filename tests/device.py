@@ -20,6 +20,21 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.nn.autograd.device import accelerator, faults, launches
 from dagdp.nn.autograd.operators import Problem
 
+EDGES = [0, 0, 1, 1, 2], [1, 2, 2, 3, 3]
+SMOOTH = dagdp.Negentropy(0.7)
+
+
+@pytest.fixture
+def dag():
+    """A small graph."""
+    return dagdp.compile(dagdp.Graph.from_edges(*EDGES))
+
+
+@pytest.fixture
+def theta():
+    """Potentials of three items, [3, 5]."""
+    return np.random.default_rng(0).normal(size=(3, 5))
+
 
 class Recorder:
     """A driver that counts launches and hands them on."""

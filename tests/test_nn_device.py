@@ -6,25 +6,15 @@ import numpy as np
 import pytest
 import torch
 from cases import IDS, OPERATORS
-from device import device as device  # fixtures
+from device import EDGES, SMOOTH
+from device import dag as dag  # fixtures
+from device import device as device
 from device import interpreted as interpreted
+from device import theta as theta
 
 import dagdp
 from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis, reference
 from dagdp.nn.autograd.device import accelerator, faults, launches
-
-EDGES = [0, 0, 1, 1, 2], [1, 2, 2, 3, 3]
-SMOOTH = Negentropy(0.7)
-
-
-@pytest.fixture
-def dag():
-    return dagdp.compile(Graph.from_edges(*EDGES))
-
-
-@pytest.fixture
-def theta():
-    return np.random.default_rng(0).normal(size=(3, 5))
 
 
 @pytest.fixture

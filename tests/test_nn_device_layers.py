@@ -8,7 +8,10 @@ import types
 import numpy as np
 import pytest
 import torch
-from device import device as device  # a fixture
+from device import EDGES, SMOOTH
+from device import dag as dag  # fixtures
+from device import device as device
+from device import theta as theta
 from linear_cases import linear, random_theta
 
 import dagdp
@@ -16,19 +19,6 @@ from dagdp import Graph, HardMax, InputError, Negentropy, SquaredL2, Tsallis, re
 from dagdp.graphs import dtw_path, dtw_value, linear_chain, trellis, viterbi_grad, viterbi_hvp, viterbi_value
 from dagdp.nn import DTW, DPGrad, DPValue, Learnable, LinearChainCRF, Target, Viterbi
 from dagdp.nn.autograd.device import faults
-
-EDGES = [0, 0, 1, 1, 2], [1, 2, 2, 3, 3]
-SMOOTH = Negentropy(0.7)
-
-
-@pytest.fixture
-def dag():
-    return dagdp.compile(Graph.from_edges(*EDGES))
-
-
-@pytest.fixture
-def theta():
-    return np.random.default_rng(0).normal(size=(3, 5))
 
 
 def test_layers_of_a_graph(device, dag, theta):

@@ -75,20 +75,19 @@ def entry_name(variant: Variant) -> str:
 
 
 def names_of(
-    data: type, real: Any, number: Any, cuda: Any, *, maths: Any = math, wrap: Callable[[Any], Any] = lambda text: text
+    data: type, real: Any, number: Any, cuda: Any, *, wrap: Callable[[Any], Any] = lambda text: text
 ) -> dict[str, Any]:
     """The namespace in which texts are specialised.
 
     data : the operator's `Omega.Data`.
     number : the type of numbers in shared memory.
     cuda : what provides threadIdx, shared memory and barriers.
-    maths : what `math` means.
     wrap : compiles a function of the operator.
     """
     operator = {}
     for name in ("link", "slope", "conjugate"):
         method = with_helpers(getattr(data, name), real, wrap)
-        operator[name] = wrap(_with_maths(method, maths))
+        operator[name] = wrap(method)
     return {
         **_records(),
         **operator,
@@ -118,7 +117,7 @@ def names_of(
         "TINY": np.finfo(real).tiny,
         "LEAST": real(2.0 ** (np.finfo(real).minexp * 5 // 8)),
         "WARP_SIZE": WARP_SIZE,
-        "math": maths,
+        "math": math,
         "cuda": cuda,
     }
 
@@ -131,15 +130,6 @@ def _records() -> dict[str, type]:
         for name, value in vars(module).items()
         if isinstance(value, type) and hasattr(value, "_fields") and value.__module__ == module.__name__
     }
-
-
-def _with_maths(function: FunctionType, maths: Any) -> FunctionType:
-    """The function with `maths` in place of the module math."""
-    if maths is math:
-        return function
-    names = {name: maths if value is math else value for name, value in function.__globals__.items()}
-    made = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    return made
 
 
 def static_names(variant: Variant, data: Any) -> dict[str, bool | int]:

@@ -79,43 +79,10 @@ def union_of_batch(batch: Any) -> Union:
     before = np.cumsum([0, *counts])
     parts: list[Union] = []
     nodes = 0
-    for part in batch.merged:
-        dag = part.dag
-        origin = dag.origin.astype(np.int64)
-        owner = np.searchsorted(part.nodes, origin, side="right") - 1
-        owner[(origin < 0) | (origin >= part.nodes[-1])] = -1
-        if dag.entrances.size:
-            owner[dag.entrances[:, 1]] = np.searchsorted(part.nodes, dag.entrances[:, 0], side="right") - 1
-        levels = dag.wiring.incoming.levels
-        level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
-        kept = np.flatnonzero(owner >= 0)
-        kept = kept[np.argsort(owner[kept], kind="stable")]
-        number = np.full(dag.num_nodes + 1, -1)  # the last place serves -1, no second parent
-        number[kept] = np.arange(kept.size) + nodes
-        own = (number[dag.parents] >= 0) & (number[dag.children] >= 0)
-        edges, first = dag.edges[own], int(before[part.first])
-        known = (edges >= 0) & (edges < before[part.last] - first)
-        parts.append(
-            Union(
-                graph=owner[kept] + part.first,
-                level=level[kept],
-                parents=number[dag.parents[own]],
-                children=number[dag.children[own]],
-                slots=dag.slots[own],
-                seconds=None if dag.seconds is None else number[dag.seconds[own]],
-                edges=np.where(known, edges + first, -1),
-                entries=_joined_entries(
-                    dag,
-                    edges,
-                    [int(at + section.offsets[part.first]) for at, section in zip(starts, sections, strict=False)],
-                ),
-                on_nodes=[k in dag.hoisted for k in range(len(sections))],
-                ends=np.where(part.ends >= 0, number[part.ends], -1),
-                total=0,
-                users=0,
-            )
-        )
-        nodes += kept.size
+    for merged in batch.merged:
+        first = [int(at + own.offsets[merged.first]) for at, own in zip(starts, sections, strict=False)]
+        parts.append(_taken_apart(merged, nodes, before, first))
+        nodes += parts[-1].graph.size
     seconds = None
     if any(part.seconds is not None for part in parts):
         seconds = np.concatenate(
@@ -135,3 +102,46 @@ def union_of_batch(batch: Any) -> Union:
         total=int(starts[-1]),
         users=int(before[-1]),
     )
+
+
+def _taken_apart(merged: Any, nodes: int, before: Numbers, first: Sequence[int]) -> Union:
+    """The graphs of one merged graph, their nodes numbered from `nodes` on.
+
+    before : [graphs+1] the user's edges of the graphs before each. first : [potentials] the place of the first entry.
+    """
+    dag = merged.dag
+    owner = _owners(merged)
+    levels = dag.wiring.incoming.levels
+    level = np.repeat(np.arange(levels.size - 1), np.diff(levels))
+    kept = np.flatnonzero(owner >= 0)
+    kept = kept[np.argsort(owner[kept], kind="stable")]
+    number = np.full(dag.num_nodes + 1, -1)  # the last place serves -1, no second parent
+    number[kept] = np.arange(kept.size) + nodes
+    own = (number[dag.parents] >= 0) & (number[dag.children] >= 0)
+    edges, begin = dag.edges[own], int(before[merged.first])
+    known = (edges >= 0) & (edges < before[merged.last] - begin)
+    return Union(
+        graph=owner[kept] + merged.first,
+        level=level[kept],
+        parents=number[dag.parents[own]],
+        children=number[dag.children[own]],
+        slots=dag.slots[own],
+        seconds=None if dag.seconds is None else number[dag.seconds[own]],
+        edges=np.where(known, edges + begin, -1),
+        entries=_joined_entries(dag, edges, first),
+        on_nodes=[k in dag.hoisted for k in range(len(first))],
+        ends=np.where(merged.ends >= 0, number[merged.ends], -1),
+        total=0,
+        users=0,
+    )
+
+
+def _owners(merged: Any) -> Numbers:
+    """[nodes] the graph of each node, counted from the first; -1 for nodes of no graph."""
+    dag = merged.dag
+    origin = dag.origin.astype(np.int64)
+    owner = np.searchsorted(merged.nodes, origin, side="right") - 1
+    owner[(origin < 0) | (origin >= merged.nodes[-1])] = -1
+    if dag.entrances.size:
+        owner[dag.entrances[:, 1]] = np.searchsorted(merged.nodes, dag.entrances[:, 0], side="right") - 1
+    return owner

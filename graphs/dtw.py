@@ -9,9 +9,9 @@ import numpy as np
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
 from dagdp.cuda import through_torch
 from dagdp.graphs.alignment_grid import dtw_grid
-from dagdp.graphs.compiled_cache import compiled
-from dagdp.graphs.padding import cut, ends_in, may_pad, padded, sizes
-from dagdp.graphs.ragged_band import RaggedBand, ragged_band
+from dagdp.graphs.ragged.band import RaggedBand, ragged_band
+from dagdp.graphs.ragged.compiled_cache import compiled
+from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
 
 
 @through_torch

@@ -8,9 +8,9 @@ import numpy as np
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
 from dagdp.cuda import through_torch
-from dagdp.graphs.chains import trellis
-from dagdp.graphs.compiled_cache import compiled
-from dagdp.graphs.padding import cut, ends_in, may_pad, padded, sizes
+from dagdp.graphs.ragged.compiled_cache import compiled
+from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
+from dagdp.graphs.sequences import trellis
 
 
 @through_torch

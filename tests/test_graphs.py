@@ -11,7 +11,6 @@ import pytest
 import dagdp
 from dagdp import GraphError, HardMax, InputError, Negentropy, SquaredL2, compile, dp_value
 from dagdp.graphs import (
-    compiled_cache,
     dtw_grad,
     dtw_grid,
     dtw_hvp,
@@ -25,6 +24,7 @@ from dagdp.graphs import (
     viterbi_marginals,
     viterbi_value,
 )
+from dagdp.graphs.ragged import compiled_cache
 
 
 def test_sizes_are_those_of_the_paper():

@@ -21,12 +21,7 @@ import dagdp
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"cuda", "graphs", "nn", "plot", "reference", "testing"}
-GRAPHS = {
-    f"dagdp/graphs/{name}.py"
-    for name in (
-        "__init__", "alignment_grid", "chains", "compiled_cache", "dtw", "onsets", "padding", "ragged_band", "viterbi"
-    )
-}  # fmt: skip
+GRAPHS = {f"dagdp/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "graphs").rglob("*.py")}
 
 
 def python(code: str, cwd: Path = ROOT) -> str:

@@ -13,7 +13,8 @@ from dagdp.array_kinds import on_accelerator
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options, broadcast
 from dagdp.errors import DerivativeError, InputError
-from dagdp.graphs import compiled_cache, linear_chain, padding
+from dagdp.graphs import linear_chain
+from dagdp.graphs.ragged import compiled_cache, padding
 from dagdp.nn.autograd import functions
 from dagdp.nn.autograd.device import faults
 from dagdp.nn.autograd.learnable import Learnable, hidden, scaled, seen

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.engine.inputs import Options, as_written
 from dagdp.functions import front_end_of_tensors
-from dagdp.graphs import compiled_cache, dtw, viterbi
+from dagdp.graphs import dtw, viterbi
+from dagdp.graphs.ragged import compiled_cache
 from dagdp.nn.autograd.learnable import Learnable
 from dagdp.nn.autograd.operators import constant_when_traced
 from dagdp.nn.autograd.tensors import as_tensor

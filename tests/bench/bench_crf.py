@@ -20,7 +20,7 @@ from torch import Tensor
 
 import dagdp
 from dagdp.graphs import linear_chain
-from dagdp.graphs.compiled_cache import compiled
+from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.nn import LinearChainCRF
 
 B, GOAL = 32, 20.0

@@ -26,7 +26,7 @@ from torch import Tensor
 import dagdp
 from dagdp import CompiledDAG, HardMax, Negentropy, Omega, SquaredL2, Tsallis
 from dagdp.graphs import dtw_grid, linear_chain, trellis
-from dagdp.graphs.compiled_cache import compiled
+from dagdp.graphs.ragged.compiled_cache import compiled
 
 PAPER = 12.0
 HOW: dict[str, dict[str, Any]] = {"ours": {"threads": 1}, "autograd": {"backend": "torch"}}

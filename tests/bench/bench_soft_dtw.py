@@ -19,7 +19,7 @@ from torch import Tensor
 
 import dagdp
 from dagdp.graphs import dtw_grid, dtw_value
-from dagdp.graphs.compiled_cache import compiled
+from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.nn.costs import squared_euclidean
 
 CASES = {"32 x 128²": (32, 128), "32 x 512²": (32, 512), "8 x 200²": (8, 200), "1 x 2048²": (1, 2048)}

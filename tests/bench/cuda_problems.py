@@ -15,7 +15,7 @@ from torch import Tensor
 import dagdp
 from dagdp import Graph
 from dagdp.graphs import dtw_grid, dtw_value, linear_chain
-from dagdp.graphs.compiled_cache import compiled
+from dagdp.graphs.ragged.compiled_cache import compiled
 
 Values = Callable[..., Tensor]  # of the leaves: one value an item
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, Graph, InputError
 from dagdp.graphs.alignment_grid import Numbers, Rows, bounds, check_band
-from dagdp.graphs.compiled_cache import compiled, power_of_two
+from dagdp.graphs.ragged.compiled_cache import compiled, power_of_two
 
 
 def diagonal_grid(rows: int, left: int, right: int) -> Graph:

@@ -26,6 +26,7 @@ from dagdp.functions import dp_grad
 from dagdp.nn.autograd.device import accelerator
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
+from dagdp.paths import best_path
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -223,6 +224,44 @@ class Target:
         paths = [edges[np.argsort(rank[edges])].tolist() for edges in map(np.flatnonzero, taken)]
         edges = walks.padded(paths, "edges")
         return cls(dag, edges.reshape(*batch, edges.shape[-1]))
+
+    @classmethod
+    def from_entries(cls, dag: CompiledDAG, entries: Any, name: str | None = None, end: Any = None) -> Target:
+        """From the entries of one potential that each path reads: matched pairs of an alignment, segments, states.
+
+        Of the paths that read these entries once each, and no other entry of the potential, `best_path` takes the first
+        in the order of ties. So the gaps of an alignment are found between its matched pairs.
+
+        entries : integers [*batch, L, axes of the potential], in any order; rows of -1 where an item has fewer.
+        name : of the potential; may be left out where the graph has one.
+        end : as in `dagdp.dp_value`.
+
+        Raises InputError where no path reads these entries alone, for entries out of range, and for a linear potential.
+
+        >>> import dagdp
+        >>> text = '''
+        ...     a[0, 0] = 0
+        ...     a[i, j] = max(a[i-1, j-1] + pair[i-1, j-1], a[i-1, j] + gap, a[i, j-1] + gap)
+        ...     return a[-1, -1]
+        ... '''
+        >>> dag = dagdp.compile(dagdp.recurrence(text, {"pair": (2, 3)}, i=3, j=4))
+        >>> target = Target.from_entries(dag, [[0, 0], [1, 2]], "pair")  # the second letter of three is left alone
+        >>> [dag.graph.name(node) for node in dag.graph.edges()[1][target.edges].tolist()]
+        [a[1, 1], a[1, 2], a[2, 3]]
+        """
+        checked(dag, None, None)
+        _refuse_hyperedges(dag)
+        potential = walks.potential_of(dag, name)
+        flat = walks.flat_entries(entries, potential)
+        rows = flat.reshape(-1, flat.shape[-1])
+        marked = np.zeros((len(rows), potential.size + 1), np.int64)
+        np.add.at(marked, (np.arange(len(rows))[:, None], rows), 1)  # entry -1, of padding, is the last column
+        marked[:, -1] = 0
+        shape = (*flat.shape[:-1], dag.graph.num_edges)
+        weights = np.where(potential.index < 0, 0.0, np.where(marked[:, potential.index] > 0, 1.0, -np.inf))
+        best = best_path(walks.plain(dag), weights.reshape(shape), end=None if end is None else dag.end_numbers(end))
+        walks.check_entries(potential, best.edges.reshape(len(rows), -1), marked)
+        return cls(dag, best.edges)
 
     def score(self, blocks: Sequence[Tensor]) -> Tensor:
         """<Y, θ> [*batch]; differentiable. The batch is the broadcast of the target's and the blocks' batch.

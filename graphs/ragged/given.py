@@ -1,0 +1,94 @@
+"""Numbers as users give them: integers in any container, checked, as NumPy arrays."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp import InputError
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether the value is a torch tensor.
+
+    >>> is_tensor(np.ones(2))
+    False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def floats(value: Any) -> Any:
+    """An array of floating-point numbers, or the tensor itself.
+
+    >>> floats([1, 2])
+    array([1., 2.])
+    """
+    if is_tensor(value):
+        return value
+    numbers = np.asarray(value)
+    return numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
+
+
+def integers(value: Any, what: str) -> NDArray[np.int64]:
+    """Integers of a list, an array or a tensor as int64; an empty container holds no wrong type.
+
+    Raises InputError for numbers that are no integers; `what` names them.
+
+    >>> integers([3, 2], "lengths")
+    array([3, 2])
+    """
+    numbers = np.asarray(value.numpy(force=True) if is_tensor(value) else value)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise InputError(f"{what} has dtype {numbers.dtype}; expected integers")
+    return numbers.astype(np.int64, copy=False)
+
+
+def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> NDArray[np.int64]:
+    """[items] lengths from `least` to `most`, one for each item.
+
+    Raises InputError for another number of lengths, and for lengths out of range; `what` names them.
+
+    >>> lengths_of([3, 2], 2, 1, 4, "input_lengths")
+    array([3, 2])
+    """
+    numbers = integers(value, what).reshape(-1)
+    if numbers.size != items:
+        raise InputError(f"{what} has {numbers.size} lengths; expected {items}, one for each item")
+    wrong = np.flatnonzero((numbers < least) | (numbers > most))
+    if wrong.size:
+        raise InputError(f"{what}[{wrong[0]}] is {numbers[wrong[0]]}; expected {least} to {most}")
+    return numbers
+
+
+def reduced(losses: Any, weights: NDArray[np.int64] | None, reduction: str) -> Any:
+    """Losses as they are ("none"), their sum, or the mean of losses / weights.
+
+    Raises InputError for another reduction.
+
+    >>> float(reduced(np.array([2.0, 6.0]), np.array([1, 3]), "mean"))
+    2.0
+    """
+    if reduction not in ("none", "sum", "mean"):
+        raise InputError(f"reduction={reduction!r}; expected 'none', 'mean' or 'sum'")
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    if weights is not None:
+        losses = losses / like(weights, losses).reshape(losses.shape)
+    return losses.mean()
+
+
+def like(numbers: NDArray[Any], values: Any) -> Any:
+    """Numbers as an array or a tensor of floats, in the dtype and on the device of values.
+
+    >>> like(np.arange(2), np.ones(1, np.float32)).dtype
+    dtype('float32')
+    """
+    if is_tensor(values):
+        return sys.modules["torch"].as_tensor(numbers, dtype=values.dtype, device=values.device)
+    return numbers.astype(values.dtype)

@@ -134,10 +134,17 @@ class _Batch(NamedTuple):
 
     @property
     def end(self) -> Numbers:
-        """[batch] the node where each item ends: behind the last frame, or at the blank of an item without labels."""
-        behind = self.labels > 0
-        frame = np.where(behind, self.frames, np.maximum(self.frames - 1, 0))
-        state = np.where(behind & (self.frames > 0), 2 * self.labels + 1, 0)
+        """[batch] the node where each item ends: the state behind both ends, or the only end.
+
+        An item without labels ends at a blank. An item with a frame for each step that it needs and no more ends at the
+        last label.
+        """
+        row = self.states[:, 1:-1:2]
+        known = np.arange(1, row.shape[1]) < self.labels[:, None]
+        tight = self.frames == self.labels + ((row[:, 1:] == row[:, :-1]) & known).sum(-1)
+        behind = (self.labels > 0) & (self.frames > 0)
+        frame = np.where(behind & ~tight, self.frames, np.maximum(self.frames - 1, 0))
+        state = np.where(behind, 2 * self.labels + np.where(tight, -1, 1), 0)
         nodes: Numbers = self.dag.cell("a", frame, state)
         return np.where(self.frames + self.labels > 0, nodes, 0)  # node 0 is the start: a path without edges
 
@@ -219,8 +226,8 @@ def _rows(targets: Numbers, target_lengths: Any, one: int, items: int) -> tuple[
     labels = lengths_of(target_lengths, items, 0, targets.size, "target_lengths")
     if targets.ndim != 1 or labels.sum() != targets.size:
         raise InputError(
-            f"targets has shape {targets.shape} and target_lengths sum to {labels.sum()}; expected [{items}, S], or all "
-            "labels one after another"
+            f"targets has shape {targets.shape} and target_lengths sum to {labels.sum()}; expected [{items}, S], or "
+            "all labels one after another"
         )
     rows = np.zeros((items, int(labels.max(initial=0))), np.int64)
     rows[np.arange(rows.shape[1]) < labels[:, None]] = targets

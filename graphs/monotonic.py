@@ -10,7 +10,8 @@ from dagdp import HardMax, InputError, Omega, dp_grad
 from dagdp.cuda import through_torch
 from dagdp.graphs import sequences
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
+from dagdp.graphs.ragged.given import pair_of_lengths
+from dagdp.graphs.ragged.padding import cut, may_pad, padded, sizes
 
 BEST = HardMax()
 
@@ -52,6 +53,8 @@ def monotonic_alignment(
     own = sizes(scores, 2)
     if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (text, frames), each a number or an array [*batch]")
-    dag = compiled(sequences.monotonic_alignment, *own, axes=2 if may_pad(scores) else 0, edges=2)
-    end = ends_in(dag, lengths, own, tuple(shape[:-2]))
-    return cut(dp_grad(dag, padded(scores, own, dag.potentials[0].shape, "scores"), omega, end=end, **options), own)
+    ends = own if lengths is None else lengths
+    text, frames = pair_of_lengths(ends, own, tuple(shape[:-2]))
+    dag = compiled(sequences.monotonic_alignment, *own, True, axes=2 if may_pad(scores) else 0, grown=(True,), edges=2)
+    theta, end = padded(scores, own, dag.potentials[0].shape, "scores"), dag.cell("v", text - 1, frames - 1)
+    return cut(dp_grad(dag, theta, omega, end=end, **options), own)

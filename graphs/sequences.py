@@ -91,6 +91,11 @@ MONOTONIC_ALIGNMENT = """
     v[i, t] = max(v[i, t-1], v[i-1, t-1]) + score[i, t]
     return v[-1, -1]
 """
+RAGGED_MONOTONIC_ALIGNMENT = """
+    v[0, 0] = score[0, 0]
+    v[i, t] = max(v[i, t-1], v[i-1, t-1]) + score[i, t]
+    return max[i](v[i, -1])
+"""
 
 
 def ctc(T: int, C: int, target: Sequence[int], blank: int = 0) -> Graph:
@@ -114,7 +119,9 @@ def ctc(T: int, C: int, target: Sequence[int], blank: int = 0) -> Graph:
     positive("ctc", T=T, C=C)
     for what, number in [("blank", blank), *(("a label", label) for label in target)]:
         if not 0 <= number < C or (what == "a label" and number == blank):
-            raise GraphError(f"{what} of ctc is {number}; expected 0 to {C - 1}, and no label that is the blank {blank}")
+            raise GraphError(
+                f"{what} of ctc is {number}; expected 0 to {C - 1}, and no label that is the blank {blank}"
+            )
     label = [blank, *(number for each in target for number in (each, blank))]
     skip = [s % 2 == 1 and s > 1 and label[s] != label[s - 2] for s in range(len(label))]
     return recurrence(CTC, {"log_prob": (T, C)}, t=T, s=len(label), label=label, skip=skip)
@@ -128,8 +135,11 @@ def ctc_for_any_target(T: int, L: int) -> Graph:
 
     An item of n frames and m labels ends at `cell("a", n, 2m + 1)`: one frame and one state behind its data. Emission
     of this state is -inf at frames before n and 0 at frame n; skip is 0. The cell is then the maximum over the last
-    label and the last blank, and the value is that of `ctc` under every operator, with one node for the two ends.
-    Without labels `cell("a", n - 1, 0)` is the only end. Raises GraphError for sizes below 1.
+    label and the last blank, as the node that joins the two ends of `ctc`, so that values are those of `ctc` under
+    every operator. Where one end can be reached alone, it is the item's end, without a further node: the last label
+    `cell("a", n - 1, 2m - 1)` if no frame is left for a blank, `cell("a", n - 1, 0)` if there are no labels.
+
+    Raises GraphError for sizes below 1.
 
     >>> print(ctc_for_any_target(4, 2).text)
     a[0, s] = when(s < 2, emission[0, s])
@@ -158,12 +168,14 @@ def rnnt(T: int, U: int) -> Graph:
     return recurrence(RNNT, {"blank": (T, U + 1), "label": (T, U)}, t=T, u=U + 1)
 
 
-def monotonic_alignment(N: int, T: int) -> Graph:
+def monotonic_alignment(N: int, T: int, ragged: bool = False) -> Graph:
     """Monotonic alignment search: each of N text positions takes at least one of T frames, in order; score (N, T).
 
     Every frame belongs to one position. A tie is won by staying in a position. Source: Kim, Kim, Kong and Yoon,
-    "Glow-TTS", NeurIPS 2020, equation 6 and algorithm 1. `dag.ends_of((n, t))` has the ends of items of n positions
-    and t frames; `dagdp.graphs.monotonic_alignment` is the alignment of a batch.
+    "Glow-TTS", NeurIPS 2020, algorithm 1. `dagdp.graphs.monotonic_alignment` is the alignment of a batch.
+
+    ragged : True ends in any position, for `end=`: an item of n positions and t frames ends at `cell("v", n - 1,
+        t - 1)`. Without `end=` the value is then the maximum over the position of the last frame.
 
     Raises GraphError for sizes below 1.
 
@@ -173,4 +185,5 @@ def monotonic_alignment(N: int, T: int) -> Graph:
     return v[-1, -1]
     """
     positive("monotonic_alignment", N=N, T=T)
-    return recurrence(MONOTONIC_ALIGNMENT, {"score": (N, T)}, i=N, t=T)
+    text = RAGGED_MONOTONIC_ALIGNMENT if ragged else MONOTONIC_ALIGNMENT
+    return recurrence(text, {"score": (N, T)}, i=N, t=T)

@@ -64,6 +64,38 @@ def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> NDAr
     return numbers
 
 
+def pair_of_lengths(
+    lengths: Any, own: tuple[int, int], batch: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data.
+
+    own : the sizes of the data, which lengths may not pass.
+
+    Raises InputError for lengths of another type or shape, or out of range.
+
+    >>> pair_of_lengths(([3, 1], 2), (4, 2), (2,))
+    (array([3, 1]), array([2, 2]))
+    """
+    made = []
+    for k, (given, most) in enumerate(zip(lengths, own, strict=True)):
+        numbers = np.asarray(given.numpy(force=True) if is_tensor(given) else given)
+        if numbers.dtype.kind not in "iu":
+            raise InputError(f"lengths[{k}] has dtype {numbers.dtype}; expected integers, 1 to {most}")
+        wrong = numbers[(numbers < 1) | (numbers > most)]
+        if wrong.size:
+            raise InputError(f"lengths[{k}] has {wrong.ravel()[0]}; expected 1 to {most}")
+        made.append(numbers.astype(np.int64))
+    try:
+        n_a, n_b = np.broadcast_arrays(*made)
+        np.broadcast_shapes(n_a.shape, batch)
+    except ValueError:
+        shapes = [numbers.shape for numbers in made]
+        raise InputError(
+            f"lengths have shapes {shapes} and the data has batch dimensions {batch}; expected shapes that broadcast"
+        ) from None
+    return n_a, n_b
+
+
 def reduced(losses: Any, weights: NDArray[np.int64] | None, reduction: str) -> Any:
     """Losses as they are ("none"), their sum, or the mean of losses / weights.
 

@@ -117,11 +117,11 @@ def ctc(T: int, C: int, target: Sequence[int], blank: int = 0) -> Graph:
     return max(a[-1, -1], a[-1, -2])
     """
     positive("ctc", T=T, C=C)
-    for what, number in [("blank", blank), *(("a label", label) for label in target)]:
-        if not 0 <= number < C or (what == "a label" and number == blank):
-            raise GraphError(
-                f"{what} of ctc is {number}; expected 0 to {C - 1}, and no label that is the blank {blank}"
-            )
+    if not 0 <= blank < C:
+        raise GraphError(f"ctc was given blank={blank!r}; expected a class, 0 to {C - 1}")
+    for each in target:
+        if not 0 <= each < C or each == blank:
+            raise GraphError(f"ctc was given a label {each!r}; expected 0 to {C - 1} without the blank {blank}")
     label = [blank, *(number for each in target for number in (each, blank))]
     skip = [s % 2 == 1 and s > 1 and label[s] != label[s - 2] for s in range(len(label))]
     return recurrence(CTC, {"log_prob": (T, C)}, t=T, s=len(label), label=label, skip=skip)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from dagdp import InputError
 
+Numbers = NDArray[np.int64]
+
 
 def is_tensor(value: Any) -> bool:
     """Whether the value is a torch tensor.
@@ -33,7 +35,7 @@ def floats(value: Any) -> Any:
     return numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
 
 
-def integers(value: Any, what: str) -> NDArray[np.int64]:
+def integers(value: Any, what: str) -> Numbers:
     """Integers of a list, an array or a tensor as int64; an empty container holds no wrong type.
 
     Raises InputError for numbers that are no integers; `what` names them.
@@ -47,7 +49,7 @@ def integers(value: Any, what: str) -> NDArray[np.int64]:
     return numbers.astype(np.int64, copy=False)
 
 
-def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> NDArray[np.int64]:
+def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> Numbers:
     """[items] lengths from `least` to `most`, one for each item.
 
     Raises InputError for another number of lengths, and for lengths out of range; `what` names them.
@@ -64,9 +66,7 @@ def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> NDAr
     return numbers
 
 
-def pair_of_lengths(
-    lengths: Any, own: tuple[int, int], batch: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pair_of_lengths(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
     """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data.
 
     own : the sizes of the data, which lengths may not pass.
@@ -96,7 +96,7 @@ def pair_of_lengths(
     return n_a, n_b
 
 
-def reduced(losses: Any, weights: NDArray[np.int64] | None, reduction: str) -> Any:
+def reduced(losses: Any, weights: Numbers | None, reduction: str) -> Any:
     """Losses as they are ("none"), their sum, or the mean of losses / weights.
 
     Raises InputError for another reduction.

@@ -6,7 +6,7 @@ T=100 frames, 32 items, 30 classes, float32, one thread. Everybody starts from l
 gradient, log_softmax included. What a call makes of targets and lengths is counted.
 
 one batch   20 labels an item and 100 frames, the batch of every call.
-new batch   each call has other targets, of 10 to 20 labels, and other lengths, of 50 to 100 frames, as a loop over data.
+new batch   each call has other targets, of 10 to 20 labels, and other lengths, of 50 to 100 frames.
 """
 
 from __future__ import annotations

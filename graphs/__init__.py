@@ -1,12 +1,17 @@
-"""Ready-made graphs, and the Viterbi algorithm and dynamic time warping on them. Uses dagdp's public names only."""
+"""Ready-made graphs, and functions of data on them. Uses dagdp's public names only."""
 
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
+from dagdp.graphs.ctc import ctc_loss as ctc_loss
+from dagdp.graphs.ctc import ctc_marginals as ctc_marginals
+from dagdp.graphs.ctc import ctc_path as ctc_path
 from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
 from dagdp.graphs.dtw import dtw_path as dtw_path
 from dagdp.graphs.dtw import dtw_value as dtw_value
+from dagdp.graphs.monotonic import monotonic_alignment as monotonic_alignment
 from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment
+from dagdp.graphs.rnnt import rnnt_loss as rnnt_loss
 from dagdp.graphs.sequences import linear_chain as linear_chain
 from dagdp.graphs.sequences import trellis as trellis
 from dagdp.graphs.viterbi import viterbi_decode as viterbi_decode

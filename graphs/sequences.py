@@ -1,6 +1,8 @@
-"""Graphs of sequences, as recurrences: the Viterbi trellis, and the linear chain of a CRF."""
+"""Graphs of sequences, as recurrences: the Viterbi trellis, the linear chain of a CRF, and alignments of speech."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from dagdp import Graph, GraphError, recurrence
 from dagdp.graphs.alignment_grid import positive
@@ -67,3 +69,121 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     positive("linear_chain", T=T, S=S)
     potentials = {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
     return recurrence(RAGGED_CHAIN if ragged else LINEAR_CHAIN, potentials, t=T, i=S, j=S)
+
+
+CTC = """
+    a[0, s] = when(s < 2, log_prob[0, label[s]])
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], when(skip[s], a[t-1, s-2])) + log_prob[t, label[s]]
+    return max(a[-1, -1], a[-1, -2])
+"""
+CTC_FOR_ANY_TARGET = """
+    a[0, s] = when(s < 2, emission[0, s])
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], a[t-1, s-2] + skip[s]) + emission[t, s]
+    return max[s](a[-1, s])
+"""
+RNNT = """
+    a[0, 0] = 0
+    a[t, u] = max(a[t-1, u] + blank[t-1, u], a[t, u-1] + label[t, u-1])
+    return a[-1, -1] + blank[-1, -1]
+"""
+MONOTONIC_ALIGNMENT = """
+    v[0, 0] = score[0, 0]
+    v[i, t] = max(v[i, t-1], v[i-1, t-1]) + score[i, t]
+    return v[-1, -1]
+"""
+RAGGED_MONOTONIC_ALIGNMENT = """
+    v[0, 0] = score[0, 0]
+    v[i, t] = max(v[i, t-1], v[i-1, t-1]) + score[i, t]
+    return max[i](v[i, -1])
+"""
+
+
+def ctc(T: int, C: int, target: Sequence[int], blank: int = 0) -> Graph:
+    """Connectionist temporal classification of one target: log_prob (T, C) of C classes at T frames.
+
+    a[t, s] is the score of all alignments of frames 0 to t that end in state s of the extended target: blank, label 1,
+    blank, label 2, ..., blank. A state stays, moves on to the next, or skips a blank between two different labels.
+    Source: Graves, Fernández, Gomez and Schmidhuber, ICML 2006, section 4.1. With Negentropy(1.0) and log-probabilities
+    the value is log p(target), and the gradient is the posterior probability of each class at each frame.
+
+    target : labels from 0 to C - 1 without the blank; may be empty. T has to suffice: one frame a label, and one more
+        between two equal labels; `dagdp.compile` names the unreached ends otherwise.
+
+    Raises GraphError for sizes below 1, and for labels out of range.
+
+    >>> print(ctc(4, 3, [1, 2]).text)
+    a[0, s] = when(s < 2, log_prob[0, label[s]])
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], when(skip[s], a[t-1, s-2])) + log_prob[t, label[s]]
+    return max(a[-1, -1], a[-1, -2])
+    """
+    positive("ctc", T=T, C=C)
+    if not 0 <= blank < C:
+        raise GraphError(f"ctc was given blank={blank!r}; expected a class, 0 to {C - 1}")
+    for each in target:
+        if not 0 <= each < C or each == blank:
+            raise GraphError(f"ctc was given a label {each!r}; expected 0 to {C - 1} without the blank {blank}")
+    label = [blank, *(number for each in target for number in (each, blank))]
+    skip = [s % 2 == 1 and s > 1 and label[s] != label[s - 2] for s in range(len(label))]
+    return recurrence(CTC, {"log_prob": (T, C)}, t=T, s=len(label), label=label, skip=skip)
+
+
+def ctc_for_any_target(T: int, L: int) -> Graph:
+    """CTC of all targets of at most L labels over at most T frames, for a batch: see `dagdp.graphs.ctc_loss`.
+
+    Potentials: emission (T + 1, 2L + 2), the log-probability at frame t of the class of state s of an item's extended
+    target; skip (2L + 2,), 0 where state s may be reached from state s - 2, else -inf. The recursion is that of `ctc`.
+
+    An item of n frames and m labels ends at `cell("a", n, 2m + 1)`: one frame and one state behind its data. Emission
+    of this state is -inf at frames before n and 0 at frame n; skip is 0. The cell is then the maximum over the last
+    label and the last blank, as the node that joins the two ends of `ctc`, so that values are those of `ctc` under
+    every operator. Where one end can be reached alone, it is the item's end, without a further node: the last label
+    `cell("a", n - 1, 2m - 1)` if no frame is left for a blank, `cell("a", n - 1, 0)` if there are no labels.
+
+    Raises GraphError for sizes below 1.
+
+    >>> print(ctc_for_any_target(4, 2).text)
+    a[0, s] = when(s < 2, emission[0, s])
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], a[t-1, s-2] + skip[s]) + emission[t, s]
+    return max[s](a[-1, s])
+    """
+    positive("ctc_for_any_target", T=T, L=L)
+    return recurrence(CTC_FOR_ANY_TARGET, t=T + 1, s=2 * L + 2)
+
+
+def rnnt(T: int, U: int) -> Graph:
+    """The RNN transducer: blank (T, U + 1) moves to the next frame, label (T, U) emits the next of U labels.
+
+    a[t, u] is the score of all alignments that have emitted u labels and stand at frame t. The last blank leads out of
+    the grid. Source: Graves, "Sequence Transduction with Recurrent Neural Networks", 2012, equations 16 to 18. With
+    Negentropy(1.0) and log-probabilities the value is log p(target); `dagdp.graphs.rnnt_loss` is the loss of a batch.
+
+    Raises GraphError for sizes below 1.
+
+    >>> print(rnnt(4, 2).text)
+    a[0, 0] = 0
+    a[t, u] = max(a[t-1, u] + blank[t-1, u], a[t, u-1] + label[t, u-1])
+    return a[-1, -1] + blank[-1, -1]
+    """
+    positive("rnnt", T=T, U=U)
+    return recurrence(RNNT, {"blank": (T, U + 1), "label": (T, U)}, t=T, u=U + 1)
+
+
+def monotonic_alignment(N: int, T: int, ragged: bool = False) -> Graph:
+    """Monotonic alignment search: each of N text positions takes at least one of T frames, in order; score (N, T).
+
+    Every frame belongs to one position. A tie is won by staying in a position. Source: Kim, Kim, Kong and Yoon,
+    "Glow-TTS", NeurIPS 2020, algorithm 1. `dagdp.graphs.monotonic_alignment` is the alignment of a batch.
+
+    ragged : True ends in any position, for `end=`: an item of n positions and t frames ends at `cell("v", n - 1,
+        t - 1)`. Without `end=` the value is then the maximum over the position of the last frame.
+
+    Raises GraphError for sizes below 1.
+
+    >>> print(monotonic_alignment(2, 4).text)
+    v[0, 0] = score[0, 0]
+    v[i, t] = max(v[i, t-1], v[i-1, t-1]) + score[i, t]
+    return v[-1, -1]
+    """
+    positive("monotonic_alignment", N=N, T=T)
+    text = RAGGED_MONOTONIC_ALIGNMENT if ragged else MONOTONIC_ALIGNMENT
+    return recurrence(text, {"score": (N, T)}, i=N, t=T)

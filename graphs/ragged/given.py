@@ -1,0 +1,126 @@
+"""Numbers as users give them: integers in any container, checked, as NumPy arrays."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dagdp import InputError
+
+Numbers = NDArray[np.int64]
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether the value is a torch tensor.
+
+    >>> is_tensor(np.ones(2))
+    False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def floats(value: Any) -> Any:
+    """An array of floating-point numbers, or the tensor itself.
+
+    >>> floats([1, 2])
+    array([1., 2.])
+    """
+    if is_tensor(value):
+        return value
+    numbers = np.asarray(value)
+    return numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
+
+
+def integers(value: Any, what: str) -> Numbers:
+    """Integers of a list, an array or a tensor as int64; an empty container holds no wrong type.
+
+    Raises InputError for numbers that are no integers; `what` names them.
+
+    >>> integers([3, 2], "lengths")
+    array([3, 2])
+    """
+    numbers = np.asarray(value.numpy(force=True) if is_tensor(value) else value)
+    if numbers.dtype.kind not in "iu" and numbers.size:
+        raise InputError(f"{what} has dtype {numbers.dtype}; expected integers")
+    return numbers.astype(np.int64, copy=False)
+
+
+def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> Numbers:
+    """[items] lengths from `least` to `most`, one for each item.
+
+    Raises InputError for another number of lengths, and for lengths out of range; `what` names them.
+
+    >>> lengths_of([3, 2], 2, 1, 4, "input_lengths")
+    array([3, 2])
+    """
+    numbers = integers(value, what).reshape(-1)
+    if numbers.size != items:
+        raise InputError(f"{what} has {numbers.size} lengths; expected {items}, one for each item")
+    wrong = np.flatnonzero((numbers < least) | (numbers > most))
+    if wrong.size:
+        raise InputError(f"{what}[{wrong[0]}] is {numbers[wrong[0]]}; expected {least} to {most}")
+    return numbers
+
+
+def pair_of_lengths(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+    """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data.
+
+    own : the sizes of the data, which lengths may not pass.
+
+    Raises InputError for lengths of another type or shape, or out of range.
+
+    >>> pair_of_lengths(([3, 1], 2), (4, 2), (2,))
+    (array([3, 1]), array([2, 2]))
+    """
+    made = []
+    for k, (given, most) in enumerate(zip(lengths, own, strict=True)):
+        numbers = np.asarray(given.numpy(force=True) if is_tensor(given) else given)
+        if numbers.dtype.kind not in "iu":
+            raise InputError(f"lengths[{k}] has dtype {numbers.dtype}; expected integers, 1 to {most}")
+        wrong = numbers[(numbers < 1) | (numbers > most)]
+        if wrong.size:
+            raise InputError(f"lengths[{k}] has {wrong.ravel()[0]}; expected 1 to {most}")
+        made.append(numbers.astype(np.int64))
+    try:
+        n_a, n_b = np.broadcast_arrays(*made)
+        np.broadcast_shapes(n_a.shape, batch)
+    except ValueError:
+        shapes = [numbers.shape for numbers in made]
+        raise InputError(
+            f"lengths have shapes {shapes} and the data has batch dimensions {batch}; expected shapes that broadcast"
+        ) from None
+    return n_a, n_b
+
+
+def reduced(losses: Any, weights: Numbers | None, reduction: str) -> Any:
+    """Losses as they are ("none"), their sum, or the mean of losses / weights.
+
+    Raises InputError for another reduction.
+
+    >>> float(reduced(np.array([2.0, 6.0]), np.array([1, 3]), "mean"))
+    2.0
+    """
+    if reduction not in ("none", "sum", "mean"):
+        raise InputError(f"reduction={reduction!r}; expected 'none', 'mean' or 'sum'")
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    if weights is not None:
+        losses = losses / like(weights, losses).reshape(losses.shape)
+    return losses.mean()
+
+
+def like(numbers: NDArray[Any], values: Any) -> Any:
+    """Numbers as an array or a tensor of floats, in the dtype and on the device of values.
+
+    >>> like(np.arange(2), np.ones(1, np.float32)).dtype
+    dtype('float32')
+    """
+    if is_tensor(values):
+        return sys.modules["torch"].as_tensor(numbers, dtype=values.dtype, device=values.device)
+    return numbers.astype(values.dtype)

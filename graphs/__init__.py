@@ -5,6 +5,10 @@ from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
 from dagdp.graphs.dtw import dtw_path as dtw_path
 from dagdp.graphs.dtw import dtw_value as dtw_value
+from dagdp.graphs.hmm import hmm_decode as hmm_decode
+from dagdp.graphs.hmm import hmm_posterior as hmm_posterior
+from dagdp.graphs.hmm import hmm_sample as hmm_sample
+from dagdp.graphs.hmm import hmm_value as hmm_value
 from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment
 from dagdp.graphs.sequences import linear_chain as linear_chain

@@ -13,6 +13,7 @@ from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment
 from dagdp.graphs.sequences import linear_chain as linear_chain
 from dagdp.graphs.sequences import trellis as trellis
+from dagdp.graphs.strings import edit_distance as edit_distance
 from dagdp.graphs.viterbi import viterbi_decode as viterbi_decode
 from dagdp.graphs.viterbi import viterbi_grad as viterbi_grad
 from dagdp.graphs.viterbi import viterbi_hvp as viterbi_hvp

@@ -73,10 +73,10 @@ def test_an_em_step_is_that_of_hmmlearn(learner, caplog):
 
 
 @pytest.mark.parametrize("omega", ROWS, ids=repr)
-@pytest.mark.parametrize("size", [(1, 1), (1, 3), (4, 1), (5, 3)])
+@pytest.mark.parametrize("size", [(1, 3), (5, 3)])
 def test_a_value_is_that_of_the_forward_recursion(size, omega):
     start, transition, emission = random_model(0, *size, batch=(2,))
-    start[0] = transition[-1, 0] = -np.inf if size[1] > 1 else 0.0
+    start[0] = transition[-1, 0] = -np.inf
     values = hmm_value(start, transition, emission, omega)
     for b in range(2):
         wanted = forward(start, transition, emission[b], ROWS[omega], getattr(omega, "gamma", 0.0))
@@ -103,7 +103,7 @@ def test_batch_axes_broadcast_and_each_item_is_what_it_is_alone():
 
 def test_draws_have_the_posterior():
     given = random_model(2, batch=(2,))
-    drawn, posterior = hmm_sample(*given, n=4000, seed=1), hmm_posterior(*given)
+    drawn, posterior = hmm_sample(*given, n=4000, seed=1), hmm_posterior(*given, lengths=5)
     assert drawn.shape == (2, 4000, 5) and drawn.dtype == np.int64
     shares = (drawn[..., None] == np.arange(3)).mean(1)
     assert np.abs(shares - posterior).max() < 4 * 0.5 / np.sqrt(4000)  # four standard deviations at most
@@ -119,8 +119,9 @@ def test_tensors_give_what_arrays_give():
         np.testing.assert_array_equal(made.numpy(), function(*given, lengths=[5, 3]))
     assert torch.equal(hmm_sample(*tensors, n=2, seed=0), torch.as_tensor(hmm_sample(*given, n=2, seed=0)))
     narrow = [array.astype(np.float32) for array in given]
-    assert hmm_value(*narrow).dtype == hmm_posterior(*narrow).dtype == np.float32
-    np.testing.assert_allclose(hmm_posterior(*narrow), hmm_posterior(*given), atol=1e-5)
+    posterior = hmm_posterior(*narrow, lengths=[5, 3])
+    assert posterior.dtype == np.float32
+    np.testing.assert_allclose(posterior, hmm_posterior(*given, lengths=[5, 3]), atol=1e-5)
 
 
 def test_derivatives_by_all_three_arguments():
@@ -129,8 +130,12 @@ def test_derivatives_by_all_three_arguments():
     def value(*given):
         return hmm_value(*given, lengths=[3, 2])
 
-    assert torch.autograd.gradcheck(value, leaves) and torch.autograd.gradgradcheck(value, leaves)
-    assert torch.autograd.gradcheck(lambda *given: hmm_posterior(*given, lengths=[3, 2]), leaves)
+    def posterior(*given):
+        return hmm_posterior(*given, lengths=[3, 2])
+
+    assert torch.autograd.gradcheck(value, leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(value, leaves, fast_mode=True)
+    assert torch.autograd.gradcheck(posterior, leaves, fast_mode=True)
     slopes = torch.autograd.grad(value(*leaves).sum(), leaves)
     np.testing.assert_allclose(slopes[2], hmm_posterior(*leaves, lengths=[3, 2]).detach(), atol=1e-12)
     assert slopes[1].sum() == pytest.approx(2 + 1)  # transitions made by sequences of 3 and of 2 steps

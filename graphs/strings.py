@@ -107,9 +107,9 @@ def edit_distance(
     a, b : a string; a sequence of integers; or a batch of them, as a list, or as integers [*batch, letters]. A list of
         lists of words compares sequences of words. Batches broadcast: one string has a distance from each of a list.
     costs : {"insertion": ..., "deletion": ..., "substitution": ..., "transposition": ...}; a missing cost is 1. Each
-        is a number, or an array by letters, [letters] for insertion and deletion, [letters, letters] as [of a, of b]
-        for substitution, as [first, second] in a for transposition. Letters number themselves, characters by `ord`. +inf
-        forbids an operation. Equal letters pair at cost 0. Costs that are tensors can be learnt.
+        is a number, or an array by letters: [letters] for insertion and deletion, [letters, letters] as [of a, of b]
+        for substitution, and as [first, second] in a for transposition. An integer is its own place in the array, a
+        character is at `ord`. +inf forbids an operation. Equal letters pair at cost 0. Tensors can be learnt.
     omega : default HardMax(), the exact distance. Other functions of this package are smooth by default. A distance
         under Negentropy is below the exact one, may be negative, and is not 0 for equal strings.
     lengths : (n_a, n_b), for arrays of integers: how many letters count, each an integer or integers [*batch], 0 or

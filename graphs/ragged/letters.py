@@ -15,7 +15,7 @@ FIRST_WORD = 1 << 40  # larger than any other letter's number
 
 
 class Letters(NamedTuple):
-    """Strings as numbers of letters: an integer is its own number, a character has `ord`, words count from FIRST_WORD."""
+    """Strings as numbers of letters: an integer as given, `ord` of a character, FIRST_WORD and up for words."""
 
     codes: Numbers  # [*batch, letters], 0 behind the last letter that counts
     lengths: Numbers  # [*batch]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_value, sample_paths
+from dagdp import CompiledDAG, InputError, Omega, Paths, best_path, dp_grad, dp_value, sample_paths
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
@@ -85,16 +85,7 @@ def hmm_posterior(
 
 
 @through_torch
-def hmm_decode(
-    log_start: Any,
-    log_transition: Any,
-    log_emission: Any,
-    *,
-    lengths: Any = None,
-    on_infeasible: str = "value",
-    threads: int | None = None,
-    backend: str | None = None,
-) -> Any:
+def hmm_decode(log_start: Any, log_transition: Any, log_emission: Any, *, lengths: Any = None) -> Any:
     """The most probable state sequence (Viterbi): int64 [*batch, T], -1 behind an item's length.
 
     hmmlearn's `predict`. An item without any sequence has -1 at each step. Ties go to the lower state, from the last
@@ -105,12 +96,8 @@ def hmm_decode(
     >>> hmm_decode(np.log([0.5, 0.5]), stay, np.log([[0.9, 0.1], [0.4, 0.6], [0.9, 0.1]])).tolist()
     [0, 0, 0]
     """
-    options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     model = _model_of(log_start, log_transition, log_emission, lengths)
-    visited = cut(dp_grad(model.dag, model.theta, HardMax(), end=model.end, **options)["emission"], model.own)
-    states = visited.argmax(-1)
-    states[(visited < 0.5).all(-1)] = -1
-    return states
+    return model.states(best_path(model.dag, model.theta, end=model.end))
 
 
 @through_torch
@@ -137,8 +124,7 @@ def hmm_sample(
     [[0, 1], [0, 1], [0, 1]]
     """
     model = _model_of(log_start, log_transition, log_emission, lengths)
-    paths = sample_paths(model.dag, model.theta, omega, n, seed, end=model.end)
-    return cut(paths.tags(model.dag), model.own[:1])
+    return model.states(sample_paths(model.dag, model.theta, omega, n, seed, end=model.end))
 
 
 class _Model(NamedTuple):
@@ -148,6 +134,20 @@ class _Model(NamedTuple):
     theta: dict[str, Any]
     end: Any  # `end=` of the items
     own: tuple[int, int]  # T, S
+
+    def states(self, paths: Paths) -> Any:
+        """[*axes, T] the states along paths, -1 behind their ends.
+
+        Nodes of a path are the start, a cell v[t, i] for each step, and an end, which is numbered behind all cells.
+        """
+        T, S = self.own
+        cells = paths.nodes[..., 1 : T + 1] - self.dag.cell("v", 0, 0)
+        visited = cells % S
+        visited[(cells < 0) | (cells >= S * self.dag.potentials[-1].shape[0])] = -1
+        shape = *visited.shape[:-1], T  # the arrays of paths are as wide as the longest path
+        states = np.full(shape, -1) if isinstance(visited, np.ndarray) else visited.new_full(shape, -1)
+        states[..., : visited.shape[-1]] = visited
+        return states
 
 
 def _model_of(log_start: Any, log_transition: Any, log_emission: Any, lengths: Any) -> _Model:

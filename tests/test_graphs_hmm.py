@@ -99,6 +99,8 @@ def test_batch_axes_broadcast_and_each_item_is_what_it_is_alone():
         assert states[a, b, :n].tolist() == hmm_decode(*alone).tolist() and (states[a, b, n:] == -1).all()
         assert (drawn[a, b, :, :n] >= 0).all() and (drawn[a, b, :, n:] == -1).all()
     assert hmm_value(start[0, 0], transition, emission[0], lengths=[4, 2]).shape == (2,)
+    short = hmm_decode(start[0, 0], transition, emission[0], lengths=[2, 1])
+    assert short[0].tolist() == [*hmm_decode(start[0, 0], transition, emission[0, :2]), -1, -1]
 
 
 def test_draws_have_the_posterior():
@@ -146,8 +148,9 @@ def test_an_item_without_a_state_sequence_has_no_value():
     emission[1, 2] = -np.inf
     assert hmm_value(start, transition, emission)[1] == -np.inf
     assert not hmm_posterior(start, transition, emission)[1].any()
-    assert (hmm_decode(start, transition, emission)[1] == -1).all()
-    for function in (hmm_value, hmm_posterior, hmm_decode):
+    assert hmm_decode(start, transition, emission)[1].tolist() == [-1] * 5
+    assert hmm_decode(start, transition, emission[1]).tolist() == [-1] * 5
+    for function in (hmm_value, hmm_posterior):
         with pytest.raises(InputError, match="item 1 has no path"):
             function(start, transition, emission, on_infeasible="raise")
     with pytest.raises(InputError, match="item 1 has no path to draw"):

@@ -1,8 +1,11 @@
-"""Graphs of sequences, as recurrences: the Viterbi trellis, the linear chain of a CRF, and alignments of speech."""
+"""Graphs of sequences, as recurrences: chains, hidden Markov models, and alignments of speech with its labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from dagdp import Graph, GraphError, recurrence
 from dagdp.graphs.alignment_grid import positive
@@ -15,6 +18,31 @@ STEPS = "v[t, i] = max[j](v[t-1, j] + theta[t, i, j])"
 AFTER_THE_LAST_STEP = "done = max[i](v[-1, i])\nreturn done"
 AFTER_EACH_STEP = "done[t] = max[i](v[t, i])\nreturn max[t](done[t])"
 
+HMM = """
+    v[0, i] = start[i] + emission[0, i]
+    v[t, i] = max[j](v[t-1, j] + transition[i, j]) + emission[t, i]
+"""
+SECOND_ORDER_CHAIN = """
+    v[0, i, 0] = start[i] + emission[0, i]
+    v[t, i, j] = when(t == 1, v[0, j, 0] + second[i, j]) + emission[t, i]
+    v[t, i, j] = max[k](when(t > 1, v[t-1, j, k] + transition[i, j, k])) + emission[t, i]
+"""
+SEMI_MARKOV = """
+    begin[0, i] = 0
+    begin[t, i] = max[j](v[t-1, j] + transition[i, j])
+    v[t, i] = max[d](begin[t-d, i] + segment[t-d, d, i])
+"""
+FACTORIAL_CHAIN = """
+    v[0, i, j] = first[0, i] + second[0, j] + coupling[0, i, j]
+    half[t, i, l] = max[k](v[t-1, k, l] + first_transition[i, k])
+    v[t, i, j] = max[l](half[t, i, l] + second_transition[j, l]) + first[t, i] + second[t, j] + coupling[t, i, j]
+"""
+ALLOWED_CHAIN = """
+    v[0, i] = when(allowed[0, i], start[i] + emission[0, i])
+    v[t, i] = max[j](when(allowed[t, i], v[t-1, j] + transition[i, j])) + emission[t, i]
+    done = max[i](v[-1, i] + end[i])
+    return done
+"""
 LINEAR_CHAIN = """
     v[0, i] = start[i] + emission[0, i]
     v[t, i] = max[j](v[t-1, j] + transition[i, j]) + emission[t, i]
@@ -57,6 +85,144 @@ def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Gr
     return recurrence(text, t=T, i=S, j=S)
 
 
+def hmm(T: int, S: int, ragged: bool = False) -> Graph:
+    """A hidden Markov model, in logarithms: potentials start (S,), transition (S, S) as [to, from], emission (T, S).
+
+    The text is that of `linear_chain` without `end`. A path through states y scores log p(y, observations), where
+    emission[t, i] is the log-probability (or density) of the observation at t in state i. Under Negentropy(1.0) the
+    value is the log-likelihood (the forward algorithm; Rabiner 1989, section III), and the gradient has the expected
+    counts of the E step of Baum-Welch: `emission` the posterior of each state, `transition` the number of transitions.
+    Under HardMax both are those of the Viterbi path.
+
+    Packages that follow Rabiner have the matrix [from, to]: transpose it. T, S and ragged are those of `trellis`.
+    Raises GraphError for sizes below 1.
+
+    >>> print(hmm(3, 2).text)
+    v[0, i] = start[i] + emission[0, i]
+    v[t, i] = max[j](v[t-1, j] + transition[i, j]) + emission[t, i]
+    done = max[i](v[-1, i])
+    return done
+    """
+    positive("hmm", T=T, S=S)
+    potentials = {"start": (S,), "transition": (S, S), "emission": (T, S)}
+    return recurrence(_with_end(HMM, "i", ragged), potentials, t=T, i=S, j=S)
+
+
+def second_order_chain(T: int, S: int, ragged: bool = False) -> Graph:
+    """A chain whose states depend on the two states before: transition (S, S, S) as [to, from, before].
+
+    Potentials start (S,) and second (S, S) as [to, from] score the first state and the step to the second state, where
+    two states before do not exist yet; emission (T, S) scores each state. Cell v[t, i, j] has state i at t and state j
+    at t - 1. The trigram tagger of Brants (TnT, 2000) and second-order CRFs have this form. T·S³ edges.
+
+    T, S and ragged are those of `trellis`. Raises GraphError for sizes below 1.
+
+    >>> print(second_order_chain(3, 2).text)
+    v[0, i, 0] = start[i] + emission[0, i]
+    v[t, i, j] = when(t == 1, v[0, j, 0] + second[i, j]) + emission[t, i]
+    v[t, i, j] = max[k](when(t > 1, v[t-1, j, k] + transition[i, j, k])) + emission[t, i]
+    done = max[i, j](v[-1, i, j])
+    return done
+    """
+    positive("second_order_chain", T=T, S=S)
+    potentials = {"start": (S,), "second": (S, S), "transition": (S, S, S), "emission": (T, S)}
+    return recurrence(_with_end(SECOND_ORDER_CHAIN, "i, j", ragged), potentials, t=T, i=S, j=S, k=S)
+
+
+def semi_markov(T: int, S: int, L: int, ragged: bool = False) -> Graph:
+    """A semi-Markov chain: T steps are cut into segments of 1 to L steps, each in one of S states.
+
+    Potentials: segment (T, L, S) as [first step, length - 1, state], the score of a whole segment; transition (S, S) as
+    [to, from], paid between segments. Cell begin[t, i] is a segment in state i about to begin at step t, cell v[t, i] a
+    segment that ends with step t. A score of the first or the last state belongs into `segment`. The semi-CRF of
+    Sarawagi and Cohen (2004) and the explicit-duration HMM have this form. T·S·(S + L) edges: the choice
+    of a state and the choice of a length are separate nodes. Negentropy and HardMax do not see the difference from one
+    node that chooses both; sparse operators do.
+
+    T, S, L : the numbers of steps, of states, and of steps of the longest segment, at least 1.
+    ragged : as in `trellis`.
+
+    Raises GraphError for sizes below 1.
+
+    >>> print(semi_markov(3, 2, 2).text)
+    begin[0, i] = 0
+    begin[t, i] = max[j](v[t-1, j] + transition[i, j])
+    v[t, i] = max[d](begin[t-d, i] + segment[t-d, d, i])
+    done = max[i](v[-1, i])
+    return done
+    """
+    positive("semi_markov", T=T, S=S, L=L)
+    potentials = {"segment": (T, L, S), "transition": (S, S)}
+    return recurrence(_with_end(SEMI_MARKOV, "i", ragged), potentials, t=T, i=S, j=S, d=L)
+
+
+def factorial_chain(T: int, A: int, B: int, ragged: bool = False) -> Graph:
+    """Two chains that are observed together: one has A states, the other B states, and a pair of states a score.
+
+    Potentials: first (T, A) and second (T, B), the score of a state of either chain; first_transition (A, A) and
+    second_transition (B, B) as [to, from]; coupling (T, A, B), the score of a pair at a step. For the factorial HMM of
+    Ghahramani and Jordan (1997) coupling is the log-probability of the observation given both states; for the factorial
+    CRF of Sutton, McCallum and Rohanimanesh (2007) coupling is learnt, and mostly equal at all steps. Scores of the
+    first states belong into first[0] and second[0].
+
+    The chains step one after the other, through cells half[t, i, l]: the first chain is at t, the second still at
+    t - 1. So there are T·A·B·(A + B) edges where pairs of states would have T·A²·B². Negentropy and HardMax do not see
+    the difference; sparse operators do.
+
+    T, A, B : the numbers of steps and of states, at least 1.
+    ragged : as in `trellis`.
+
+    Raises GraphError for sizes below 1.
+
+    >>> print(factorial_chain(3, 2, 2).text)
+    v[0, i, j] = first[0, i] + second[0, j] + coupling[0, i, j]
+    half[t, i, l] = max[k](v[t-1, k, l] + first_transition[i, k])
+    v[t, i, j] = max[l](half[t, i, l] + second_transition[j, l]) + first[t, i] + second[t, j] + coupling[t, i, j]
+    done = max[i, j](v[-1, i, j])
+    return done
+    """
+    positive("factorial_chain", T=T, A=A, B=B)
+    steps = {"first_transition": (A, A), "second_transition": (B, B)}
+    potentials = {"first": (T, A), "second": (T, B), **steps, "coupling": (T, A, B)}
+    return recurrence(_with_end(FACTORIAL_CHAIN, "i, j", ragged), potentials, t=T, i=A, j=B, k=A, l=B)
+
+
+def allowed_chain(allowed: Any) -> Graph:
+    """A linear chain in which each step allows some tags only: the potentials are those of `linear_chain`.
+
+    A step whose tag is known allows one tag, a step without annotation all tags. Under Negentropy the value is the log
+    of the total weight of all taggings that agree with a partial annotation; the value of `linear_chain` minus this
+    value is the loss of Tsuboi et al. (2008), Training CRFs using incomplete annotations. A forbidden tag has no edge,
+    and its scores are never read. For a batch of different constraints take one `linear_chain` instead, with -inf in
+    the emissions of forbidden tags.
+
+    allowed : booleans [T, S], True where a step may have a tag. Each step needs one.
+
+    Raises GraphError for values of another shape or type, and for a step that allows no tag.
+
+    >>> print(allowed_chain([[True, True], [False, True]]).text)
+    v[0, i] = when(allowed[0, i], start[i] + emission[0, i])
+    v[t, i] = max[j](when(allowed[t, i], v[t-1, j] + transition[i, j])) + emission[t, i]
+    done = max[i](v[-1, i] + end[i])
+    return done
+    """
+    flags = np.asarray(allowed)
+    if flags.ndim != 2 or 0 in flags.shape or flags.dtype != np.bool_:
+        raise GraphError(
+            f"allowed_chain was given allowed of shape {flags.shape} and type {flags.dtype}; expected booleans [T, S]"
+        )
+    if not flags.any(1).all():
+        raise GraphError(f"step {int(flags.any(1).argmin())} of allowed has no tag; expected one or more at each step")
+    return recurrence(
+        ALLOWED_CHAIN,
+        _scores_of_a_chain(*flags.shape),
+        t=flags.shape[0],
+        i=flags.shape[1],
+        j=flags.shape[1],
+        allowed=flags,
+    )
+
+
 def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     """A linear-chain CRF: potentials emission (T, S), transition (S, S) as [to, from], start (S,), end (S,).
 
@@ -67,8 +233,18 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     12
     """
     positive("linear_chain", T=T, S=S)
-    potentials = {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
-    return recurrence(RAGGED_CHAIN if ragged else LINEAR_CHAIN, potentials, t=T, i=S, j=S)
+    return recurrence(RAGGED_CHAIN if ragged else LINEAR_CHAIN, _scores_of_a_chain(T, S), t=T, i=S, j=S)
+
+
+def _scores_of_a_chain(T: int, S: int) -> dict[str, tuple[int, ...]]:
+    return {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
+
+
+def _with_end(steps: str, states: str, ragged: bool) -> str:
+    """The lines of a chain whose last cells are v[t, states], and an end: after the last step, or after each step."""
+    if ragged:
+        return f"{steps}    done[t] = max[{states}](v[t, {states}])\n    return max[t](done[t])"
+    return f"{steps}    done = max[{states}](v[-1, {states}])\n    return done"
 
 
 CTC = """

@@ -1,5 +1,6 @@
 """Ready-made graphs, and the Viterbi algorithm and dynamic time warping on them. Uses dagdp's public names only."""
 
+from dagdp.graphs import alignment as alignment
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
 from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
@@ -7,6 +8,12 @@ from dagdp.graphs.dtw import dtw_path as dtw_path
 from dagdp.graphs.dtw import dtw_value as dtw_value
 from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment
+from dagdp.graphs.pairwise import AlignmentGradient as AlignmentGradient
+from dagdp.graphs.pairwise import align_grad as align_grad
+from dagdp.graphs.pairwise import align_hvp as align_hvp
+from dagdp.graphs.pairwise import align_path as align_path
+from dagdp.graphs.pairwise import align_value as align_value
+from dagdp.graphs.pairwise import alignment_text as alignment_text
 from dagdp.graphs.sequences import linear_chain as linear_chain
 from dagdp.graphs.sequences import trellis as trellis
 from dagdp.graphs.viterbi import viterbi_decode as viterbi_decode

@@ -85,7 +85,7 @@ class RaggedBand:
 def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int, ...]) -> RaggedBand:
     """The band of each item of these lengths, on a diagonal grid whose rows and widths are rounded to powers of two."""
     check_band(band)
-    n_a, n_b = _checked(lengths, own, batch)
+    n_a, n_b = checked_lengths(lengths, own, batch)
     rows = power_of_two(int(n_a.max()))
     i = np.arange(rows)
     low, high = (bound.astype(np.int32) for bound in bounds(i, n_a[..., None], n_b[..., None], int(band)))
@@ -102,7 +102,7 @@ def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int,
     return RaggedBand(dag, own, end, cell, inside)
 
 
-def _checked(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+def checked_lengths(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
     """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data."""
     made = []
     for k, (given, most) in enumerate(zip(lengths, own, strict=True)):

@@ -24,7 +24,6 @@ import numpy as np
 
 from dagdp import HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
 from dagdp.cuda import through_torch
-from dagdp.graphs.ragged.padding import cut
 from dagdp.graphs.ragged.pairs import pair_graph
 
 
@@ -106,7 +105,7 @@ def align_grad(
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     graph = pair_graph(scores, _gaps(gap_open, gap_extend), mode, lengths)
     made = dp_grad(graph.dag, graph.theta(), omega, end=graph.end, **options)
-    matches = cut(made["score"], graph.own)
+    matches = graph.result(made)
     if not gaps:
         return matches
     return AlignmentGradient(matches, *graph.gap_gradients(made))
@@ -139,7 +138,7 @@ def align_hvp(
     graph = pair_graph(scores, _gaps(gap_open, gap_extend), mode, lengths, tuple(np.shape(z)[:-2]))
     theta = graph.theta()
     made = dp_hvp(graph.dag, theta, graph.direction(z, theta), omega, end=graph.end, **options)
-    return cut(made["score"], graph.own)
+    return graph.result(made)
 
 
 @through_torch

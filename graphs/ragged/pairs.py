@@ -101,19 +101,24 @@ class PairGraph(NamedTuple):
         score = padded(self.scores, self.own, self.size)
         if self.mode != "global":
             score = self._only_inside(score, -np.inf)
-        elif self._ragged and not self._one_table:
-            i, j = self._places(self.size)
-            behind = (i == self.n[..., None, None]) & (j == self.m[..., None, None])
-            score = self.arrays.chosen(~behind, score, 0.0)
+        else:
+            score = self._without_end(score)
         names = ("gap",) if self._one_table else ("gap_open", "gap_extend")
         prices = {name: self._price(price) for name, price in zip(names, self.prices * 2, strict=False)}
         return {"score": self._by_item(score, 2)} | prices | self._ends()
 
     def direction(self, z: Any, theta: dict[str, Any]) -> dict[str, Any]:
         """A direction in scores [*batch, N, M], as theta: 0 for all other blocks."""
+        shape = tuple(np.shape(z))
+        if shape[-2:] != self.own:
+            raise InputError(f"z has shape {shape}; expected [*batch, {self.own[0]}, {self.own[1]}]")
         made = self._only_inside(padded(self.arrays.made(z), self.own, self.size, "z"), 0.0)
         zeros = {name: self.arrays.made(np.zeros(tuple(block.shape))) for name, block in theta.items()}
         return zeros | {"score": self._by_item(made, 2)}
+
+    def result(self, made: dict[str, Any]) -> Any:
+        """The gradient, or the Hessian product, by scores: [*batch, N, M]."""
+        return cut(self._without_end(made["score"]), self.own)
 
     def gap_gradients(self, made: dict[str, Any]) -> tuple[Any, Any]:
         """The gradients by gap_open and gap_extend, in the shapes of these arguments; None where one is None."""
@@ -124,9 +129,16 @@ class PairGraph(NamedTuple):
         first, more = (price.gathered(block) for price, block in zip(self.prices, blocks, strict=True))
         return first, more
 
+    def _without_end(self, values: Any) -> Any:
+        """Values [*batch, *size], with 0 for the pair behind the last letters at which a global alignment ends."""
+        if self.mode != "global" or self._one_table or not self._ragged:
+            return values
+        i, j = self._places(self.size)
+        return self.arrays.chosen((i != self.n[..., None, None]) | (j != self.m[..., None, None]), values, 0.0)
+
     @property
     def _ragged(self) -> bool:
-        """Whether an item may be smaller than the graph."""
+        """Whether an item may be smaller than the data, or the data than the graph."""
         return self.n.ndim > 0 or self.size != self.own or (int(self.n), int(self.m)) != self.own
 
     @property

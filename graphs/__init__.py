@@ -1,5 +1,6 @@
 """Ready-made graphs, and functions of data on them. Uses dagdp's public names only."""
 
+from dagdp.graphs import alignment as alignment
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
 from dagdp.graphs.ctc import ctc_loss as ctc_loss
 from dagdp.graphs.ctc import ctc_marginals as ctc_marginals
@@ -15,6 +16,12 @@ from dagdp.graphs.hmm import hmm_value as hmm_value
 from dagdp.graphs.monotonic import monotonic_alignment as monotonic_alignment
 from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment
+from dagdp.graphs.pairwise import AlignmentGradient as AlignmentGradient
+from dagdp.graphs.pairwise import align_grad as align_grad
+from dagdp.graphs.pairwise import align_hvp as align_hvp
+from dagdp.graphs.pairwise import align_path as align_path
+from dagdp.graphs.pairwise import align_value as align_value
+from dagdp.graphs.pairwise import alignment_text as alignment_text
 from dagdp.graphs.rnnt import rnnt_loss as rnnt_loss
 from dagdp.graphs.sequences import linear_chain as linear_chain
 from dagdp.graphs.sequences import trellis as trellis

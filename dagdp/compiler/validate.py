@@ -101,7 +101,9 @@ def validate(graph: Graph) -> Sound:
         _check_terminals(graph, starts, ends)
         starts, edges = starts[alive[starts]], np.flatnonzero(whole).astype(np.int32)
         parents, children, second = parents[edges], children[edges], None if second is None else second[edges]
-        entered = np.intersect1d(starts, children)
+        is_child = np.zeros(size, np.bool_)
+        is_child[children] = True
+        entered = np.unique(starts[is_child[starts]])
     return Sound(
         graph=graph,
         potentials=potentials,

@@ -1,9 +1,11 @@
 """Ready-made graphs, and the Viterbi algorithm and dynamic time warping on them. Uses dagdp's public names only."""
 
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
+from dagdp.graphs.dtw import dtw_accumulated as dtw_accumulated
 from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
 from dagdp.graphs.dtw import dtw_path as dtw_path
+from dagdp.graphs.dtw import dtw_subsequence as dtw_subsequence
 from dagdp.graphs.dtw import dtw_value as dtw_value
 from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment

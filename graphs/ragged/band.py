@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dagdp import CompiledDAG, Graph, InputError
 from dagdp.graphs.alignment_grid import Numbers, Rows, bounds, check_band
 from dagdp.graphs.ragged.compiled_cache import compiled, power_of_two
+from dagdp.graphs.ragged.padding import checked_lengths, is_tensor
 
 
 def diagonal_grid(rows: int, left: int, right: int) -> Graph:
@@ -43,7 +44,7 @@ class RaggedBand:
         shape = tuple(np.shape(values))
         if shape[-2:] != self.own:
             raise InputError(f"{what} has shape {shape}; expected [*batch, {self.own[0]}, {self.own[1]}]")
-        if _is_tensor(values):
+        if is_tensor(values):
             torch, given = sys.modules["torch"], values if values.is_floating_point() else values.double()
             flat = given.reshape(*shape[:-2], -1)
             taken = flat[..., torch.as_tensor(self.cell, device=values.device)]
@@ -59,7 +60,7 @@ class RaggedBand:
         """[*batch, cells] as [*batch, N_A, N_B], with 0 where no cell is."""
         used = np.flatnonzero(self._exists)
         shape = *result.shape[:-1], self.own[0] * self.own[1]
-        if _is_tensor(result):
+        if is_tensor(result):
             torch = sys.modules["torch"]
             places, cells = (torch.as_tensor(numbers, device=result.device) for numbers in (self.cell[used], used))
             return result.new_zeros(shape).index_add(-1, places, result[..., cells]).reshape(*shape[:-1], *self.own)
@@ -85,7 +86,7 @@ class RaggedBand:
 def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int, ...]) -> RaggedBand:
     """The band of each item of these lengths, on a diagonal grid whose rows and widths are rounded to powers of two."""
     check_band(band)
-    n_a, n_b = _checked(lengths, own, batch)
+    n_a, n_b = checked_lengths(lengths, own, batch)
     rows = power_of_two(int(n_a.max()))
     i = np.arange(rows)
     low, high = (bound.astype(np.int32) for bound in bounds(i, n_a[..., None], n_b[..., None], int(band)))
@@ -102,33 +103,6 @@ def ragged_band(lengths: Any, own: tuple[int, int], band: int, batch: tuple[int,
     return RaggedBand(dag, own, end, cell, inside)
 
 
-def _checked(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
-    """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data."""
-    made = []
-    for k, (given, most) in enumerate(zip(lengths, own, strict=True)):
-        numbers = np.asarray(given.numpy(force=True) if _is_tensor(given) else given)
-        if numbers.dtype.kind not in "iu":
-            raise InputError(f"lengths[{k}] has dtype {numbers.dtype}; expected integers, 1 to {most}")
-        wrong = numbers[(numbers < 1) | (numbers > most)]
-        if wrong.size:
-            raise InputError(f"lengths[{k}] has {wrong.ravel()[0]}; expected 1 to {most}")
-        made.append(numbers.astype(np.int64))
-    try:
-        n_a, n_b = np.broadcast_arrays(*made)
-        np.broadcast_shapes(n_a.shape, batch)
-    except ValueError:
-        shapes = [numbers.shape for numbers in made]
-        raise InputError(
-            f"lengths have shapes {shapes} and the data has batch dimensions {batch}; expected shapes that broadcast"
-        ) from None
-    return n_a, n_b
-
-
 def _diagonal_rows(rows: int, left: int, right: int) -> Rows:
     i = np.arange(rows, dtype=np.int64)
     return Rows(np.maximum(i - left, 0), i + right)
-
-
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)

@@ -5,9 +5,11 @@ from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
 from dagdp.graphs.ctc import ctc_loss as ctc_loss
 from dagdp.graphs.ctc import ctc_marginals as ctc_marginals
 from dagdp.graphs.ctc import ctc_path as ctc_path
+from dagdp.graphs.dtw import dtw_accumulated as dtw_accumulated
 from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
 from dagdp.graphs.dtw import dtw_path as dtw_path
+from dagdp.graphs.dtw import dtw_subsequence as dtw_subsequence
 from dagdp.graphs.dtw import dtw_value as dtw_value
 from dagdp.graphs.hmm import hmm_decode as hmm_decode
 from dagdp.graphs.hmm import hmm_posterior as hmm_posterior

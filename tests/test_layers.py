@@ -26,7 +26,7 @@ LAYERS = (
     ("kernels",),
     ("compiler",),
     ("engine",),
-    ("nn.autograd", "nn.unrolled"),
+    ("nn.autograd", "nn.unrolled", "nn.costs"),
     ("functions",),
     ("axis", "cuda", "reference", "networkx_graphs", "language", "testing", "paths", "plot", "plot_checks"),
     ("",),  # dagdp/__init__.py: the public names

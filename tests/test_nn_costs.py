@@ -14,7 +14,7 @@ from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from dagdp import InputError  # noqa: E402
-from dagdp.nn.costs import cosine, l1, negative_dot, squared_euclidean  # noqa: E402
+from dagdp.nn.costs import cosine, euclidean, l1, negative_dot, squared_euclidean  # noqa: E402
 
 
 def naive_cosine(a, b):
@@ -25,6 +25,7 @@ def naive_cosine(a, b):
 
 NAIVE = {
     squared_euclidean: lambda a, b: ((a - b) ** 2).sum(-1),
+    euclidean: lambda a, b: np.sqrt(((a - b) ** 2).sum(-1)),
     l1: lambda a, b: np.abs(a - b).sum(-1),
     cosine: naive_cosine,
     negative_dot: lambda a, b: -(a * b).sum(-1),

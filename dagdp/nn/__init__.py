@@ -1,6 +1,6 @@
 """dagdp in PyTorch: layers, losses, and the front ends of `dagdp.dp_*` for tensors. Importing it imports torch.
 
-`autograd` and `unrolled` lie below `dagdp.functions`; all other modules lie above `dagdp.graphs`.
+`autograd`, `unrolled` and `costs` lie below `dagdp.functions`; all other modules lie above `dagdp.graphs`.
 """
 
 try:
@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
 
 from dagdp.nn.autograd.learnable import Learnable as Learnable
 from dagdp.nn.costs import cosine as cosine
+from dagdp.nn.costs import euclidean as euclidean
 from dagdp.nn.costs import l1 as l1
 from dagdp.nn.costs import negative_dot as negative_dot
 from dagdp.nn.costs import squared_euclidean as squared_euclidean

@@ -43,6 +43,23 @@ def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:
     return _between(cost, x, y)
 
 
+def euclidean(x: Tensor, y: Tensor) -> Tensor:
+    """||x_i - y_j|| [*batch, N, M] of x [*batch, N, D] and y [*batch, M, D]; derivative 0 at equal frames.
+
+    From differences of features, and no matrix product: near frames keep all digits.
+
+    >>> euclidean(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
+    [[5.0, 0.0]]
+    """
+
+    def cost(x: Tensor, y: Tensor) -> Tensor:
+        squares = _Squares.apply(x, y)
+        apart = squares > 0.0
+        return torch.where(apart, torch.where(apart, squares, 1.0).sqrt(), 0.0)
+
+    return _between(cost, x, y)
+
+
 def l1(x: Tensor, y: Tensor) -> Tensor:
     """Σ_d |x_id - y_jd| [*batch, N, M] of x [*batch, N, D] and y [*batch, M, D]; derivative 0 at equal entries.
 
@@ -104,6 +121,27 @@ def _directions(x: Tensor) -> Tensor:
     some = largest > 0.0
     scaled = torch.where(some, x / torch.where(some, largest, 1.0), 1.0)
     return torch.where(some, scaled / scaled.norm(dim=-1, keepdim=True), 0.0)
+
+
+class _Squares(torch.autograd.Function):
+    """||x_i - y_j||² of differences, with derivatives by matrix products; torch's cdist has no second derivative."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = ctx.saved_tensors
+        of_x = g.sum(-1, keepdim=True) * x - g @ y
+        of_y = g.sum(-2).unsqueeze(-1) * y - g.mT @ x
+        return 2.0 * of_x, 2.0 * of_y
 
 
 class _Manhattan(torch.autograd.Function):

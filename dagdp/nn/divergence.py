@@ -32,7 +32,9 @@ def dtw_divergence(
     x, y : series [*batch, N, D] and [*batch, M, D].
     cost : from `dagdp.nn.costs`, or a function of two series that returns [*batch, N, M] and is symmetric.
     lengths : (n_x, n_y), each a number or [*batch]: how many frames count. Later frames may hold NaN.
-    reduction : "mean", "sum" or "none".  options : band=, threads= and backend= of `dagdp.graphs.dtw_value`.
+    reduction : "mean", "sum" or "none".
+    options : band=, steps=, window=, penalty=, threads= and backend= of `dagdp.graphs.dtw_value`. Steps and a window
+        that favour one series make D(x, y) differ from D(y, x).
 
     Raises InputError for unknown options, shapes and lengths.
 
@@ -41,7 +43,7 @@ def dtw_divergence(
     >>> dtw_divergence(x, x).item(), bool(dtw_divergence(x, x + 1.0) > 0)
     (0.0, True)
     """
-    check_options("dtw_divergence", options, {"band", "threads", "backend"})
+    check_options("dtw_divergence", options, {"band", "steps", "window", "penalty", "threads", "backend"})
     if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_x, n_y), each a number or [*batch]")
     n_x, n_y = (None, None) if lengths is None else lengths

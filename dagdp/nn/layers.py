@@ -18,8 +18,10 @@ from dagdp.graphs.ragged import compiled_cache
 from dagdp.nn.autograd.learnable import Learnable
 from dagdp.nn.autograd.operators import constant_when_traced
 from dagdp.nn.autograd.tensors import as_tensor
+from dagdp.nn.fitted import check_options
 from dagdp.omega import Omega
 
+OPTIONS = ("steps", "window", "open_begin", "open_end", "psi")  # of DTW, handed to the shortcuts
 constant_when_traced(compiled_cache.compiled)  # torch.compile takes the compiled graph as a constant
 
 
@@ -92,31 +94,53 @@ class Viterbi(nn.Module):
 
 
 class DTW(nn.Module):
-    """costs [*batch, N, M] -> DTW_Ω [*batch], the smoothed least cost of an alignment; no state.
+    """costs [*batch, N, M] -> DTW_Ω [*batch], the smoothed least cost of an alignment.
 
     lengths : (n, m), each a number or [*batch], for a padded batch; see `dagdp.graphs.dtw_value`.
+    penalty : a number, or a `torch.nn.Parameter`, which is the layer's state then.
+    options : steps=, window=, open_begin=, open_end= and psi= of `dagdp.graphs.dtw_value`.
+
+    Raises InputError for an unknown option.
 
     >>> import dagdp, torch
     >>> DTW(dagdp.HardMax())(torch.tensor([[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]]))
     tensor(1.)
+    >>> DTW(dagdp.HardMax(), steps="symmetric2", window=1)
+    DTW(HardMax(), band=None, steps='symmetric2', window=1)
     """
 
-    def __init__(self, omega: Omega | Learnable | None = None, *, band: int | None = None) -> None:
+    def __init__(
+        self,
+        omega: Omega | Learnable | None = None,
+        *,
+        band: int | None = None,
+        penalty: Any = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
+        check_options("DTW", options, set(OPTIONS))
         self.omega: Any = omega
         self.band = band
+        self.penalty = penalty
+        self.options = options
 
     def forward(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The smoothed least cost [*batch] in the unit of the costs, a sum over cells; it may be negative."""
-        return dtw.dtw_value(as_tensor(cost, "cost"), self.omega, lengths=lengths, band=self.band)
+        return dtw.dtw_value(as_tensor(cost, "cost"), self.omega, **self._named(lengths))
 
     def alignment(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The expected alignment [*batch, N, M]: the probability of each cell, in [0, 1]."""
-        return dtw.dtw_grad(as_tensor(cost, "cost"), self.omega, lengths=lengths, band=self.band)
+        return dtw.dtw_grad(as_tensor(cost, "cost"), self.omega, **self._named(lengths))
 
     def path(self, cost: Tensor, lengths: Any = None) -> Tensor:
         """The least-cost alignment as index pairs, int64 [*batch, N + M - 1, 2], -1 behind its end."""
-        return dtw.dtw_path(as_tensor(cost, "cost").detach(), lengths=lengths, band=self.band)
+        return dtw.dtw_path(as_tensor(cost, "cost").detach(), **self._named(lengths))
+
+    def _named(self, lengths: Any) -> dict[str, Any]:
+        return {"lengths": lengths, "band": self.band, "penalty": self.penalty, **self.options}
 
     def extra_repr(self) -> str:
-        return f"{self.omega!r}, band={self.band}"
+        shown = [f"{name}={value!r}" for name, value in self.options.items()]
+        if self.penalty is not None and not isinstance(self.penalty, nn.Parameter):
+            shown.insert(0, f"penalty={self.penalty}")
+        return ", ".join([repr(self.omega), f"band={self.band}", *shown])

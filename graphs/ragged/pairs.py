@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, InputError
 from dagdp.graphs.alignment import check_choices, ragged_alignment
-from dagdp.graphs.ragged.band import Numbers
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.given import pair_of_lengths
 from dagdp.graphs.ragged.padding import cut, padded, sizes
 
+Numbers = NDArray[np.int64]
 Shape = tuple[int, ...]
 Mask = NDArray[np.bool_]
 EDGES = 9  # of a cell of three tables

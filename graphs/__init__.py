@@ -1,5 +1,7 @@
 """Ready-made graphs, and the Viterbi algorithm and dynamic time warping on them. Uses dagdp's public names only."""
 
+from dagdp.graphs import classics as classics
+from dagdp.graphs import trees as trees
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
 from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp

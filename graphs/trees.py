@@ -20,7 +20,12 @@ Numbers = NDArray[np.int64]
 CKY = """
     c[i, i+1, A] = lexical[i, A]
     c[i, k, A] = max[j, B, C](when(i < j and j < k, c[i, j, B] + c[j, k, C]) + rule[A, B, C])
-    return c[0, -1, ROOT]
+    return END
+"""
+CKY_OF_RULES = """
+    c[i, i+1, A] = lexical[i, A]
+    c[i, k, parent[r]] = max[j](when(i < j and j < k, c[i, j, first[r]] + c[j, k, second[r]]) + rule[r])
+    return END
 """
 SPANS = """
     c[i, i+1] = max[A](span[i, i+1, A])
@@ -59,7 +64,9 @@ BELIEF_PROPAGATION = """
 """
 
 
-def cky(n: int, K: int, root: int = 0) -> Graph:
+def cky(
+    n: int, K: int, root: int = 0, rules: Sequence[tuple[int, int, int]] | None = None, ragged: bool = False
+) -> Graph:
     """All parses of n words by a grammar in Chomsky normal form with K symbols (CKY; Baker 1979, inside-outside).
 
     Potentials `lexical` (n, K) as [word, symbol] and `rule` (K, K, K) as [parent, left child, right child], scores to
@@ -68,23 +75,40 @@ def cky(n: int, K: int, root: int = 0) -> Graph:
     inside probability, and the gradients are the expected counts of inside-outside.
 
     The table c[i, k, A] has the parses of words i to k-1 by symbol A. For sentences of several lengths pass
-    `end=dag.cell("c", 0, lengths, root)`: no node is added, and what lies behind a sentence is never read.
+    `end=dag.cell("c", 0, lengths, root)`: no node is added, and what lies behind a sentence is never read. The full
+    grammar takes this `end=` as it is; with `rules` set ragged=True.
 
-    n : words, at least 1.  K : symbols, at least 1.  root : the symbol of a sentence, 0 to K-1.
+    n : words, at least 1.
+    K : symbols, at least 1.
+    root : the symbol of a sentence, 0 to K-1.
+    rules : the rules that the grammar has, as triples of symbols (parent, left child, right child). `rule` then has the
+        shape (rules,), and the graph n³/6 edges a rule, where the full grammar has n³ K³/6.
+    ragged : one end for each length, for `end=`. Without `end=` the value is then the maximum over all ends.
 
-    Raises GraphError for sizes below 1, and for a root that is no symbol.
+    Raises GraphError for sizes below 1, for a root that is no symbol, and for rules that are no triples of symbols.
 
     >>> print(cky(3, 2).text)
     c[i, i+1, A] = lexical[i, A]
     c[i, k, A] = max[j, B, C](when(i < j and j < k, c[i, j, B] + c[j, k, C]) + rule[A, B, C])
     return c[0, -1, 0]
+    >>> print(cky(3, 2, rules=[(0, 0, 1), (1, 1, 1)]).text.splitlines()[1])
+    c[i, k, parent[r]] = max[j](when(i < j and j < k, c[i, j, first[r]] + c[j, k, second[r]]) + rule[r])
     """
     positive("cky", n=n, K=K)
     if isinstance(root, bool) or not isinstance(root, int | np.integer) or not 0 <= root < K:
         raise GraphError(f"cky was given root={root!r}; expected a symbol, 0 to {K - 1}")
-    text = CKY.replace("ROOT", str(root))
-    potentials = {"lexical": (n, K), "rule": (K, K, K)}
-    return recurrence(text, potentials, i=n, j=n + 1, k=n + 1, A=K, B=K, C=K)
+    indices: dict[str, Any] = {"i": n, "j": n + 1, "k": n + 1, "A": K}
+    if rules is None:
+        text, shape = CKY, (K, K, K)
+        indices |= {"B": K, "C": K}
+    else:
+        symbols = _rules("cky", K, rules)
+        text, shape = CKY_OF_RULES, (len(symbols),)
+        indices |= {"r": len(symbols), **dict(zip(["parent", "first", "second"], symbols.T, strict=True))}
+    if ragged:
+        indices["m"] = 1, n + 1
+    text = text.replace("END", f"max[m](c[0, m, {root}])" if ragged else f"c[0, -1, {root}]")
+    return recurrence(text, {"lexical": (n, K), "rule": shape}, **indices)
 
 
 def span_parser(n: int, K: int) -> Graph:
@@ -277,6 +301,17 @@ def _tree(builder: str, parents: Sequence[int]) -> tuple[Numbers, int]:
         lost = int(np.flatnonzero(up != root)[0])
         raise GraphError(f"{builder}: variable {lost} has no way up to the root {root}; expected parents of a tree")
     return above.astype(np.int64), root
+
+
+def _rules(builder: str, K: int, rules: Sequence[tuple[int, int, int]]) -> Numbers:
+    """[R, 3] the rules. Raises GraphError where they are no triples of symbols."""
+    symbols = np.asarray(rules)
+    if symbols.ndim != 2 or symbols.shape[1] != 3 or symbols.dtype.kind not in "iu":
+        raise GraphError(f"{builder} was given rules={rules!r}; expected triples of symbols, at least one")
+    wrong = symbols[((symbols < 0) | (symbols >= K)).any(1)]
+    if len(wrong):
+        raise GraphError(f"{builder} was given the rule {tuple(wrong[0].tolist())}; expected symbols 0 to {K - 1}")
+    return symbols.astype(np.int64)
 
 
 def _pairs(builder: str, n: int, edges: Sequence[tuple[int, int]]) -> Numbers:

@@ -109,6 +109,24 @@ def test_sentences_of_several_lengths_share_a_graph():
         np.testing.assert_allclose(grad["rule"], total, atol=1e-12)
 
 
+def test_a_grammar_of_few_rules_is_the_full_one_with_minus_infinity():
+    """Also with one rule twice, and for sentences of several lengths, whose root stands below no other symbol."""
+    n, K, rules, lengths = 5, 4, [(0, 1, 2), (1, 1, 3), (1, 2, 2), (0, 1, 1), (0, 1, 2)], np.array([5, 3])
+    lexical, rule = RNG.normal(size=(2, n, K)), RNG.normal(size=len(rules))
+    full = np.full((K, K, K), -np.inf)
+    for own, score in zip(rules, rule, strict=True):
+        full[own] = 0.7 * np.logaddexp(full[own] / 0.7, score / 0.7)
+    dag, large = compile(trees.cky(n, K, rules=rules, ragged=True)), compile(trees.cky(n, K))
+    end = dag.cell("c", 0, lengths, 0)
+    value, grad = dp_value_and_grad(dag, {"lexical": lexical, "rule": rule}, Negentropy(0.7), end=end)
+    end = large.cell("c", 0, lengths, 0)
+    expected, slope = dp_value_and_grad(large, {"lexical": lexical, "rule": full}, Negentropy(0.7), end=end)
+    np.testing.assert_allclose(value, expected, atol=1e-12)
+    np.testing.assert_allclose(grad["lexical"], slope["lexical"], atol=1e-12)
+    assert grad["rule"].sum() == pytest.approx(slope["rule"].sum(), abs=1e-12)
+    np.testing.assert_allclose(grad["rule"][1:4], [slope["rule"][own] for own in rules[1:4]], atol=1e-12)
+
+
 def test_cky_under_squared_l2_is_the_recursion():
     K, n, row = 2, 4, row_solver(SquaredL2(0.5))
     lexical, rule = RNG.normal(size=(n, K)), RNG.normal(size=(K, K, K))
@@ -335,6 +353,8 @@ def test_beliefs_have_derivatives():
         (lambda: trees.cky(0, 2), "cky was given n=0; expected a whole number, at least 1"),
         (lambda: trees.cky(3, 2, root=2), "cky was given root=2; expected a symbol, 0 to 1"),
         (lambda: trees.cky(3, 2, root=-1), "cky was given root=-1; expected a symbol, 0 to 1"),
+        (lambda: trees.cky(3, 2, rules=[(0, 1)]), r"cky was given rules=\[\(0, 1\)\]; expected triples of symbols"),
+        (lambda: trees.cky(3, 2, rules=[(0, 1, 2)]), r"cky was given the rule \(0, 1, 2\); expected symbols 0 to 1"),
         (lambda: trees.span_parser(2, 0), "span_parser was given K=0"),
         (lambda: trees.eisner(0), "eisner was given n=0"),
         (lambda: trees.tree_model([0.5], 2), r"tree_model was given parents=\[0.5\]; expected integers below 1"),

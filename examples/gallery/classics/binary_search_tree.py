@@ -18,17 +18,14 @@ before = np.append(0.0, p.cumsum())
 weight = before[None, :] - before[:, None]  # [i, j]: of keys i to j-1
 dag = dagdp.compile(classics.search_tree(N))
 
-fig, ax = plt.subplots(layout="constrained")
-for gamma, color in [(0.02, "tab:blue"), (0.2, "tab:orange")]:
-    subtree = dagdp.dp_grad(dag, weight, dagdp.Negentropy(gamma))
+fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+operators = {"best tree": dagdp.HardMax(), "γ = 0.02": dagdp.Negentropy(0.02), "γ = 0.2": dagdp.Negentropy(0.2)}
+for (label, omega), marker in zip(operators.items(), "sox", strict=True):
+    subtree = dagdp.dp_grad(dag, weight, omega)
     depth = [subtree[: key + 1, key + 1 :].sum() for key in range(N)]  # the subtrees that hold a key
-    ax.scatter(p, depth, color=color, label=f"gamma {gamma}")
-best = dagdp.dp_grad(dag, weight, dagdp.HardMax())
-depth = [best[: key + 1, key + 1 :].sum() for key in range(N)]
-ax.scatter(p, depth, facecolors="none", edgecolors="black", s=80, label="best tree")
-for key, share, below in zip(keys, p, depth, strict=True):
-    ax.annotate(key, (share, below), (5, 7), textcoords="offset points")
-ax.set(xlabel="share of the searches", ylabel="expected depth, the root is 1")
-ax.invert_yaxis()
+    ax.plot(range(N), depth, marker, label=label, markersize=9, fillstyle="none")
+ax.set(xticks=range(N), xlabel="key, and its share of the searches", ylabel="expected depth, the root is 1")
+ax.set_xticklabels([f"{key}\n{share:.0%}" for key, share in zip(keys, p, strict=True)])
+ax.set_ylim(5, 0.7)
 ax.legend()
 plt.show()

@@ -20,15 +20,14 @@ price = np.array(0.02)
 best = [j for _, j in dagdp.best_path(dag, price).names(dag)]
 chance = dagdp.node_marginals(dag, price, dagdp.Negentropy(1.0))[dag.cell("lines", np.arange(len(words) + 1))]
 
-fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 for line, (a, b) in enumerate(itertools.pairwise(best)):
     at = 0
     for k in range(a, b):
-        ax.text(at, -line, words[k], family="monospace", va="center")
-        ax.barh(-line - 0.3, len(words[k]), 0.12, at, color=plt.cm.Reds(chance[k + 1]), edgecolor="lightgray")
+        ax.text(at, -line, words[k], family="monospace", va="center", fontsize=21)
+        ax.barh(-line - 0.35, len(words[k]), 0.12, at, color=plt.cm.Reds(chance[k + 1]), edgecolor="lightgray")
         at += len(words[k]) + 1
 ax.axvline(24, color="gray", linestyle=":")
-ax.set(
-    xlim=(-0.5, 27), ylim=(1 - len(best), 0.6), yticks=[], xlabel="letters", title="red: a line breaks behind the word"
-)
+ax.set(xlim=(-0.5, 27), ylim=(1.4 - len(best), 0.6), yticks=[], xlabel="letters")
+ax.set_title("red: a line breaks behind the word")
 plt.show()

@@ -19,7 +19,7 @@ i, j = np.triu_indices(N)
 cells = dag.cell("product", i, j)
 
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(9, 4), layout="constrained")
-for ax, omega in zip(axes, [dagdp.HardMax(), dagdp.Negentropy(2000.0)], strict=True):
+for ax, omega in zip(axes, [dagdp.HardMax(), dagdp.Negentropy(5000.0)], strict=True):
     formed = np.full((N, N), np.nan)
     formed[i, j] = dagdp.node_marginals(dag, cost, omega)[cells]
     image = ax.imshow(formed, cmap="Blues", vmin=0, vmax=1)

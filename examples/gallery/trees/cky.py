@@ -25,7 +25,7 @@ visits = dagdp.node_marginals(dag, theta)
 fig, ax = plt.subplots(layout="constrained")
 for i, k in zip(*np.triu_indices(n), strict=True):
     chance = visits[dag.cell("c", i, k + 1, np.arange(K))]
-    ax.barh(n - (k - i), 0.96, 0.9, (i + k) / 2 - 0.48, color=plt.cm.Blues(0.8 * chance.sum()), edgecolor="gray")
+    ax.barh(n - (k - i), 0.96, 0.9, (i + k) / 2 - 0.48, color=plt.cm.Blues(0.5 * chance.sum()), edgecolor="gray")
     if chance.sum() > 0.01:
         ax.text((i + k) / 2, n - (k - i), f"{symbols[chance.argmax()]}\n{chance.max():.2f}", ha="center", va="center")
 ax.set(

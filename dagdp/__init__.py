@@ -37,6 +37,7 @@ if _TYPE_CHECKING:
     from dagdp.compiler import compile as compile
     from dagdp.compiler.batch import CompiledBatch as CompiledBatch
     from dagdp.compiler.batch import compile_batch as compile_batch
+    from dagdp.doctor import show_versions as show_versions
     from dagdp.functions import dp_grad as dp_grad
     from dagdp.functions import dp_hvp as dp_hvp
     from dagdp.functions import dp_jvp as dp_jvp
@@ -66,6 +67,7 @@ if _TYPE_CHECKING:
     from dagdp.paths import slack as slack
     from dagdp.paths import support as support
     from dagdp.paths import support_size as support_size
+    from dagdp.warming import warm_up as warm_up
 
 __version__ = "0.1.0"
 
@@ -111,10 +113,12 @@ __all__ = [
     "path_log_prob",
     "recurrence",
     "sample_paths",
+    "show_versions",
     "slack",
     "support",
     "support_size",
     "to_networkx",
+    "warm_up",
 ]
 
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
@@ -122,6 +126,7 @@ _HOMES = {
     "dagdp": ("cuda", "graphs", "nn", "plot", "reference", "testing"),
     "dagdp.compiler.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
+    "dagdp.doctor": ("show_versions",),
     "dagdp.language.recurrence": ("recurrence",),
     "dagdp.networkx_graphs": ("from_networkx", "to_networkx"),
     "dagdp.paths": (
@@ -132,6 +137,7 @@ _HOMES = {
     "dagdp.functions": (
         "dp_grad", "dp_hvp", "dp_jvp", "dp_jvp_and_hvp", "dp_value", "dp_value_and_grad", "local_weights",
     ),
+    "dagdp.warming": ("warm_up",),
 }  # fmt: skip
 _home_of = {name: home for home, names in _HOMES.items() for name in names}
 

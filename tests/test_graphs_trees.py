@@ -96,17 +96,16 @@ def test_sentences_of_several_lengths_share_a_graph():
     lexical[np.arange(n) >= lengths[:, None]] = np.nan
     dag = compile(trees.cky(n, K, root))
     end = dag.cell("c", 0, lengths, root)
-    for omega in (Negentropy(0.7), SquaredL2(0.5)):
-        value, grad = dp_value_and_grad(dag, {"lexical": lexical, "rule": rule}, omega, end=end)
-        total = 0.0
-        for b, m in enumerate(lengths):
-            own = {"lexical": lexical[b, :m], "rule": rule}
-            alone, slope = dp_value_and_grad(compile(trees.cky(int(m), K, root)), own, omega)
-            assert value[b] == pytest.approx(alone, abs=1e-12)
-            np.testing.assert_allclose(grad["lexical"][b, :m], slope["lexical"], atol=1e-12)
-            assert not grad["lexical"][b, m:].any()
-            total += slope["rule"]
-        np.testing.assert_allclose(grad["rule"], total, atol=1e-12)
+    value, grad = dp_value_and_grad(dag, {"lexical": lexical, "rule": rule}, Negentropy(0.7), end=end)
+    total = 0.0
+    for b, m in enumerate(lengths):
+        own, alone = {"lexical": lexical[b, :m], "rule": rule}, compile(trees.cky(int(m), K, root))
+        expected, slope = dp_value_and_grad(alone, own, Negentropy(0.7))
+        assert value[b] == pytest.approx(expected, abs=1e-12)
+        np.testing.assert_allclose(grad["lexical"][b, :m], slope["lexical"], atol=1e-12)
+        assert not grad["lexical"][b, m:].any()
+        total += slope["rule"]
+    np.testing.assert_allclose(grad["rule"], total, atol=1e-12)
 
 
 def test_a_grammar_of_few_rules_is_the_full_one_with_minus_infinity():
@@ -170,9 +169,9 @@ def test_span_parser_of_several_lengths():
     span, lengths = RNG.normal(size=(2, 4, 5, 2)), np.array([2, 4])
     span[0, 2:], span[0, :, 3:] = np.nan, np.nan
     dag = compile(trees.span_parser(4, 2))
-    value = dp_value(dag, span, SquaredL2(0.5), end=dag.cell("c", 0, lengths))
+    value = dp_value(dag, span, Negentropy(0.7), end=dag.cell("c", 0, lengths))
     for b, n in enumerate(lengths):
-        alone = dp_value(compile(trees.span_parser(int(n), 2)), span[b, :n, : n + 1], SquaredL2(0.5))
+        alone = dp_value(compile(trees.span_parser(int(n), 2)), span[b, :n, : n + 1], Negentropy(0.7))
         assert value[b] == pytest.approx(alone, abs=1e-12)
 
 
@@ -215,12 +214,12 @@ def test_dependency_trees_of_several_lengths():
     arc.swapaxes(1, 2)[np.arange(6) > lengths[:, None]] = np.nan
     dag = compile(trees.eisner(5, multiroot=False, ragged=True))
     end = dag.cell("right", 0, lengths)
-    value, grad = dp_value_and_grad(dag, arc, SquaredL2(0.5), end=end)
+    value, grad = dp_value_and_grad(dag, arc, Negentropy(0.7), end=end)
     heads = trees.heads_of(dag, dagdp.best_path(dag, arc, end=end))
     for b, n in enumerate(lengths):
         own, alone = arc[b, : n + 1, : n + 1], compile(trees.eisner(int(n), multiroot=False))
-        assert value[b] == pytest.approx(dp_value(alone, own, SquaredL2(0.5)), abs=1e-12)
-        np.testing.assert_allclose(grad[b, : n + 1, : n + 1], dagdp.dp_grad(alone, own, SquaredL2(0.5)), atol=1e-12)
+        assert value[b] == pytest.approx(dp_value(alone, own, Negentropy(0.7)), abs=1e-12)
+        np.testing.assert_allclose(grad[b, : n + 1, : n + 1], dagdp.dp_grad(alone, own, Negentropy(0.7)), atol=1e-12)
         assert heads[b, :n].tolist() == trees.heads_of(alone, dagdp.best_path(alone, own)).tolist()
         assert (heads[b, n:] == -1).all()
 
@@ -342,6 +341,16 @@ def test_beliefs_have_derivatives():
     dag = compile(trees.belief_propagation(3, 2, edges, rounds=3))
     theta = [torch.tensor(RNG.normal(size=(3, 2)), requires_grad=True), torch.zeros(3, 2, 2).double().requires_grad_()]
     assert torch.autograd.gradcheck(lambda unary, pairwise: beliefs_of(dag, unary, pairwise), theta)
+
+
+def test_a_chosen_beam_is_a_smaller_trellis():
+    """What docs/families.md writes in place of beam search: the sum over the kept states of each step."""
+    (T, S), kept = (5, 4), np.array([[0, 2], [3, 1], [1, 2], [0, 3], [2, 0]])
+    theta = RNG.normal(size=(T, S, S))
+    own = theta[np.arange(1, T)[:, None, None], kept[1:, :, None], kept[:-1, None, :]]
+    paths = [sum(theta[t, y[t], y[t - 1]] for t in range(1, T)) for y in itertools.product(*kept)]
+    found = dagdp.graphs.viterbi_value(own, Negentropy(0.7), initial="all")
+    assert found == pytest.approx(0.7 * logsumexp(np.array(paths) / 0.7), abs=1e-12)
 
 
 # ---- errors ----

@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numba.core.errors import NumbaError
 
+from dagdp.jit.announcements import announce_compilation
 from dagdp.jit.bounds import CHECKED
 from dagdp.jit.disk_cache import OperatorCache, compiled_by_one, enable_disk_cache
 from dagdp.jit.linking import PartCompiler, WholeCompiler, compiled_once
@@ -53,8 +54,9 @@ class Kernel:
         enable_disk_cache(self.bundled)
         self.custom = numba.njit(_nrt=False, pipeline_class=WholeCompiler, **OPTIONS)(function)
         self.custom._cache = OperatorCache(function)
-        compiled_by_one(self.bundled)
-        compiled_by_one(self.custom)
+        for build in (self.bundled, self.custom):
+            compiled_by_one(build)
+            announce_compilation(build)
 
     def __call__(self, omega: Any, *arguments: Any) -> Any:
         if omega.bundled:
@@ -96,6 +98,7 @@ def helper(function: Callable[..., Any]) -> Any:
     """An entry point that takes no operator. The disk keeps it."""
     compiled = numba.njit(pipeline_class=WholeCompiler, **OPTIONS)(function)
     enable_disk_cache(compiled)
+    announce_compilation(compiled)
     return compiled
 
 

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import dagdp.nn.derivation_targets as derivations
 import dagdp.nn.walks as walks
 from dagdp.array_kinds import on_accelerator
 from dagdp.compiled.dag import CompiledDAG
@@ -27,6 +26,7 @@ from dagdp.functions import dp_grad
 from dagdp.nn.autograd.device import accelerator
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
+from dagdp.paths import best_path
 from dagdp.paths.derivations.by_name import edges_of_trees
 
 Shape = tuple[int, ...]
@@ -38,7 +38,7 @@ class Target:
     """One path of `dag` for each batch item: it begins at a start, is unbroken, and ends at any node on a path.
 
     On a graph with hyperedges one derivation for each item: from edges in preorder as `Derivations.edges` holds them,
-    by `from_trees`, or by `from_array`.
+    by `from_trees`, `from_entries` or `from_array`.
 
     edges : int64 [*batch, L], edge numbers in the user's order, -1 behind a path's last edge.
 
@@ -60,7 +60,7 @@ class Target:
     def __post_init__(self) -> None:
         checked(self.dag, None, None)
         object.__setattr__(self, "edges", walks.padded(self.edges, "edges"))
-        check = derivations.check_derivation if self.dag.has_hyperedges else walks.check_path
+        check = walks.check_derivation if self.dag.has_hyperedges else walks.check_path
         check(self.dag, self.edges)
 
     @property
@@ -237,11 +237,6 @@ class Target:
                 "the target is Y, shaped like theta, and the graph has linear potentials, whose sums tell no path; "
                 "expected a Target from edges or nodes"
             )
-        if dag.has_hyperedges:
-            made = cls(dag, derivations.marked_derivation(dag, Y, end))
-            blocks = [torch.zeros((*made.batch, *potential.shape)) for potential in dag.potentials]
-            derivations.check_reads(dag, Y, [read.numpy() for read in made.indicator(blocks)])
-            return made
         _, arrays, batches = collect(dag, Y, "target", walks.real_array)
         batch = batch_of(batches, [], end_shape(end_numbers(dag, end), dag))
         marked = [
@@ -250,12 +245,54 @@ class Target:
         ]
         weights = walks.reads(dag, marked)
         ends = None if end is None else np.broadcast_to(dag.end_numbers(end), batch).ravel()
+        if dag.has_hyperedges:
+            edges = best_path(walks.plain(dag), weights, end=ends).edges
+            for potential, rows in zip(dag.potentials, marked, strict=True):
+                walks.check_entries(potential, edges, np.pad(rows, ((0, 0), (0, 1))))
+            return cls(dag, edges.reshape(*batch, edges.shape[-1]))
         taken = dp_grad(walks.plain(dag), weights, HardMax(), end=ends) > 0.5
         walks.check_marks(dag, marked, weights, taken)
         rank = dag.rank[dag.graph.edges()[1]]
         paths = [edges[np.argsort(rank[edges])].tolist() for edges in map(np.flatnonzero, taken)]
         edges = walks.padded(paths, "edges")
         return cls(dag, edges.reshape(*batch, edges.shape[-1]))
+
+    @classmethod
+    def from_entries(cls, dag: CompiledDAG, entries: Any, name: str | None = None, end: Any = None) -> Target:
+        """From the entries of one potential that each path reads: pairs of an alignment, arcs of a parse, states.
+
+        Of the paths that read these entries once each, and no other entry of the potential, `best_path` takes the first
+        in the order of ties. So the gaps of an alignment are found between its matched pairs.
+
+        entries : integers [*batch, L, axes of the potential], in any order; rows of -1 where an item has fewer.
+        name : of the potential; may be left out where the graph has one.
+        end : as in `dagdp.dp_value`.
+
+        Raises InputError where no path reads these entries alone, for entries out of range, and for a linear potential.
+
+        >>> import dagdp
+        >>> text = '''
+        ...     a[0, 0] = 0
+        ...     a[i, j] = max(a[i-1, j-1] + pair[i-1, j-1], a[i-1, j] + gap, a[i, j-1] + gap)
+        ...     return a[-1, -1]
+        ... '''
+        >>> dag = dagdp.compile(dagdp.recurrence(text, {"pair": (2, 3)}, i=3, j=4))
+        >>> target = Target.from_entries(dag, [[0, 0], [1, 2]], "pair")  # the second letter of three is left alone
+        >>> [dag.graph.name(node) for node in dag.graph.edges()[1][target.edges].tolist()]
+        [a[1, 1], a[1, 2], a[2, 3]]
+        """
+        checked(dag, None, None)
+        potential = walks.potential_of(dag, name)
+        flat = walks.flat_entries(entries, potential)
+        rows = flat.reshape(-1, flat.shape[-1])
+        marked = np.zeros((len(rows), potential.size + 1), np.int64)
+        np.add.at(marked, (np.arange(len(rows))[:, None], rows), 1)  # entry -1, of padding, is the last column
+        marked[:, -1] = 0
+        shape = (*flat.shape[:-1], dag.graph.num_edges)
+        weights = np.where(potential.index < 0, 0.0, np.where(marked[:, potential.index] > 0, 1.0, -np.inf))
+        best = best_path(walks.plain(dag), weights.reshape(shape), end=None if end is None else dag.end_numbers(end))
+        walks.check_entries(potential, best.edges.reshape(len(rows), -1), marked)
+        return cls(dag, best.edges)
 
     def score(self, blocks: Sequence[Tensor]) -> Tensor:
         """<Y, θ> [*batch]; differentiable. The batch is the broadcast of the target's and the blocks' batch.

@@ -12,13 +12,15 @@ from torch import Tensor
 
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler import build
-from dagdp.describe.edge_arrays import EdgeArrays
+from dagdp.describe.edge_arrays import EdgeArrays, Potential
 from dagdp.describe.graph import Graph
 from dagdp.describe.linear_reads import LinearReads
 from dagdp.engine.inputs import broadcast
 from dagdp.errors import InputError
 from dagdp.nn.autograd.tensors import on_device, real_tensor
 from dagdp.nn.unrolled.memory import once_a_graph
+from dagdp.paths.derivations.tree_check import faults_of_trees, told
+from dagdp.paths.request.edge_graph import edge_graph
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -91,6 +93,19 @@ def check_path(dag: CompiledDAG, edges: Numbers) -> None:
             f"{node_name(dag, arrived[place])!r} and edge {edges[..., 1:][place]} leaves node "
             f"{node_name(dag, leaving[place])!r}; expected each edge to leave where the one before arrives"
         )
+
+
+def check_derivation(dag: CompiledDAG, edges: Numbers) -> None:
+    """Raise InputError unless every row of edges [*batch, L] is a derivation, in preorder, of any node."""
+    wrong = edges >= dag.graph.num_edges
+    if wrong.any():
+        raise InputError(f"the target has edge {edges[wrong][0]}; expected 0 to {dag.graph.num_edges - 1}")
+    graph = edge_graph(dag)
+    faults, _ = faults_of_trees(graph, edges)
+    torn = np.argwhere(faults[..., 0] > 0)
+    if len(torn):
+        item = tuple(torn[0])
+        raise InputError(f"the target{of_item(item)} {told(graph, edges[item], faults[item])}")
 
 
 def edges_between(dag: CompiledDAG, parents: Numbers, children: Numbers) -> Numbers:
@@ -196,7 +211,9 @@ def counts(lengths: Any, batch: Shape, most: int) -> Numbers:
 def plain(dag: CompiledDAG) -> CompiledDAG:
     """The graph compiled with one potential, of one weight an edge."""
     parents, children = dag.graph.edges()
-    return build(Graph.from_edges(parents, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
+    second = dag.graph.second_parents()
+    tails = parents if second is None else np.stack([parents, second], 1)
+    return build(Graph.from_edges(tails, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
 
 
 def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
@@ -243,6 +260,57 @@ def check_marks(
                     f"the target{of_item((number,))} is no path: {label}{place} is {row[wrong[0]]}, and the best path "
                     f"over marked entries reads it {times[wrong[0]]} times. Where entries are tied, give edges or nodes"
                 )
+
+
+def potential_of(dag: CompiledDAG, name: str | None) -> Potential:
+    """The potential of this name, or the one potential. Raises InputError for another name, and a linear potential."""
+    names = [potential.name for potential in dag.potentials]
+    if name not in names and (name is not None or len(names) > 1):
+        raise InputError(f"name is {name!r}; expected one of the graph's potentials {names}")
+    k = 0 if name is None else names.index(name)
+    if isinstance(listed_of(dag).indices[k], LinearReads):
+        raise InputError(
+            f"potential {names[k]!r} is linear, and an edge may read several of its entries; expected nodes or edges"
+        )
+    return dag.potentials[k]
+
+
+def flat_entries(entries: Any, potential: Potential) -> Numbers:
+    """Entries [*batch, L, axes] of a potential as numbers [*batch, L] in its flattened form, -1 for rows of -1."""
+    places, shape = integers(entries, "entries"), potential.shape
+    if places.ndim < 2 or places.shape[-1] != len(shape):
+        raise InputError(
+            f"entries has shape {places.shape}; expected integers [*batch, L, {len(shape)}], since potential "
+            f"{potential.name!r} has shape {shape}"
+        )
+    behind = (places == -1).all(-1)
+    wrong = np.argwhere(~behind & ((places < 0) | (places >= np.array(shape))).any(-1))
+    if len(wrong):
+        place = tuple(int(k) for k in wrong[0])
+        raise InputError(
+            f"entries{list(place)} is {places[place].tolist()}; expected an entry of potential {potential.name!r} of "
+            f"shape {shape}, or -1 throughout"
+        )
+    numbers = np.ravel_multi_index(tuple(np.moveaxis(np.maximum(places, 0), -1, 0)), shape)
+    flat: Numbers = np.where(behind, -1, numbers)
+    return flat
+
+
+def check_entries(potential: Potential, edges: Numbers, marked: Numbers) -> None:
+    """Raise InputError unless paths, edges [items, L], read every entry as often as marked [items, entries + 1] says.
+
+    The last entry stands for edges that read nothing.
+    """
+    for item, (path, wanted) in enumerate(zip(edges, marked, strict=True)):
+        times = np.bincount(np.append(potential.index, -1)[path] % wanted.size, minlength=wanted.size)
+        wrong = np.flatnonzero(times[:-1] != wanted[:-1])
+        if wrong.size:
+            place = [int(k) for k in np.unravel_index(wrong[0], potential.shape)]
+            raise InputError(
+                f"the target of item {item} is no path: no path reads these entries, once each, and no other of "
+                f"potential {potential.name!r}. The path that reads most of them reads {place} {times[wrong[0]]} "
+                f"times; expected {wanted[wrong[0]]}"
+            )
 
 
 def in_numpy(values: Any) -> Any:

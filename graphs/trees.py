@@ -98,8 +98,9 @@ def cky(
     if isinstance(root, bool) or not isinstance(root, int | np.integer) or not 0 <= root < K:
         raise GraphError(f"cky was given root={root!r}; expected a symbol, 0 to {K - 1}")
     indices: dict[str, Any] = {"i": n, "j": n + 1, "k": n + 1, "A": K}
+    shape: tuple[int, ...] = (K, K, K)
     if rules is None:
-        text, shape = CKY, (K, K, K)
+        text = CKY
         indices |= {"B": K, "C": K}
     else:
         symbols = _rules("cky", K, rules)

@@ -1,6 +1,8 @@
 """Ready-made graphs, and functions of data on them. Uses dagdp's public names only."""
 
 from dagdp.graphs import alignment as alignment
+from dagdp.graphs import classics as classics
+from dagdp.graphs import trees as trees
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
 from dagdp.graphs.ctc import ctc_loss as ctc_loss
 from dagdp.graphs.ctc import ctc_marginals as ctc_marginals

@@ -1,4 +1,4 @@
-"""True paths, for losses: from edge numbers, nodes, tags, alignments, or 0/1 arrays shaped like theta.
+"""True paths, for losses: from edge numbers, nodes, trees, tags, alignments, or 0/1 arrays shaped like theta.
 
 Paths are checked once, against the graph, and stored as edge numbers: <Y, θ> then takes a few additions for each edge
 of the path, and no array of the size of theta.
@@ -27,6 +27,7 @@ from dagdp.nn.autograd.device import accelerator
 from dagdp.nn.autograd.tensors import end_numbers
 from dagdp.omega import HardMax
 from dagdp.paths import best_path
+from dagdp.paths.derivations.by_name import edges_of_trees
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -36,9 +37,12 @@ Numbers = NDArray[np.int64]
 class Target:
     """One path of `dag` for each batch item: it begins at a start, is unbroken, and ends at any node on a path.
 
+    On a graph with hyperedges one derivation for each item: from edges in preorder as `Derivations.edges` holds them,
+    by `from_trees`, `from_entries` or `from_array`.
+
     edges : int64 [*batch, L], edge numbers in the user's order, -1 behind a path's last edge.
 
-    Raises InputError, with the first break, where the edges are no path.
+    Raises InputError, with the first break, where the edges are no path, or no derivation.
 
     >>> import dagdp
     >>> dag = dagdp.compile(dagdp.Graph.from_edges([0, 0, 1], [1, 2, 2]))
@@ -55,9 +59,9 @@ class Target:
 
     def __post_init__(self) -> None:
         checked(self.dag, None, None)
-        _refuse_hyperedges(self.dag)
         object.__setattr__(self, "edges", walks.padded(self.edges, "edges"))
-        walks.check_path(self.dag, self.edges)
+        check = walks.check_derivation if self.dag.has_hyperedges else walks.check_path
+        check(self.dag, self.edges)
 
     @property
     def batch(self) -> Shape:
@@ -72,7 +76,10 @@ class Target:
 
     @property
     def last(self) -> Numbers:
-        """[*batch] the number of the node where each path ends."""
+        """[*batch] the number of the node where each path ends, or that each derivation derives."""
+        if self.dag.has_hyperedges:
+            roots: Numbers = walks.listed_of(self.dag).children[self.edges[..., 0]].astype(np.int64)
+            return roots
         edges = np.take_along_axis(self.edges, self.lengths[..., None] - 1, -1)[..., 0]
         nodes: Numbers = walks.listed_of(self.dag).children[edges].astype(np.int64)
         return nodes
@@ -109,12 +116,33 @@ class Target:
         [[2, -1], [0, 1]]
         """
         checked(dag, None, None)
+        _refuse_hyperedges(dag)
         numbers = walks.with_added_nodes(dag, walks.padded(walks.node_numbers(dag, nodes), "nodes"))
         parents, children = numbers[..., :-1], numbers[..., 1:]
         inside = children >= 0
         edges = np.full(children.shape, -1)
         edges[inside] = walks.edges_between(dag, parents[inside], children[inside])
         return cls(dag, edges)
+
+    @classmethod
+    def from_trees(cls, dag: CompiledDAG, trees: Any) -> Target:
+        """From derivations as trees (node, subtrees), as `Derivations.names` returns them.
+
+        trees : one tree, or lists of trees, nested as the batch. A tree names a node, and in a tuple the tree of each
+            parent of the edge into the node: cells of a recurrence such as ("c", 0, 2, 1), or your names. () stands
+            behind a start, and behind a node entered from the start that a graph may add.
+
+        Raises InputError where a tree is no derivation, or several edges lead from its parents to a node.
+
+        >>> import dagdp
+        >>> dag = dagdp.compile(dagdp.graphs.trees.cky(2, 2))
+        >>> word = [(("c", 0, 1, 1), ()), (("c", 1, 2, 0), ())]
+        >>> target = Target.from_trees(dag, (("c", 0, 2, 0), tuple(word)))
+        >>> target.indicator([torch.zeros(2, 2), torch.zeros(2, 2, 2)])[0].tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+        """
+        checked(dag, None, None)
+        return cls(dag, edges_of_trees(dag, trees))
 
     @classmethod
     def from_tags(cls, dag: CompiledDAG, tags: Any, lengths: Any = None) -> Target:
@@ -204,7 +232,6 @@ class Target:
         True
         """
         checked(dag, None, None)
-        _refuse_hyperedges(dag)
         if dag.plain is not None:
             raise InputError(
                 "the target is Y, shaped like theta, and the graph has linear potentials, whose sums tell no path; "
@@ -218,6 +245,11 @@ class Target:
         ]
         weights = walks.reads(dag, marked)
         ends = None if end is None else np.broadcast_to(dag.end_numbers(end), batch).ravel()
+        if dag.has_hyperedges:
+            edges = best_path(walks.plain(dag), weights, end=ends).edges
+            for potential, rows in zip(dag.potentials, marked, strict=True):
+                walks.check_entries(potential, edges, np.pad(rows, ((0, 0), (0, 1))))
+            return cls(dag, edges.reshape(*batch, edges.shape[-1]))
         taken = dp_grad(walks.plain(dag), weights, HardMax(), end=ends) > 0.5
         walks.check_marks(dag, marked, weights, taken)
         rank = dag.rank[dag.graph.edges()[1]]
@@ -227,7 +259,7 @@ class Target:
 
     @classmethod
     def from_entries(cls, dag: CompiledDAG, entries: Any, name: str | None = None, end: Any = None) -> Target:
-        """From the entries of one potential that each path reads: matched pairs of an alignment, segments, states.
+        """From the entries of one potential that each path reads: pairs of an alignment, arcs of a parse, states.
 
         Of the paths that read these entries once each, and no other entry of the potential, `best_path` takes the first
         in the order of ties. So the gaps of an alignment are found between its matched pairs.
@@ -250,7 +282,6 @@ class Target:
         [a[1, 1], a[1, 2], a[2, 3]]
         """
         checked(dag, None, None)
-        _refuse_hyperedges(dag)
         potential = walks.potential_of(dag, name)
         flat = walks.flat_entries(entries, potential)
         rows = flat.reshape(-1, flat.shape[-1])
@@ -336,6 +367,6 @@ def beside_block(array: NDArray[Any], block: Tensor) -> Tensor:
 def _refuse_hyperedges(dag: CompiledDAG) -> None:
     if dag.has_hyperedges:
         raise InputError(
-            "the graph has hyperedges, so its solutions are derivations, and no paths; expected a graph made by "
-            "add_edge alone. path_log_prob has the log-likelihood of derivations, with its derivative"
+            "the graph has hyperedges, so its solutions are derivations, and no paths; expected a target from edges in "
+            "preorder, Target(dag, edges), from trees, or from an array like theta"
         )

@@ -19,6 +19,8 @@ from dagdp.engine.inputs import broadcast
 from dagdp.errors import InputError
 from dagdp.nn.autograd.tensors import on_device, real_tensor
 from dagdp.nn.unrolled.memory import once_a_graph
+from dagdp.paths.derivations.tree_check import faults_of_trees, told
+from dagdp.paths.request.edge_graph import edge_graph
 
 Shape = tuple[int, ...]
 Numbers = NDArray[np.int64]
@@ -78,7 +80,7 @@ def check_path(dag: CompiledDAG, edges: Numbers) -> None:
         item = tuple(wrong[0])
         starts = [node_name(dag, start) for start in dag.starts[:5]]
         raise InputError(
-            f"the target{_of(item)} begins with edge {edges[item][0]} from node {node_name(dag, first[item])!r}; "
+            f"the target{of_item(item)} begins with edge {edges[item][0]} from node {node_name(dag, first[item])!r}; "
             f"expected a start, one of {starts}"
         )
     follows = edges[..., 1:] >= 0
@@ -87,10 +89,23 @@ def check_path(dag: CompiledDAG, edges: Numbers) -> None:
     if len(wrong):
         place = tuple(wrong[0])
         raise InputError(
-            f"the target{_of(place[:-1])} is no path: edge {edges[..., :-1][place]} leads to node "
+            f"the target{of_item(place[:-1])} is no path: edge {edges[..., :-1][place]} leads to node "
             f"{node_name(dag, arrived[place])!r} and edge {edges[..., 1:][place]} leaves node "
             f"{node_name(dag, leaving[place])!r}; expected each edge to leave where the one before arrives"
         )
+
+
+def check_derivation(dag: CompiledDAG, edges: Numbers) -> None:
+    """Raise InputError unless every row of edges [*batch, L] is a derivation, in preorder, of any node."""
+    wrong = edges >= dag.graph.num_edges
+    if wrong.any():
+        raise InputError(f"the target has edge {edges[wrong][0]}; expected 0 to {dag.graph.num_edges - 1}")
+    graph = edge_graph(dag)
+    faults, _ = faults_of_trees(graph, edges)
+    torn = np.argwhere(faults[..., 0] > 0)
+    if len(torn):
+        item = tuple(torn[0])
+        raise InputError(f"the target{of_item(item)} {told(graph, edges[item], faults[item])}")
 
 
 def edges_between(dag: CompiledDAG, parents: Numbers, children: Numbers) -> Numbers:
@@ -196,7 +211,9 @@ def counts(lengths: Any, batch: Shape, most: int) -> Numbers:
 def plain(dag: CompiledDAG) -> CompiledDAG:
     """The graph compiled with one potential, of one weight an edge."""
     parents, children = dag.graph.edges()
-    return build(Graph.from_edges(parents, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
+    second = dag.graph.second_parents()
+    tails = parents if second is None else np.stack([parents, second], 1)
+    return build(Graph.from_edges(tails, children, dag.graph.num_nodes, starts=dag.starts, ends=dag.ends))
 
 
 def reads(dag: CompiledDAG, marked: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
@@ -227,8 +244,8 @@ def check_marks(
             reached[children[edge]] |= reached[parents[edge]]
         last = np.flatnonzero(reached)[dag.rank[reached].argmax()]
         raise InputError(
-            f"the target{_of((item,))} is no path: the marked entries lead as far as node {node_name(dag, last)!r} and "
-            "on to no end"
+            f"the target{of_item((item,))} is no path: the marked entries lead as far as node "
+            f"{node_name(dag, last)!r} and on to no end"
         )
     for potential, rows in zip(dag.potentials, marked, strict=True):
         index = potential.index
@@ -240,8 +257,8 @@ def check_marks(
                 label = "target" if potential.name is None else f"target[{potential.name!r}]"
                 place = [int(k) for k in np.unravel_index(wrong[0], potential.shape)]
                 raise InputError(
-                    f"the target{_of((number,))} is no path: {label}{place} is {row[wrong[0]]}, and the best path over "
-                    f"marked entries reads it {times[wrong[0]]} times. Where entries are tied, give edges or nodes"
+                    f"the target{of_item((number,))} is no path: {label}{place} is {row[wrong[0]]}, and the best path "
+                    f"over marked entries reads it {times[wrong[0]]} times. Where entries are tied, give edges or nodes"
                 )
 
 
@@ -314,5 +331,6 @@ def real_array(value: Any, label: str) -> NDArray[Any]:
     return array
 
 
-def _of(item: Sequence[Any]) -> str:
+def of_item(item: Sequence[Any]) -> str:
+    """The place of an item in a batch, for messages; "" without a batch."""
     return f" of item {', '.join(str(int(k)) for k in item)}" if len(item) else ""

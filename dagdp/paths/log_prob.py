@@ -24,6 +24,7 @@ from dagdp.engine.inputs import checked
 from dagdp.errors import InputError
 from dagdp.functions import dp_grad, dp_value
 from dagdp.omega import Omega
+from dagdp.paths.derivations.by_name import edges_of_trees, is_tree
 from dagdp.paths.derivations.result import Derivations, turned
 from dagdp.paths.derivations.tree_check import checked_trees
 from dagdp.paths.request.array_functions import detached, like, namespace, to_numpy
@@ -57,7 +58,8 @@ def path_log_prob(
 
     paths : `Paths` or `Derivations`, or integers [*batch, *axes, L], edge numbers with -1 behind the last edge (of a
         derivation in preorder: an edge, the derivation of its first parent, that of its second); one path [L] serves
-        every item of the batch. A path of length 0, with which `k_best` pads, has -inf; 0 where the end is a start.
+        every item of the batch. Or derivations as trees of names, as `Derivations.names` returns them. A path of length
+        0, with which `k_best` pads, has -inf; 0 where the end is a start.
     theta, omega, minimize, end : as in `dp_value`.
 
     Raises InputError as `dp_value` does, and where a path is no path of the graph (the message names its place); from
@@ -93,7 +95,8 @@ def path_log_prob(
 def _checked(request: Request, paths: Any) -> NDArray[np.int64]:
     """The edges of the edge graph on given paths, or derivations, in any order."""
     if request.trees:
-        return checked_trees(request, paths.edges if isinstance(paths, Derivations) else paths)
+        named = edges_of_trees(request.dag, paths) if is_tree(paths) else paths
+        return checked_trees(request, named.edges if isinstance(named, Derivations) else named)
     if isinstance(paths, Derivations):
         edges = turned(to_numpy(paths.edges), to_numpy(paths.lengths))
     else:

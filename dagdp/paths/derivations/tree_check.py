@@ -21,12 +21,8 @@ def checked_trees(request: Request, edges: Any) -> Numbers:
     Raises InputError if one is no derivation of its item's end; the message names its place.
     """
     given, graph = edge_numbers(request, edges), request.edge_graph
-    rows = np.ascontiguousarray(given.reshape(-1, given.shape[-1]))
-    faults, added = np.zeros((len(rows), 3), np.int64), np.full((len(rows), given.shape[-1] + 1), -1)
-    leaving = graph.explicit.leaving_entrance(np.arange(graph.nodes))
-    find_faults(graph.incoming, graph.children, leaving, rows, added, faults)
-    faults = faults.reshape(*given.shape[:-1], 3)
-    refuse(faults[..., 0] > 0, lambda place: _told(graph, given[place], *faults[place].tolist()))
+    faults, added = faults_of_trees(graph, given)
+    refuse(faults[..., 0] > 0, lambda place: told(graph, given[place], faults[place]))
     some = (given >= 0).any(-1)
     heads = given[..., 0] if given.shape[-1] else np.full(given.shape[:-1], -1)
     ends = request.end_nodes().reshape((*request.batch, *[1] * (heads.ndim - len(request.batch))))
@@ -36,12 +32,22 @@ def checked_trees(request: Request, edges: Any) -> Numbers:
         some & ~allowed,
         lambda place: f"is no derivation of an end: it begins with {graph.edge_name(given[place][0])}",
     )
-    added = added.reshape(*given.shape[:-1], -1)
-    added[..., 0] = np.where(some, added[..., 0], leaving[ends])
+    added[..., 0] = np.where(some, added[..., 0], graph.explicit.leaving_entrance(ends))
     return np.concatenate([joint_edges(request, roots)[..., None], given, added], -1)
 
 
-def _told(graph: EdgeGraph, edges: Numbers, kind: int, at: int, expected: int) -> str:
+def faults_of_trees(graph: EdgeGraph, edges: Numbers) -> tuple[Numbers, Numbers]:
+    """(faults [*axes, 3], added edges [*axes, L + 1]) of derivations [*axes, L], as `find_faults` has them."""
+    rows = np.ascontiguousarray(edges.reshape(-1, edges.shape[-1]))
+    faults, added = np.zeros((len(rows), 3), np.int64), np.full((len(rows), edges.shape[-1] + 1), -1)
+    leaving = graph.explicit.leaving_entrance(np.arange(graph.nodes))
+    find_faults(graph.incoming, graph.children, leaving, rows, added, faults)
+    return faults.reshape(*edges.shape[:-1], 3), added.reshape(*edges.shape[:-1], -1)
+
+
+def told(graph: EdgeGraph, edges: Numbers, fault: Numbers) -> str:
+    """What is wrong with a derivation [L], from its row of faults."""
+    kind, at, expected = fault.tolist()
     if kind == LEFT_OVER:
         return f"is no derivation: {graph.edge_name(edges[at])} follows where it is complete"
     wanted = f"an edge into {graph.node_name(expected)}"

@@ -12,7 +12,7 @@ import numpy as np
 import dagdp
 from dagdp import graphs, plot
 
-words, tags = "they can fish in the old can".split(), ["noun", "verb", "other"]
+words, tags = ["they", "can", "fish", "in", "the", "old", "can"], ["noun", "verb", "other"]
 T, S = len(words), len(tags)
 allowed = np.ones((T, S), bool)
 allowed[1] = [False, True, False]  # a verb
@@ -24,8 +24,8 @@ theta = {"emission": emission, "transition": transition, "start": np.zeros(S), "
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True, layout="constrained")
 values = []
-for ax, name, graph in zip(axes, ("all tags", "allowed tags"), (np.ones_like(allowed), allowed)):
-    value, expected = dagdp.dp_value_and_grad(dagdp.compile(graphs.sequences.allowed_chain(graph)), theta)
+for ax, name, tagged in zip(axes, ("all tags", "allowed tags"), (np.ones_like(allowed), allowed), strict=True):
+    value, expected = dagdp.dp_value_and_grad(dagdp.compile(graphs.sequences.allowed_chain(tagged)), theta)
     plot.trellis_marginals(expected["emission"], states=tags, steps=words, ax=ax)
     ax.set(title=name)
     values.append(value)

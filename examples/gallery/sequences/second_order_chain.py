@@ -24,7 +24,7 @@ first = shared | {"transition": near - abs(i - j)[..., 0]}  # a ball likes to st
 second = shared | {"second": near, "transition": near[..., None] + kept}
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
-for ax, builder, theta in zip(axes, ("hmm", "second_order_chain"), (first, second)):
+for ax, builder, theta in zip(axes, ("hmm", "second_order_chain"), (first, second), strict=True):
     dag = dagdp.compile(getattr(graphs.sequences, builder)(T, S))
     plot.trellis_marginals(dagdp.dp_grad(dag, theta)["emission"], truth=truth, ax=ax)
     ax.set(title=builder, xlabel="step (5 to 13 unseen)", ylabel="place", xticks=range(0, T, 3))

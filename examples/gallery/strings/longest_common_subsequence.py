@@ -12,8 +12,8 @@ import numpy as np
 import dagdp
 from dagdp import graphs, plot
 
-old = "the cat sat on the old mat and slept".split()
-new = "the old cat sat on a mat on a mat and it slept".split()
+old = ["the", "cat", "sat", "on", "the", "old", "mat", "and", "slept"]
+new = ["the", "old", "cat", "sat", "on", "a", "mat", "on", "a", "mat", "and", "it", "slept"]
 equal = np.array([[x == y for y in new] for x in old])
 
 dag = dagdp.compile(graphs.strings.longest_common_subsequence(len(old), len(new)))

@@ -3,9 +3,10 @@
 Usage: python tests/bench/bench_hmm.py [--quick] [--write] [case ...]
 
 All take one start, one transition matrix, and log-probabilities of emissions [sequences, T, S], in float64, on one
-thread. hmmlearn's model is a subclass whose log-likelihoods are the given numbers, so that nothing is spent on
-densities; its loops are C++ behind a loop of Python over sequences. It has two implementations, "log" and "scaling".
-The sum of the log-likelihoods and the posteriors of all steps are compared.
+core: `hmm_decode` has no option for threads, so the process is bound to a core where the system can do this. hmmlearn's
+model is a subclass whose log-likelihoods are the given numbers, so that nothing is spent on densities; its loops are
+C++ behind a loop of Python over sequences. It has two implementations, "log" and "scaling". The sum of the
+log-likelihoods and the posteriors of all steps are compared.
 
 ours           hmm_value and hmm_posterior, as two calls
 one call       dp_value_and_grad on the compiled graph, which has expected transition counts as well
@@ -13,6 +14,7 @@ one call       dp_value_and_grad on the compiled graph, which has expected trans
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -105,6 +107,8 @@ def decoding(problem: Problem) -> dict[str, Call]:
 
 def measure(turns: Turns) -> Iterator[Table]:
     """One row a case and question."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     names = ("ours", "ours, one call", *RIVALS)
     table = Table(("sequences", "question", *(f"{name} ms" for name in names), "best rival / ours"))
     for name, size in CASES.items():

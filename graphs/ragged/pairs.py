@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, InputError
 from dagdp.graphs.alignment import check_choices, ragged_alignment
-from dagdp.graphs.ragged.band import Numbers, checked_lengths
+from dagdp.graphs.alignment_grid import Numbers
+from dagdp.graphs.ragged.band import checked_lengths
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.padding import cut, padded, sizes
 

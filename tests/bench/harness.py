@@ -26,7 +26,10 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
-VERSIONS = ("numpy", "numba", "torch", "tslearn", "pysdtw", "ddtw", "pytorch-crf", "torch-struct", "rustworkx")
+VERSIONS = (
+    *("numpy", "numba", "torch", "tslearn", "pysdtw", "ddtw", "pytorch-crf", "torch-struct", "rustworkx"),
+    *("parasail", "biopython"),
+)
 
 Call = Callable[[], Any]
 

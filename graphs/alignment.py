@@ -41,7 +41,11 @@ STARTS: dict[str, dict[str, tuple[str, str | None]]] = {
     "semiglobal": {"M[0, j]": ("0", None)},
     "overlap": {"M[0, j]": ("0", None), "M[i, 0]": ("0", "i > 0")},
 }
-IN_BAND: dict[str, str | None] = {"M[0, 0]": None, "M[0, j]": "j <= band", "M[i, 0]": "i <= band"}  # elsewhere abs(i - j) <= band
+IN_BAND: dict[str, str | None] = {
+    "M[0, 0]": None,
+    "M[0, j]": "j <= band",
+    "M[i, 0]": "i <= band",
+}  # elsewhere abs(i - j) <= band
 #: Gaps at a free end have no price, and so no step: X would run down the first column, Y along the first row.
 NO_FREE_GAPS: dict[str, dict[str, str]] = {
     "global": {},

@@ -97,6 +97,18 @@ def test_scores_are_those_of_biopython_and_parasail(mode):
         assert align_value(blosum(a, b), -4, None, HardMax(), mode) == ours
 
 
+def test_bands_of_equal_sequences_are_those_of_parasail():
+    """parasail moves the band where lengths differ."""
+    rng, matrix = np.random.default_rng(12), parasail.matrix_create("ACGT", 2, -3)
+    for _ in range(20):
+        length, band = int(rng.integers(2, 12)), int(rng.integers(1, 4))
+        a, b = ("".join(rng.choice(list("ACGT"), length)) for _ in range(2))
+        dag = dagdp.compile(alignment.pairwise_alignment(length, length, band=band))
+        scores = np.where(np.array(list(a))[:, None] == np.array(list(b)), 2.0, -3.0)
+        theta = {"score": scores, "gap_open": np.array(-2.0), "gap_extend": np.array(-1.0)}
+        assert dagdp.dp_value(dag, theta, HardMax()) == parasail.nw_banded(a, b, 2, 1, band, matrix).score
+
+
 @pytest.mark.parametrize("mode", MODES)
 @given(
     a=st.text("AC", min_size=1, max_size=5),
@@ -362,9 +374,9 @@ def test_a_large_alignment_keeps_few_bytes_a_cell():
         (lambda: align_value(np.zeros((0, 3)), -1), InputError, r"scores have shape \(0, 3\)"),
         (lambda: align_value(np.zeros((2, 3)), -1, mode="glocal"), GraphError, "mode='glocal'; expected one of"),
         (
-            lambda: align_value(np.zeros((2, 3)), [1, 2]),
+            lambda: align_value(np.zeros((2, 3)), -1, [1, 2], lengths=([2, 1, 1], 3)),
             InputError,
-            r"gap_open has shape \(2,\) beside scores \[2, 3\]",
+            r"batch dimensions \(\), \(3,\), \(\), \(\), \(2,\); expected shapes that broadcast",
         ),
         (
             lambda: align_value(np.zeros((2, 2, 3)), -1, np.zeros(3)),

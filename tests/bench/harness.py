@@ -27,16 +27,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 VERSIONS = (
-    "numpy",
-    "numba",
-    "torch",
-    "tslearn",
-    "pysdtw",
-    "ddtw",
-    "pytorch-crf",
-    "torch-struct",
-    "rustworkx",
-    "hmmlearn",
+    *("numpy", "numba", "torch", "tslearn", "pysdtw", "ddtw", "pytorch-crf", "torch-struct", "rustworkx"),
+    *("parasail", "biopython", "hmmlearn"),
 )
 
 Call = Callable[[], Any]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_value
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.given import floats, integers, is_tensor, lengths_of, like, reduced
+from dagdp.graphs.ragged.given import check_labels, floats, integers, is_tensor, lengths_of, like, reduced
 from dagdp.graphs.ragged.padding import corner, padded
 from dagdp.graphs.sequences import ctc_for_any_target
 
@@ -57,7 +57,7 @@ def ctc_loss(
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     batch = _batch_of(log_probs, targets, input_lengths, target_lengths, blank)
-    losses = -dp_value(batch.dag, batch.theta(), omega, end=batch.end, **options)
+    losses = -dp_value(batch.dag, batch.emission(), omega, end=batch.end, **options)
     if zero_infinity:
         where = sys.modules["torch"].where if is_tensor(losses) else np.where
         losses = where(losses == np.inf, like(np.zeros(1), losses), losses)
@@ -89,7 +89,7 @@ def ctc_marginals(
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     batch = _batch_of(log_probs, targets, input_lengths, target_lengths, blank)
-    visits = dp_grad(batch.dag, batch.theta(), omega, end=batch.end, **options)["emission"]
+    visits = dp_grad(batch.dag, batch.emission(), omega, end=batch.end, **options)
     return batch.classes(visits).reshape(np.shape(log_probs))
 
 
@@ -116,11 +116,37 @@ def ctc_path(
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     batch = _batch_of(log_probs, targets, input_lengths, target_lengths, blank)
-    visits = dp_grad(batch.dag, batch.theta(), HardMax(), end=batch.end, **options)["emission"]
+    visits = dp_grad(batch.dag, batch.emission(), HardMax(), end=batch.end, **options)
     chosen = batch.classes(visits)
     best = chosen.argmax(-1)
     best[chosen.max(-1).values < 0.5 if is_tensor(chosen) else chosen.max(-1) < 0.5] = -1
     return best.reshape(np.shape(log_probs)[:-1])
+
+
+class _Targets(NamedTuple):
+    """Extended targets: blank, label, blank, ..., with a label slot for each blank that must stand between labels."""
+
+    states: Numbers  # [batch, 2 * slots + 2] the class of each state; blank where an item has no state
+    sizes: Numbers  # [batch] slots of each item: its labels, and its pairs of equal neighbours
+    closed: Numbers  # [batch, n] states that no path may visit, first the one behind an item's last blank
+
+    @classmethod
+    def of(cls, rows: Numbers, labels: Numbers, blank: int) -> _Targets:
+        """Targets [batch, S] of these lengths. Numbers behind a length are arbitrary."""
+        known = np.arange(rows.shape[1]) < labels[:, None]
+        equal = np.zeros(known.shape, bool)
+        equal[:, 1:] = known[:, 1:] & (rows[:, 1:] == rows[:, :-1])
+        before = equal.cumsum(-1)
+        slot = np.arange(rows.shape[1]) + before
+        sizes = labels + equal.sum(-1)
+        states = np.full((labels.size, 2 * int(sizes.max(initial=0)) + 2), blank)
+        item, k = np.nonzero(known)
+        states[item, 2 * slot[item, k] + 1] = rows[item, k]
+        closed = np.repeat(2 * sizes[:, None] + 1, 1 + 2 * int(equal.sum(-1).max(initial=0)), -1)
+        item, k = np.nonzero(equal)
+        behind, number = 2 * slot[item, k], 2 * before[item, k]
+        closed[item, number - 1], closed[item, number] = behind - 2, behind
+        return cls(states, sizes, closed)
 
 
 class _Batch(NamedTuple):
@@ -128,66 +154,64 @@ class _Batch(NamedTuple):
 
     dag: CompiledDAG
     log_probs: Any  # [T, batch, C]
-    states: Numbers  # [batch, 2S + 2] the class of each state; blank where an item has no state
     frames: Numbers  # [batch]
     labels: Numbers  # [batch]
+    targets: _Targets
+
+    @property
+    def own(self) -> tuple[int, int]:
+        """Frames and states of the data."""
+        return self.log_probs.shape[0], self.targets.states.shape[1]
 
     @property
     def end(self) -> Numbers:
         """[batch] the node where each item ends: the state behind both ends, or the only end.
 
-        An item without labels ends at a blank. An item with a frame for each step that it needs and no more ends at the
-        last label.
+        An item without labels ends at a blank. An item with a frame for each slot and no more ends at the last label.
         """
-        row = self.states[:, 1:-1:2]
-        known = np.arange(1, row.shape[1]) < self.labels[:, None]
-        tight = self.frames == self.labels + ((row[:, 1:] == row[:, :-1]) & known).sum(-1)
-        behind = (self.labels > 0) & (self.frames > 0)
+        sizes = self.targets.sizes
+        tight, behind = self.frames == sizes, (sizes > 0) & (self.frames > 0)
         frame = np.where(behind & ~tight, self.frames, np.maximum(self.frames - 1, 0))
-        state = np.where(behind, 2 * self.labels + np.where(tight, -1, 1), 0)
+        state = np.where(behind, 2 * sizes + np.where(tight, -1, 1), 0)
         nodes: Numbers = self.dag.cell("a", frame, state)
-        return np.where(self.frames + self.labels > 0, nodes, 0)  # node 0 is the start: a path without edges
+        return np.where(self.frames + sizes > 0, nodes, 0)  # node 0 is the start: a path without edges
 
     def walls(self) -> tuple[Numbers, NDArray[np.float64]]:
-        """A state of each item [batch], and its emission [batch, T]: -inf before the item's end.
+        """(states [batch, n], their emission [batch, T, n]): -inf in closed states, and in others before the end.
 
-        The state is the one behind the last blank. For an item with labels and no frame it is the first state, where
-        this item ends, so that the item is infeasible.
+        An item with labels and no frame ends in its first state, which is closed, so that the item is infeasible.
         """
-        state = np.where((self.labels > 0) & (self.frames == 0), 0, 2 * self.labels + 1)
-        before = np.arange(self.log_probs.shape[0]) < np.maximum(self.frames, 1)[:, None]
-        return state, np.where(before, -np.inf, 0.0)
+        closed, last = self.targets.closed, 2 * self.targets.sizes[:, None] + 1
+        early = np.arange(self.own[0]) < np.maximum(self.frames, 1)[:, None]
+        emission = np.where(early[..., None] | (closed != last)[:, None], -np.inf, 0.0)
+        lost = (self.labels > 0) & (self.frames == 0)
+        return np.where(lost[:, None], 0, closed), emission
 
-    def theta(self) -> dict[str, Any]:
-        """The potentials of the graph: log-probabilities gathered by state, and which skips are allowed."""
+    def emission(self) -> Any:
+        """The potential of the graph: log-probabilities gathered by state, and walls."""
         T, B, _ = self.log_probs.shape
-        own = T, self.states.shape[1]
-        shape = self.dag.potentials[0].shape
-        skip = np.full((B, shape[1]), -np.inf)
-        skip[:, 3 : own[1] : 2] = np.where(self.states[:, 3::2] == self.states[:, 1:-2:2], -np.inf, 0.0)
-        state, wall = self.walls()
-        if not is_tensor(self.log_probs):
-            emission = np.take_along_axis(self.log_probs.transpose(1, 0, 2), self.states[:, None], -1)
-            emission[np.arange(B), :, state] = wall
-            return {"emission": padded(emission, own, shape), "skip": skip.astype(emission.dtype)}
-        states, state = (self._tensor(numbers)[:, None] for numbers in (self.states, state))
-        emission = self.log_probs.transpose(0, 1).gather(-1, states.expand(B, *own))
-        emission = emission.scatter_(-1, state[..., None].expand(B, T, 1), like(wall, emission)[..., None])
-        return {"emission": padded(emission, own, shape), "skip": like(skip, emission)}
+        states, (closed, walls) = self.targets.states, self.walls()
+        if is_tensor(self.log_probs):
+            places = self._tensor(states)[:, None].expand(B, *self.own)
+            made = self.log_probs.transpose(0, 1).gather(-1, places)
+            made = made.scatter_(-1, self._tensor(closed)[:, None].expand(B, T, -1), like(walls, made))
+        else:
+            made = np.take_along_axis(self.log_probs.transpose(1, 0, 2), states[:, None], -1)
+            np.put_along_axis(made, closed[:, None], walls, -1)
+        return padded(made, self.own, self.dag.potentials[0].shape)
 
     def classes(self, visits: Any) -> Any:
         """[T, batch, C] sums over the states of a class, of [batch, frames of the graph, states of the graph]."""
         T, B, C = self.log_probs.shape
-        own = T, self.states.shape[1]
+        states = self.targets.states
         inside = np.arange(T) < self.frames[:, None]  # the frame behind the last holds the item's end
-        if not is_tensor(visits):
-            kept = np.where(inside[..., None], visits[corner(own)], 0.0)
-            place = np.arange(B * T).reshape(B, T, 1) * C + self.states[:, None]
-            made = np.bincount(place.ravel(), kept.ravel(), B * T * C)
-            return made.astype(visits.dtype).reshape(B, T, C).transpose(1, 0, 2)
-        kept = visits[corner(own)] * like(inside, visits)[..., None]
-        place = self._tensor(self.states)[:, None].expand(B, *own)
-        return visits.new_zeros(B, T, C).scatter_add(-1, place, kept).transpose(0, 1)
+        kept = visits[corner(self.own)] * like(inside[..., None], visits)
+        if is_tensor(visits):
+            places = self._tensor(states)[:, None].expand(B, *self.own)
+            return visits.new_zeros(B, T, C).scatter_add(-1, places, kept).transpose(0, 1)
+        place = np.arange(B * T).reshape(B, T, 1) * C + states[:, None]
+        made = np.bincount(place.ravel(), kept.ravel(), B * T * C)
+        return made.astype(visits.dtype).reshape(B, T, C).transpose(1, 0, 2)
 
     def _tensor(self, numbers: Numbers) -> Any:
         return sys.modules["torch"].as_tensor(numbers, device=self.log_probs.device)
@@ -198,31 +222,25 @@ def _batch_of(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: 
     given = floats(log_probs)
     if given.ndim not in (2, 3):
         raise InputError(f"log_probs has shape {tuple(given.shape)}; expected [T, batch, C], or [T, C] of one item")
-    given = given if given.ndim == 3 else given[:, None]
+    rows = integers(targets, "targets")
+    if given.ndim == 2:
+        given, rows = given[:, None], rows.reshape(1, -1)
     T, B, C = given.shape
     if not 0 <= blank < C:
         raise InputError(f"blank={blank!r}; expected a class, 0 to {C - 1}")
     frames = lengths_of(input_lengths, B, 0, T, "input_lengths")
-    rows, labels = _rows(integers(targets, "targets"), target_lengths, given.ndim - np.ndim(log_probs), B)
-    known = np.arange(rows.shape[1]) < labels[:, None]
-    wrong = known & ((rows < 0) | (rows >= C) | (rows == blank))
-    if wrong.any():
-        b, k = (int(place) for place in np.argwhere(wrong)[0])
-        raise InputError(f"label {k} of item {b} is {rows[b, k]}; expected 0 to {C - 1} without the blank {blank}")
-    states = np.full((B, 2 * rows.shape[1] + 2), blank)
-    states[:, 1:-1:2] = np.where(known, rows, blank)
-    dag = compiled(ctc_for_any_target, max(T, 1), max(rows.shape[1], 1), axes=2, edges=6)
-    return _Batch(dag, given, states, frames, labels)
+    rows, labels = _rows(rows, target_lengths, B)
+    check_labels(rows, labels, blank, C)
+    extended = _Targets.of(rows, labels, blank)
+    slots = extended.states.shape[1] // 2 - 1
+    dag = compiled(ctc_for_any_target, max(T, 1), max(slots, 1), axes=2, edges=6)
+    return _Batch(dag, given, frames, labels, extended)
 
 
-def _rows(targets: Numbers, target_lengths: Any, one: int, items: int) -> tuple[Numbers, Numbers]:
-    """(targets [items, S], their lengths [items]); numbers behind an item's length are arbitrary.
-
-    one : whether targets are those of one item, and may then be one row.
-    """
-    if targets.ndim == 2 or one:
-        rows = targets.reshape(items, -1) if targets.size or not one else targets.reshape(items, 0)
-        return rows, lengths_of(target_lengths, items, 0, rows.shape[1], "target_lengths")
+def _rows(targets: Numbers, target_lengths: Any, items: int) -> tuple[Numbers, Numbers]:
+    """(targets [items, S], their lengths [items]) of such targets, or of all labels one after another."""
+    if targets.ndim == 2 and targets.shape[0] == items:
+        return targets, lengths_of(target_lengths, items, 0, targets.shape[1], "target_lengths")
     labels = lengths_of(target_lengths, items, 0, targets.size, "target_lengths")
     if targets.ndim != 1 or labels.sum() != targets.size:
         raise InputError(

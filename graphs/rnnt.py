@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dagdp import InputError, Omega, dp_value
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.given import floats, integers, is_tensor, lengths_of, reduced
+from dagdp.graphs.ragged.given import check_labels, floats, integers, is_tensor, lengths_of, reduced
 from dagdp.graphs.ragged.padding import padded
 from dagdp.graphs.sequences import rnnt
 
@@ -93,12 +93,8 @@ def _classes(targets: Numbers, labels: Numbers, shape: tuple[int, ...], kinds: t
         raise InputError(f"targets has shape {targets.shape}; expected {list(shape)}, as logits has it")
     rows = np.zeros((labels.size, shape[-1] + 1), np.int64)
     rows[:, :-1] = targets.reshape(labels.size, -1)
-    known = np.arange(rows.shape[1]) < labels[:, None]
-    wrong = known & ((rows < 0) | (rows >= C) | (rows == blank))
-    if wrong.any():
-        b, k = (int(place) for place in np.argwhere(wrong)[0])
-        raise InputError(f"label {k} of item {b} is {rows[b, k]}; expected 0 to {C - 1} without the blank {blank}")
-    return np.where(known, rows, 0)
+    check_labels(rows, labels, blank, C)
+    return np.where(np.arange(rows.shape[1]) < labels[:, None], rows, 0)
 
 
 def _steps(scores: Any, rows: Numbers, taken: Numbers, normalise: bool) -> Any:

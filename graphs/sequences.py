@@ -254,7 +254,7 @@ CTC = """
 """
 CTC_FOR_ANY_TARGET = """
     a[0, s] = when(s < 2, emission[0, s])
-    a[t, s] = max(a[t-1, s], a[t-1, s-1], a[t-1, s-2] + skip[s]) + emission[t, s]
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], when(s % 2 == 1, a[t-1, s-2])) + emission[t, s]
     return max[s](a[-1, s])
 """
 RNNT = """
@@ -306,20 +306,22 @@ def ctc(T: int, C: int, target: Sequence[int], blank: int = 0) -> Graph:
 def ctc_for_any_target(T: int, L: int) -> Graph:
     """CTC of all targets of at most L labels over at most T frames, for a batch: see `dagdp.graphs.ctc_loss`.
 
-    Potentials: emission (T + 1, 2L + 2), the log-probability at frame t of the class of state s of an item's extended
-    target; skip (2L + 2,), 0 where state s may be reached from state s - 2, else -inf. The recursion is that of `ctc`.
+    One potential, emission (T + 1, 2L + 2): the log-probability at frame t of the class of state s of an item's
+    extended target. The recursion is that of `ctc`, except that every odd state may be reached from the odd state
+    before. Between two equal labels a blank must stand. So this blank is written as a label of its own, which counts
+    towards L, and the even states beside are closed: their emission is -inf.
 
     An item of n frames and m labels ends at `cell("a", n, 2m + 1)`: one frame and one state behind its data. Emission
-    of this state is -inf at frames before n and 0 at frame n; skip is 0. The cell is then the maximum over the last
-    label and the last blank, as the node that joins the two ends of `ctc`, so that values are those of `ctc` under
-    every operator. Where one end can be reached alone, it is the item's end, without a further node: the last label
+    of this state is -inf at frames before n and 0 at frame n. The cell is then the maximum over the last label and the
+    last blank, as the node that joins the two ends of `ctc`, so that values are those of `ctc` under every operator.
+    Where one end can be reached alone, it is the item's end, without a further node: the last label
     `cell("a", n - 1, 2m - 1)` if no frame is left for a blank, `cell("a", n - 1, 0)` if there are no labels.
 
     Raises GraphError for sizes below 1.
 
     >>> print(ctc_for_any_target(4, 2).text)
     a[0, s] = when(s < 2, emission[0, s])
-    a[t, s] = max(a[t-1, s], a[t-1, s-1], a[t-1, s-2] + skip[s]) + emission[t, s]
+    a[t, s] = max(a[t-1, s], a[t-1, s-1], when(s % 2 == 1, a[t-1, s-2])) + emission[t, s]
     return max[s](a[-1, s])
     """
     positive("ctc_for_any_target", T=T, L=L)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dagdp
-from dagdp import HardMax, InputError, Negentropy, SquaredL2
+from dagdp import GraphError, HardMax, InputError, Negentropy, SquaredL2
 from dagdp.graphs import ctc_loss, ctc_marginals, ctc_path, sequences
 
 torch = pytest.importorskip("torch")
@@ -192,6 +192,20 @@ def test_what_is_wrong_is_named(change, said):
     }
     with pytest.raises(InputError, match=said):
         ctc_loss(**{**given, **change})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((0, 3, [1]), "ctc was given T=0; expected a whole number, at least 1"),
+        ((4, 3, [1, 3]), "ctc was given a label 3; expected 0 to 2 without the blank 0"),
+        ((4, 3, [1, 0]), "ctc was given a label 0; expected 0 to 2 without the blank 0"),
+        ((4, 3, [1], 3), "ctc was given blank=3; expected a class, 0 to 2"),
+    ],
+)
+def test_a_builder_names_what_is_wrong(arguments, said):
+    with pytest.raises(GraphError, match=said):
+        sequences.ctc(*arguments)
 
 
 def test_infeasible_items_can_be_refused(logits):

@@ -37,11 +37,11 @@ class GraphCache:
         """`compile(builder(*arguments))`, cached."""
         key = (builder, *arguments)
         with self._lock:
-            if key not in self._graphs:
-                self._graphs[key] = compile(builder(*arguments))
+            found = self._graphs.get(key)
+            if found is None:
+                found = self._graphs[key] = compile(builder(*arguments))
+                self._drop_oldest()
             self._graphs.move_to_end(key)
-            found = self._graphs[key]
-            self._drop_oldest()
             return found
 
     def serving(

@@ -66,6 +66,20 @@ def lengths_of(value: Any, items: int, least: int, most: int, what: str) -> Numb
     return numbers
 
 
+def check_labels(rows: Numbers, labels: Numbers, blank: int, classes: int) -> None:
+    """Raise InputError for a label [batch, S] that is no class, or the blank; numbers behind a length are not read.
+
+    >>> check_labels(np.array([[1, 2, -1]]), np.array([2]), 0, 3)
+    """
+    known = np.arange(rows.shape[1]) < labels[:, None]
+    wrong = known & ((rows < 0) | (rows >= classes) | (rows == blank))
+    if wrong.any():
+        b, k = (int(place) for place in np.argwhere(wrong)[0])
+        raise InputError(
+            f"label {k} of item {b} is {rows[b, k]}; expected 0 to {classes - 1} without the blank {blank}"
+        )
+
+
 def pair_of_lengths(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
     """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data.
 

@@ -6,7 +6,7 @@ T=100 frames, 32 items, 30 classes, float32, one thread. Everybody starts from l
 gradient, log_softmax included. What a call makes of targets and lengths is counted.
 
 one batch   20 labels an item and 100 frames, the batch of every call.
-new batch   each call has other targets, of 10 to 20 labels, and other lengths, of 50 to 100 frames.
+new batch   each call has other targets, of 15 to 20 labels, and other lengths, of 80 to 100 frames.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def full() -> Batch:
 
 def ragged() -> Batch:
     """Targets and lengths by chance; the longest item is as long as the arrays."""
-    frames, labels = torch.randint(T // 2, T + 1, (B,)), torch.randint(L // 2, L + 1, (B,))
+    frames, labels = torch.randint(80, T + 1, (B,)), torch.randint(15, L + 1, (B,))
     frames[0], labels[0] = T, L
     return torch.randint(1, C, (B, L)), frames, labels
 

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import bench_ctc
 import torch
 from cases import lattices, random_dag
 from harness import Table, Turns, main, threads
@@ -27,6 +26,7 @@ import dagdp
 from dagdp import CompiledDAG, HardMax, Negentropy, Omega, SquaredL2, Tsallis
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 from dagdp.graphs.ragged.compiled_cache import compiled
+from dagdp.graphs.sequences import ctc_for_any_target
 
 PAPER = 12.0
 HOW: dict[str, dict[str, Any]] = {"ours": {"threads": 1}, "autograd": {"backend": "torch"}}
@@ -50,15 +50,6 @@ def problem(build: Callable[..., Any], arguments: tuple[int, ...], batch: int, m
     return [(dag, theta, z, {"minimize": minimize})]
 
 
-def ctc() -> list[Problem]:
-    """One graph for all targets; its skips are given."""
-    torch.manual_seed(0)
-    targets = torch.randint(1, bench_ctc.C, (bench_ctc.B, bench_ctc.L))
-    dag, skip = bench_ctc.shared_ladder(), bench_ctc.forbidden(targets)
-    theta, z = (torch.randn(bench_ctc.B, *dag.potentials[0].shape) for _ in range(2))
-    return [(dag, {"emission": theta, "skip": skip}, {"emission": z, "skip": torch.zeros_like(skip)}, {})]
-
-
 def words() -> list[Problem]:
     made = [(dag, torch.from_numpy(theta).float()) for dag, theta in lattices()]
     return [(dag, theta, torch.randn_like(theta), {}) for dag, theta in made]
@@ -72,7 +63,7 @@ CASES: dict[str, Callable[[], list[Problem]]] = {
     "CRF B=32 T=50 S=9": partial(problem, linear_chain, (50, 9), 32),
     "CRF B=32 T=128 S=32": partial(problem, linear_chain, (128, 32), 32),
     "CRF B=32 T=512 S=20": partial(problem, linear_chain, (512, 20), 32),
-    "CTC T=100 B=32 L=20": ctc,
+    "CTC T=100 B=32 L=20": partial(problem, ctc_for_any_target, (100, 20), 32),
     "500 word lattices, a loop": words,
     "random 10,000 edges, batch 32": partial(problem, random_dag, (10**4,), 32),
     "random 100,000 edges, batch 32": partial(problem, random_dag, (10**5,), 32),

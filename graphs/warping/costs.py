@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import InputError
-from dagdp.graphs.ragged.padding import is_tensor
+from dagdp.graphs.ragged.arrays import is_tensor
 
 Array = NDArray[Any]
 

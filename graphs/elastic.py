@@ -10,10 +10,11 @@ import numpy as np
 
 from dagdp import Graph, HardMax, InputError, Omega, dp_value
 from dagdp.cuda import through_torch
-from dagdp.graphs import time_series
 from dagdp.graphs.ragged.arrays import beside, expanded, is_tensor, masked
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.padding import checked_lengths, padded
+from dagdp.graphs.time_series import drop_dtw as grid_with_drops
+from dagdp.graphs.time_series import edr, erp, lcss, msm, twe
 from dagdp.graphs.warping.call import check_costs, check_pair
 from dagdp.graphs.warping.costs import frame_costs, series_costs
 
@@ -61,7 +62,7 @@ def erp_distance(
     g = g if is_tensor(g) else beside(np.asarray(g, float), x)
     theta = {"match": series_costs(x, y, "euclidean"), "delete": frame_costs(x, g)}
     theta["insert"] = frame_costs(y, g)
-    return _value(time_series.erp, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
+    return _value(erp, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
 
 
 @through_torch
@@ -90,7 +91,7 @@ def edr_distance(
     apart = series_costs(x, y, "euclidean")
     gap = gap if is_tensor(gap) else beside(np.asarray(gap, float), apart)
     theta = {"match": _kept(apart, apart >= epsilon), "gap": gap}
-    return _value(time_series.edr, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
+    return _value(edr, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
 
 
 @through_torch
@@ -116,7 +117,7 @@ def lcss_length(
     x, y = _pair(x, y, lengths)
     apart = series_costs(x, y, "euclidean")
     theta = {"match": _kept(apart, apart <= epsilon)}
-    return _value(time_series.lcss, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
+    return _value(lcss, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
 
 
 @through_torch
@@ -148,7 +149,7 @@ def twe_distance(
     match = series_costs(x, y, "euclidean") + series_costs(before_x, before_y, "euclidean")
     theta = {"match": match + 2.0 * nu * beside(np.abs(i - j).astype(float), match)}
     theta |= {"delete": frame_costs(x, before_x) + nu + lmbda, "insert": frame_costs(y, before_y) + nu + lmbda}
-    return _value(time_series.twe, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
+    return _value(twe, theta, 1, Run(omega, lengths, on_infeasible, threads, backend))
 
 
 @through_torch
@@ -182,7 +183,7 @@ def msm_distance(
     theta = {"move": move}
     theta["split"] = c + _outside(a, _delayed(x), b)
     theta["merge"] = c + _outside(b, a, _delayed(y).swapaxes(-1, -2))
-    return _value(time_series.msm, theta, 0, Run(omega, lengths, on_infeasible, threads, backend))
+    return _value(msm, theta, 0, Run(omega, lengths, on_infeasible, threads, backend))
 
 
 @through_torch
@@ -212,13 +213,13 @@ def drop_dtw(
     check_pair(lengths)
     N_A, N_B = check_costs(theta)
     made = {"cost": theta, "drop_a": _row(drop_a, N_A, theta), "drop_b": _row(drop_b, N_B, theta)}
-    return _value(time_series.drop_dtw, made, 1, Run(omega, lengths, on_infeasible, threads, backend))
+    return _value(grid_with_drops, made, 1, Run(omega, lengths, on_infeasible, threads, backend))
 
 
 def _value(builder: Callable[..., Graph], theta: Theta, border: int, run: Run) -> Any:
     """`dp_value` of the builder's graph; `border` rows and columns of its table stand in front of the entries."""
     own = tuple(next(iter(theta.values())).shape[-2:])
-    ragged = (True,) if builder is time_series.drop_dtw else ()
+    ragged = (True,) if builder is grid_with_drops else ()
     dag = compiled(builder, *own, *ragged, axes=2, grown=ragged, edges=3)
     shapes = {str(potential.name): potential.shape for potential in dag.potentials}
     fronts = [tuple(block.shape[: block.ndim - len(shapes[name])]) for name, block in theta.items()]

@@ -249,7 +249,8 @@ def _passed(window: Mask | None, moves: Moves) -> Mask:
 
 def _free_masks(shapes: dict[Any, tuple[int, ...]], free: Free, n_a: Numbers, n_b: Numbers) -> dict[str, Mask]:
     """{potential: where a path may begin or end}, for those potentials that the graph has."""
-    (P_A, P_B), made = shapes["cost"], {}
+    P_A, P_B = shapes["cost"]
+    made: dict[str, Mask] = {}
     i, j = np.arange(P_A), np.arange(P_B)
     if "first_row" in shapes:
         made |= {"first_row": j <= free.begin_b, "first_column": i <= free.begin_a}

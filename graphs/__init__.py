@@ -2,6 +2,7 @@
 
 from dagdp.graphs import alignment as alignment
 from dagdp.graphs import classics as classics
+from dagdp.graphs import time_series as time_series
 from dagdp.graphs import trees as trees
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
 from dagdp.graphs.ctc import ctc_loss as ctc_loss
@@ -13,6 +14,12 @@ from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
 from dagdp.graphs.dtw import dtw_path as dtw_path
 from dagdp.graphs.dtw import dtw_subsequence as dtw_subsequence
 from dagdp.graphs.dtw import dtw_value as dtw_value
+from dagdp.graphs.elastic import drop_dtw as drop_dtw
+from dagdp.graphs.elastic import edr_distance as edr_distance
+from dagdp.graphs.elastic import erp_distance as erp_distance
+from dagdp.graphs.elastic import lcss_length as lcss_length
+from dagdp.graphs.elastic import msm_distance as msm_distance
+from dagdp.graphs.elastic import twe_distance as twe_distance
 from dagdp.graphs.hmm import hmm_decode as hmm_decode
 from dagdp.graphs.hmm import hmm_posterior as hmm_posterior
 from dagdp.graphs.hmm import hmm_sample as hmm_sample

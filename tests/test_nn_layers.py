@@ -492,3 +492,18 @@ def test_a_dtw_layer_with_band_and_lengths_is_differentiable_twice():
     assert torch.autograd.gradcheck(lambda cost: layer(cost, lengths), cost)
     assert torch.autograd.gradgradcheck(lambda cost: layer(cost, lengths), cost)
     assert layer.path(cost, lengths).shape == (2, 10, 2) and layer.alignment(cost, lengths).shape == cost.shape
+
+
+def test_dtw_takes_the_options_of_the_shortcuts_and_learns_a_penalty():
+    torch.manual_seed(0)
+    theta = torch.rand(2, 4, 5, dtype=torch.float64)
+    options = {"steps": "symmetric2", "window": 2, "open_end": True}
+    layer = DTW(Negentropy(0.5), penalty=torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64)), **options)
+    assert list(layer.state_dict()) == ["penalty"] and "steps='symmetric2'" in repr(layer)
+    value = layer(theta)
+    torch.testing.assert_close(value, dagdp.graphs.dtw_value(theta, Negentropy(0.5), penalty=0.3, **options))
+    value.sum().backward()
+    assert 0 < layer.penalty.grad < 2 * 6
+    assert layer.path(theta).tolist() == dagdp.graphs.dtw_path(theta, penalty=0.3, **options).tolist()
+    with pytest.raises(InputError, match="DTW was given stride=; expected some of"):
+        DTW(stride=2)

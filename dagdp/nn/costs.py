@@ -191,3 +191,7 @@ def _signs(x: Tensor, y: Tensor) -> Any:
     """sign(x_id - y_jd) [*batch, N, M] for each feature d in turn."""
     for d in range(x.shape[-1]):
         yield (x[..., :, None, d] - y[..., None, :, d]).sign()
+
+
+#: The costs that `dagdp.graphs.dtw_value(x=, y=, cost=)` knows by name.
+NAMED: dict[str, Cost] = {cost.__name__: cost for cost in (squared_euclidean, euclidean, l1, cosine, negative_dot)}

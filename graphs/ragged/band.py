@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, Graph, InputError
 from dagdp.graphs.alignment_grid import Numbers, Rows, bounds, check_band
+from dagdp.graphs.ragged.arrays import is_tensor
 from dagdp.graphs.ragged.compiled_cache import compiled, power_of_two
-from dagdp.graphs.ragged.given import is_tensor, pair_of_lengths
+from dagdp.graphs.ragged.given import pair_of_lengths
 
 
 def diagonal_grid(rows: int, left: int, right: int) -> Graph:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, InputError
+from dagdp.graphs.ragged.arrays import is_tensor
 
 NOT_PADDED = (np.ndarray, list, tuple, int, float)  # a tuple: torch.compile cannot trace a union of types
 
@@ -138,13 +139,3 @@ def checked_lengths(
             f"lengths have shapes {shapes} and the data has batch dimensions {batch}; expected shapes that broadcast"
         ) from None
     return n_a, n_b
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether a value is a torch tensor; torch is not imported for the question.
-
-    >>> is_tensor(np.ones(2))
-    False
-    """
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)

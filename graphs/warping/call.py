@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, GraphError, InputError
+from dagdp.graphs.ragged.arrays import beside, expanded, is_tensor, masked
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.padding import checked_lengths, cut, ends_in, is_tensor, may_pad, padded, sizes
+from dagdp.graphs.ragged.padding import checked_lengths, cut, ends_in, may_pad, padded, sizes
 from dagdp.graphs.warping.costs import series_costs
 from dagdp.graphs.warping.grid import FIRST_CELL, warping
 from dagdp.graphs.warping.steps import Moves, leads_on, moves_of, pays_cells_only, reads_of
@@ -95,14 +95,14 @@ class WarpingCall:
         if len(self.dag.potentials) == 1:
             return costs
         batch = self._batch(costs, z)
-        made = {"cost": _expanded(costs, batch, 2)}
+        made = {"cost": expanded(costs, batch, 2)}
         for name, mask in self.free.items():
-            block = _beside(np.where(mask, 0.0, np.inf), costs)
+            block = beside(np.where(mask, 0.0, np.inf), costs)
             core = len(self._shapes[name])
-            made[name] = _expanded(block, batch, core) if mask.ndim > core else block
+            made[name] = expanded(block, batch, core) if mask.ndim > core else block
         if self.penalty is not None:
-            penalty = self.penalty if is_tensor(self.penalty) else _beside(np.asarray(self.penalty, float), costs)
-            made["penalty"] = _expanded(penalty, batch, 0) if penalty.ndim else penalty
+            penalty = self.penalty if is_tensor(self.penalty) else beside(np.asarray(self.penalty, float), costs)
+            made["penalty"] = expanded(penalty, batch, 0) if penalty.ndim else penalty
         return made
 
     def direction(self, values: Any, z: Any) -> Any:
@@ -110,8 +110,8 @@ class WarpingCall:
         given = self._cells(z, 0.0, "z")
         if len(self.dag.potentials) == 1:
             return given
-        made = {name: _beside(np.zeros(shape), given) for name, shape in self._shapes.items()}
-        return made | {"cost": _expanded(given, self._batch(self._cells(values, np.inf, "theta"), z), 2)}
+        made = {name: beside(np.zeros(shape), given) for name, shape in self._shapes.items()}
+        return made | {"cost": expanded(given, self._batch(self._cells(values, np.inf, "theta"), z), 2)}
 
     def result(self, made: Any) -> Any:
         """[*batch, N_A, N_B] of a gradient or a Hessian product."""
@@ -140,7 +140,7 @@ class WarpingCall:
             raise InputError(f"{what} has shape {shape}; expected [*batch, {self.own[0]}, {self.own[1]}]")
         target = self._shapes["cost"]
         if self.read is not None:
-            values = _masked(values, self.read, outside)
+            values = masked(values, self.read, outside)
         return padded(values, self.own, target, what)
 
 
@@ -249,7 +249,8 @@ def _passed(window: Mask | None, moves: Moves) -> Mask:
 
 def _free_masks(shapes: dict[Any, tuple[int, ...]], free: Free, n_a: Numbers, n_b: Numbers) -> dict[str, Mask]:
     """{potential: where a path may begin or end}, for those potentials that the graph has."""
-    (P_A, P_B), made = shapes["cost"], {}
+    P_A, P_B = shapes["cost"]
+    made: dict[str, Mask] = {}
     i, j = np.arange(P_A), np.arange(P_B)
     if "first_row" in shapes:
         made |= {"first_row": j <= free.begin_b, "first_column": i <= free.begin_a}
@@ -261,31 +262,3 @@ def _free_masks(shapes: dict[Any, tuple[int, ...]], free: Free, n_a: Numbers, n_
         in_column = (to_b == 0) & (to_a >= 0) & (to_a <= free.end_a)
         made["finish"] = in_row | in_column
     return made
-
-
-def _masked(values: Any, inside: Mask, outside: float) -> Any:
-    """Values where inside, `outside` elsewhere; the batch is the broadcast of both."""
-    if is_tensor(values):
-        torch, given = sys.modules["torch"], values if values.is_floating_point() else values.double()
-        return torch.where(torch.as_tensor(inside, device=values.device), given, outside)
-    given = np.asarray(values)
-    given = given if given.dtype.kind == "f" else given.astype(np.float64)
-    return np.where(inside, given, given.dtype.type(outside))
-
-
-def _beside(numbers: NDArray[np.float64], values: Any) -> Any:
-    """Numbers in the kind, dtype and device of values."""
-    if is_tensor(values):
-        dtype = values.dtype if values.is_floating_point() else sys.modules["torch"].float64
-        return sys.modules["torch"].as_tensor(numbers, dtype=dtype, device=values.device)
-    dtype = np.asarray(values).dtype
-    return numbers.astype(dtype if dtype.kind == "f" else np.float64)
-
-
-def _expanded(values: Any, batch: tuple[int, ...], core: int) -> Any:
-    """Values [*some, *core] as [*batch, *core], without a copy."""
-    shape = tuple(np.shape(values))
-    target = (*batch, *shape[len(shape) - core :])
-    if shape == target:
-        return values
-    return values.expand(target) if is_tensor(values) else np.broadcast_to(np.asarray(values), target)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import HardMax, best_path, dp_value
-from dagdp.graphs.ragged.padding import is_tensor
+from dagdp.graphs.ragged.arrays import is_tensor
 from dagdp.graphs.warping.call import WarpingCall
 from dagdp.graphs.warping.grid import FIRST_CELL
 from dagdp.graphs.warping.steps import Read, entries_of, pays_rows, reads_of, span

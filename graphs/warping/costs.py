@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import InputError
-from dagdp.graphs.ragged.padding import is_tensor
+from dagdp.graphs.ragged.arrays import is_tensor
 
 Array = NDArray[Any]
 
@@ -34,9 +35,9 @@ def series_costs(x: Any, y: Any, cost: Any) -> Any:
     if cost not in COSTS:
         raise InputError(f"cost={cost!r}; expected one of {', '.join(COSTS)}, or a function of x and y")
     if is_tensor(x) or is_tensor(y):
-        from dagdp.nn import costs
+        from dagdp.nn.costs import NAMED
 
-        return getattr(costs, cost)(x, y)
+        return NAMED[cost](x, y)
     return _between(cost, x, y)
 
 
@@ -67,7 +68,7 @@ def _between(cost: str, x: Array, y: Array) -> Array:
             "or [N] and [M]. Of a batch of series of plain numbers, pass x[..., None]"
         )
     real = np.result_type(*(a.dtype if a.dtype.kind == "f" else np.float64 for a in (x, y)), np.float32)
-    sound_x, sound_y = (np.isfinite(a).all(-1, keepdims=True) for a in (x, y))
+    sound_x, sound_y = (np.asarray(np.isfinite(a).all(-1, keepdims=True)) for a in (x, y))
     x, y = np.where(sound_x, x, 0).astype(real), np.where(sound_y, y, 0).astype(real)
     made: Array = COSTS[cost](x, y)
     return np.where(sound_x & sound_y.swapaxes(-1, -2), made, real.type(np.nan))
@@ -102,7 +103,7 @@ def _directions(x: Array) -> Array:
     return scaled / np.where(norm > 0, norm, 1)
 
 
-COSTS = {
+COSTS: dict[str, Callable[[Array, Array], Array]] = {
     "squared_euclidean": _squared_euclidean,
     "euclidean": lambda x, y: np.sqrt(_by_feature(x, y, 2)),
     "l1": lambda x, y: _by_feature(x, y, 1),

@@ -142,7 +142,7 @@ def _named(name: str) -> Moves:
         raise GraphError(f"steps={name!r}; expected one of {', '.join(NAMED)}, rabiner-juang-1a to -7d, or moves")
     moves = []
     for path in paths.split():
-        steps = [(int(rows), int(columns)) for rows, columns in path.split("+")]
+        steps = [(int(step[0]), int(step[1])) for step in path.split("+")]
         weights = [float(WEIGHTS[letter](*step)) for step in steps]
         weights = [sum(weights) / len(weights)] * len(weights) if smoothed else weights
         moves.append(tuple((*step, weight) for step, weight in zip(steps, weights, strict=True)))

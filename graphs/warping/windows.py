@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dagdp import GraphError, InputError
 from dagdp.graphs.alignment_grid import bounds, check_band
-from dagdp.graphs.ragged.padding import is_tensor
+from dagdp.graphs.ragged.arrays import is_tensor
 
 Mask = NDArray[np.bool_]
 Numbers = NDArray[Any]

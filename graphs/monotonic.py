@@ -8,10 +8,10 @@ import numpy as np
 
 from dagdp import HardMax, InputError, Omega, dp_grad
 from dagdp.cuda import through_torch
-from dagdp.graphs import sequences
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.given import pair_of_lengths
 from dagdp.graphs.ragged.padding import cut, may_pad, padded, sizes
+from dagdp.graphs.sequences import monotonic_alignment as alignment_graph
 
 BEST = HardMax()
 
@@ -55,6 +55,6 @@ def monotonic_alignment(
         raise InputError(f"lengths is {lengths!r}; expected a pair (text, frames), each a number or an array [*batch]")
     ends = own if lengths is None else lengths
     text, frames = pair_of_lengths(ends, own, tuple(shape[:-2]))
-    dag = compiled(sequences.monotonic_alignment, *own, True, axes=2 if may_pad(scores) else 0, grown=(True,), edges=2)
+    dag = compiled(alignment_graph, *own, True, axes=2 if may_pad(scores) else 0, grown=(True,), edges=2)
     theta, end = padded(scores, own, dag.potentials[0].shape, "scores"), dag.cell("v", text - 1, frames - 1)
     return cut(dp_grad(dag, theta, omega, end=end, **options), own)

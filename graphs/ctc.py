@@ -136,10 +136,10 @@ class _Targets(NamedTuple):
         known = np.arange(rows.shape[1]) < labels[:, None]
         equal = np.zeros(known.shape, bool)
         equal[:, 1:] = known[:, 1:] & (rows[:, 1:] == rows[:, :-1])
-        before = equal.cumsum(-1)
+        before = equal.cumsum(-1, np.int64)
         slot = np.arange(rows.shape[1]) + before
         sizes = labels + equal.sum(-1)
-        states = np.full((labels.size, 2 * int(sizes.max(initial=0)) + 2), blank)
+        states = np.full((labels.size, 2 * int(sizes.max(initial=0)) + 2), blank, np.int64)
         item, k = np.nonzero(known)
         states[item, 2 * slot[item, k] + 1] = rows[item, k]
         closed = np.repeat(2 * sizes[:, None] + 1, 1 + 2 * int(equal.sum(-1).max(initial=0)), -1)
@@ -194,7 +194,7 @@ class _Batch(NamedTuple):
         if is_tensor(self.log_probs):
             places = self._tensor(states)[:, None].expand(B, *self.own)
             made = self.log_probs.transpose(0, 1).gather(-1, places)
-            made = made.scatter_(-1, self._tensor(closed)[:, None].expand(B, T, -1), like(walls, made))
+            made = made.scatter(-1, self._tensor(closed)[:, None].expand(B, T, -1), like(walls, made))
         else:
             made = np.take_along_axis(self.log_probs.transpose(1, 0, 2), states[:, None], -1)
             np.put_along_axis(made, closed[:, None], walls, -1)
@@ -220,8 +220,9 @@ class _Batch(NamedTuple):
 def _batch_of(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int) -> _Batch:
     """The items and their graph, checked."""
     given = floats(log_probs)
-    if given.ndim not in (2, 3):
-        raise InputError(f"log_probs has shape {tuple(given.shape)}; expected [T, batch, C], or [T, C] of one item")
+    if given.ndim not in (2, 3) or given.shape[0] == 0:
+        shape = tuple(given.shape)
+        raise InputError(f"log_probs has shape {shape}; expected [T, batch, C], or [T, C] of one item, with T > 0")
     rows = integers(targets, "targets")
     if given.ndim == 2:
         given, rows = given[:, None], rows.reshape(1, -1)
@@ -233,7 +234,7 @@ def _batch_of(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: 
     check_labels(rows, labels, blank, C)
     extended = _Targets.of(rows, labels, blank)
     slots = extended.states.shape[1] // 2 - 1
-    dag = compiled(ctc_for_any_target, max(T, 1), max(slots, 1), axes=2, edges=6)
+    dag = compiled(ctc_for_any_target, T, max(slots, 1), axes=2, edges=6)
     return _Batch(dag, given, frames, labels, extended)
 
 

@@ -11,7 +11,7 @@ from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.given import pair_of_lengths
 from dagdp.graphs.ragged.padding import cut, may_pad, padded, sizes
-from dagdp.graphs.sequences import monotonic_alignment as graph_of
+from dagdp.graphs.sequences import monotonic_alignment as alignment_graph
 
 BEST = HardMax()
 
@@ -50,12 +50,11 @@ def monotonic_alignment(
     shape = np.shape(scores)
     if len(shape) < 2:
         raise InputError(f"scores has shape {shape}; expected [*batch, text, frames]")
-    rows, columns = sizes(scores, 2)
-    own = rows, columns
+    own = sizes(scores, 2)
     if lengths is not None and (not isinstance(lengths, list | tuple) or len(lengths) != 2):
         raise InputError(f"lengths is {lengths!r}; expected a pair (text, frames), each a number or an array [*batch]")
     ends = own if lengths is None else lengths
     text, frames = pair_of_lengths(ends, own, tuple(shape[:-2]))
-    dag = compiled(graph_of, *own, True, axes=2 if may_pad(scores) else 0, grown=(True,), edges=2)
+    dag = compiled(alignment_graph, *own, True, axes=2 if may_pad(scores) else 0, grown=(True,), edges=2)
     theta, end = padded(scores, own, dag.potentials[0].shape, "scores"), dag.cell("v", text - 1, frames - 1)
     return cut(dp_grad(dag, theta, omega, end=end, **options), own)

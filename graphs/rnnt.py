@@ -109,7 +109,8 @@ def _steps(scores: Any, rows: Numbers, taken: Numbers, normalise: bool) -> Any:
     read = scores[rows]
     picked = np.take_along_axis(read, taken, -1)
     if normalise:
-        picked = picked - np.logaddexp.reduce(read, -1, keepdims=True)
+        top = read.max(-1, keepdims=True)
+        picked = picked - top - np.log(np.exp(read - top).sum(-1, keepdims=True))
     made = np.zeros((scores.shape[0], 2), scores.dtype)
     made[rows] = picked
     return made

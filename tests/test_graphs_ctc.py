@@ -142,6 +142,16 @@ def test_derivatives_of_both_orders(logits):
     assert torch.autograd.gradcheck(lambda x: ctc_marginals(x, *given), x)
 
 
+def test_transforms_of_functions(logits):
+    """Inside torch.func targets are plain tensors whose numbers are read."""
+    x = logits.detach()[:4, :2].log_softmax(-1)
+    given = torch.tensor([[1, 1], [2, 0]]), torch.tensor([4, 3]), torch.tensor([2, 1])
+    both = torch.func.vmap(lambda x: ctc_loss(x, *given))(torch.stack([x, x.flip(0)]))
+    torch.testing.assert_close(both, torch.stack([ctc_loss(x, *given), ctc_loss(x.flip(0), *given)]))
+    hessian = torch.func.hessian(lambda x: ctc_loss(x, *given))(x)
+    torch.testing.assert_close(hessian, torch.autograd.functional.hessian(lambda x: ctc_loss(x, *given), x))
+
+
 def test_frames_behind_an_item_s_length_are_never_read(logits):
     padded = logits.detach().log_softmax(-1)
     clean = padded.clone().requires_grad_()
@@ -171,7 +181,10 @@ def test_float32_and_a_graph_of_a_larger_size(logits):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"log_probs": np.zeros(3)}, r"log_probs has shape \(3,\); expected \[T, batch, C\], or \[T, C\] of one item"),
+        (
+            {"log_probs": np.zeros(3)},
+            r"log_probs has shape \(3,\); expected \[T, batch, C\], or \[T, C\]",
+        ),
         ({"input_lengths": [4, 1]}, r"input_lengths\[0\] is 4; expected 0 to 3"),
         ({"input_lengths": [3]}, "input_lengths has 1 lengths; expected 2, one for each item"),
         ({"target_lengths": [2, 3]}, r"target_lengths\[1\] is 3; expected 0 to 2"),

@@ -43,7 +43,7 @@ def integers(value: Any, what: str) -> Numbers:
     >>> integers([3, 2], "lengths")
     array([3, 2])
     """
-    numbers = np.asarray(value.numpy(force=True) if is_tensor(value) else value)
+    numbers = _array(value)
     if numbers.dtype.kind not in "iu" and numbers.size:
         raise InputError(f"{what} has dtype {numbers.dtype}; expected integers")
     return numbers.astype(np.int64, copy=False)
@@ -80,7 +80,7 @@ def check_labels(rows: Numbers, labels: Numbers, blank: int, classes: int) -> No
         )
 
 
-def pair_of_lengths(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+def pair_of_lengths(lengths: Any, own: tuple[int, ...], batch: tuple[int, ...]) -> tuple[Numbers, Numbers]:
     """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data.
 
     own : the sizes of the data, which lengths may not pass.
@@ -92,7 +92,7 @@ def pair_of_lengths(lengths: Any, own: tuple[int, int], batch: tuple[int, ...]) 
     """
     made = []
     for k, (given, most) in enumerate(zip(lengths, own, strict=True)):
-        numbers = np.asarray(given.numpy(force=True) if is_tensor(given) else given)
+        numbers = _array(given)
         if numbers.dtype.kind not in "iu":
             raise InputError(f"lengths[{k}] has dtype {numbers.dtype}; expected integers, 1 to {most}")
         wrong = numbers[(numbers < 1) | (numbers > most)]
@@ -138,3 +138,12 @@ def like(numbers: NDArray[Any], values: Any) -> Any:
     if is_tensor(values):
         return sys.modules["torch"].as_tensor(numbers, dtype=values.dtype, device=values.device)
     return numbers.astype(values.dtype)
+
+
+def _array(value: Any) -> NDArray[Any]:
+    if not is_tensor(value):
+        return np.asarray(value)
+    if value.device.type == "cpu" and not value.is_floating_point():
+        return np.from_dlpack(value)  # inside torch.func, too, where `numpy` fails
+    array: NDArray[Any] = value.numpy(force=True)
+    return array

@@ -183,7 +183,7 @@ def _model_of(log_start: Any, log_transition: Any, log_emission: Any, lengths: A
 
 
 def _expanded(values: Any, shape: tuple[int, ...]) -> Any:
-    """A view of an array or tensor with all batch axes."""
+    """An array or tensor with all batch axes. Arrays are copied: torch warns about views that cannot be written."""
     if tuple(values.shape) == shape:
         return values
-    return np.broadcast_to(values, shape, subok=True) if isinstance(values, np.ndarray) else values.expand(shape)
+    return np.broadcast_to(values, shape, subok=True).copy() if isinstance(values, np.ndarray) else values.expand(shape)

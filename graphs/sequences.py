@@ -85,6 +85,13 @@ def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Gr
     return recurrence(text, t=T, i=S, j=S)
 
 
+def _with_end(steps: str, states: str, ragged: bool) -> str:
+    """The lines of a chain whose last cells are v[t, states], and an end: after the last step, or after each step."""
+    if ragged:
+        return f"{steps}    done[t] = max[{states}](v[t, {states}])\n    return max[t](done[t])"
+    return f"{steps}    done = max[{states}](v[-1, {states}])\n    return done"
+
+
 def hmm(T: int, S: int, ragged: bool = False) -> Graph:
     """A hidden Markov model, in logarithms: potentials start (S,), transition (S, S) as [to, from], emission (T, S).
 
@@ -213,14 +220,9 @@ def allowed_chain(allowed: Any) -> Graph:
         )
     if not flags.any(1).all():
         raise GraphError(f"step {int(flags.any(1).argmin())} of allowed has no tag; expected one or more at each step")
-    return recurrence(
-        ALLOWED_CHAIN,
-        _scores_of_a_chain(*flags.shape),
-        t=flags.shape[0],
-        i=flags.shape[1],
-        j=flags.shape[1],
-        allowed=flags,
-    )
+    T, S = flags.shape
+    potentials = {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
+    return recurrence(ALLOWED_CHAIN, potentials, t=T, i=S, j=S, allowed=flags)
 
 
 def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
@@ -233,18 +235,8 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     12
     """
     positive("linear_chain", T=T, S=S)
-    return recurrence(RAGGED_CHAIN if ragged else LINEAR_CHAIN, _scores_of_a_chain(T, S), t=T, i=S, j=S)
-
-
-def _scores_of_a_chain(T: int, S: int) -> dict[str, tuple[int, ...]]:
-    return {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
-
-
-def _with_end(steps: str, states: str, ragged: bool) -> str:
-    """The lines of a chain whose last cells are v[t, states], and an end: after the last step, or after each step."""
-    if ragged:
-        return f"{steps}    done[t] = max[{states}](v[t, {states}])\n    return max[t](done[t])"
-    return f"{steps}    done = max[{states}](v[-1, {states}])\n    return done"
+    potentials = {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
+    return recurrence(RAGGED_CHAIN if ragged else LINEAR_CHAIN, potentials, t=T, i=S, j=S)
 
 
 CTC = """

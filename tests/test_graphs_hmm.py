@@ -120,6 +120,8 @@ def test_tensors_give_what_arrays_give():
         assert isinstance(made, torch.Tensor)
         np.testing.assert_array_equal(made.numpy(), function(*given, lengths=[5, 3]))
     assert torch.equal(hmm_sample(*tensors, n=2, seed=0), torch.as_tensor(hmm_sample(*given, n=2, seed=0)))
+    mixed = hmm_decode(tensors[0], given[1], given[2][0], lengths=[5, 3])  # an array becomes a tensor, with a batch
+    np.testing.assert_array_equal(mixed.numpy(), hmm_decode(given[0], given[1], given[2][0], lengths=[5, 3]))
     narrow = [array.astype(np.float32) for array in given]
     posterior = hmm_posterior(*narrow, lengths=[5, 3])
     assert posterior.dtype == np.float32

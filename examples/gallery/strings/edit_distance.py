@@ -25,7 +25,7 @@ for _ in range(60):
         log_cost -= 2.0 * torch.autograd.grad(loss, log_cost)[0]
 
 cost = log_cost.exp().detach().fill_diagonal_(torch.nan)
-plt.imshow(cost[:, :4], vmin=0.0, cmap="viridis")
+plt.imshow(cost.numpy()[:, :4], vmin=0.0, cmap="viridis")
 plt.colorbar(label="cost of a substitution, 1 before training")
 plt.gca().set(xlabel="letter meant", ylabel="letter read")
 plt.gca().set(xticks=range(4), yticks=range(6), xticklabels=letters[:4], yticklabels=letters)

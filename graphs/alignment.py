@@ -158,13 +158,14 @@ def letter_alignment(
     return _graph(text, (len(x), len(y)), mode, band, {"pair": (letters, letters)}, **data)
 
 
-def ragged_alignment(N: int, M: int, mode: str, gaps: str, by_cell: bool) -> Graph:
-    """`pairwise_alignment` for pairs of up to N and M letters, on which an item of n and m letters can be told to end.
+def alignment_of_items(N: int, M: int, mode: str, gaps: str, by_cell: bool, ragged: bool = False) -> Graph:
+    """`pairwise_alignment` as the functions on data use it: prices for each cell, and items of n and m letters.
 
-    global : `end=` is cell H[n, m], or M[n+1, m+1] with a score of 0: a pair behind the last letters.
+    global : such an item ends at `end=`, cell H[n, m], or M[n+1, m+1] with score 0: a pair behind the last letters.
     local : scores outside the item are -inf.
-    semiglobal : `end=` is cell done[n]; potential inside (M + 1,) is 0 up to column m, and -inf behind.
-    overlap : potential last (3, N + 1, M + 1) is 0 in the cells of M, X, Y at which the item may end, -inf elsewhere.
+    semiglobal, ragged : `end=` is cell done[n]; potential inside (M + 1,) is 0 up to column m, and -inf behind.
+    overlap, ragged : potential last (3, N + 1, M + 1) is 0 in the cells of M, X, Y at which the item may end, and -inf
+        elsewhere.
 
     by_cell : prices of gaps are arrays (N, M). The step that leaves letter i of the first sequence alone, or letter j
         of the second, while the last letter before it in the other sequence is j, or i, reads cell [i, j]; column 0,
@@ -172,13 +173,14 @@ def ragged_alignment(N: int, M: int, mode: str, gaps: str, by_cell: bool) -> Gra
 
     Raises GraphError for sizes below 1.
 
-    >>> print(ragged_alignment(3, 4, "global", "linear", True).text)
+    >>> print(alignment_of_items(3, 4, "global", "linear", True).text)
     H[0, 0] = 0
     H[i, j] = max(H[i-1, j-1] + score[i-1, j-1], H[i-1, j] + gap[i-1, j-(j>0)], H[i, j-1] + gap[i-(i>0), j-1])
     return H[-1, -1]
     """
-    positive("ragged_alignment", N=N, M=M)
-    text = _text(mode, gaps, "score[i-1, j-1]", _names(gaps, by_cell), False, RAGGED_ENDS)
+    positive("alignment_of_items", N=N, M=M)
+    ends = RAGGED_ENDS if ragged else ENDS
+    text = _text(mode, gaps, "score[i-1, j-1]", _names(gaps, by_cell), False, ends)
     prices = ("gap",) if gaps == "linear" else ("gap_open", "gap_extend")
     shapes = {"score": (N, M)} | dict.fromkeys(prices, (N, M) if by_cell else ())
     return _graph(text, (N, M), mode, None, shapes)
@@ -207,6 +209,7 @@ def pair_hmm(N: int, M: int) -> Graph:
 
 
 def check_choices(mode: str, gaps: str) -> None:
+    """Raise GraphError for an unknown mode or price of gaps."""
     for name, given, known in (("mode", mode, MODES), ("gaps", gaps, GAPS)):
         if given not in known:
             raise GraphError(f"{name}={given!r}; expected one of {', '.join(map(repr, known))}")

@@ -47,7 +47,7 @@ def words(rng: np.random.Generator, count: int, longest: int) -> list[tuple[str,
 
 
 def biopython(mode: str, gap_open: float, gap_extend: float, **scores):
-    aligner = Align.PairwiseAligner(**({} if scores else {"scoring": None}))
+    aligner = Align.PairwiseAligner()
     aligner.open_gap_score, aligner.extend_gap_score = gap_open, gap_extend
     for name, value in {**scores, **BIOPYTHON[mode]}.items():
         setattr(aligner, name, value)

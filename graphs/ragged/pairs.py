@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, InputError
-from dagdp.graphs.alignment import check_choices, ragged_alignment
+from dagdp.graphs.alignment import alignment_of_items, check_choices
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.given import pair_of_lengths
 from dagdp.graphs.ragged.padding import cut, padded, sizes
@@ -21,7 +21,7 @@ from dagdp.graphs.ragged.padding import cut, padded, sizes
 Numbers = NDArray[np.int64]
 Shape = tuple[int, ...]
 Mask = NDArray[np.bool_]
-EDGES = 9  # of a cell of three tables
+EDGES = 36  # 9 of a cell of three tables, each of which takes 4 times as long to compile as an edge of the DTW grid
 
 
 class Arrays(NamedTuple):
@@ -91,11 +91,9 @@ class PairGraph(NamedTuple):
     @property
     def end(self) -> Any:
         """`end=` of the items; None where the graph has one end."""
-        if self.mode == "semiglobal":
-            return self.dag.cell("done", self.n)
         if self.mode != "global":
-            return None
-        return self.dag.cell("H", self.n, self.m) if self._one_table else self.dag.cell("M", self.n + 1, self.m + 1)
+            return self._cells("done", self.n) if "inside" in self._blocks else None
+        return self._cells("H", self.n, self.m) if self._one_table else self._cells("M", self.n + 1, self.m + 1)
 
     def theta(self) -> dict[str, Any]:
         """The blocks of theta."""
@@ -142,6 +140,16 @@ class PairGraph(NamedTuple):
         """Whether an item may be smaller than the data, or the data than the graph."""
         return self.n.ndim > 0 or self.size != self.own or (int(self.n), int(self.m)) != self.own
 
+    def _cells(self, table: str, *places: Any) -> Any:
+        """The nodes of cells. Each has edges, so the question of `dag.cell`, answered from a list of edges, is spared."""
+        tables = self.dag.graph.recurrence
+        assert tables is not None  # the builder is a recurrence
+        return tables.numbers(table, places)
+
+    @property
+    def _blocks(self) -> tuple[str, ...]:
+        return tuple(potential.name for potential in self.dag.potentials)
+
     @property
     def _one_table(self) -> bool:
         return self.mode == "global" and len(self.prices) == 1
@@ -155,12 +163,12 @@ class PairGraph(NamedTuple):
         return values if values.ndim == axes else self._by_item(values, axes)
 
     def _ends(self) -> dict[str, Any]:
-        """The blocks that say where items may end: see `dagdp.graphs.alignment.ragged_alignment`."""
+        """The blocks that say where items may end: see `dagdp.graphs.alignment.alignment_of_items`."""
         n, m = self.n[..., None, None], self.m[..., None, None]
         i, j = self._places((self.size[0] + 1, self.size[1] + 1))
-        if self.mode == "semiglobal":
+        if "inside" in self._blocks:
             return {"inside": self._allowed((j <= m)[..., 0, :], 1)}
-        if self.mode == "overlap":
+        if "last" in self._blocks:
             bottom, right = (i == n) & (j < m), (i < n) & (j == m)
             return {"last": self._allowed(np.stack([bottom | right | ((i == n) & (j == m)), bottom, right], -3), 3)}
         return {}
@@ -208,8 +216,14 @@ def pair_graph(scores: Any, gaps: tuple[Any, ...], mode: str, lengths: Any, more
     batch = _batch(items, n.shape, more, *(price.batch(by_cell) for price in prices))
     one_table = mode == "global" and len(gaps) == 1
     behind = 1 if mode == "global" and not one_table else 0  # a pair behind the last letters: the end of the item
-    options = mode, "linear" if one_table else "affine", by_cell
-    dag = compiled(ragged_alignment, own[0] + behind, own[1] + behind, *options, axes=2, grown=options, edges=EDGES)
+    options, masked = (mode, "linear" if one_table else "affine", by_cell), mode in ("semiglobal", "overlap")
+    dag = compiled(
+        alignment_of_items,
+        *(own[0] + behind, own[1] + behind, *options, masked and lengths is not None),
+        axes=2,
+        grown=(*options, masked),
+        edges=EDGES,
+    )
     size = next(potential.shape for potential in dag.potentials if potential.name == "score")
     return PairGraph(dag, own, size, mode, n, m, batch, arrays, scores, prices, by_cell)
 

@@ -1,13 +1,12 @@
-"""Ready-made graphs, and functions of data on them. Uses dagdp's public names only."""
+"""Ready-made graphs by domain, and functions of data on them. Uses dagdp's public names only."""
 
 from dagdp.graphs import alignment as alignment
 from dagdp.graphs import classics as classics
+from dagdp.graphs import sequences as sequences
+from dagdp.graphs import strings as strings
 from dagdp.graphs import time_series as time_series
 from dagdp.graphs import trees as trees
 from dagdp.graphs.alignment_grid import dtw_grid as dtw_grid
-from dagdp.graphs.ctc import ctc_loss as ctc_loss
-from dagdp.graphs.ctc import ctc_marginals as ctc_marginals
-from dagdp.graphs.ctc import ctc_path as ctc_path
 from dagdp.graphs.dtw import dtw_accumulated as dtw_accumulated
 from dagdp.graphs.dtw import dtw_grad as dtw_grad
 from dagdp.graphs.dtw import dtw_hvp as dtw_hvp
@@ -24,7 +23,6 @@ from dagdp.graphs.hmm import hmm_decode as hmm_decode
 from dagdp.graphs.hmm import hmm_posterior as hmm_posterior
 from dagdp.graphs.hmm import hmm_sample as hmm_sample
 from dagdp.graphs.hmm import hmm_value as hmm_value
-from dagdp.graphs.monotonic import monotonic_alignment as monotonic_alignment
 from dagdp.graphs.onsets import alignment_from_onsets as alignment_from_onsets
 from dagdp.graphs.onsets import onsets_from_alignment as onsets_from_alignment
 from dagdp.graphs.pairwise import AlignmentGradient as AlignmentGradient
@@ -33,9 +31,13 @@ from dagdp.graphs.pairwise import align_hvp as align_hvp
 from dagdp.graphs.pairwise import align_path as align_path
 from dagdp.graphs.pairwise import align_value as align_value
 from dagdp.graphs.pairwise import alignment_text as alignment_text
-from dagdp.graphs.rnnt import rnnt_loss as rnnt_loss
 from dagdp.graphs.sequences import linear_chain as linear_chain
 from dagdp.graphs.sequences import trellis as trellis
+from dagdp.graphs.speech.ctc import ctc_loss as ctc_loss
+from dagdp.graphs.speech.ctc import ctc_marginals as ctc_marginals
+from dagdp.graphs.speech.ctc import ctc_path as ctc_path
+from dagdp.graphs.speech.monotonic import monotonic_alignment as monotonic_alignment
+from dagdp.graphs.speech.rnnt import rnnt_loss as rnnt_loss
 from dagdp.graphs.strings import edit_distance as edit_distance
 from dagdp.graphs.viterbi import viterbi_decode as viterbi_decode
 from dagdp.graphs.viterbi import viterbi_grad as viterbi_grad

@@ -12,7 +12,8 @@ from dagdp import Graph, HardMax, InputError, Omega, dp_value
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.arrays import beside, expanded, is_tensor, masked
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.padding import checked_lengths, padded
+from dagdp.graphs.ragged.given import pair_of_lengths
+from dagdp.graphs.ragged.padding import padded
 from dagdp.graphs.time_series import drop_dtw as grid_with_drops
 from dagdp.graphs.time_series import edr, erp, lcss, msm, twe
 from dagdp.graphs.warping.call import check_costs, check_pair
@@ -227,7 +228,7 @@ def _value(builder: Callable[..., Graph], theta: Theta, border: int, run: Run) -
         batch = np.broadcast_shapes(*fronts)
     except ValueError:
         raise InputError(f"the arrays have batch dimensions {fronts}; expected shapes that broadcast") from None
-    n_a, n_b = checked_lengths(own if run.lengths is None else run.lengths, own, batch)
+    n_a, n_b = pair_of_lengths(own if run.lengths is None else run.lengths, own, batch)
     batch = np.broadcast_shapes(batch, n_a.shape)
     made = {}
     for name, block in theta.items():
@@ -255,7 +256,7 @@ def _pair(x: Any, y: Any, lengths: Any) -> tuple[Any, Any]:
     if not isinstance(lengths, list | tuple) or len(lengths) != 2:
         raise InputError(f"lengths is {lengths!r}; expected a pair (n_x, n_y), each a number or an array [*batch]")
     own, batch = (x.shape[-2], y.shape[-2]), np.broadcast_shapes(tuple(x.shape[:-2]), tuple(y.shape[:-2]))
-    counts = checked_lengths(lengths, own, batch)
+    counts = pair_of_lengths(lengths, own, batch)
     inside = (np.arange(size)[:, None] < n[..., None, None] for size, n in zip(own, counts, strict=True))
     x, y = (masked(a, mask, 0.0) for a, mask in zip((x, y), inside, strict=True))
     return x, y

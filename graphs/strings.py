@@ -11,6 +11,7 @@ import numpy as np
 from dagdp import Graph, HardMax, InputError, Omega, dp_value, recurrence
 from dagdp.cuda import through_torch
 from dagdp.graphs.alignment_grid import positive
+from dagdp.graphs.ragged.arrays import is_tensor
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.letters import FIRST_WORD, Letters, Numbers, letters_of
 
@@ -139,7 +140,7 @@ def edit_distance(
         raise InputError(
             f"a has batch axes {x.codes.shape[:-1]} and b {y.codes.shape[:-1]}; expected axes that broadcast"
         ) from None
-    price = _costs_of(costs, transpositions, tensors=_is_tensor(a) or _is_tensor(b))
+    price = _costs_of(costs, transpositions, tensors=is_tensor(a) or is_tensor(b))
     sizes = max(x.codes.shape[-1], 1), max(y.codes.shape[-1], 1)
     dag = compiled(levenshtein, *sizes, transpositions, axes=2, grown=(transpositions,), edges=3)
     rows, columns = dag.potentials[0].shape
@@ -156,7 +157,7 @@ def _costs_of(costs: Mapping[str, Any] | None, transpositions: bool, tensors: bo
             hint = " (transposition needs transpositions=True)" if name == OPERATIONS[-1] else ""
             raise InputError(f"costs has {name!r}; expected {', '.join(operations)}{hint}")
     numbers = [given.get(name, 1.0) for name in operations]
-    if tensors or any(map(_is_tensor, numbers)):
+    if tensors or any(map(is_tensor, numbers)):
         made = _one_kind_of_tensor(numbers)
     else:
         arrays = [np.asarray(number) for number in numbers]
@@ -176,7 +177,7 @@ def _costs_of(costs: Mapping[str, Any] | None, transpositions: bool, tensors: bo
 def _one_kind_of_tensor(numbers: list[Any]) -> list[Any]:
     """The numbers as tensors of one dtype, on the device of the first tensor."""
     torch = sys.modules["torch"]
-    given = [number for number in numbers if _is_tensor(number)]
+    given = [number for number in numbers if is_tensor(number)]
     floats = [tensor.dtype for tensor in given if tensor.is_floating_point()] or [torch.get_default_dtype()]
     dtype = floats[0]
     for other in floats[1:]:
@@ -216,12 +217,12 @@ def _of_letters(name: str, price: Mapping[str, Any], *codes: Numbers) -> Any:
                 f"costs[{name!r}] has {cost.shape[axis]} letters, and a string has {what}; expected letters 0 to "
                 f"{cost.shape[axis] - 1} (characters are numbered by ord)"
             )
-    return cost[tuple(map(sys.modules["torch"].as_tensor, codes)) if _is_tensor(cost) else codes]
+    return cost[tuple(map(sys.modules["torch"].as_tensor, codes)) if is_tensor(cost) else codes]
 
 
 def _chosen(where: Any, value: float, otherwise: Any, shape: tuple[int, ...]) -> Any:
     """`value` where the condition holds, else the other one, with all axes of `shape`."""
-    if _is_tensor(otherwise):
+    if is_tensor(otherwise):
         torch = sys.modules["torch"]
         condition = torch.as_tensor(where, device=otherwise.device)
         return torch.where(condition, value, otherwise).expand(shape)
@@ -229,9 +230,4 @@ def _chosen(where: Any, value: float, otherwise: Any, shape: tuple[int, ...]) ->
 
 
 def _spread(values: Any, shape: tuple[int, ...]) -> Any:
-    return values.expand(shape) if _is_tensor(values) else np.broadcast_to(values, shape)
-
-
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    return values.expand(shape) if is_tensor(values) else np.broadcast_to(values, shape)

@@ -33,7 +33,7 @@ def masked(values: Any, inside: NDArray[np.bool_], outside: float) -> Any:
     return np.where(inside, given, given.dtype.type(outside))
 
 
-def beside(numbers: NDArray[np.float64], values: Any) -> Any:
+def beside(numbers: NDArray[Any], values: Any) -> Any:
     """Numbers in the kind, dtype and device of values.
 
     >>> beside(np.array(1.0), np.zeros(2, np.float32)).dtype

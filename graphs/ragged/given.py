@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import InputError
+from dagdp.graphs.ragged.arrays import beside, is_tensor
 
 Numbers = NDArray[np.int64]
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether the value is a torch tensor.
-
-    >>> is_tensor(np.ones(2))
-    False
-    """
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def floats(value: Any) -> Any:
@@ -125,19 +115,8 @@ def reduced(losses: Any, weights: Numbers | None, reduction: str) -> Any:
     if reduction == "sum":
         return losses.sum()
     if weights is not None:
-        losses = losses / like(weights, losses).reshape(losses.shape)
+        losses = losses / beside(weights, losses).reshape(losses.shape)
     return losses.mean()
-
-
-def like(numbers: NDArray[Any], values: Any) -> Any:
-    """Numbers as an array or a tensor of floats, in the dtype and on the device of values.
-
-    >>> like(np.arange(2), np.ones(1, np.float32)).dtype
-    dtype('float32')
-    """
-    if is_tensor(values):
-        return sys.modules["torch"].as_tensor(numbers, dtype=values.dtype, device=values.device)
-    return numbers.astype(values.dtype)
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import InputError
+from dagdp.graphs.ragged.arrays import is_tensor
 
 Numbers = NDArray[np.int64]
 FIRST_WORD = 1 << 40  # larger than any other letter's number
@@ -50,7 +50,7 @@ def letters_of(given: Any, name: str, length: Any, words: dict[str, int]) -> Let
     >>> letters_of(np.array([[5, 6], [7, 8]]), "a", [2, 1], {}).codes.tolist()
     [[5, 6], [7, 0]]
     """
-    if _is_tensor(given):
+    if is_tensor(given):
         given = given.numpy(force=True)
     if isinstance(given, np.ndarray) and given.dtype.kind not in "iu":
         given = given.tolist()
@@ -83,7 +83,7 @@ def _is_sequence(given: Any, name: str) -> bool:
 def _row(item: Any, name: str, words: dict[str, int]) -> list[int]:
     if isinstance(item, str):
         return [ord(character) for character in item]
-    if _is_tensor(item) or isinstance(item, np.ndarray):
+    if is_tensor(item) or isinstance(item, np.ndarray):
         item = item.tolist()
     if not isinstance(item, list | tuple):
         raise _no_letters(name, item)
@@ -100,7 +100,7 @@ def _row(item: Any, name: str, words: dict[str, int]) -> list[int]:
 
 def _checked(given: Any, name: str, most: Numbers) -> Numbers:
     """Lengths that the user gave: whole numbers, 0 to the letters that there are."""
-    numbers = np.asarray(given.numpy(force=True) if _is_tensor(given) else given)
+    numbers = np.asarray(given.numpy(force=True) if is_tensor(given) else given)
     if numbers.dtype.kind not in "iu":
         raise InputError(f"lengths of {name} have dtype {numbers.dtype}; expected integers, 0 or more")
     try:
@@ -121,8 +121,3 @@ def _no_letters(name: str, given: Any) -> InputError:
         f"{name} is {given!r}; expected a string, a sequence of integers, or a list of strings, of sequences of "
         "integers or of sequences of words"
     )
-
-
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)

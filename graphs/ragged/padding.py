@@ -7,10 +7,8 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, InputError
-from dagdp.graphs.ragged.arrays import is_tensor
 
 NOT_PADDED = (np.ndarray, list, tuple, int, float)  # a tuple: torch.compile cannot trace a union of types
 
@@ -109,33 +107,3 @@ def sizes(array: Any, count: int) -> tuple[int, ...]:
     (1, 2)
     """
     return tuple(operator.index(size) for size in np.shape(array)[-count:])
-
-
-def checked_lengths(
-    lengths: Any, own: tuple[int, int], batch: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(n_a, n_b) int64, broadcast to one shape, in range, and broadcastable to the batch dimensions of the data.
-
-    Raises InputError for other lengths.
-
-    >>> [n.tolist() for n in checked_lengths(([1, 2], 3), (2, 3), ())]
-    [[1, 2], [3, 3]]
-    """
-    made = []
-    for k, (given, most) in enumerate(zip(lengths, own, strict=True)):
-        numbers = np.asarray(given.numpy(force=True) if is_tensor(given) else given)
-        if numbers.dtype.kind not in "iu":
-            raise InputError(f"lengths[{k}] has dtype {numbers.dtype}; expected integers, 1 to {most}")
-        wrong = numbers[(numbers < 1) | (numbers > most)]
-        if wrong.size:
-            raise InputError(f"lengths[{k}] has {wrong.ravel()[0]}; expected 1 to {most}")
-        made.append(numbers.astype(np.int64))
-    try:
-        n_a, n_b = np.broadcast_arrays(*made)
-        np.broadcast_shapes(n_a.shape, batch)
-    except ValueError:
-        shapes = [numbers.shape for numbers in made]
-        raise InputError(
-            f"lengths have shapes {shapes} and the data has batch dimensions {batch}; expected shapes that broadcast"
-        ) from None
-    return n_a, n_b

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, InputError
 from dagdp.graphs.alignment import alignment_of_items, check_choices
+from dagdp.graphs.ragged.arrays import is_tensor
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.given import pair_of_lengths
 from dagdp.graphs.ragged.padding import cut, padded, sizes
@@ -141,13 +142,13 @@ class PairGraph(NamedTuple):
         return self.n.ndim > 0 or self.size != self.own or (int(self.n), int(self.m)) != self.own
 
     def _cells(self, table: str, *places: Any) -> Any:
-        """The nodes of cells. Each has edges, so the question of `dag.cell`, answered from a list of edges, is spared."""
+        """The nodes of cells. Each has edges, so the question of `dag.cell`, answered from all edges, is spared."""
         tables = self.dag.graph.recurrence
         assert tables is not None  # the builder is a recurrence
         return tables.numbers(table, places)
 
     @property
-    def _blocks(self) -> tuple[str, ...]:
+    def _blocks(self) -> tuple[str | None, ...]:
         return tuple(potential.name for potential in self.dag.potentials)
 
     @property
@@ -230,7 +231,7 @@ def pair_graph(scores: Any, gaps: tuple[Any, ...], mode: str, lengths: Any, more
 
 def _kind(scores: Any, gaps: tuple[Any, ...]) -> tuple[Any, Arrays]:
     """Scores as an array or, where one of the arguments is a tensor, as a tensor; floating-point numbers."""
-    tensor = next((given for given in (scores, *gaps) if _is_tensor(given)), None)
+    tensor = next((given for given in (scores, *gaps) if is_tensor(given)), None)
     if isinstance(scores, np.ma.MaskedArray):
         raise InputError("scores are a masked array; expected numbers, with -inf for a pair that is forbidden")
     if tensor is None:
@@ -273,8 +274,3 @@ def _batch(*shapes: Shape) -> Shape:
     except ValueError:
         named = ", ".join(map(str, shapes))
         raise InputError(f"arrays have batch dimensions {named}; expected shapes that broadcast") from None
-
-
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)

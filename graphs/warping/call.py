@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dagdp import CompiledDAG, GraphError, InputError
 from dagdp.graphs.ragged.arrays import beside, expanded, is_tensor, masked
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.padding import checked_lengths, cut, ends_in, may_pad, padded, sizes
+from dagdp.graphs.ragged.given import pair_of_lengths
+from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
 from dagdp.graphs.warping.costs import series_costs
 from dagdp.graphs.warping.grid import FIRST_CELL, warping
 from dagdp.graphs.warping.steps import Moves, leads_on, moves_of, pays_cells_only, reads_of
@@ -155,7 +156,7 @@ def call_for(theta: Any, options: Warping, everywhere: bool = False) -> WarpingC
     batch = tuple(np.shape(theta)[:-2])
     check_pair(options.lengths)
     moves, free = moves_of(options.steps), _free(options, own)
-    n_a, n_b = (np.array(n) for n in own) if options.lengths is None else checked_lengths(options.lengths, own, batch)
+    n_a, n_b = (np.array(n) for n in own) if options.lengths is None else pair_of_lengths(options.lengths, own, batch)
     window = _window(options, own, n_a, n_b)
     begin = _place(options.open_begin, free.begin_a, free.begin_b)
     end = "anywhere" if everywhere else _place(options.open_end, free.end_a, free.end_b)

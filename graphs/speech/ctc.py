@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_value
 from dagdp.cuda import through_torch
+from dagdp.graphs.ragged.arrays import beside, is_tensor
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.given import check_labels, floats, integers, is_tensor, lengths_of, like, reduced
+from dagdp.graphs.ragged.given import check_labels, floats, integers, lengths_of, reduced
 from dagdp.graphs.ragged.padding import corner, padded
 from dagdp.graphs.sequences import ctc_for_any_target
 
@@ -60,7 +61,7 @@ def ctc_loss(
     losses = -dp_value(batch.dag, batch.emission(), omega, end=batch.end, **options)
     if zero_infinity:
         where = sys.modules["torch"].where if is_tensor(losses) else np.where
-        losses = where(losses == np.inf, like(np.zeros(1), losses), losses)
+        losses = where(losses == np.inf, beside(np.zeros(1), losses), losses)
     losses = losses if np.ndim(log_probs) == 3 else losses[0]
     return reduced(losses, np.maximum(batch.labels, 1), reduction)
 
@@ -194,7 +195,7 @@ class _Batch(NamedTuple):
         if is_tensor(self.log_probs):
             places = self._tensor(states)[:, None].expand(B, *self.own)
             made = self.log_probs.transpose(0, 1).gather(-1, places)
-            made = made.scatter(-1, self._tensor(closed)[:, None].expand(B, T, -1), like(walls, made))
+            made = made.scatter(-1, self._tensor(closed)[:, None].expand(B, T, -1), beside(walls, made))
         else:
             made = np.take_along_axis(self.log_probs.transpose(1, 0, 2), states[:, None], -1)
             np.put_along_axis(made, closed[:, None], walls, -1)
@@ -205,7 +206,7 @@ class _Batch(NamedTuple):
         T, B, C = self.log_probs.shape
         states = self.targets.states
         inside = np.arange(T) < self.frames[:, None]  # the frame behind the last holds the item's end
-        kept = visits[corner(self.own)] * like(inside[..., None], visits)
+        kept = visits[corner(self.own)] * beside(inside[..., None], visits)
         if is_tensor(visits):
             places = self._tensor(states)[:, None].expand(B, *self.own)
             return visits.new_zeros(B, T, C).scatter_add(-1, places, kept).transpose(0, 1)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from dagdp import InputError, Omega, dp_value
 from dagdp.cuda import through_torch
+from dagdp.graphs.ragged.arrays import is_tensor
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.given import check_labels, floats, integers, is_tensor, lengths_of, reduced
+from dagdp.graphs.ragged.given import check_labels, floats, integers, lengths_of, reduced
 from dagdp.graphs.ragged.padding import padded
 from dagdp.graphs.sequences import rnnt
 

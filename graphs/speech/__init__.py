@@ -1,0 +1,1 @@
+"""Losses and alignments of speech: frames against labels, items of different lengths."""

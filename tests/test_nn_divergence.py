@@ -79,3 +79,11 @@ def test_mistakes_are_named():
         dtw_divergence(x, x, weight=2)
     with pytest.raises(InputError, match=r"lengths is 4; expected a pair \(n_x, n_y\)"):
         dtw_divergence(x, x, lengths=4)
+
+
+def test_step_patterns_windows_and_penalties_are_handed_on():
+    x, y = series(1, 5, 2), series(1, 5, 2, seed=1)
+    options = {"steps": "symmetric2", "window": 2, "penalty": 0.1}
+    assert dtw_divergence(x, x, **options).item() == pytest.approx(0.0, abs=1e-12)
+    own = [dtw_value(squared_euclidean(a, b), **options) for a, b in ((x, y), (x, x), (y, y))]
+    torch.testing.assert_close(dtw_divergence(x, y, **options), (own[0] - 0.5 * (own[1] + own[2])).mean())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dagdp
-from dagdp import GraphError, HardMax, Negentropy
+from dagdp import GraphError, Negentropy
 from dagdp.graphs.sequences import allowed_chain, factorial_chain, hmm, linear_chain, second_order_chain, semi_markov
 
 #: what a path reads: (potential, entry), an entry as often as it is read
@@ -66,31 +66,45 @@ def random_theta(graph: dagdp.Graph, seed: int = 0) -> dict[str, np.ndarray]:
     return {potential.name: rng.normal(size=potential.shape) for potential in graph.potentials()}
 
 
-def listed(theta: dict[str, np.ndarray], paths: list[Reads], omega) -> tuple[float, dict[str, np.ndarray]]:
-    """(value, expected counts of each entry) over all paths."""
-    scores = np.array([sum(theta[name][entry] for name, entry in path) for path in paths])
-    if omega == HardMax():
-        value, chances = scores.max(), np.eye(len(paths))[scores.argmax()]
-    else:
-        weights = np.exp((scores - scores.max()) / omega.gamma)
-        value, chances = scores.max() + omega.gamma * np.log(weights.sum()), weights / weights.sum()
+def listed(theta: dict[str, np.ndarray], paths: list[Reads], gamma: float) -> tuple[float, dict[str, np.ndarray]]:
+    """(value, expected counts of each entry) over all paths, under Negentropy(gamma)."""
+    scores = scores_of(theta, paths)
+    weights = np.exp((scores - scores.max()) / gamma)
     counts = {name: np.zeros(block.shape) for name, block in theta.items()}
-    for chance, path in zip(chances, paths, strict=True):
+    for chance, path in zip(weights / weights.sum(), paths, strict=True):
         for name, entry in path:
             counts[name][entry] += chance
-    return value, counts
+    return scores.max() + gamma * np.log(weights.sum()), counts
 
 
-@pytest.mark.parametrize("omega", [HardMax(), Negentropy(0.7)], ids=repr)
+def scores_of(theta: dict[str, np.ndarray], paths: list[Reads]) -> np.ndarray:
+    return np.array([sum(theta[name][entry] for name, entry in path) for path in paths])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_value_and_gradient_are_those_of_all_paths(family, omega):
+def test_value_and_gradient_are_those_of_all_paths(family):
     graph, paths = FAMILIES[family]
     theta = random_theta(graph)
-    value, grad = dagdp.dp_value_and_grad(dagdp.compile(graph), theta, omega)
-    wanted, counts = listed(theta, paths, omega)
+    value, grad = dagdp.dp_value_and_grad(dagdp.compile(graph), theta, Negentropy(0.7))
+    wanted, counts = listed(theta, paths, 0.7)
     assert value == pytest.approx(wanted, abs=1e-12)
     for name, block in counts.items():
         np.testing.assert_allclose(grad[name], block, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_best_path_is_the_best_of_all(family):
+    graph, paths = FAMILIES[family]
+    theta, dag = random_theta(graph), dagdp.compile(graph)
+    best, scores = dagdp.best_path(dag, theta), scores_of(theta, paths)
+    assert best.scores == pytest.approx(scores.max(), abs=1e-12)
+    read = [
+        (name, tuple(entry))
+        for name in theta
+        for entry in best.entries(dag, name).tolist()
+        if all(k >= 0 for k in entry)
+    ]
+    assert sorted(read) == sorted(paths[scores.argmax()])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

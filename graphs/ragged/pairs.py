@@ -147,7 +147,7 @@ class PairGraph(NamedTuple):
         return tables.numbers(table, places)
 
     @property
-    def _blocks(self) -> tuple[str, ...]:
+    def _blocks(self) -> tuple[str | None, ...]:
         return tuple(potential.name for potential in self.dag.potentials)
 
     @property

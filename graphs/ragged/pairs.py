@@ -142,7 +142,7 @@ class PairGraph(NamedTuple):
         return self.n.ndim > 0 or self.size != self.own or (int(self.n), int(self.m)) != self.own
 
     def _cells(self, table: str, *places: Any) -> Any:
-        """The nodes of cells. Each has edges, so the question of `dag.cell`, answered from all edges, is spared."""
+        """The nodes of cells that have edges: `dag.cell` would make a list of all edges to see whether they have."""
         tables = self.dag.graph.recurrence
         assert tables is not None  # the builder is a recurrence
         return tables.numbers(table, places)

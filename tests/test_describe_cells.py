@@ -36,6 +36,13 @@ def test_places_broadcast():
     assert isinstance(dag.cell("v", 1, 1), int)
 
 
+def test_live_cells_of_a_compiled_graph_are_found_without_a_list_of_edges(monkeypatch):
+    """A ragged batch needs them at each call; a list of the edges of a grid takes as long as the call."""
+    dag = compile(recurrence(TEXT, i=3, j=2))
+    monkeypatch.setattr(Graph, "edges", lambda self: pytest.fail("all edges were listed"))
+    assert dag.graph.name(dag.cell("v", 2, 1)) == ("v", 2, 1)
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -57,6 +57,10 @@ class TerminalNodes:
         >>> dagdp.dp_value(dag, np.arange(4.0), end=dag.cell("v", [1, 3])).tolist()
         [1.0, 6.0]
         """
+        if self.graph.recurrence is not None:
+            numbers = self.graph.recurrence.numbers(table, places)
+            if (self.rank[numbers] >= 0).all():  # live, and so defined: the graph would list all edges to see as much
+                return numbers if numbers.ndim else int(numbers)
         return self.graph.cell(table, *places)
 
     def end_names(self, numbers: Numbers) -> Any:

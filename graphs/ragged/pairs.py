@@ -93,8 +93,8 @@ class PairGraph(NamedTuple):
     def end(self) -> Any:
         """`end=` of the items; None where the graph has one end."""
         if self.mode != "global":
-            return self._cells("done", self.n) if "inside" in self._blocks else None
-        return self._cells("H", self.n, self.m) if self._one_table else self._cells("M", self.n + 1, self.m + 1)
+            return self.dag.cell("done", self.n) if "inside" in self._blocks else None
+        return self.dag.cell("H", self.n, self.m) if self._one_table else self.dag.cell("M", self.n + 1, self.m + 1)
 
     def theta(self) -> dict[str, Any]:
         """The blocks of theta."""
@@ -140,12 +140,6 @@ class PairGraph(NamedTuple):
     def _ragged(self) -> bool:
         """Whether an item may be smaller than the data, or the data than the graph."""
         return self.n.ndim > 0 or self.size != self.own or (int(self.n), int(self.m)) != self.own
-
-    def _cells(self, table: str, *places: Any) -> Any:
-        """The nodes of cells that have edges: `dag.cell` would make a list of all edges to see whether they have."""
-        tables = self.dag.graph.recurrence
-        assert tables is not None  # the builder is a recurrence
-        return tables.numbers(table, places)
 
     @property
     def _blocks(self) -> tuple[str | None, ...]:

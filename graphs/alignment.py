@@ -137,7 +137,8 @@ def letter_alignment(
     """Alignments of two given strings, from a substitution matrix: potential pair (letters, letters) as [of x, of y].
 
     The gradient by `pair` is the expected number of times that each letter is paired with each other letter, so a
-    substitution matrix can be learnt. Gaps, modes, bands and sources are those of `pairwise_alignment`.
+    substitution matrix can be learnt (Dayhoff et al. 1978 estimated theirs from counts). Gaps, modes and bands are
+    those of `pairwise_alignment`.
 
     x, y : the strings as numbers of letters, from 0 to letters - 1.
     letters : the size of the alphabet.
@@ -198,6 +199,8 @@ def pair_hmm(N: int, M: int) -> Graph:
 
     Raises GraphError for sizes below 1.
 
+    >>> print(pair_hmm(3, 4).text.splitlines()[3].strip())
+    M[i, j] = max(
     >>> print(pair_hmm(3, 4))
     Graph(62 nodes, 135 edges)
       tables: M (4, 5), X (4, 5), Y (4, 5)

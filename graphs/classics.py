@@ -196,7 +196,7 @@ def justification(widths: Sequence[float], line: float, space: float = 1.0) -> G
 
 
 def coin_change(coins: Sequence[int], amount: int) -> Graph:
-    """All multisets of coins of a total amount.
+    """All multisets of coins of a total amount (Pólya, "On picture-writing", 1956).
 
     One potential `price` (C,), to be minimised: 1 for each coin gives the fewest coins, and `count_paths` the number of
     ways. The gradient is the expected number of coins of each kind. The table paid[c, a] has the ways to pay a by the

@@ -60,7 +60,8 @@ RAGGED_CHAIN = """
 def trellis(T: int, S: int, initial: str = "single", ragged: bool = False) -> Graph:
     """The Viterbi graph: S states at each of T steps, one potential `theta` (T, S, S) as [t, to, from].
 
-    Nodes: the start nodes, then step by step the states, then the ends.
+    Nodes: the start nodes, then step by step the states, then the ends. Source: Viterbi 1967;
+    Mensch and Blondel, ICML 2018, section 3.1.
 
     Parameters
     ----------
@@ -229,10 +230,14 @@ def linear_chain(T: int, S: int, ragged: bool = False) -> Graph:
     """A linear-chain CRF: potentials emission (T, S), transition (S, S) as [to, from], start (S,), end (S,).
 
     A path through states y scores start[y_0] + Σ_t emission[t, y_t] + Σ_t transition[y_t, y_{t-1}] + end[y_{T-1}]; no
-    array has T·S·S entries. T, S and ragged are those of `trellis`. Raises GraphError for sizes below 1.
+    array has T·S·S entries. T, S and ragged are those of `trellis`. Source: Lafferty, McCallum and Pereira,
+    "Conditional random fields", ICML 2001. Raises GraphError for sizes below 1.
 
-    >>> linear_chain(3, 2).num_edges
-    12
+    >>> print(linear_chain(3, 2).text)
+    v[0, i] = start[i] + emission[0, i]
+    v[t, i] = max[j](v[t-1, j] + transition[i, j]) + emission[t, i]
+    done = max[i](v[-1, i] + end[i])
+    return done
     """
     positive("linear_chain", T=T, S=S)
     potentials = {"emission": (T, S), "transition": (S, S), "start": (S,), "end": (S,)}
@@ -299,9 +304,9 @@ def ctc_for_any_target(T: int, L: int) -> Graph:
     """CTC of all targets of at most L labels over at most T frames, for a batch: see `dagdp.graphs.ctc_loss`.
 
     One potential, emission (T + 1, 2L + 2): the log-probability at frame t of the class of state s of an item's
-    extended target. The recursion is that of `ctc`, except that every odd state may be reached from the odd state
-    before. Between two equal labels a blank must stand. So this blank is written as a label of its own, which counts
-    towards L, and the even states beside are closed: their emission is -inf.
+    extended target. The recursion is that of `ctc` (Graves et al. 2006), except that every odd state may be reached
+    from the odd state before. Between two equal labels a blank must stand. So this blank is written as a label of its
+    own, which counts towards L, and the even states beside are closed: their emission is -inf.
 
     An item of n frames and m labels ends at `cell("a", n, 2m + 1)`: one frame and one state behind its data. Emission
     of this state is -inf at frames before n and 0 at frame n. The cell is then the maximum over the last label and the

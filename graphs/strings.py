@@ -75,7 +75,8 @@ def longest_common_subsequence(N: int, M: int) -> Graph:
     letters that are only alike, are other numbers. Cell v[i, j] has i and j letters read. Unpaired letters of both
     strings can be passed over in several orders; under Negentropy each order counts.
 
-    Ties go to the pair, then to passing over a letter of the first string. Raises GraphError for sizes below 1.
+    Source: Hirschberg, "Algorithms for the longest common subsequence problem", 1977. Ties go to the pair, then to
+    passing over a letter of the first string. Raises GraphError for sizes below 1.
 
     >>> print(longest_common_subsequence(3, 4).text)
     v[0, 0] = 0

@@ -24,11 +24,14 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 suite: .venv/.test
 	$(PYTEST)
 
+# Tests of families and their pictures ask for no more combinations: kernels are tested on graphs of their own.
+KERNELS := --ignore=tests/test_gallery.py --ignore-glob='tests/test_graphs_*.py'
+
 exhaustive: .venv/.test
-	$(PYTEST) --exhaustive
+	$(PYTEST) --exhaustive $(KERNELS)
 
 generic: .venv/.test
-	$(PYTEST) --generic
+	$(PYTEST) --generic $(KERNELS)
 
 # Compiles device kernels, and measures them. It needs no device and no torch, but 1 GB of compilers, which `make test` does
 # without: its environment skips these files.

@@ -269,13 +269,13 @@ def test_a_million_nodes_compile_in_about_a_second():
     rng = np.random.default_rng(0)
     children = np.repeat(np.arange(1, 1_000_001), 3)
     graph = Graph.from_edges((children * rng.random(children.size)).astype(np.int64), children, starts=[0])
-    clock = []
-    for _ in range(3):
+    clock: list[float] = []
+    while len(clock) < 9 and min(clock, default=np.inf) >= 1.5:
         begin = time.perf_counter()
         dag = build(graph)
         clock.append(time.perf_counter() - begin)
-    # measured: 0.3, and 0.9 on a machine without AVX-512; the best of three, as CI shares its cores
-    assert min(clock) < 4.0
+    # measured: 0.3, and 0.9 on a machine without AVX-512; the best of a few, as CI shares its cores
+    assert min(clock) < 1.5
     assert dag.graph.num_edges == 3_000_000
 
 

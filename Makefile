@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Alone and by its exact pin, before anything that depends on it: where an index has a CPU build of that version, it is taken.
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-all suite exhaustive generic cuda lint bench clean
+.PHONY: demo test test-all suite exhaustive generic cuda lint docs bench clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/quickstart.py
@@ -16,7 +16,7 @@ test: .venv/.test
 
 # What `make test` leaves out: every combination of operators, types and graphs, and its tests on graphs of which nothing
 # is proved. It finds the kernels of `make test` in the cache.
-test-all: exhaustive generic cuda
+test-all: exhaustive generic cuda docs
 
 # Each worker takes files from one end: two that take tests in turn ask for the same kernel at once, and one waits.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -44,6 +44,17 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/typecheck.py
 
+# The site, in docs/_build/html: every script of the gallery and every tutorial runs, and a warning is an error. Then every
+# link between its pages is followed.
+docs: .venv/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python docs/extensions/check_links.py docs/_build/html
+
+# The picture of the README and of the site's first page: what this script of the gallery draws.
+docs/pictures/expected_alignments.png: examples/gallery/time_series/expected_alignments.py .venv/.test
+	MPLBACKEND=Agg $(BIN)/python -c "import runpy, matplotlib.pyplot as plt; plt.show = lambda: None; \
+		runpy.run_path('$<'); plt.savefig('$@', dpi=110)"
+
 bench: .venv/.peers
 	$(BIN)/python tests/bench/run_all.py
 
@@ -59,6 +70,10 @@ bench: .venv/.peers
 	$(PIP) -e ".[test]"
 	touch $@ .venv/.demo
 
+.venv/.docs: .venv/.test
+	$(PIP) -e ".[docs]"
+	touch $@
+
 .venv/.peers: .venv/.test
 	$(PIP) -e ".[peers]"
 	touch $@
@@ -69,4 +84,4 @@ bench: .venv/.peers
 	touch $@
 
 clean:
-	rm -rf .venv .venv-cuda build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-cuda build docs/_build docs/gallery docs/tutorials docs/reference/api *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -25,7 +25,7 @@ from dagdp.graphs import dtw_grid, linear_chain, trellis
 
 @dataclass(frozen=True)
 class Tsallis15(Omega):
-    """A user's operator: Tsallis 3/2 by hand, ω(q) = (4/3)(q^1.5 - q). The README's, whose kernels it shares."""
+    """A user's operator, Tsallis 3/2 by hand: ω(q) = (4/3)(q^1.5 - q). The docstring of `Omega` has its kernels."""
 
     gamma: float = 1.0
     corner = 2.0 / 3.0

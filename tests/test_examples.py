@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
+PAGES = ["README.md", "docs/start.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
 
 
 # Each page by itself, as a user would run it, by `make test-all`. A process imports torch and reads kernels for 5 to
 # 10 s, so `make test` has one for all pages: each in a namespace of its own, below a heading that names it. It leaves
-# out docs/extending.md, whose operator has nine kernels: the README's has them, too, and is checked in the same way.
+# out docs/extending.md, whose operator has nine kernels of its own.
 TOGETHER = [page for page in PAGES if page != "docs/extending.md"]
 ALONE = [pytest.param([page], id=page, marks=pytest.mark.exhaustive) for page in PAGES]
 RUN = """

@@ -44,7 +44,7 @@ MINIMISED = ("grid", "tied", "dead ends")
 
 
 def one_sample_on_edges(alpha, batch, name):
-    """The README has these kernels."""
+    """docs/pytorch.md has these kernels."""
     return alpha == ALPHAS[0] and batch == (1,) and name not in ("chain", "grid", "tied")
 
 

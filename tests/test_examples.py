@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
-PAGES += [f"docs/explanation/{page}.md" for page in ("the_paper", "why_sparse")]
+PAGES += [f"docs/explanation/{page}.md" for page in ("the_paper", "why_sparse", "why_second_derivatives")]
 
 
 # Each page by itself, as a user would run it, by `make test-all`. A process imports torch and reads kernels for 5 to

@@ -1,4 +1,4 @@
-"""The three tables of the top README, from the committed results: python -m examples.summary."""
+"""The three tables of docs/experiments.md, from the committed results: python -m examples.summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from examples.audio_to_score import report as audio_report
 from examples.experiment import EXAMPLES, markdown_table, put_between, read_json
 from examples.ner import report as ner_report
 
-README = EXAMPLES.parent / "README.md"
+PAGE = EXAMPLES.parent / "docs" / "experiments.md"
 
 
 def alignments(results: Path) -> str:
@@ -39,7 +39,7 @@ def translations(results: Path) -> str:
 
 
 def tables() -> dict[str, str]:
-    """The text of each table, by its name in the README."""
+    """The text of each table, by its name on the page."""
     return {
         "table 1": ner_report.table_1(EXAMPLES / "ner" / "results"),
         "table 2": alignments(EXAMPLES / "audio_to_score" / "results"),
@@ -49,4 +49,4 @@ def tables() -> dict[str, str]:
 
 if __name__ == "__main__":
     for name, text in tables().items():
-        put_between(README, name, text)
+        put_between(PAGE, name, text)

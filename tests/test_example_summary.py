@@ -1,4 +1,4 @@
-"""The top README has the numbers of the committed results."""
+"""docs/experiments.md has the numbers of the committed results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ for needed in ("torch", "pycrfsuite", "sacrebleu", "seqeval", "scipy"):
 from examples import summary  # noqa: E402
 
 
-def test_the_readme_has_the_tables_of_the_experiments():
-    page = summary.README.read_text(encoding="utf-8")
+def test_the_page_has_the_tables_of_the_experiments():
+    page = summary.PAGE.read_text(encoding="utf-8")
     for name, text in summary.tables().items():
         assert f"<!-- {name} -->\n{text}\n<!-- end of {name} -->" in page, name

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/start.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
+#: Pages whose output is compared as well: tests/test_docs_pages.py and tests/test_docs_coming_from.py.
+ELSEWHERE = {"pipeline.md", "maths.md", "recurrences.md", "coming_from.md"}
+PAGES = [
+    path.relative_to(ROOT).as_posix()
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if path.name not in ELSEWHERE and not {"_build", "gallery"} & set(path.parts)
+    if re.search(r"^```python$", path.read_text(encoding="utf-8"), flags=re.M)
+]
 
 
 # Each page by itself, as a user would run it, by `make test-all`. A process imports torch and reads kernels for 5 to
@@ -36,7 +43,8 @@ def test_snippets_run(pages, tmp_path):
             pytest.importorskip("torch")
         blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
         assert blocks
-        scripts.append(tmp_path / f"page_{Path(page).stem}.py")  # a cuda.py would hide the package of that name
+        name = page.removesuffix(".md").replace("/", "_")
+        scripts.append(tmp_path / f"page_{name}.py")  # a cuda.py would hide the package of that name
         scripts[-1].write_text("\n".join(blocks))
     command = [sys.executable, "-c", RUN, *map(str, scripts)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md"]
+HOW_TO = sorted(
+    path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "how-to").glob("*.md") if path.stem != "index"
+)
+PAGES = ["README.md", "docs/cuda.md", "docs/extending.md", "docs/faq.md", "docs/paths.md", "docs/pytorch.md", *HOW_TO]
 
 
 # Each page by itself, as a user would run it, by `make test-all`. A process imports torch and reads kernels for 5 to

@@ -22,7 +22,7 @@ def test_the_glossary_is_short_alphabetic_and_names_files():
     assert all(len(re.findall(r"[.:;](?: |$)", text)) <= 3 for _, text, _ in rows)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted([*DOCS.glob("*.md"), *DOCS.glob("how-to/*.md")]), ids=lambda page: page.stem)
 def test_files_that_a_page_names_exist(page):
     """By whole paths, or by their last parts where the text before says which folder is meant."""
     named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|json))`", page.read_text()))

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Alone and by its exact pin, before anything that depends on it: where an index has a CPU build of that version, it is taken.
 TORCH := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: demo test test-all suite exhaustive generic cuda lint docs bench clean
+.PHONY: demo test test-all suite exhaustive generic cuda lint docs bench dist clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/quickstart.py
@@ -55,6 +55,15 @@ docs/pictures/expected_alignments.png: examples/gallery/time_series/expected_ali
 	MPLBACKEND=Agg $(BIN)/python -c "import runpy, matplotlib.pyplot as plt; plt.show = lambda: None; \
 		runpy.run_path('$<'); plt.savefig('$@', dpi=110)"
 
+# What the index takes, in dist/. The wheel is tried in an empty environment, from a folder without a checkout.
+dist: .venv-dist/.build
+	rm -rf dist .venv-smoke
+	.venv-dist/bin/python -m build --outdir dist
+	.venv-dist/bin/python -m twine check --strict dist/*
+	$(PYTHON) -m venv .venv-smoke
+	.venv-smoke/bin/python -m pip install --quiet --disable-pip-version-check --no-compile dist/*.whl
+	cd dist && ../.venv-smoke/bin/python ../tests/smoke.py
+
 bench: .venv/.peers
 	$(BIN)/python tests/bench/run_all.py
 
@@ -83,5 +92,11 @@ bench: .venv/.peers
 	.venv-cuda/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".[test-cuda]"
 	touch $@
 
+.venv-dist/.build:
+	$(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check --no-compile "build>=1.2" "twine>=6.1"
+	touch $@
+
 clean:
-	rm -rf .venv .venv-cuda build docs/_build docs/gallery docs/tutorials docs/reference/api *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-cuda .venv-dist .venv-smoke build dist docs/_build docs/gallery docs/tutorials docs/reference/api
+	rm -rf *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -69,7 +69,7 @@ if _TYPE_CHECKING:
     from dagdp.paths import support_size as support_size
     from dagdp.warming import warm_up as warm_up
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # `compile` is left out on purpose: `from dagdp import *` would hide Python's builtin. The public modules are left out
 # too: the import would need torch.

@@ -6,14 +6,15 @@ import inspect
 
 import numpy as np
 import pytest
-import torch
 
-import dagdp
-import dagdp.nn.autograd.functions as autograd
-import dagdp.nn.unrolled.functions as unrolled
-from dagdp import Graph, InputError, compile, compile_batch
-from dagdp.engine import empty_batch, run
-from dagdp.functions import front_end_for
+torch = pytest.importorskip("torch")
+
+import dagdp  # noqa: E402
+import dagdp.nn.autograd.functions as autograd  # noqa: E402
+import dagdp.nn.unrolled.functions as unrolled  # noqa: E402
+from dagdp import Graph, InputError, compile, compile_batch  # noqa: E402
+from dagdp.engine import empty_batch, run  # noqa: E402
+from dagdp.functions import front_end_for  # noqa: E402
 
 DAG, BATCH = compile(Graph.from_edges([0, 0, 1], [1, 2, 2])), compile_batch([Graph.from_edges([0], [1])] * 2)
 ARRAY, TENSOR = np.ones(3), torch.ones(3)

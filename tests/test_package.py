@@ -6,6 +6,7 @@ import ast
 import importlib
 import os
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def checkout(folder: Path) -> None:
     hidden = shutil.ignore_patterns("__pycache__")
     for name in ("dagdp", "graphs"):
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=hidden)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"):
         shutil.copy(ROOT / name, folder)
 
 
@@ -155,6 +156,11 @@ def test_wheel_and_sdist_hold_every_module_once(tmp_path):
     with tarfile.open(sdist) as archive:
         assert all(member.isreg() or member.isdir() for member in archive.getmembers())
         assert max(Counter(archive.getnames()).values()) == 1
+        tops = {name.split("/")[1] for name in archive.getnames() if "/" in name}
+        assert tops == {
+            "dagdp", "dagdp.egg-info", "CHANGELOG.md", "CITATION.cff", "LICENSE", "MANIFEST.in", "PKG-INFO",
+            "README.md", "pyproject.toml", "setup.cfg",
+        }  # fmt: skip
         archive.extractall(unpacked, filter="data")
     wheels = [
         build(source, "wheel", tmp_path / "wheel"),
@@ -164,12 +170,32 @@ def test_wheel_and_sdist_hold_every_module_once(tmp_path):
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:
             assert max(Counter(archive.namelist()).values()) == 1
+            others = [name for name in archive.namelist() if not name.startswith("dagdp/")]
+            assert all(name.startswith(f"dagdp-{dagdp.__version__}.dist-info/") for name in others)
+            assert f"dagdp-{dagdp.__version__}.dist-info/licenses/LICENSE" in others
             code = [name for name in archive.namelist() if name.endswith((".py", "py.typed"))]
             contents.append({name: archive.read(name) for name in code})
     assert contents[0] == contents[1]
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dagdp").rglob("*.py")}
     assert set(contents[0]) == expected | GRAPHS | {"dagdp/py.typed"}
     assert contents[0]["dagdp/graphs/dtw.py"] == (ROOT / "graphs" / "dtw.py").read_bytes()
+
+
+def test_the_version_and_its_date_are_the_same_everywhere():
+    changelog = re.search(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), flags=re.M)
+    citation = (ROOT / "CITATION.cff").read_text()
+    version, released = (re.search(rf"^{key}: (\S+)$", citation, flags=re.M) for key in ("version", "date-released"))
+    assert changelog and version and released
+    assert changelog[1] == version[1] == dagdp.__version__ and changelog[2] == released[1]
+
+
+def test_classifiers_name_the_pythons_that_are_tried():
+    """The least is that of `requires-python`; the workflow's matrix has each of them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if re.search(r":: 3\.\d+$", c)]
+    assert project["requires-python"] == f">={named[0]}"
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert re.search(r"python: \[(.*)\]", workflow)[1] == ", ".join(f'"{version}"' for version in named)
 
 
 def test_an_editable_install_is_a_path_without_an_import_hook(tmp_path):

@@ -47,9 +47,9 @@ SYMBOLS = ["S", "NP", "VP", "PP", "Det", "N", "V", "P"]
 sentence = ["the", "girl", "saw", "a", "dog", "with", "the", "telescope", "in", "the", "park"]
 
 # %%
-# ``trees.cky`` has the recurrence ready. Its table ``c[i, k, A]`` stands for all trees of symbol A over the words i to
-# k - 1. The second line says how such a tree comes about: by a rule r, from a tree over i to j - 1 and one over j to k
-# - 1. To change the grammar's form, change the text, and give it to ``dagdp.recurrence``.
+# ``trees.cky`` has the recurrence ready. Its cell ``c[i, k, A]`` stands for all trees of symbol A over the words from i
+# up to, and without, k. The second line says how such a tree is made: by a rule r, from a tree over the words i to j
+# and one over the words j to k. For a grammar of another form change the text, and give it to ``dagdp.recurrence``.
 
 rules = [tuple(SYMBOLS.index(name) for name in rule.replace("->", " ").split()) for rule in RULES]
 graph = trees.cky(len(sentence), len(SYMBOLS), rules=rules)
@@ -128,11 +128,10 @@ print(f"probability of the noun phrase {dagdp.node_marginals(dag, theta)[phrase]
 # Training on trees
 # -----------------
 #
-# Which tree has ``a + b * c ** d - e``? Python's parser knows: a table says which operator binds tighter, and whether
-# ``a
-# - b - c`` is grouped to the left or to the right. We learn that table from trees, with ``trees.span_parser``, a parser
-# without a grammar: each span of words has a score, and a tree scores the sum over its spans. The words are the
-# operands, and ``spans`` reads the spans of a tree from Python's parse.
+# Which tree has ``a+b*c**d-e``? Python's parser knows: a table says which operator binds tighter, and whether ``a-b-c``
+# is grouped to the left or to the right. We learn that table from trees, with ``trees.span_parser``, a parser without a
+# grammar: each span of words has a score, and a tree scores the sum over its spans. The words are the operands, and
+# ``spans`` reads the spans of a tree from Python's parse.
 
 OPERATORS = ["**", "*", "/", "+", "-", "<<", "&", "|"]
 rng = np.random.default_rng(0)
@@ -233,9 +232,9 @@ plt.show()
 # %%
 # The tables have Python's order of operators. Red: an operator inside binds less tightly than its neighbour, so the
 # span is no part of the tree. The diagonals differ: ``-`` inside is red beside ``-`` to the left, and not beside ``-``
-# to the right, as ``a - b - c`` is grouped to the left; for ``**`` it is the other way round. The longer expressions
-# have spans longer than any in training, where a sum of many positive weights may exceed a negative one: hence the
-# wrong trees.
+# to the right, as ``a-b-c`` is grouped to the left; for ``**`` it is the other way round. The longer expressions have
+# spans longer than any in training, where a sum of many positive weights may exceed a negative one: hence the wrong
+# trees.
 #
 # Dependencies
 # ------------

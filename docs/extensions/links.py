@@ -1,7 +1,7 @@
 """Links that are right on a code host, led to pages of the site.
 
-A page links a script of the gallery, a file of the source, or the top README by its path in the checkout. On the site,
-a script has a page with its picture, and a file of the source has none: its name stays as text.
+A page links a script of the gallery, or a tutorial, by its path in the checkout. On the site that script has a page, with
+its picture and what it prints.
 """
 
 from __future__ import annotations

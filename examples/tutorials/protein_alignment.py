@@ -28,8 +28,8 @@ from dagdp.nn import Target, crf_loss
 #
 # Seven globins as a table of letters in columns: haemoglobin alpha and beta of man, myoglobin of the sperm whale, and
 # the globins of a midge, a lamprey, a lupin and a bloodworm (Swiss-Prot: HBA_HUMAN, HBB_HUMAN, MYG_PHYCA, GLB3_CHITP,
-# GLB5_PETMA, LGB2_LUPLU, GLB1_GLYDI). The columns follow the structures of the proteins (Bashford, Chothia and Lesk
-# 1987, as printed in Durbin et al. 1998).
+# GLB5_PETMA, LGB2_LUPLU, GLB1_GLYDI). The columns follow the structures of the proteins, typed by hand after Bashford,
+# Chothia and Lesk 1987 and figure 5.1 of Durbin et al. 1998.
 
 GLOBINS = """
     alpha      ---------VLSPADKTNVKAAWGKVGA--HAGEYGAEALERMFLSFPTTKTYFPHF-DLS-----HGSAQVKGHGKKVADALTNA

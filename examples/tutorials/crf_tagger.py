@@ -144,7 +144,7 @@ def spans(tags):
 
 
 def evaluate(encoder, crf):
-    """(emission, best tags) of the evaluation articles; prints F1."""
+    """(emission, best tags) of the evaluation sentences; prints F1."""
     with torch.no_grad():
         emission = encoder.eval()(words, forms, lengths)
     best = crf.decode(emission, lengths)

@@ -165,9 +165,9 @@ print("Hv", [round(number, 4) for number in product(v)[:5].tolist()], "...")
 # A step size from the curvature
 # ------------------------------
 #
-# Power iteration, v <- Hv / |Hv|, converges to the eigenvector of the eigenvalue of largest modulus, λ. Where the
-# Hessian is about constant, gradient descent with a rate above 2/λ diverges, and 1/λ is a safe rate. No search is
-# needed.
+# Power iteration, v ← Hv / ‖Hv‖, finds the eigenvalue of largest modulus, λ. Where the Hessian is about constant,
+# gradient descent with a rate above 2/λ diverges, and 1/λ is a safe rate. The parameters move, and λ with them, so it
+# is measured every ten steps.
 
 
 def largest_eigenvalue(product, rounds=15):
@@ -178,7 +178,7 @@ def largest_eigenvalue(product, rounds=15):
 
 
 def descend(scale, steps=40):
-    """The losses of gradient descent with rate scale / λ; λ is measured every ten steps."""
+    """The losses of gradient descent with rate scale / λ."""
     w, losses = start, []
     for k in range(steps):
         value, gradient, product = linearise(w)
@@ -195,9 +195,10 @@ runs = {f"rate {scale} / λ": descend(scale) for scale in (0.2, 1.0, 4.0)}
 # Newton's method
 # ---------------
 #
-# A Newton step solves Hd = -g. Conjugate gradients need products Hv only. The loss is not convex in the parameters:
-# where a direction has curvature below 0, the solver stops with what it has (Steihaug 1983). Halve the step until the
-# loss falls.
+# A Newton step solves Hd = -g. Conjugate gradients need products Hv only, here at most 12 a step. The loss is not
+# convex in the parameters: at a direction of curvature 0 or less, the solver stops with what it has (Steihaug 1983).
+# The step is halved until the loss falls. In the picture, rate 4/λ is ahead of 1/λ until a step leads to where the
+# curvature is larger.
 
 
 def newton_direction(gradient, product, rounds=12):

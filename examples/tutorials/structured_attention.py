@@ -116,10 +116,10 @@ torch.manual_seed(0)
 models = {
     "softmax": Model(Softmax()),
     "chain, Negentropy(1.0)": Model(ChainAttention(Negentropy(1.0))),
-    "chain, SquaredL2(1.0)": Model(ChainAttention(SquaredL2(1.0))),
+    "chain, SquaredL2(2.0)": Model(ChainAttention(SquaredL2(2.0))),
 }
 weights = {title: report(title, train(model)) for title, model in models.items()}
-print(f"{'the answer':30} {(right == 0).float().mean():.0%} of the weights are 0")
+print(f"{'answer':30} {(right == 0).float().mean():.0%} of the weights are 0")
 learnt = models["chain, Negentropy(1.0)"].attention.transition.tolist()
 print("transition [to, from]", [[round(score, 1) for score in row] for row in learnt])
 
@@ -140,8 +140,8 @@ class SegmentAttention(ChainAttention):
         self.start, self.end = torch.tensor([0.0, 0.0, -torch.inf]), torch.tensor([-torch.inf, 0.0, 0.0])
 
 
-for omega in (Negentropy(1.0), SquaredL2(1.0)):
-    title = f"segment, {type(omega).__name__}(1.0)"
+for omega in (Negentropy(1.0), SquaredL2(2.0)):
+    title = f"segment, {type(omega).__name__}({omega.gamma})"
     models[title] = Model(SegmentAttention(omega))
     weights[title] = report(title, train(models[title]))
 
@@ -191,6 +191,6 @@ print("greatest entry of the Hessian product", round(product["emission"].abs().m
 # so all queries are one call. For ragged batches :class:`dagdp.nn.LinearChainCRF` has ``marginals(emission, lengths)``.
 # Where another structure fits, replace ``linear_chain`` by a recurrence, and read the block that you need.
 #
-# If sparse attention does not learn: an item whose marginals of state 1 are all 0 has weights 0 and no gradient. Raise
-# gamma, which spreads the distribution, or use ``SegmentAttention``, which always attends somewhere. :doc:`/pytorch`
-# has a learnt gamma.
+# If sparse attention does not learn: an item with a single possible path has no gradient. It may attend to nothing, or
+# to everything. Here ``SegmentAttention(SquaredL2(1.0))`` ended with equal weights at all positions, and gamma = 2 did
+# not. Raise gamma, which spreads the distribution, or lower the rate. :doc:`/pytorch` has a learnt gamma.

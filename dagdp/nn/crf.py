@@ -106,7 +106,8 @@ class LinearChainCRF(nn.Module):
             number of items. "token_mean": the sum divided by the number of steps that count.
 
         -inf, with gradient 0, where the tags use a forbidden transition. With an operator other than Negentropy(1.0)
-        it is minus the structured loss of the paper's section 4.1. Differentiable twice.
+        it is minus the structured loss of the paper's section 4.1; under SquaredL2 it may exceed 0, by γ/2 for each
+        step and for the end. Differentiable twice.
         """
         if reduction not in REDUCTIONS:
             raise InputError(f"reduction is {reduction!r}; expected one of {list(REDUCTIONS)}")

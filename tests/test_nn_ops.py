@@ -90,6 +90,43 @@ def test_a_graph_that_is_gone_is_an_error():
         operators.value_op(torch.zeros(1), None, *arguments)
 
 
+EXPORT = """
+import sys
+import torch
+from dagdp import Graph, HardMax, compile, dp_value
+
+dags = [compile(Graph.from_edges(*edges)) for edges in {graphs}]
+
+
+class Layer(torch.nn.Module):
+    def forward(self, theta):
+        return dp_value(dags[0], theta, HardMax())
+
+
+if sys.argv[1] == "save":
+    torch.export.save(torch.export.export(Layer(), (torch.zeros(3),)), sys.argv[2])
+else:
+    print(float(torch.export.load(sys.argv[2]).module()(torch.tensor([1.0, 2.5, 2.0]))))
+"""
+TRIANGLE, LINE = ([0, 0, 1], [1, 2, 2]), ([0, 1, 2], [1, 2, 3])
+
+
+@pytest.mark.exhaustive
+def test_an_exported_program_does_not_find_another_graph(tmp_path):
+    """Its number is that of the first graph of its process, which another program has too."""
+
+    def run(*words, graph):
+        script = EXPORT.format(graphs=[graph])
+        command = [sys.executable, "-c", script, *words, str(tmp_path / "layer.pt2")]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    saved = run("save", graph=TRIANGLE)
+    assert saved.returncode == 0, saved.stderr
+    assert run("load", graph=TRIANGLE).stdout == "3.0\n"
+    other = run("load", graph=LINE)
+    assert other.returncode != 0 and "compiled graph number" in other.stderr
+
+
 @over_operators([HardMax(), Negentropy(0.7), SquaredL2(0.5), Tsallis(1.5, 0.8)])
 def test_compiled_functions_agree(omega):
     """A whole training step traced as one graph: value, path, gradients of both, shared blocks, ragged ends."""

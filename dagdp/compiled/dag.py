@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -70,7 +71,8 @@ class CompiledDAG(TerminalNodes):
         object.__setattr__(self, "named", self.graph.nodes is not None)
         object.__setattr__(self, "ends_by_length", self.graph.ends_by_length)
         object.__setattr__(self, "minimize", self.graph.minimize)
-        object.__setattr__(self, "serial", enrolled(self))
+        wiring = self.wiring
+        object.__setattr__(self, "serial", enrolled(self, (*wiring.incoming, *wiring.tied, self.origin)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickle holds the graph and its arrays; the unpickled graph gets a new serial number."""
@@ -219,9 +221,16 @@ def locked(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def enrolled(compiled: Any) -> int:
-    """A serial number for a compiled graph or batch; `living` returns the graph while it exists."""
-    serial = next(_serials)
+def enrolled(compiled: Any, content: Iterable[NDArray[Any]]) -> int:
+    """A serial number for a compiled graph or batch; `living` returns the graph while it exists.
+
+    Upper half: a checksum of the content. A program of torch.export holds the number, and must not find another graph
+    in the process that loads it. Lower half: a count, so that torch's caches on disk hit when a script runs again.
+    """
+    checksum = 0
+    for array in content:
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    serial = (checksum >> 1) << 32 | next(_serials)
     _living[serial] = compiled
     return serial
 
@@ -233,7 +242,7 @@ def living(serial: int) -> Any:
     except KeyError:
         raise InputError(
             f"compiled graph number {serial} is gone; keep a reference to the CompiledDAG for as long as "
-            "a traced or compiled function uses it"
+            "a traced or compiled function uses it, and load an exported one in the process that made the graph"
         ) from None
 
 

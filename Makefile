@@ -94,7 +94,7 @@ bench: .venv/.peers
 
 .venv-dist/.build:
 	$(PYTHON) -m venv .venv-dist
-	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check --no-compile "build>=1.2" "twine>=6.1"
+	.venv-dist/bin/python -m pip install --quiet --disable-pip-version-check --no-compile "build>=1.2" "readme-renderer[md]" "twine>=6.1"
 	touch $@
 
 clean:

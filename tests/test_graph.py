@@ -215,7 +215,7 @@ def test_weights_of_nodes_serve_every_operator(omega):
 
 
 def test_a_target_is_given_by_the_user_s_own_nodes():
-    nn = pytest.importorskip("dagdp.nn")
+    nn = pytest.importorskip("dagdp.nn", exc_type=ImportError)
     graph, days = project()
     dag = compile(graph)
     for nodes in (["plan", "build", "paint", "move"], ["(start)", "plan", "build", "paint", "move"]):

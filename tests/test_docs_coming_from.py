@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import dagdp
+
 torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
@@ -31,7 +33,16 @@ MODULES = {
     "networkx": "networkx",
 }
 SINGLE = {"pysdtw", "gtn"}  # their results are float32, also those without a dtype
-LEAST = {"tslearn": 20, "pysdtw": 6, "torch-struct": 17, "pytorch-crf": 7, "k2": 7, "gtn": 6, "hmmlearn": 10, "networkx": 9}
+LEAST = {
+    "tslearn": 20,
+    "pysdtw": 6,
+    "torch-struct": 17,
+    "pytorch-crf": 7,
+    "k2": 7,
+    "gtn": 6,
+    "hmmlearn": 10,
+    "networkx": 9,
+}  # comparisons
 PIECE = re.compile(r"^```(python|py)\n(.*?)^```$|^\| [^|\n]+ \| `([^|\n]+)` \| `([^|\n]+)` \|$", flags=re.S | re.M)
 
 
@@ -147,3 +158,130 @@ def test_both_sides_agree(package):
                 assert_same(set_by_them[name], set_by_us[name], package in SINGLE, f"{name} of\n{step.ours}")
             compared, set_by_them = compared + len(both), None
     assert compared >= LEAST[package]
+
+
+def test_claims_about_networkx():
+    """Longest paths leave out edges there; a missing weight, a cycle and an undirected graph are errors here."""
+    networkx = pytest.importorskip("networkx")
+    G = networkx.DiGraph()
+    G.add_weighted_edges_from([("a", "b", -1.0), ("b", "c", 2.0), ("a", "c", 0.5), ("c", "d", -3.0)])
+    graph, weights = dagdp.from_networkx(G)
+    dag = dagdp.compile(graph)
+    assert networkx.dag_longest_path(G) == ["b", "c"]
+    assert dagdp.best_path(dag, weights).names(dag) == ["a", "b", "c", "d"]
+    shortest = networkx.DiGraph()
+    shortest.add_weighted_edges_from([("s", "a", 2.0), ("s", "b", 5.0), ("b", "a", -4.0), ("a", "d", 1.0)])
+    graph, weights = dagdp.from_networkx(shortest)
+    dag = dagdp.compile(graph)
+    assert networkx.shortest_path(shortest, "s", "d", weight="weight") == ["s", "a", "d"]
+    assert dagdp.best_path(dag, weights, minimize=True).names(dag) == ["s", "b", "a", "d"]
+    with pytest.raises(dagdp.GraphError, match="has no attribute 'weight'"):
+        dagdp.from_networkx(networkx.DiGraph([("a", "b")]))
+    cycle = networkx.DiGraph([("a", "b"), ("b", "a")])
+    networkx.set_edge_attributes(cycle, 1.0, "weight")
+    with pytest.raises(dagdp.GraphError, match="cycle: 'b' -> 'a' -> 'b'"):
+        dagdp.compile(dagdp.from_networkx(cycle)[0])
+    with pytest.raises(dagdp.GraphError, match="expected a DiGraph"):
+        dagdp.from_networkx(networkx.Graph([("a", "b")]))
+
+
+def test_claims_about_pysdtw():
+    """A band beside lengths makes its gradient wrong for shorter items; a forbidden cell makes it NaN."""
+    pysdtw = pytest.importorskip("pysdtw")
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    draw = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, n, 2, dtype=torch.float64, generator=draw) for n in (5, 5))
+    lengths, soft = [5, 3], dagdp.Negentropy(0.5)
+    windows = np.zeros((2, 5, 5), bool)
+    for item, (n, m) in enumerate([(5, 5), (3, 4)]):
+        windows[item, :n, :m] = abs(np.arange(1, n + 1)[:, None] * m / n - np.arange(1, m + 1)) <= 1
+
+    def theirs(x):
+        packed = pack(x, lengths, batch_first=True), pack(b, [5, 4], batch_first=True)
+        return pysdtw.SoftDTW(0.5, use_cuda=False, bandwidth=1)(*packed)
+
+    def ours(x):
+        return dagdp.graphs.dtw_value(x=x, y=b, omega=soft, lengths=(lengths, [5, 4]), window=windows)
+
+    gradients = []
+    for value in (theirs, ours):
+        leaf = a.clone().requires_grad_()
+        found = value(leaf)
+        gradients.append((found.detach(), torch.autograd.grad(found.sum(), leaf)[0]))
+    torch.testing.assert_close(gradients[0][0], gradients[1][0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradients[0][1][0], gradients[1][1][0], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(gradients[0][1][1], gradients[1][1][1], atol=0.1)
+
+    def forbidding(x, y):
+        forbidden = torch.arange(25).reshape(5, 5) == 7
+        return torch.where(forbidden, torch.inf, (x[:, :, None] - y[:, None]).square().sum(-1))
+
+    for value, broken in (
+        (lambda x: pysdtw.SoftDTW(0.5, dist_func=forbidding, use_cuda=False)(x, b), True),
+        (lambda x: dagdp.graphs.dtw_value(x=x, y=b, cost=forbidding, omega=soft), False),
+    ):
+        leaf = a.clone().requires_grad_()
+        assert torch.autograd.grad(value(leaf).sum(), leaf)[0].isnan().any() == broken
+
+
+def test_claims_about_tslearn():
+    """`soft_dtw` of tensors has exact first derivatives, and no second; the loss has no lengths."""
+    metrics = pytest.importorskip("tslearn.metrics")
+    x = torch.randn(5, 2, dtype=torch.float64, generator=torch.manual_seed(0), requires_grad=True)
+    y = torch.randn(4, 2, dtype=torch.float64, generator=torch.manual_seed(1))
+    (slope,) = torch.autograd.grad(metrics.soft_dtw(x, y, gamma=0.5), x, create_graph=True)
+    (ours,) = torch.autograd.grad(dagdp.graphs.dtw_value(x=x, y=y, omega=dagdp.Negentropy(0.5)), x)
+    torch.testing.assert_close(slope.detach(), ours)
+    with pytest.raises(NotImplementedError):
+        torch.autograd.grad(slope.sum(), x)
+
+
+def test_claims_about_torch_struct():
+    """One length has to be full, -inf is a finite number, arguments change, and trees of a leaf raise."""
+    torch_struct = pytest.importorskip("torch_struct")
+    theta = torch.randn(2, 3, 2, 2, dtype=torch.float64, generator=torch.manual_seed(0))
+    with pytest.raises(AssertionError, match="at least N"):
+        torch_struct.LinearChainCRF(theta, lengths=torch.tensor([3, 2])).partition.sum()
+    assert torch_struct.LinearChainCRF(torch.full((1, 3, 2, 2), -torch.inf)).partition.item() == -3e9
+    torch_struct.SemiMarkovCRF(segments := torch.zeros(1, 3, 3, 2, 2)).partition.sum()
+    assert segments.requires_grad
+    with pytest.raises(RuntimeError, match="leaf"):
+        torch_struct.DependencyCRF(torch.zeros(1, 3, 3)).partition.sum()
+    leaf = theta.clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda t: torch_struct.LinearChainCRF(t).partition, (leaf,))
+
+
+def test_claims_about_pytorch_crf():
+    """Padding of NaN and of -100 is read there; a mask with a gap is no error; second derivatives are right."""
+    torchcrf = pytest.importorskip("torchcrf")
+    from dagdp.nn import LinearChainCRF
+
+    theirs, ours = torchcrf.CRF(3, batch_first=True), LinearChainCRF(3)
+    emissions, tags = torch.zeros(1, 3, 3), torch.tensor([[0, 1, -100]])
+    mask = torch.tensor([[True, True, False]])
+    with pytest.raises(IndexError):
+        theirs(emissions, tags, mask=mask)
+    emissions[0, 2] = torch.nan
+    assert theirs(emissions, tags.clamp(min=0), mask=mask).isnan()
+    assert ours(emissions, tags, mask=mask).isfinite().all()
+    gap = torch.tensor([[True, False, True]])
+    assert theirs(torch.zeros(1, 3, 3), tags.clamp(min=0), mask=gap).isfinite()
+    with pytest.raises(dagdp.InputError, match="no run of True"):
+        ours(torch.zeros(1, 3, 3), tags.clamp(min=0), mask=gap)
+    leaf = torch.randn(1, 3, 3, dtype=torch.float64, generator=torch.manual_seed(0), requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda e: theirs.double()(e, tags.clamp(min=0)), (leaf,))
+
+
+def test_claims_about_gtn():
+    """Two nodes that form a cycle have the score 0 there; a forbidden arc has gradient 0."""
+    gtn = pytest.importorskip("gtn")
+    graph = gtn.Graph(True)
+    graph.add_node(True, False)
+    graph.add_node(False, True)
+    graph.add_arc(0, 1, 0, 0, -np.inf)
+    graph.add_arc(0, 1, 0, 0, 1.0)
+    score = gtn.forward_score(graph)
+    gtn.backward(score)
+    assert score.item() == 1.0 and graph.grad().weights_to_list() == [0.0, 1.0]
+    graph.add_arc(1, 0, 0, 0, 1.0)
+    assert gtn.forward_score(graph).item() == 0.0

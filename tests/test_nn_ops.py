@@ -93,6 +93,7 @@ def test_a_graph_that_is_gone_is_an_error():
 EXPORT = """
 import sys
 import torch
+import dagdp.nn  # registers the operators of torch
 from dagdp import Graph, HardMax, compile, dp_value
 
 dags = [compile(Graph.from_edges(*edges)) for edges in {graphs}]

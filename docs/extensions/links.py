@@ -1,7 +1,7 @@
 """Links that are right on a code host, led to pages of the site.
 
-A page links a script of the gallery, or a tutorial, by its path in the checkout. On the site that script has a page, with
-its picture and what it prints.
+A page links a script of the gallery, or a tutorial, by its path in the checkout. On the site that script has a page
+with its picture and what it prints.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ lint: .venv/.test
 # The site, in docs/_build/html: every script of the gallery and every tutorial runs, and a warning is an error. Then every
 # link between its pages is followed.
 docs: .venv/.docs
+	rm -rf docs/_build docs/reference/api # what an earlier build left of a name that is gone would be a broken link
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python docs/extensions/check_links.py docs/_build/html
 

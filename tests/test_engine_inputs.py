@@ -39,9 +39,9 @@ def test_the_batch_is_that_of_theta_z_and_the_ends():
 
 
 def test_blocks_of_a_dict_have_all_batch_dimensions_or_none():
-    check_carried([(), (2, 3), (2, 3)], "theta")
-    with pytest.raises(InputError, match="the arrays of theta have"):
-        check_carried([(3,), (2, 3)], "theta")
+    check_carried([(), (2, 3), (2, 3)], "theta", ["a", "b", "c"])
+    with pytest.raises(InputError, match=r"the arrays of theta have {'a': \(3,\), 'b': \(2, 3\)}"):
+        check_carried([(3,), (2, 3)], "theta", ["a", "b"])
 
 
 @pytest.mark.parametrize(("theta", "message"), [({"a": [1.0]}, "is a dict"), ([1.0, 2.0], r"shape \(2,\)")])

@@ -11,7 +11,7 @@ ERRORS = {
         "v[t] = v[k-1] + a\nreturn v[-1]",
         {"t": 4},
         [
-            "line 1: k is not declared; did you mean t? Or declare it, as by recurrence(text, k=...)",
+            "line 1: k is not declared; declare it, as by recurrence(text, k=...)",
             "    v[t] = v[k-1] + a",
             "             ^",
         ],
@@ -20,7 +20,7 @@ ERRORS = {
         "v[t] = max[k](v[t-1] + a)\nreturn v[-1]",
         {"t": 4, "s": 3},
         [
-            "line 1: k is not declared; did you mean t? Or declare it, as by recurrence(text, k=...)",
+            "line 1: k is not declared; declare it, as by recurrence(text, k=...)",
             "    v[t] = max[k](v[t-1] + a)",
             "               ^",
         ],

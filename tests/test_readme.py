@@ -48,7 +48,6 @@ def test_links_lead_somewhere():
     "name",
     [
         "F1 62.9, 71.4 and 67.7",
-        "66.1, 70.0 and 68.5",
         "60.8, 65.4 and 65.0",
         "1.41 s",
         "2.21 s",

@@ -450,10 +450,13 @@ def test_other_bad_arguments_are_named():
         dp_hvp(dag, np.zeros(5), np.array([0, np.inf, 0, 0, 0]))
     with pytest.raises(InputError, match="theta is one ndarray; the graph has potentials"):
         dp_value(chain, np.zeros(5))
-    with pytest.raises(InputError, match=r"theta has keys \['emission'\]; expected exactly"):
+    with pytest.raises(
+        InputError,
+        match=r"theta has keys \['emission'\]; expected exactly .*: missing are \['transition', 'start', 'end'\]",
+    ):
         dp_value(chain, {"emission": np.zeros((4, 3))})
     uneven = {**random_theta(chain.graph, np.random.default_rng(0), (2,)), "start": np.zeros((3, 3))}
-    with pytest.raises(InputError, match=r"batch dimensions disagree: the arrays of theta have \[\(2,\), \(3,\)\]"):
+    with pytest.raises(InputError, match=r"batch dimensions disagree: the arrays of theta have .*'start': \(3,\)"):
         dp_value(chain, uneven)
     with pytest.raises(InputError, match="end 99 is no node"):
         dp_value(dag, np.zeros(5), end=99)

@@ -229,7 +229,7 @@ def enrolled(compiled: Any, content: Iterable[NDArray[Any]]) -> int:
     """
     checksum = 0
     for array in content:
-        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
     serial = (checksum >> 1) << 32 | next(_serials)
     _living[serial] = compiled
     return serial

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dagdp.array_kinds import plain_array
 from dagdp.describe.graph import Potential, Shape
 from dagdp.describe.linear_reads import Reads, renumbered, triples
-from dagdp.errors import GraphError, InputError
+from dagdp.errors import GraphError, InputError, wrong_keys
 
 Numbers = NDArray[np.int64]
 
@@ -124,7 +124,7 @@ class Layout:
         if (keyed or rows) and names == [None]:
             raise InputError(f"{what} has keys, but the graphs name no potentials: expected arrays [*batch, edges]")
         if set(columns) != set(names):
-            raise InputError(f"{what} has keys {sorted(map(str, columns))}; expected exactly {names}")
+            raise wrong_keys(what, columns, names)
         labels = [f"{what}[{name!r}]" if keyed else what for name in names]
         packed = [
             self._packed(part, columns[part.name], label, rows, kind)

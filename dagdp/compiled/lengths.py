@@ -23,7 +23,8 @@ def ends_of_lengths(rule: EndsByLength | None, lengths: Any, most: tuple[int, ..
     if rule is None:
         raise InputError(
             "the graph has no ends by length; build it with trellis(..., ragged=True), linear_chain(..., ragged=True) "
-            "or dtw_grid without a band, or give Graph.from_edges(ends_by_length=(first, shape))"
+            "or dtw_grid without a band, write a recurrence with an end for each length, such as done[t] = "
+            "max[i](v[t, i]) and return max[t](done[t]), or give Graph.from_edges(ends_by_length=(first, shape))"
         )
     first, shape = rule
     given = [lengths] if len(shape) == 1 else lengths

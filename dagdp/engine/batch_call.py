@@ -85,7 +85,7 @@ def checked_call(batch: CompiledBatch, theta: Any, z: Any, omega: Omega | None, 
     z_form, z_arrays, z_shapes = (form, [], []) if z is None else batch.layout.pack(z, "z", NUMPY)
     for what, named, own in (("theta", form.named, shapes), ("z", z_form.named, z_shapes)):
         if named:
-            check_carried(own, what)
+            check_carried(own, what, [part.name for part in batch.layout.sections])
     shape = batch_of(shapes, z_shapes, ())
     real = real_type(arrays + z_arrays)
     items = math.prod(shape)

@@ -13,7 +13,7 @@ from dagdp.array_kinds import is_tensor, plain_array
 from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.describe.graph import Graph, Potential
-from dagdp.errors import InputError, OmegaError
+from dagdp.errors import InputError, OmegaError, wrong_keys
 from dagdp.omega import Negentropy, Omega
 
 Array = NDArray[Any]
@@ -122,7 +122,7 @@ def collect(
         if names == [None]:
             raise InputError(f"{what} is a dict; the graph names no potentials: expected one array [*batch, edges]")
         if set(values) != set(names):
-            raise InputError(f"{what} has keys {sorted(map(str, values))}; expected exactly {names}")
+            raise wrong_keys(what, values, names)
     arrays, batches = [], []
     for potential in dag.potentials:
         label = f"{what}[{potential.name!r}]" if keyed else what
@@ -130,17 +130,17 @@ def collect(
         arrays.append(array)
         batches.append(_batch_of(array, potential, label, dag))
     if keyed:
-        check_carried(batches, what)
+        check_carried(batches, what, names)
     return keyed, arrays, batches
 
 
-def check_carried(batches: list[Shape], what: str) -> None:
+def check_carried(batches: list[Shape], what: str, names: Sequence[str | None]) -> None:
     """Raise InputError unless each block of a dict has either all batch dimensions or none (a parameter)."""
     carried = [batch for batch in batches if batch != ()]  # no set: hashing a traced size would fix the size
     if any(batch != carried[0] for batch in carried):
         raise InputError(
-            f"batch dimensions disagree: the arrays of {what} have {sorted(set(carried))}; expected every array to "
-            "carry the same ones, or none"
+            f"batch dimensions disagree: the arrays of {what} have {dict(zip(names, batches, strict=True))}; expected "
+            "every array to carry the same ones, or none"
         )
 
 

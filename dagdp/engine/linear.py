@@ -72,7 +72,7 @@ class LinearTheta:
         if isinstance(dag, CompiledBatch):
             form, blocks, own = dag.layout.pack(values, what, arrays.kind)
             if form.named:
-                check_carried(own, what)
+                check_carried(own, what, [part.name for part in dag.layout.sections])
             return cls(dag, form, blocks, own, [arrays.kind.dtype(block) for block in blocks], arrays, threads)
         keyed, given, own = collect(dag, values, what, arrays.kind.as_array)
         blocks = [a.reshape(*front, p.size) for a, front, p in zip(given, own, dag.potentials, strict=True)]

@@ -96,7 +96,7 @@ class Names:
 
     def unknown(self, node: ast.Name, names: Sequence[str]) -> GraphError:
         """For a name that nothing declares."""
-        near = difflib.get_close_matches(node.id, names, 1, 0.0)
+        near = difflib.get_close_matches(node.id, names, 1, 0.0) if len(node.id) > 1 else []  # letters are all alike
         hint = f"did you mean {near[0]}? Or declare" if near else "declare"
         return self.error(node, f"{node.id} is not declared; {hint} it, as by recurrence(text, {node.id}=...)")
 

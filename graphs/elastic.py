@@ -12,7 +12,7 @@ from dagdp import Graph, HardMax, InputError, Omega, dp_value
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.arrays import beside, expanded, is_tensor, masked
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.given import pair_of_lengths
+from dagdp.graphs.ragged.given import pair_of_lengths, rectangular
 from dagdp.graphs.ragged.padding import padded
 from dagdp.graphs.time_series import drop_dtw as grid_with_drops
 from dagdp.graphs.time_series import edr, erp, lcss, msm, twe
@@ -210,7 +210,7 @@ def drop_dtw(
     >>> float(drop_dtw(np.array([[0.0, 9.0, 9.0], [9.0, 9.0, 0.0]]), 5.0, 0.5, HardMax()))
     0.5
     """
-    theta = theta if is_tensor(theta) else np.asarray(theta)
+    theta = theta if is_tensor(theta) else np.asarray(rectangular(theta, "theta"))
     check_pair(lengths)
     N_A, N_B = check_costs(theta)
     made = {"cost": theta, "drop_a": _row(drop_a, N_A, theta), "drop_b": _row(drop_b, N_B, theta)}
@@ -242,7 +242,7 @@ def _value(builder: Callable[..., Graph], theta: Theta, border: int, run: Run) -
 
 def _pair(x: Any, y: Any, lengths: Any) -> tuple[Any, Any]:
     """Two series [*batch, N, d] of one kind, and 0 behind their lengths."""
-    pair = [a if is_tensor(a) else np.asarray(a) for a in (x, y)]
+    pair = [a if is_tensor(a) else np.asarray(rectangular(a, name)) for name, a in (("x", x), ("y", y))]
     tensors = [a for a in pair if is_tensor(a)]
     pair = [beside(a, tensors[0]) if tensors and not is_tensor(a) else a for a in pair]
     x, y = (a[..., None] if a.ndim == 1 else a for a in pair)

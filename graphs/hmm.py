@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dagdp import CompiledDAG, InputError, Omega, Paths, best_path, dp_grad, dp_value, sample_paths
+from dagdp.array_kinds import plain_array
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.compiled_cache import compiled
 from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
@@ -154,7 +155,12 @@ def _model_of(log_start: Any, log_transition: Any, log_emission: Any, lengths: A
     """The graph and theta. Raises InputError for shapes that do not fit."""
     axes = 1 if may_pad(log_emission) else 0
     start, transition, emission = (
-        given if hasattr(given, "shape") else np.asarray(given) for given in (log_start, log_transition, log_emission)
+        given if hasattr(given, "shape") else plain_array(given, name)
+        for name, given in (
+            ("log_start", log_start),
+            ("log_transition", log_transition),
+            ("log_emission", log_emission),
+        )
     )
     if len(emission.shape) < 2:
         raise InputError(f"log_emission has shape {tuple(emission.shape)}; expected [*batch, T, S]")

@@ -9,6 +9,7 @@ import numpy as np
 from dagdp import CompiledDAG, HardMax, InputError, Omega, dp_grad, dp_hvp, dp_value
 from dagdp.cuda import through_torch
 from dagdp.graphs.ragged.compiled_cache import compiled
+from dagdp.graphs.ragged.given import rectangular
 from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
 from dagdp.graphs.sequences import trellis
 
@@ -66,6 +67,7 @@ def viterbi_grad(
     [[0.25, 0.25], [0.25, 0.25]]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
+    theta = rectangular(theta, "theta")
     own = np.shape(theta)[-3:]
     dag, theta, end = _prepared(theta, lengths, initial)
     return cut(dp_grad(dag, theta, omega, end=end, **options), own)
@@ -115,6 +117,7 @@ def viterbi_hvp(
     0.0
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
+    theta = rectangular(theta, "theta")
     own = np.shape(theta)[-3:]
     dag, theta, end = _prepared(theta, lengths, initial)
     z = padded(z, own, dag.potentials[0].shape, "z")
@@ -140,6 +143,7 @@ def viterbi_decode(
     [0, 1]
     """
     options: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
+    theta = rectangular(theta, "theta")
     own = np.shape(theta)[-3:]
     dag, theta, end = _prepared(theta, lengths, initial)
     visited = cut(dp_grad(dag, theta, HardMax(), end=end, **options), own).sum(-1)
@@ -150,6 +154,7 @@ def viterbi_decode(
 
 def _prepared(theta: Any, lengths: Any, initial: str) -> tuple[CompiledDAG, Any, Any]:
     """(graph, theta, end); the graph may have more steps than the data, and theta is then padded."""
+    theta = rectangular(theta, "theta")
     shape = np.shape(theta)
     if len(shape) < 3 or shape[-1] != shape[-2]:
         raise InputError(f"theta has shape {shape}; expected [*batch, T, S, S], indexed [t, to, from]")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import dagdp
-from dagdp import Graph, HardMax, InputError, SquaredL2, compile, compile_batch, dp_value
+from dagdp import Graph, HardMax, InputError, SquaredL2, compile, compile_batch, dp_value, graphs
 from dagdp.compiled.lengths import checked_lengths
 from dagdp.graphs import dtw_grid, linear_chain, trellis
 
@@ -56,3 +56,25 @@ def test_tensors_and_wrong_lengths():
     with pytest.raises(InputError, match="expected 2 of them"):
         dag.ends_of([1, 2, 3])
     assert dagdp.dp_value(dag, np.zeros((3, 3)), HardMax(), minimize=True, end=dag.ends_of((1, 1))) == 0
+
+
+UNEQUAL = [np.zeros((3, 2, 2)), np.zeros((2, 2, 2))]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: graphs.viterbi_value(UNEQUAL),
+        lambda: graphs.viterbi_decode(UNEQUAL),
+        lambda: graphs.dtw_value(UNEQUAL),
+        lambda: graphs.dtw_path(UNEQUAL),
+        lambda: graphs.dtw_value(x=UNEQUAL, y=UNEQUAL),
+        lambda: graphs.erp_distance(UNEQUAL, UNEQUAL),
+        lambda: graphs.drop_dtw(UNEQUAL, 1.0, 1.0),
+        lambda: graphs.hmm_value(np.zeros(2), np.zeros((2, 2)), UNEQUAL),
+    ],
+    ids=["viterbi", "decode", "dtw", "path", "series", "erp", "drop", "hmm"],
+)
+def test_a_list_of_items_of_different_length_is_an_error_that_names_the_remedy(call):
+    with pytest.raises(InputError, match=r"rows of equal length: pad shorter items, and pass lengths="):
+        call()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import InputError
+from dagdp.array_kinds import plain_array
 from dagdp.graphs.ragged.arrays import beside, is_tensor
 
 Numbers = NDArray[np.int64]
@@ -23,6 +24,15 @@ def floats(value: Any) -> Any:
         return value
     numbers = np.asarray(value)
     return numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
+
+
+def rectangular(values: Any, what: str) -> Any:
+    """The values; a list as one array. Raises InputError for rows of unequal length.
+
+    >>> rectangular([1.0, 2.0], "theta")
+    array([1., 2.])
+    """
+    return plain_array(values, what) if isinstance(values, list | tuple) else values
 
 
 def integers(value: Any, what: str) -> Numbers:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dagdp import CompiledDAG, GraphError, InputError
 from dagdp.graphs.ragged.arrays import beside, expanded, is_tensor, masked
 from dagdp.graphs.ragged.compiled_cache import compiled
-from dagdp.graphs.ragged.given import pair_of_lengths
+from dagdp.graphs.ragged.given import pair_of_lengths, rectangular
 from dagdp.graphs.ragged.padding import cut, ends_in, may_pad, padded, sizes
 from dagdp.graphs.warping.costs import series_costs
 from dagdp.graphs.warping.grid import FIRST_CELL, warping
@@ -56,7 +56,7 @@ def costs_of(theta: Any, x: Any, y: Any, cost: Any) -> Any:
         return series_costs(x, y, cost)
     if x is not None or y is not None:
         raise InputError("theta and a series were given; expected theta, the costs, or the series as x= and y=")
-    return theta
+    return rectangular(theta, "theta")
 
 
 def check_pair(lengths: Any) -> None:

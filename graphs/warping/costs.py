@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dagdp import InputError
 from dagdp.graphs.ragged.arrays import is_tensor
+from dagdp.graphs.ragged.given import rectangular
 
 Array = NDArray[Any]
 
@@ -57,7 +58,7 @@ def frame_costs(x: Any, y: Any) -> Any:
 
 
 def _as_array(series: Any) -> Any:
-    return series if is_tensor(series) else np.asarray(series)
+    return series if is_tensor(series) else np.asarray(rectangular(series, "a series"))
 
 
 def _between(cost: str, x: Array, y: Array) -> Array:

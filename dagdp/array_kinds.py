@@ -73,7 +73,10 @@ def plain_array(value: Any, label: str) -> np.ndarray[Any, Any]:
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{label} is no array ({error}); expected numbers in rows of equal length: pad shorter items, and pass lengths= or end=") from None
+        raise InputError(
+            f"{label} is no array ({error}); expected numbers in rows of equal length: pad shorter items, and pass "
+            "lengths= or end="
+        ) from None
 
 
 def _lists_tensors(values: Any) -> bool:

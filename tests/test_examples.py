@@ -21,9 +21,10 @@ PAGES = [
 ]
 
 
-# The README and the pages of docs/, not of its folders, run each by itself, as a user would run it, by `make test-all`. A
-# process imports torch and reads kernels for 5 to 20 s, so `make test` has one for all pages: each in a namespace of its
-# own, below a heading that names it. It leaves out docs/extending.md, whose operator has nine kernels of its own.
+# The README and the pages of docs/, not of its folders, run each by itself, as a user would run it, by `make test-
+# all`. A process imports torch and reads kernels for 5 to 20 s, so `make test` has one for all pages: each in a
+# namespace of its own, below a heading that names it. It leaves out docs/extending.md, whose operator has nine
+# kernels of its own.
 TOGETHER = [page for page in PAGES if page != "docs/extending.md"]
 ALONE = [pytest.param([page], id=page, marks=pytest.mark.exhaustive) for page in PAGES if page.count("/") < 2]
 RUN = """

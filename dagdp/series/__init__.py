@@ -12,8 +12,8 @@ from typing import Any as _Any
 
 from dagdp.series.barycentres import Barycentre as Barycentre
 from dagdp.series.barycentres import barycentre as barycentre
-from dagdp.series.distances import distances as distances
-from dagdp.series.lower_bounds import lower_bounds as lower_bounds
+from dagdp.series.bounds import lower_bounds as lower_bounds
+from dagdp.series.pairs import distances as distances
 
 if _TYPE_CHECKING:
     from dagdp.series.estimators.kmeans import TimeSeriesKMeans as TimeSeriesKMeans

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp import HardMax, InputError, Omega
-from dagdp.series.distances import Pairs, check_window, values_and_alignments
 from dagdp.series.inputs import Numbers, SeriesSet, series_set, weights_of
+from dagdp.series.pairs import Pairs, check_window, values_and_alignments
 
 
 class Barycentre(NamedTuple):
@@ -60,12 +60,13 @@ def barycentre(
     max_iter: int = 100,
     tol: float = 1e-6,
 ) -> Barycentre:
-    """The series z that minimises Σ_k w_k DTW_Ω(z, series_k) with squared Euclidean costs, up to a local minimum.
+    """The series z that minimises Σ_k w_k DTW_Ω(z, series_k) with squared Euclidean costs: a local minimum.
 
     series : a list of arrays [n_k] or [n_k, d], or an array [n, N] or [n, N, d] whose rows may end in NaN.
     omega : default Negentropy(1.0): the soft-DTW barycentre of Cuturi and Blondel (ICML 2017), by L-BFGS of SciPy; γ in
         the unit of squared values. Any other operator is minimised by L-BFGS, too. HardMax(): DTW barycentre averaging
-        of Petitjean et al. (2011), each entry of z the mean of the frames on the best paths, without SciPy.
+        of Petitjean et al. (2011), each entry of z the mean of the frames on the best paths, until no path
+        changes, without SciPy.
     weights : [n], at least 0; default 1 each.
     lengths : [n] entries of the rows of an array, in place of NaN.
     length : entries of z; default those of the longest series, or of init.

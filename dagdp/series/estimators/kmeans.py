@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from dagdp import HardMax, InputError, Omega
 from dagdp.series.barycentres import Problem, mean_series, minimum
-from dagdp.series.distances import check_window, values_between
 from dagdp.series.estimators.validation import checked_omega, clusters_among, fitted_series, new_series, whole
 from dagdp.series.inputs import Counts, Numbers, SeriesSet
+from dagdp.series.pairs import check_window, values_between
 
 #: Steps of each barycentre, and the decrease at which one ends; a centre continues from that of the round before.
 STEPS, DECREASE = 50, 1e-6

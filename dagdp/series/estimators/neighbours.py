@@ -11,10 +11,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from dagdp import HardMax, InputError
-from dagdp.series.distances import Pairs, check_window, values_of_pairs
+from dagdp.series.bounds import bounds_of, envelopes_of
 from dagdp.series.estimators.validation import labelled_series, new_series, whole
 from dagdp.series.inputs import Counts, Numbers, SeriesSet
-from dagdp.series.lower_bounds import bounds_of, envelopes_of
+from dagdp.series.pairs import Pairs, check_window, values_of_pairs
 
 #: Distances of one series in a batched call. A call has a fixed cost, and each one may cut the next.
 BLOCK = 16

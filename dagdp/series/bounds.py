@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dagdp.graphs.warping.windows import window_mask
-from dagdp.series.distances import check_features, check_window
 from dagdp.series.inputs import Counts, Numbers, SeriesSet, series_set
+from dagdp.series.pairs import check_features, check_window
 
 
 class Envelopes(NamedTuple):

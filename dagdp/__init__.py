@@ -33,6 +33,7 @@ if _TYPE_CHECKING:
     from dagdp import nn as nn
     from dagdp import plot as plot
     from dagdp import reference as reference
+    from dagdp import series as series
     from dagdp import testing as testing
     from dagdp.compiler import compile as compile
     from dagdp.compiler.batch import CompiledBatch as CompiledBatch
@@ -123,7 +124,7 @@ __all__ = [
 
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
 _HOMES = {
-    "dagdp": ("cuda", "graphs", "nn", "plot", "reference", "testing"),
+    "dagdp": ("cuda", "graphs", "nn", "plot", "reference", "series", "testing"),
     "dagdp.compiler.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
     "dagdp.doctor": ("show_versions",),

@@ -78,7 +78,7 @@ def dtw_value(
     """
     run: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     theta = costs_of(theta, x, y, cost)
-    call = _call_for(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
+    call = dtw_call(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
     return dp_value(call.dag, call.theta(theta), omega, minimize=True, end=call.end, **run)
 
 
@@ -115,7 +115,7 @@ def dtw_grad(
     """
     run: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     theta = costs_of(theta, x, y, cost)
-    call = _call_for(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
+    call = dtw_call(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
     return call.result(dp_grad(call.dag, call.theta(theta), omega, minimize=True, end=call.end, **run))
 
 
@@ -153,7 +153,7 @@ def dtw_hvp(
     theta = costs_of(theta, x, y, cost)
     if z is None:
         raise InputError("z is missing; expected a direction [*batch, N_A, N_B], shaped like the costs")
-    call = _call_for(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
+    call = dtw_call(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
     weights, direction = call.theta(theta, z), call.direction(theta, z)
     return call.result(dp_hvp(call.dag, weights, direction, omega, minimize=True, end=call.end, **run))
 
@@ -190,7 +190,7 @@ def dtw_path(
     """
     run: dict[str, Any] = {"on_infeasible": on_infeasible, "threads": threads, "backend": backend}
     theta = costs_of(theta, x, y, cost)
-    call = _call_for(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
+    call = dtw_call(theta, Warping(lengths, band, steps, window, open_begin, open_end, psi, penalty))
     if isinstance(call, WarpingCall):
         return path_of(call, theta, on_infeasible)
     path = dp_grad(call.dag, call.theta(theta), HardMax(), minimize=True, end=call.end, **run)
@@ -317,7 +317,7 @@ class _Grid(NamedTuple):
         return cut(made, self.own) if self.band is None else self.band.spread(made)
 
 
-def _call_for(theta: Any, options: Warping) -> _Grid | WarpingCall:
+def dtw_call(theta: Any, options: Warping) -> _Grid | WarpingCall:
     """The graph for costs of this shape: `dtw_grid`, unless an option needs another one."""
     if not options.is_plain:
         return call_for(theta, options)

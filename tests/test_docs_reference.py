@@ -29,7 +29,7 @@ def named(full: str) -> object:
 def public_names() -> dict[str, object]:
     """By full name: what users may import from the package, its folders of graphs and layers, and its modules."""
     found = {}
-    for home in ("dagdp", "dagdp.graphs", "dagdp.nn"):
+    for home in ("dagdp", "dagdp.graphs", "dagdp.nn", "dagdp.series"):
         module = importlib.import_module(home)
         text = Path(str(module.__file__)).read_text()
         names = {*re.findall(r"^ *from .* import (\w+) as \1$", text, re.M)}
@@ -44,6 +44,7 @@ def public_names() -> dict[str, object]:
 def test_every_public_name_has_a_place():
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
+    pytest.importorskip("sklearn")
     listed = {id(named(name)) for name in NAMED}
     missing = [name for name, value in public_names().items() if id(value) not in listed]
     assert {name.rpartition(".")[2] for name in missing} <= HELPERS

@@ -31,7 +31,7 @@ LAYERS = (
     ("axis", "cuda", "reference", "networkx_graphs", "language", "testing", "paths", "plot", "plot_checks"),
     ("",),  # dagdp/__init__.py: the public names
     ("graphs",),
-    ("nn", "warming", "doctor"),
+    ("nn", "warming", "doctor", "series"),
 )
 
 

@@ -21,7 +21,7 @@ import pytest
 import dagdp
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {"cuda", "graphs", "nn", "plot", "reference", "testing"}
+MODULES = {"cuda", "graphs", "nn", "plot", "reference", "series", "testing"}
 GRAPHS = {f"dagdp/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "graphs").rglob("*.py")}
 
 

@@ -28,6 +28,7 @@ from dagdp.omega import Tsallis as Tsallis
 from dagdp.omega import register_along_axis as _register_along_axis
 
 if _TYPE_CHECKING:
+    from dagdp import bulk as bulk
     from dagdp import cuda as cuda
     from dagdp import graphs as graphs
     from dagdp import nn as nn
@@ -124,7 +125,7 @@ __all__ = [
 
 # What needs Numba is imported when it is first asked for: two thirds of the time of an import (docs/decisions.md).
 _HOMES = {
-    "dagdp": ("cuda", "graphs", "nn", "plot", "reference", "series", "testing"),
+    "dagdp": ("bulk", "cuda", "graphs", "nn", "plot", "reference", "series", "testing"),
     "dagdp.compiler.batch": ("CompiledBatch", "compile_batch"),
     "dagdp.compiler": ("compile",),
     "dagdp.doctor": ("show_versions",),
@@ -163,10 +164,15 @@ def _axis() -> _Any:
 _register_along_axis(_axis)
 
 
-def __dir__() -> list[str]:
+def _is_installed(package: str) -> bool:
     from importlib.util import find_spec
 
+    return find_spec(package) is not None
+
+
+def __dir__() -> list[str]:
     dunders = {name for name in globals() if name.startswith("__")}
     names = dunders.union(__all__, _home_of)
-    # help() and inspect read every name of dir(), and dagdp.nn cannot be read without torch
-    return sorted(names if find_spec("torch") else names - {"nn"})
+    # help() and inspect read every name of dir(); dagdp.nn cannot be read without torch, nor dagdp.bulk without Dask
+    needs = {"nn": "torch", "bulk": "dask"}
+    return sorted(names - {name for name, package in needs.items() if not _is_installed(package)})

@@ -29,7 +29,7 @@ def named(full: str) -> object:
 def public_names() -> dict[str, object]:
     """By full name: what users may import from the package, its folders of graphs and layers, and its modules."""
     found = {}
-    for home in ("dagdp", "dagdp.graphs", "dagdp.nn", "dagdp.series"):
+    for home in ("dagdp", "dagdp.bulk", "dagdp.graphs", "dagdp.nn", "dagdp.series"):
         module = importlib.import_module(home)
         text = Path(str(module.__file__)).read_text()
         names = {*re.findall(r"^ *from .* import (\w+) as \1$", text, re.M)}
@@ -43,6 +43,7 @@ def public_names() -> dict[str, object]:
 
 def test_every_public_name_has_a_place():
     pytest.importorskip("torch")
+    pytest.importorskip("dask")
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")
     listed = {id(named(name)) for name in NAMED}
@@ -52,6 +53,7 @@ def test_every_public_name_has_a_place():
 
 def test_no_name_is_listed_twice_and_each_has_a_docstring():
     pytest.importorskip("torch")
+    pytest.importorskip("dask")
     assert len(NAMED) == len(set(NAMED)) > 150
     assert not [name for name in NAMED if not inspect.getdoc(named(name))]
 

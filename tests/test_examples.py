@@ -42,6 +42,8 @@ def test_snippets_run(pages, tmp_path):
         text = (ROOT / page).read_text()
         if "import torch" in text:
             pytest.importorskip("torch")
+        if "dagdp.bulk" in text:
+            pytest.importorskip("dask")
         blocks = re.findall(r"```python\n(.*?)```", text, flags=re.S)
         assert blocks
         name = page.removesuffix(".md").replace("/", "_")

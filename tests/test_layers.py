@@ -31,7 +31,7 @@ LAYERS = (
     ("axis", "cuda", "reference", "networkx_graphs", "language", "testing", "paths", "plot", "plot_checks"),
     ("",),  # dagdp/__init__.py: the public names
     ("graphs",),
-    ("nn", "warming", "doctor", "series"),
+    ("nn", "warming", "doctor", "bulk", "series"),
 )
 
 
@@ -107,7 +107,7 @@ def test_import_brings_only_what_describing_a_graph_needs():
     code = """if True:
         import sys, dagdp
         dagdp.Graph.from_edges([0], [1]), dagdp.Negentropy(0.5)
-        heavy = {"numba", "llvmlite", "networkx", "matplotlib", "torch", "jieba", "scipy"}
+        heavy = {"numba", "llvmlite", "networkx", "matplotlib", "torch", "jieba", "scipy", "dask"}
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
         assert dagdp.reference.dp_value is not dagdp.dp_value and not hasattr(dagdp, "dp_values")
         dagdp.dp_value, dagdp.compile, dagdp.best_path
@@ -121,7 +121,8 @@ def test_names_that_are_imported_late_are_those_that_type_checkers_see():
     (hints,) = [node for node in top if isinstance(node, ast.If) and isinstance(node.test, ast.Name)]
     seen = {(node.module, alias.name) for node in hints.body for alias in node.names}
     assert seen == {(home, name) for name, home in dagdp._home_of.items()}
-    assert all(getattr(dagdp, name) is not None and name in dir(dagdp) for _, name in seen - {("dagdp", "nn")})
+    optional = {("dagdp", "nn"), ("dagdp", "bulk")}
+    assert all(getattr(dagdp, name) is not None and name in dir(dagdp) for _, name in seen - optional)
 
 
 def test_every_folder_is_packaged():
@@ -138,7 +139,8 @@ def test_house_rules(path):
     assert "print" not in calls
     assert "fastmath=True" not in text.replace(" ", "")
     top = [a.name for n in tree.body if isinstance(n, ast.Import) for a in n.names]
-    foreign = {"matplotlib", "networkx"} | ({"torch"} if "nn" not in path.parts else set())
+    foreign = {"dask", "distributed", "matplotlib", "networkx", "zarr"}
+    foreign |= {"torch"} if "nn" not in path.parts else set()
     assert not foreign & {name.split(".")[0] for name in top}
     assert text.count("\n") <= 400
     for node in ast.walk(tree):

@@ -21,7 +21,7 @@ import pytest
 import dagdp
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {"cuda", "graphs", "nn", "plot", "reference", "series", "testing"}
+MODULES = {"bulk", "cuda", "graphs", "nn", "plot", "reference", "series", "testing"}
 GRAPHS = {f"dagdp/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "graphs").rglob("*.py")}
 
 
@@ -35,7 +35,7 @@ def python(code: str, cwd: Path = ROOT) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", sorted(MODULES - {"nn"}))
+@pytest.mark.parametrize("name", sorted(MODULES - {"bulk", "nn"}))
 def test_public_modules_are_attributes(name):
     assert python(f"import dagdp; print(dagdp.{name}.__name__)") == f"dagdp.{name}"
 
@@ -65,6 +65,22 @@ def test_without_torch_the_error_names_the_extra():
     *errors, listed = python(code).splitlines()
     assert len(errors) == 3 and all("pip install dagdp[torch]" in error for error in errors)
     assert listed == "False"
+
+
+def test_without_dask_the_error_names_the_extra():
+    code = """if True:
+        import sys
+        sys.modules["dask"] = None
+        import dagdp, inspect
+        try:
+            dagdp.bulk
+        except ImportError as error:
+            print(error)
+        inspect.getmembers(dagdp)
+        print("bulk" in dir(dagdp))
+    """
+    error, listed = python(code).splitlines()
+    assert "pip install dagdp[dask]" in error and listed == "False"
 
 
 def test_another_missing_module_is_not_taken_for_torch():
@@ -100,7 +116,8 @@ def test_all_lists_every_public_name_but_compile_and_modules():
 
 def test_dir_shows_public_names_without_internals():
     pytest.importorskip("torch")
-    assert dagdp.nn.__name__ == "dagdp.nn"
+    pytest.importorskip("dask")
+    assert dagdp.nn.__name__ == "dagdp.nn" and dagdp.bulk.__name__ == "dagdp.bulk"
     importlib.import_module("dagdp.engine.batch_call")
     shown = {name for name in dir(dagdp) if not name.startswith("__")}
     assert shown == {*dagdp.__all__, *MODULES, "compile"}

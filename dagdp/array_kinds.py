@@ -27,6 +27,14 @@ def holds_tensors(value: Any) -> bool:
     return is_tensor(value) or (isinstance(value, Mapping) and any(is_tensor(one) for one in value.values()))
 
 
+def saves_through_hooks() -> bool:
+    """Whether torch saves tensors for backward through hooks, as inside `torch.utils.checkpoint`, which then computes
+    the forward pass again and refuses saved tensors of other shapes.
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
 def on_accelerator(value: Any) -> bool:
     """Whether the value is a tensor on a device that has kernels: they run there, and no number is read on the host."""
     return is_tensor(value) and value.device.type in ACCELERATORS

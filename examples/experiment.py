@@ -42,6 +42,14 @@ def add_training_options(parser: argparse.ArgumentParser, *, epochs: int, out: s
     parser.add_argument("--resume", action="store_true", help="go on from the results and the checkpoint in --out")
 
 
+def ranks() -> tuple[int, int]:
+    """(number of this process, number of processes) under torchrun, which are joined over gloo; else (0, 1)."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    return (torch.distributed.get_rank(), world) if world > 1 else (0, 1)
+
+
 def machine() -> dict[str, str]:
     """Where and with what a result was measured."""
     model = platform.processor() or platform.machine()

@@ -166,3 +166,11 @@ def test_pickles_and_copies():
     twin = pickle.loads(pickle.dumps(made))
     assert twin.serial != made.serial and copy.deepcopy(made) is made
     np.testing.assert_array_equal(dagdp.dp_value(twin, theta), dagdp.dp_value(made, theta))
+
+
+def test_graphs_of_a_batch_that_were_asked_for_are_in_its_pickle():
+    """So that what was made with them and pickled beside the batch, such as a Target, belongs to its copy."""
+    made = compile_batch([CHAIN, CHAIN])
+    assert "dags" not in pickle.loads(pickle.dumps(made)).__dict__
+    twin, dags = pickle.loads(pickle.dumps((made, list(made.dags))))
+    assert all(own is beside for own, beside in zip(twin.dags, dags, strict=True))

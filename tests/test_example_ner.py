@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,35 @@ def test_an_interrupted_run_goes_on_to_the_result_of_a_whole_one(tmp_path, monke
     for name in ("loss", "f1"):
         assert [e[name] for e in resumed["history"]] == [e[name] for e in whole["history"]]
     assert resumed["test"] == whole["test"]
+
+
+@pytest.mark.exhaustive
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path):
+    given = [
+        "-m",
+        "examples.ner",
+        "train",
+        "--quick",
+        "--threads",
+        "1",
+        "--encoder",
+        "features",
+        "--losses",
+        "negentropy-surrogate",
+    ]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    found = []
+    for k, (before, batch) in enumerate([([], "8"), (launch, "4")]):
+        command = [sys.executable, *before, *given, "--batch", batch, "--out", str(tmp_path / str(k))]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+        assert done.returncode == 0, done.stderr
+        (path,) = (tmp_path / str(k)).glob("*.json")
+        found.append(json.loads(path.read_text()))
+    one, two = found
+    assert [result["ranks"] for result in found] == [1, 2] and one["test"] == two["test"]
+    for name in ("loss", "f1"):
+        assert [e[name] for e in two["history"]] == pytest.approx([e[name] for e in one["history"]], rel=1e-5)
 
 
 def test_documents_are_read_from_each_form_of_columns(tmp_path):

@@ -175,8 +175,13 @@ class CompiledBatch:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A pickle holds the graphs and their arrays; the unpickled batch gets a new serial number."""
-        return CompiledBatch, (self.graphs, self.layout, self.merged, self.minimize, self.plain, self.linear)
+        """A pickle holds the graphs and their arrays; the unpickled batch gets a new serial number.
+
+        It holds `dags` once they were asked for, so that a Target made with one of them and pickled beside the batch,
+        as by a worker of a DataLoader, belongs to the unpickled batch.
+        """
+        parts = (self.graphs, self.layout, self.merged, self.minimize, self.plain, self.linear)
+        return CompiledBatch, parts, {"dags": self.dags} if "dags" in self.__dict__ else None
 
     def __repr__(self) -> str:
         return f"CompiledBatch({len(self)} graphs, {self.num_edges} edges, {len(self.merged)} merged graphs)"

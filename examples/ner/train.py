@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from examples.experiment import Checkpoint, machine, read_json, write_json
+from examples.experiment import Checkpoint, machine, ranks, read_json, write_json
 from examples.ner.data import TITLES, Corpus, Sentence, Vocabulary, batches, glove, load_corpus
 from examples.ner.evaluate import evaluate
 from examples.ner.features import FeatureNumbers
-from examples.ner.model import LOSSES, FeatureTagger, LSTMTagger, Tagger, surrogate
+from examples.ner.model import LOSSES, FeatureTagger, LSTMTagger, Measure, Tagger, surrogate
 
 OPTIMIZERS = {"lstm": torch.optim.SGD, "features": torch.optim.Adam}
 
@@ -59,17 +62,39 @@ def build_tagger(run: Run, corpus: Corpus, data: Path | None) -> Tagger:
     return LSTMTagger(vocabulary, omega, table)
 
 
+class Losses(nn.Module):
+    """The loss of each sentence as a module, which DistributedDataParallel wraps."""
+
+    def __init__(self, tagger: Tagger, measure: Measure) -> None:
+        super().__init__()
+        self.tagger, self.measure = tagger, measure
+
+    def forward(self, group: Sequence[Sentence]) -> Tensor:
+        """[sentences]."""
+        return self.measure(self.tagger.crf, *self.tagger.emission(group))
+
+
 def train_epoch(tagger: Tagger, training: Sequence[Sentence], run: Run, optimizer: Any, epoch: int) -> float:
-    """One pass over the training sentences; the mean loss of a sentence."""
+    """One pass over the training sentences; the mean loss of a sentence.
+
+    Ranks of torchrun divide each group of `batch` sentences a rank; gradients and the mean are those of all.
+    """
     tagger.train()
-    measure, total = surrogate if epoch < run.warm else LOSSES[run.loss].measure, 0.0
-    for group in batches(training, run.batch, random.Random(f"{run.seed}-{epoch}")):
+    rank, world = ranks()
+    model: nn.Module = Losses(tagger, surrogate if epoch < run.warm else LOSSES[run.loss].measure)
+    if world > 1:
+        model = DistributedDataParallel(model)
+    total = torch.zeros((), dtype=torch.float64)
+    for group in batches(training, run.batch * world, random.Random(f"{run.seed}-{epoch}")):
         optimizer.zero_grad()
-        losses = measure(tagger.crf, *tagger.emission(group))
-        losses.mean().backward()
+        share = group[rank::world]
+        loss = model(share or group[:1]).sum() * bool(share)  # a rank without a sentence takes part with weight 0
+        (loss * (world / len(group))).backward()  # DistributedDataParallel takes the mean over ranks
         optimizer.step()
-        total += float(losses.detach().sum())
-    return total / len(training)
+        total += float(loss.detach())
+    if world > 1:
+        dist.all_reduce(total)
+    return float(total) / len(training)
 
 
 def train(run: Run, corpus: Corpus, options: argparse.Namespace) -> dict[str, Any]:
@@ -79,6 +104,7 @@ def train(run: Run, corpus: Corpus, options: argparse.Namespace) -> dict[str, An
     """
     tagger = build_tagger(run, corpus, options.data)
     optimizer = OPTIMIZERS[run.encoder]([p for p in tagger.parameters() if p.requires_grad], lr=run.rate)
+    rank, world = ranks()
     checkpoint = Checkpoint(options.out / f"{run.name}.checkpoint.pt")
     kept = Checkpoint(options.out / f"{run.name}.model.pt")
     history: list[dict[str, float]] = []
@@ -87,19 +113,22 @@ def train(run: Run, corpus: Corpus, options: argparse.Namespace) -> dict[str, An
         history = state["history"]
         tagger.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    bar = tqdm(total=run.epochs, initial=len(history), desc=run.name, disable=None, leave=False)
+    bar = tqdm(total=run.epochs, initial=len(history), desc=run.name, disable=True if rank else None, leave=False)
     while len(history) < run.epochs and len(history) - _best(history) <= run.patience:
         began = time.perf_counter()
         loss = train_epoch(tagger, corpus.training, run, optimizer, len(history))
         seconds = time.perf_counter() - began
         scores = evaluate(tagger, corpus.validation)
         history.append({"loss": loss, "seconds": seconds, **scores._asdict()})
-        if _best(history) == len(history):
+        if rank == 0 and _best(history) == len(history):
             kept.save(model=tagger.state_dict())
-        checkpoint.save(history=history, model=tagger.state_dict(), optimizer=optimizer.state_dict())
+        if rank == 0:
+            checkpoint.save(history=history, model=tagger.state_dict(), optimizer=optimizer.state_dict())
         bar.set_postfix(loss=f"{loss:.3f}", f1=f"{scores.f1:.4f}")
         bar.update()
     bar.close()
+    if world > 1:
+        dist.barrier()  # rank 0 has written
     best = kept.load()
     assert best is not None
     tagger.load_state_dict(best["model"])
@@ -115,10 +144,12 @@ def train(run: Run, corpus: Corpus, options: argparse.Namespace) -> dict[str, An
         "test": evaluate(tagger, corpus.test)._asdict(),
         "seconds": sum(epoch["seconds"] for epoch in history),
         "threads": options.threads,
+        "ranks": world,
         "machine": machine(),
     }
-    write_json(options.out / f"{run.name}.json", result)
-    checkpoint.remove()
+    if rank == 0:
+        write_json(options.out / f"{run.name}.json", result)
+        checkpoint.remove()
     return result
 
 
@@ -194,6 +225,8 @@ def train_all(options: argparse.Namespace) -> None:
             corpus = shortened(corpus)
         result = train(run, corpus, options)
         test = result["test"]
+        if ranks()[0]:
+            continue
         tqdm.write(
             f"{run.name}: epoch {result['epoch']}, validation F1 {100 * result['validation']:.2f}, test F1 "
             f"{100 * test['f1']:.2f}, {result['seconds']:.0f} s"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dagdp import CompiledDAG, Graph, compile
+from dagdp.array_kinds import saves_through_hooks
 
 MOST_BYTES = 1 << 30  # of index arrays in the cache; the graph that was used last is cached in any case
 LARGEST_SHARED = 1 << 26  # edges of a graph that serves smaller sizes: 4096 x 4096 cells of DTW
@@ -31,6 +32,7 @@ class GraphCache:
     def __init__(self) -> None:
         self._graphs: OrderedDict[Key, CompiledDAG] = OrderedDict()
         self._calls: dict[Key, tuple[tuple[int, ...], int]] = {}  # by family: sizes, and how often in succession
+        self._kept: dict[Key, tuple[Any, ...]] = {}  # the choice for a size that activation checkpointing met
         self._lock = threading.RLock()
 
     def graph(self, builder: Builder, *arguments: Any) -> CompiledDAG:
@@ -57,8 +59,21 @@ class GraphCache:
         edges : of a graph whose sizes are 1; their product multiplies it.
 
         The first sizes of a family get a graph of their own, and so do sizes that are requested REPEATS times in
-        succession: data of one size is then not copied. Other sizes share the graph of the next powers of two.
+        succession: data of one size is then not copied. Other sizes share the graph of the next powers of two. Under
+        activation checkpointing a size keeps its first graph: the recomputation must save tensors of equal shapes.
         """
+        if not saves_through_hooks():
+            return self.graph(builder, *self._choice(builder, sizes, others, of_grown, edges))
+        key = (builder, *sizes, *others)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._choice(builder, sizes, others, of_grown, edges)
+            return self.graph(builder, *self._kept[key])
+
+    def _choice(
+        self, builder: Builder, sizes: tuple[int, ...], others: tuple[Any, ...], of_grown: tuple[Any, ...], edges: int
+    ) -> tuple[Any, ...]:
+        """The arguments of `builder` for the graph that serves these sizes."""
         family = (builder, others)
         with self._lock:
             before, times = self._calls.get(family, (sizes, REPEATS))
@@ -66,10 +81,10 @@ class GraphCache:
             self._calls[family] = sizes, times
             exact = (*sizes, *others)
             if times >= REPEATS or (builder, *exact) in self._graphs:
-                return self.graph(builder, *exact)
+                return exact
             grown = (*(power_of_two(size) for size in sizes), *of_grown)
             fits = (builder, *grown) in self._graphs or edges * math.prod(grown[: len(sizes)]) <= LARGEST_SHARED
-            return self.graph(builder, *(grown if fits else exact))
+            return grown if fits else exact
 
     def _drop_oldest(self) -> None:
         total = sum(map(bytes_of, self._graphs.values()))

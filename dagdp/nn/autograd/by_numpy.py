@@ -19,7 +19,7 @@ from dagdp.compiled.dag import CompiledDAG
 from dagdp.compiler.batch import CompiledBatch
 from dagdp.engine.inputs import Options, checked, collect
 from dagdp.nn.autograd import derivatives, operators
-from dagdp.nn.autograd.tensors import NUMPYS, as_tensor, end_numbers, floating, result_dtype, start_numbers
+from dagdp.nn.autograd.tensors import NUMPYS, array_of, as_tensor, end_numbers, floating, result_dtype, start_numbers
 from dagdp.omega import Omega
 
 
@@ -77,7 +77,7 @@ def by_numpy(function: Callable[..., Any], dag: Any, given: tuple[Any, ...], ome
     wide = any(floating(block).itemsize > 4 for part in parts for block in part)
     real = torch.float64 if wide else torch.float32
     names = [potential.name for potential in dag.potentials]
-    arrays = [[block.to(real).numpy(force=True) for block in part] for part in parts]
+    arrays = [[array_of(block.to(real)) for block in part] for part in parts]
     made = function(
         dag,
         *(dict(zip(names, part, strict=True)) if keyed else part[0] for part in arrays),
@@ -103,8 +103,8 @@ def _numpy_nodes(dag: CompiledDAG, nodes: Any, numbered: Callable[[CompiledDAG, 
 def _arrays(given: Any) -> Any:
     """Tensors, also the values of a dict, as arrays on their memory; other values unchanged."""
     if isinstance(given, Mapping):
-        return {name: block.numpy(force=True) if isinstance(block, Tensor) else block for name, block in given.items()}
-    return given.numpy(force=True) if isinstance(given, Tensor) else given
+        return {name: array_of(block) if isinstance(block, Tensor) else block for name, block in given.items()}
+    return array_of(given) if isinstance(given, Tensor) else given
 
 
 def _as_tensors(made: Any, dtypes: dict[str | None, torch.dtype] | None = None) -> Any:

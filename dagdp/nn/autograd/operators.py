@@ -33,6 +33,7 @@ from dagdp.kernels.cuda.schedule import Passes
 from dagdp.nn.autograd.device import accelerator
 from dagdp.nn.autograd.device.launches import Answers, DeviceProblem
 from dagdp.nn.autograd.indexing import added, gathered
+from dagdp.nn.autograd.tensors import array_of
 from dagdp.omega import Omega
 
 TRANSFORMED = (
@@ -80,7 +81,7 @@ class Problem:
         end : node numbers, see `dagdp.nn.autograd.tensors.terminals`.
         """
         _refuse_tangents(tensors)
-        arrays = [self.split(tensor.numpy(force=True)) for tensor in tensors]
+        arrays = [self.split(array_of(tensor)) for tensor in tensors]
         start = stop = None
         if end is not None and isinstance(self.dag, CompiledDAG):
             numbers = end.numpy(force=True)

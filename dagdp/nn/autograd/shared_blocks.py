@@ -26,6 +26,7 @@ from dagdp.nn.autograd.derivatives import scaled_in_place
 from dagdp.nn.autograd.operators import PLAIN, Problem, copied, unobserved
 from dagdp.nn.autograd.tensors import (
     NUMPYS,
+    array_of,
     as_tensor,
     end_numbers,
     floating,
@@ -69,7 +70,7 @@ class SharedPlan(NamedTuple):
 
     def bend(self, end: Any, blocks: Sequence[Tensor], along: Sequence[Tensor]) -> list[Tensor]:
         """The Hessian product of the sum of values, for each block; `along` is a direction shaped like the blocks."""
-        theta, z = (dict(zip(self.names, [b.numpy(force=True) for b in part], strict=True)) for part in (blocks, along))
+        theta, z = (dict(zip(self.names, [array_of(b) for b in part], strict=True)) for part in (blocks, along))
         problem = self.problem
         made = run.hvp(problem.dag, theta, z, problem.omega, self._options(end))
         return [torch.from_numpy(change) for change in made.values()]
@@ -81,7 +82,7 @@ class SharedPlan(NamedTuple):
 
         end : as NumPy bodies take it.  weights : [*batch]; None where each is 1.
         """
-        arrays = dict(zip(self.names, [block.numpy(force=True) for block in blocks], strict=True))
+        arrays = dict(zip(self.names, [array_of(block) for block in blocks], strict=True))
         problem, seeds = self.problem, None if weights is None else weights.numpy(force=True)
         given = arrays.get(None, arrays)
         value, made = run.weighted_gradient(problem.dag, given, problem.omega, self._options(end), seeds)
@@ -112,7 +113,8 @@ class SharedValue(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
         plan: SharedPlan = ctx.plan
-        blocks, paths = ctx.saved_tensors[: len(plan.names)], ctx.saved_tensors[len(plan.names) :]
+        saved = ctx.saved_tensors  # read once: torch.utils.checkpoint allows no more
+        blocks, paths = saved[: len(plan.names)], saved[len(plan.names) :]
         if g is None:
             return None, None, None, *(None for _ in blocks)
         again = torch.is_grad_enabled()  # the gradient will be differentiated

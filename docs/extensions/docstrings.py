@@ -192,6 +192,12 @@ def setup(app: Any) -> dict[str, bool]:
             lines, lambda quoted: None if resolve(quoted) == name else resolve(quoted), title_of_fields(what, obj)
         )
 
+    def skip(app: Any, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
+        """Whether a member is left out: what another package made in a class of ours, such as `set_score_request`."""
+        home = getattr(obj, "__module__", None)
+        return True if isinstance(home, str) and not home.startswith("dagdp") else None
+
     app.connect("builder-inited", read_names)
+    app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", convert)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

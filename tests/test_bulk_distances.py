@@ -72,7 +72,7 @@ def test_series_far_from_zero_lose_no_digits():
         {"steps": "asymmetric"},
         {"cost": lambda a, b: np.abs(a[:, None, 0] - 2 * b[None, :, 0])},
     ],
-    ids=str,
+    ids=lambda options: " ".join(f"{name} {'own' if callable(value) else value}" for name, value in options.items()),
 )
 def test_options_are_those_of_dtw_value(options):
     """A half is mirrored only where it is equal."""

@@ -113,6 +113,7 @@ def test_plots() -> None:
     matplotlib.use("Agg")
     ax = dagdp.plot.attention_map([[0.7, 0.3], [0.0, 1.0]], rows=["le", "chat"], columns=["the", "cat"])
     ax.figure.canvas.draw()
+    assert ax.has_data() and [label.get_text() for label in ax.get_xticklabels()] == ["the", "cat"]
 
 
 def test_cuda() -> None:

@@ -121,7 +121,10 @@ class _Costs:
         return self._buffer[:size].reshape(pairs, *shape)
 
     def fill(self, theta: Array, i: int, some: NDArray[np.int64]) -> None:
-        """Write the costs of row i and some columns into theta [len(some), n, m]; behind a column's end stands any."""
+        """Write the costs of row i and some columns into theta [len(some), n, m].
+
+        Cells behind the end of a column keep the numbers of an earlier batch, which no result reads.
+        """
         if self._squared:
             for k, j in enumerate(some):
                 right = self._right[j]
